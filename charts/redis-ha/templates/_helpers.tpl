@@ -1,0 +1,123 @@
+{{/* redis-ha.name: the chart name or nameOverride, the value of the label "app". Input: the root context. */}}
+{{- define "redis-ha.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* redis-ha.fullname: prefix of every object name, "<release>-<chart>" cut to 63. Input: the root context. */}}
+{{- define "redis-ha.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "redis-ha.name" .) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* redis-ha.chart: chart name and version as a label value. Input: the root context. */}}
+{{- define "redis-ha.chart" -}}
+{{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* labels.standard: the labels of every object, never used in a selector. Input: the root context. */}}
+{{- define "labels.standard" -}}
+app: {{ include "redis-ha.name" . | quote }}
+chart: {{ include "redis-ha.chart" . | quote }}
+heritage: {{ .Release.Service | quote }}
+release: {{ .Release.Name | quote }}
+app.kubernetes.io/name: {{ include "redis-ha.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+app.kubernetes.io/part-of: {{ .Chart.Name | quote }}
+helm.sh/chart: {{ include "redis-ha.chart" . | quote }}
+{{- end -}}
+
+{{/* redis-ha.selector: the labels that select the pods of one component. Input: dict "root" and "component". */}}
+{{- define "redis-ha.selector" -}}
+app: {{ include "redis-ha.name" .root | quote }}
+release: {{ .root.Release.Name | quote }}
+component: {{ .component }}
+{{- end -}}
+
+{{/* redis-ha.podLabels: the labels of the pods of one component. No version label: a new chart alone must not restart pods.
+Input: dict "root" and "component". */}}
+{{- define "redis-ha.podLabels" -}}
+{{ include "redis-ha.selector" . }}
+name: {{ include "redis-ha.fullname" .root }}-{{ .component }}
+app.kubernetes.io/name: {{ include "redis-ha.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* redis-ha.serviceAccountName: the service account of server and sentinel pods. Input: the root context. */}}
+{{- define "redis-ha.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "redis-ha.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* redis-ha.secretName: the Secret with the password. Input: the root context. */}}
+{{- define "redis-ha.secretName" -}}
+{{- default (include "redis-ha.fullname" .) .Values.existingSecret -}}
+{{- end -}}
+
+{{/* redis-ha.majority: the smallest number of sentinels that is more than half. Input: the root context. */}}
+{{- define "redis-ha.majority" -}}
+{{- add1 (div (int .Values.replicas.sentinels) 2) -}}
+{{- end -}}
+
+{{/* redis-ha.quorum: sentinel.quorum, else the majority. Input: the root context. */}}
+{{- define "redis-ha.quorum" -}}
+{{- if kindIs "invalid" .Values.sentinel.quorum -}}
+{{- include "redis-ha.majority" . -}}
+{{- else -}}
+{{- int .Values.sentinel.quorum -}}
+{{- end -}}
+{{- end -}}
+
+{{/* redis-ha.minReplicasToWrite: servers.minReplicasToWrite, else 1 where there is a slave. Input: the root context. */}}
+{{- define "redis-ha.minReplicasToWrite" -}}
+{{- if kindIs "invalid" .Values.servers.minReplicasToWrite -}}
+{{- ternary 1 0 (gt (int .Values.replicas.servers) 1) -}}
+{{- else -}}
+{{- int .Values.servers.minReplicasToWrite -}}
+{{- end -}}
+{{- end -}}
+
+{{/* redis-ha.defaultServerResources: resources.server as in values.yaml, to notice a change of it. */}}
+{{- define "redis-ha.defaultServerResources" -}}
+requests:
+  memory: 200Mi
+  cpu: 100m
+limits:
+  memory: 700Mi
+{{- end -}}
+
+{{/* redis-ha.serverResources: resources.server with resources.master or resources.slave merged over it. Both are alike
+when both are set: redis-ha.validate refuses everything else. Input: the root context. */}}
+{{- define "redis-ha.serverResources" -}}
+{{- $r := .Values.resources -}}
+{{- mergeOverwrite (deepCopy (default dict $r.server)) (deepCopy (default dict $r.slave)) (deepCopy (default dict $r.master)) | toYaml -}}
+{{- end -}}
+
+{{/* redis-ha.configValue: one value of servers.config as redis.conf spells it: booleans are yes and no, whole numbers
+have no exponent, an empty string is "". Input: the value. */}}
+{{- define "redis-ha.configValue" -}}
+{{- if kindIs "bool" . -}}
+{{- ternary "yes" "no" . -}}
+{{- else if and (kindIs "float64" .) (eq . (floor .)) -}}
+{{- int64 . -}}
+{{- else if eq (toString .) "" -}}
+""
+{{- else -}}
+{{- toString . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* redis-ha.config: redis.conf with one "directive value" line for each entry of servers.config. Input: the root context. */}}
+{{- define "redis-ha.config" -}}
+{{- range $directive, $value := .Values.servers.config }}
+{{ $directive }} {{ include "redis-ha.configValue" $value }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,147 @@
+{{/* redis-ha.podSettings: what the pods of both components have in common. Input: dict "root" and "component". */}}
+{{- define "redis-ha.podSettings" -}}
+serviceAccountName: {{ include "redis-ha.serviceAccountName" .root | quote }}
+automountServiceAccountToken: true
+{{- /* Service links would add variables such as REDIS_SENTINEL_SERVICE_HOST of foreign Services. */}}
+enableServiceLinks: false
+{{- include "redis-ha.placement" .root }}
+affinity:
+  podAntiAffinity:
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        podAffinityTerm:
+          topologyKey: kubernetes.io/hostname
+          labelSelector:
+            matchLabels:
+              {{- include "redis-ha.selector" . | nindent 14 }}
+{{ include "redis-ha.podSecurityContext" . }}
+{{- end -}}
+
+{{/* redis-ha.placement: pull secrets, node selector and tolerations, empty if none is set. Input: the root context. */}}
+{{- define "redis-ha.placement" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.podSecurityContext: the unprivileged user of the image, as the Pod Security Standard "restricted" asks. */}}
+{{- define "redis-ha.podSecurityContext" -}}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile:
+    type: RuntimeDefault
+{{- end -}}
+
+{{/* redis-ha.containerSecurityContext: no rights and a read-only root file system. */}}
+{{- define "redis-ha.containerSecurityContext" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop:
+      - ALL
+{{- end -}}
+
+{{/* redis-ha.image: image and pull policy of every container. Input: the root context. */}}
+{{- define "redis-ha.image" -}}
+image: {{ .Values.redis_image | quote }}
+imagePullPolicy: {{ .Values.imagePullPolicy | quote }}
+{{- end -}}
+
+{{/* redis-ha.passwordEnv: REDIS_PASS from the Secret, empty without auth. Input: the root context. */}}
+{{- define "redis-ha.passwordEnv" -}}
+{{- if .Values.auth }}
+- name: REDIS_PASS
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "redis-ha.secretName" . | quote }}
+      key: auth
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.env: the launcher's settings that servers and sentinels share. The shutdown budget leaves the kubelet five
+seconds of the grace period. Input: dict "root" and "gracePeriodSeconds". */}}
+{{- define "redis-ha.env" -}}
+- name: REDIS_CHART_PREFIX
+  value: "{{ include "redis-ha.fullname" .root }}-"
+{{- include "redis-ha.passwordEnv" .root }}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: POD_UID
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.uid
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+- name: LAUNCHER_POD_SELECTOR
+  value: {{ printf "app=%s,release=%s" (include "redis-ha.name" .root) .root.Release.Name | quote }}
+- name: LAUNCHER_SERVERS
+  value: {{ int .root.Values.replicas.servers | quote }}
+- name: LAUNCHER_SENTINELS
+  value: {{ int .root.Values.replicas.sentinels | quote }}
+- name: LAUNCHER_QUORUM
+  value: {{ include "redis-ha.quorum" .root | quote }}
+- name: LAUNCHER_MASTER_NAME
+  value: {{ .root.Values.sentinel.masterName | quote }}
+- name: LAUNCHER_DOWN_AFTER_MILLISECONDS
+  value: {{ int .root.Values.sentinel.downAfterMilliseconds | quote }}
+- name: LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS
+  value: {{ int .root.Values.sentinel.failoverTimeoutMilliseconds | quote }}
+- name: LAUNCHER_SHUTDOWN_BUDGET_SECONDS
+  value: {{ sub (int .gracePeriodSeconds) 5 | quote }}
+- name: LAUNCHER_LOG_LEVEL
+  value: {{ .root.Values.logLevel | quote }}
+{{- end -}}
+
+{{/* redis-ha.probes: /livez answers while the launcher lives, also during LOADING; /readyz when the role is agreed. */}}
+{{- define "redis-ha.probes" -}}
+startupProbe:
+  httpGet:
+    path: /livez
+    port: launcher
+  periodSeconds: 1
+  failureThreshold: 60
+livenessProbe:
+  httpGet:
+    path: /livez
+    port: launcher
+  periodSeconds: 5
+  timeoutSeconds: 2
+  failureThreshold: 6
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: launcher
+  periodSeconds: 1
+  timeoutSeconds: 2
+  failureThreshold: 3
+{{- end -}}
+
+{{/* redis-ha.runVolume: memory for the configuration files that the launcher writes; they may contain the password. */}}
+{{- define "redis-ha.runVolume" -}}
+- name: run
+  emptyDir:
+    medium: Memory
+    sizeLimit: 16Mi
+{{- end -}}

@@ -1,0 +1,159 @@
+{{/* redis-ha.validate: stops the rendering with all problems of the values at once, one line each: value path, what is
+wrong, what to set. Renders nothing. Input: the root context. */}}
+{{- define "redis-ha.validate" -}}
+{{- $problems := list -}}
+{{- range splitList "\n" (include "redis-ha.problems" .) -}}
+{{- if trim . -}}
+{{- $problems = append $problems (trim . | printf "  %s") -}}
+{{- end -}}
+{{- end -}}
+{{- if $problems -}}
+{{- fail (printf "\n\nThese values cannot give a working redis-ha, nothing was changed:\n%s\n" (join "\n" $problems)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* redis-ha.problems: one line for each problem, empty if there is none. Input: the root context. */}}
+{{- define "redis-ha.problems" -}}
+{{ include "redis-ha.problems.names" . }}
+{{ include "redis-ha.problems.replicas" . }}
+{{ include "redis-ha.problems.resources" . }}
+{{ include "redis-ha.problems.config" . }}
+{{ include "redis-ha.problems.access" . }}
+{{- end -}}
+
+{{/* redis-ha.problems.names: names that Kubernetes would refuse or that would be cut. The longest suffix of an object name
+is "-master-svc" (11 characters), the longest of a label "-sentinel-svc" (13); both must fit in 63. */}}
+{{- define "redis-ha.problems.names" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" $name) }}
+nameOverride: {{ $name | quote }} is not a DNS label; use lower-case letters, digits and "-"
+{{- end }}
+{{- if gt (len $name) 50 }}
+nameOverride: {{ len $name }} characters are too long; use at most 50
+{{- end }}
+{{- $fullname := default (printf "%s-%s" .Release.Name $name) .Values.fullnameOverride }}
+{{- $path := ternary "fullnameOverride" "release name" (not (empty .Values.fullnameOverride)) }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $fullname) }}
+{{ $path }}: the full name {{ $fullname | quote }} cannot name a Service; set fullnameOverride to lower-case letters, digits and "-", with a letter first
+{{- end }}
+{{- if gt (len $fullname) 52 }}
+{{ $path }}: the full name {{ $fullname | quote }} has {{ len $fullname }} characters, with "-master-svc" more than 63; set fullnameOverride to at most 52 characters
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.problems.replicas: numbers of pods, quorum and min-replicas that contradict each other. */}}
+{{- define "redis-ha.problems.replicas" -}}
+{{- $servers := int .Values.replicas.servers }}
+{{- $sentinels := int .Values.replicas.sentinels }}
+{{- if lt $servers 1 }}
+replicas.servers: {{ $servers }} leaves no Redis; set at least 1, or 3 to survive the loss of one (kubectl scale can stop the pods for a while)
+{{- end }}
+{{- if lt $sentinels 1 }}
+replicas.sentinels: {{ $sentinels }} leaves nobody to notice a failure; set 1 or 3
+{{- else if eq (mod $sentinels 2) 0 }}
+replicas.sentinels: {{ $sentinels }} is even, which survives no more failures than {{ sub $sentinels 1 }} and can split in halves; set {{ sub $sentinels 1 }} or {{ add1 $sentinels }}
+{{- end }}
+{{- $majority := int (include "redis-ha.majority" .) }}
+{{- if not (kindIs "invalid" .Values.sentinel.quorum) }}
+{{- $quorum := int .Values.sentinel.quorum }}
+{{- if gt $quorum $sentinels }}
+sentinel.quorum: {{ $quorum }} is more than the {{ $sentinels }} of replicas.sentinels, no failover would ever start; set {{ $majority }} to {{ $sentinels }}, or remove it for the majority
+{{- else if lt $quorum $majority }}
+sentinel.quorum: {{ $quorum }} is less than the majority of {{ $sentinels }} sentinels, a minority could call the master down; set {{ $majority }} to {{ $sentinels }}, or remove it for the majority
+{{- end }}
+{{- end }}
+{{- if not (kindIs "invalid" .Values.servers.minReplicasToWrite) }}
+{{- $min := int .Values.servers.minReplicasToWrite }}
+{{- if and (ge $servers 1) (ge $min $servers) }}
+servers.minReplicasToWrite: {{ $min }} slaves cannot be connected with {{ $servers }} in replicas.servers, no write would ever be accepted; set {{ if gt $servers 1 }}0 to {{ sub $servers 1 }}{{ else }}0{{ end }}, or replicas.servers to {{ add1 $min }}
+{{- end }}
+{{- end }}
+{{- if eq (toString .Values.servers.workload) "StatefulSet" }}
+servers.workload: StatefulSet is not available in this version; set Deployment, which gives every server pod a volume of its own
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.problems.resources: sizes of master and slave that differ, although any server pod may become master. */}}
+{{- define "redis-ha.problems.resources" -}}
+{{- $server := default dict .Values.resources.server }}
+{{- $master := mergeOverwrite (deepCopy $server) (deepCopy (default dict .Values.resources.master)) }}
+{{- $slave := mergeOverwrite (deepCopy $server) (deepCopy (default dict .Values.resources.slave)) }}
+{{- $default := include "redis-ha.defaultServerResources" . | fromYaml }}
+{{- if and .Values.resources.master .Values.resources.slave (ne (toJson $master) (toJson $slave)) }}
+resources.master, resources.slave: they differ, but any server pod may become master; set both alike, or only resources.server
+{{- else if ne (toJson $server) (toJson $default) }}
+{{- if and .Values.resources.master (ne (toJson $master) (toJson $server)) }}
+resources.master: differs from resources.server, but any server pod may become master; set only resources.server
+{{- end }}
+{{- if and .Values.resources.slave (ne (toJson $slave) (toJson $server)) }}
+resources.slave: differs from resources.server, but any server pod may become master; set only resources.server
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.ownedDirectives: expression for the redis.conf directives that the launcher writes itself, or that would break
+what the chart promises. */}}
+{{- define "redis-ha.ownedDirectives" -}}
+^(bind|port|protected-mode|unixsocket.*|tls-.+|cluster-.+|sentinel|dir|dbfilename|append(only|dirname|filename)|requirepass|masterauth|masteruser|user|aclfile|rename-command|replicaof|slaveof|(replica|slave)-(priority|announce-.+)|min-(replicas|slaves)-.+|daemonize|supervised|pidfile|logfile|syslog-.+|include|loadmodule)$
+{{- end -}}
+
+{{/* redis-ha.problems.config: entries of servers.config that the launcher owns or that would not stay one directive on one
+line. A value is plain words and words in double quotes. */}}
+{{- define "redis-ha.problems.config" -}}
+{{- $owned := include "redis-ha.ownedDirectives" . }}
+{{- range $directive, $value := .Values.servers.config }}
+{{- $name := lower $directive }}
+{{- if regexMatch $owned $name }}
+{{- $instead := "remove it" }}
+{{- if regexMatch "^min-.+-to-write$" $name }}
+{{- $instead = "set servers.minReplicasToWrite" }}
+{{- else if regexMatch "^min-.+-max-lag$" $name }}
+{{- $instead = "set servers.minReplicasMaxLagSeconds" }}
+{{- else if eq $name "appendonly" }}
+{{- $instead = "set persistence.enabled" }}
+{{- else if has $name (list "requirepass" "masterauth") }}
+{{- $instead = "set auth, and redisPassword or existingSecret" }}
+{{- end }}
+servers.config: the launcher owns the directive {{ $directive }}; {{ $instead }}
+{{- else if not (regexMatch "^[a-z][a-z0-9-]*$" $directive) }}
+servers.config: {{ $directive | quote }} is not a directive; use lower-case letters, digits and "-"
+{{- end }}
+{{- if not (regexMatch "^([^\\s\\p{C}\"'\\\\]+|\"[^\\p{C}\"\\\\]*\")?( ([^\\s\\p{C}\"'\\\\]+|\"[^\\p{C}\"\\\\]*\"))*$" (toString $value)) }}
+servers.config: the value of {{ $directive | quote }} is not a list of words with single spaces between them; put double quotes around a word with spaces, and use no line breaks, control characters, single quotes or backslashes
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.problems.access: passwords, service accounts and addresses that contradict each other. Never prints a password. */}}
+{{- define "redis-ha.problems.access" -}}
+{{- $password := toString (default "" .Values.redisPassword) }}
+{{- if and $password .Values.existingSecret }}
+redisPassword, existingSecret: both are set; set one of them
+{{- end }}
+{{- if and $password (not .Values.auth) }}
+redisPassword: has no effect while auth is false; set auth to true, or remove redisPassword
+{{- end }}
+{{- if and .Values.existingSecret (not .Values.auth) }}
+existingSecret: has no effect while auth is false; set auth to true, or remove existingSecret
+{{- end }}
+{{- if regexMatch "\\p{Cc}" $password }}
+redisPassword: contains a control character such as a line break; use printable characters (mind a newline at the end of a file)
+{{- end }}
+{{- if gt (len $password) 512 }}
+redisPassword: {{ len $password }} bytes are too long; use at most 512
+{{- end }}
+{{- if and (not .Values.rbac.create) (not .Values.serviceAccount.name) }}
+rbac.create: false leaves the pods without the rights they need; set serviceAccount.name to an account that has them, or rbac.create to true
+{{- end }}
+{{- $webhook := .Values.notifications.webhook }}
+{{- if and $webhook.url $webhook.existingSecret }}
+notifications.webhook.url, notifications.webhook.existingSecret: both are set; set one of them
+{{- end }}
+{{- if $webhook.url }}
+{{- if not (regexMatch "^https?://[^\\s\\p{C}/?#]+[^\\s\\p{C}]*$" $webhook.url) }}
+notifications.webhook.url: is not an http or https address; set one such as https://example.com/redis
+{{- else if regexMatch "^https?://[^/?#]*@" $webhook.url }}
+notifications.webhook.url: contains credentials, which would be readable in the Deployment; put the address into a Secret and set notifications.webhook.existingSecret
+{{- end }}
+{{- end }}
+{{- end -}}
