@@ -1,0 +1,3 @@
+module github.com/redis-ha/redis-ha/tools/nodeimage/pause
+
+go 1.26.0
