@@ -41,6 +41,12 @@ nameOverride: {{ len $name }} characters are too long; use at most 50
 {{- end }}
 {{- end -}}
 
+{{/* redis-ha.range: the legal numbers of a message, "2 to 3" or "2". Input: list of the lowest and the highest. */}}
+{{- define "redis-ha.range" -}}
+{{- index . 0 -}}
+{{- if gt (int (index . 1)) (int (index . 0)) }} to {{ index . 1 }}{{ end -}}
+{{- end -}}
+
 {{/* redis-ha.problems.replicas: numbers of pods, quorum and min-replicas that contradict each other. */}}
 {{- define "redis-ha.problems.replicas" -}}
 {{- $servers := int .Values.replicas.servers }}
@@ -56,16 +62,17 @@ replicas.sentinels: {{ $sentinels }} is even, which survives no more failures th
 {{- $majority := int (include "redis-ha.majority" .) }}
 {{- if not (kindIs "invalid" .Values.sentinel.quorum) }}
 {{- $quorum := int .Values.sentinel.quorum }}
-{{- if gt $quorum $sentinels }}
-sentinel.quorum: {{ $quorum }} is more than the {{ $sentinels }} of replicas.sentinels, no failover would ever start; set {{ $majority }} to {{ $sentinels }}, or remove it for the majority
+{{- if lt $sentinels 1 }}
+{{- else if gt $quorum $sentinels }}
+sentinel.quorum: {{ $quorum }} is more than the {{ $sentinels }} of replicas.sentinels, no failover would ever start; set {{ include "redis-ha.range" (list $majority $sentinels) }}, or remove it for the majority
 {{- else if lt $quorum $majority }}
-sentinel.quorum: {{ $quorum }} is less than the majority of {{ $sentinels }} sentinels, a minority could call the master down; set {{ $majority }} to {{ $sentinels }}, or remove it for the majority
+sentinel.quorum: {{ $quorum }} is less than the majority of {{ $sentinels }} sentinels, a minority could call the master down; set {{ include "redis-ha.range" (list $majority $sentinels) }}, or remove it for the majority
 {{- end }}
 {{- end }}
 {{- if not (kindIs "invalid" .Values.servers.minReplicasToWrite) }}
 {{- $min := int .Values.servers.minReplicasToWrite }}
 {{- if and (ge $servers 1) (ge $min $servers) }}
-servers.minReplicasToWrite: {{ $min }} slaves cannot be connected with {{ $servers }} in replicas.servers, no write would ever be accepted; set {{ if gt $servers 1 }}0 to {{ sub $servers 1 }}{{ else }}0{{ end }}, or replicas.servers to {{ add1 $min }}
+servers.minReplicasToWrite: {{ $min }} slaves cannot be connected with {{ $servers }} in replicas.servers, no write would ever be accepted; set {{ include "redis-ha.range" (list 0 (sub $servers 1)) }}, or replicas.servers to {{ add1 $min }}
 {{- end }}
 {{- end }}
 {{- if eq (toString .Values.servers.workload) "StatefulSet" }}
