@@ -1,0 +1,308 @@
+// Package config turns the environment of a pod into one checked value.
+//
+// The environment is the launcher's only input; nothing else in the launcher
+// reads it. The variables are:
+//
+//	SENTINEL                              "true" makes this pod a sentinel; absent: a server
+//	REDIS_CHART_PREFIX                    prefix of the release's object names, "<fullname>-"
+//	REDIS_SENTINEL_SERVICE_HOST           name of the sentinel Service (server; asked when the pod list is not to be had)
+//	REDIS_PASS                            password of Redis and Sentinel; absent: no authentication
+//	POD_NAME, POD_NAMESPACE, POD_UID      identity of this pod, from the downward API
+//	POD_IP                                address other pods reach this pod at
+//	LAUNCHER_POD_SELECTOR                 label selector of all pods of the release
+//	LAUNCHER_SERVERS                      configured number of servers, 1 to 50
+//	LAUNCHER_SENTINELS                    configured number of sentinels, odd, 1 to 15
+//	LAUNCHER_QUORUM                       sentinels that must agree that the master is down: a majority
+//	LAUNCHER_MASTER_NAME                  name Sentinel knows the master by (mymaster)
+//	LAUNCHER_DOWN_AFTER_MILLISECONDS      silence after which Sentinel calls an instance down (3000)
+//	LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS  Sentinel's failover-timeout (8000)
+//	LAUNCHER_MIN_REPLICAS_TO_WRITE        replicas a master must have to accept writes, once it has had one (1; 0 with one server)
+//	LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS silence after which a replica no longer counts (3)
+//	LAUNCHER_PERSISTENCE                  "true": append-only file in the data directory; "false": memory only
+//	LAUNCHER_SHUTDOWN_BUDGET_SECONDS      time from TERM to exit; below terminationGracePeriodSeconds (55)
+//	LAUNCHER_REDIS_CONFIG_FILE            file of further redis.conf directives; absent: none
+//	LAUNCHER_NOTIFY_WEBHOOK_URL           URL that Sentinel events are posted to; absent: none
+//	LAUNCHER_LOG_LEVEL                    debug, info, warn or error (info)
+//	LAUNCHER_REDIS_PORT, LAUNCHER_SENTINEL_PORT, LAUNCHER_HTTP_PORT   6379, 26379, 8080
+//	LAUNCHER_BIND_ADDRESS                 only address to listen on; absent: all
+//	LAUNCHER_DATA_DIR, LAUNCHER_RUN_DIR   /redis-master-data, /run/redis-ha
+//	LAUNCHER_REDIS_SERVER                 server program, also started with --sentinel (redis-server)
+//	LAUNCHER_KUBECONFIG                   kubeconfig file; absent: the pod's service account
+//
+// Any other variable that starts with LAUNCHER_ is an error, so that a typing
+// mistake never silently means a default.
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// Config is the checked environment of one pod.
+type Config struct {
+	Sentinel            bool
+	Prefix              string // object names of the release start with it; ends in "-"
+	SentinelServiceHost string
+	Password            string
+
+	PodName, Namespace, PodUID string
+	PodIP                      netip.Addr
+	PodSelector                labels.Selector
+
+	Servers, Sentinels, Quorum int
+	MasterName                 string
+	DownAfter                  time.Duration
+	FailoverTimeout            time.Duration
+	MinReplicas                int
+	MinReplicasMaxLag          time.Duration
+	Persistence                bool
+	ShutdownBudget             time.Duration
+	ExtraConfigFile            string
+	ExtraConfig                []string // directives read from ExtraConfigFile, one a line
+	WebhookURL                 string
+	LogLevel                   slog.Level
+
+	RedisPort, SentinelPort, HTTPPort int
+	BindAddress                       string
+	DataDir, RunDir                   string
+	RedisServer                       string
+	Kubeconfig                        string
+}
+
+// MasterLease is the name of the Lease that holds the record of the master.
+func (c Config) MasterLease() string { return c.Prefix + "master" }
+
+// SentinelsLease is the name of the Lease that holds the sentinels' slots.
+func (c Config) SentinelsLease() string { return c.Prefix + "sentinels" }
+
+// Majority is the smallest number of configured sentinels that is more than half.
+func (c Config) Majority() int { return c.Sentinels/2 + 1 }
+
+// ProblemsError lists everything that is wrong with an environment.
+type ProblemsError struct{ Problems []string }
+
+// Error gives one line for each problem.
+func (e *ProblemsError) Error() string {
+	return fmt.Sprintf("the environment has %d problem(s):\n  - %s", len(e.Problems), strings.Join(e.Problems, "\n  - "))
+}
+
+var (
+	masterNamePattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,63}$`)
+	prefixPattern     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?-$`)
+)
+
+// knownVariables are all variables with the launcher's own prefix.
+var knownVariables = map[string]bool{}
+
+func init() {
+	for _, name := range []string{
+		"POD_SELECTOR", "SERVERS", "SENTINELS", "QUORUM", "MASTER_NAME", "DOWN_AFTER_MILLISECONDS",
+		"FAILOVER_TIMEOUT_MILLISECONDS", "MIN_REPLICAS_TO_WRITE", "MIN_REPLICAS_MAX_LAG_SECONDS", "PERSISTENCE",
+		"SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL", "REDIS_PORT",
+		"SENTINEL_PORT", "HTTP_PORT", "BIND_ADDRESS", "DATA_DIR", "RUN_DIR", "REDIS_SERVER", "KUBECONFIG",
+	} {
+		knownVariables["LAUNCHER_"+name] = true
+	}
+}
+
+// reader collects problems while values are taken from an environment.
+type reader struct {
+	env      map[string]string
+	problems []string
+}
+
+func (r *reader) problem(format string, args ...any) {
+	r.problems = append(r.problems, fmt.Sprintf(format, args...))
+}
+
+func (r *reader) required(name, why string) string {
+	value := r.env[name]
+	if value == "" {
+		r.problem("%s is missing: set it to %s", name, why)
+	}
+	return value
+}
+
+func (r *reader) text(name, fallback string) string {
+	if value := r.env[name]; value != "" {
+		return value
+	}
+	return fallback
+}
+
+func (r *reader) number(name string, fallback, low, high int) int {
+	value, ok := r.env[name]
+	if !ok || value == "" {
+		return fallback
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < low || n > high {
+		r.problem("%s is %q: set it to a whole number from %d to %d", name, value, low, high)
+		return fallback
+	}
+	return n
+}
+
+func (r *reader) boolean(name string, fallback bool) bool {
+	switch value := r.env[name]; value {
+	case "":
+		return fallback
+	case "true":
+		return true
+	case "false":
+		return false
+	default:
+		r.problem("%s is %q: set it to true or false", name, value)
+		return fallback
+	}
+}
+
+// FromEnviron reads the environment, given in the form of os.Environ. The
+// error is a *ProblemsError that lists every problem at once.
+func FromEnviron(environ []string) (Config, error) {
+	r := &reader{env: map[string]string{}}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		r.env[name] = value
+		if strings.HasPrefix(name, "LAUNCHER_") && !knownVariables[name] {
+			r.problem("%s is not a variable of the launcher: remove it or correct its name", name)
+		}
+	}
+	c := Config{
+		Sentinel:            r.boolean("SENTINEL", false),
+		Prefix:              r.required("REDIS_CHART_PREFIX", `the full name of the release and "-"`),
+		SentinelServiceHost: r.env["REDIS_SENTINEL_SERVICE_HOST"],
+		Password:            r.env["REDIS_PASS"],
+		PodName:             r.required("POD_NAME", "the pod's name (downward API metadata.name)"),
+		Namespace:           r.required("POD_NAMESPACE", "the pod's namespace (downward API metadata.namespace)"),
+		PodUID:              r.required("POD_UID", "the pod's UID (downward API metadata.uid)"),
+		MasterName:          r.text("LAUNCHER_MASTER_NAME", "mymaster"),
+		Servers:             r.number("LAUNCHER_SERVERS", 3, 1, 50),
+		Sentinels:           r.number("LAUNCHER_SENTINELS", 3, 1, 15),
+		DownAfter:           time.Duration(r.number("LAUNCHER_DOWN_AFTER_MILLISECONDS", 3000, 500, 600000)) * time.Millisecond,
+		FailoverTimeout:     time.Duration(r.number("LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS", 8000, 3000, 3600000)) * time.Millisecond,
+		MinReplicasMaxLag:   time.Duration(r.number("LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS", 3, 1, 3600)) * time.Second,
+		Persistence:         r.boolean("LAUNCHER_PERSISTENCE", true),
+		ShutdownBudget:      time.Duration(r.number("LAUNCHER_SHUTDOWN_BUDGET_SECONDS", 55, 5, 3600)) * time.Second,
+		ExtraConfigFile:     r.env["LAUNCHER_REDIS_CONFIG_FILE"],
+		WebhookURL:          r.env["LAUNCHER_NOTIFY_WEBHOOK_URL"],
+		RedisPort:           r.number("LAUNCHER_REDIS_PORT", 6379, 1, 65535),
+		SentinelPort:        r.number("LAUNCHER_SENTINEL_PORT", 26379, 1, 65535),
+		HTTPPort:            r.number("LAUNCHER_HTTP_PORT", 8080, 1, 65535),
+		BindAddress:         r.env["LAUNCHER_BIND_ADDRESS"],
+		DataDir:             r.text("LAUNCHER_DATA_DIR", "/redis-master-data"),
+		RunDir:              r.text("LAUNCHER_RUN_DIR", "/run/redis-ha"),
+		RedisServer:         r.text("LAUNCHER_REDIS_SERVER", "redis-server"),
+		Kubeconfig:          r.env["LAUNCHER_KUBECONFIG"],
+	}
+	c.Quorum = r.number("LAUNCHER_QUORUM", c.Majority(), 1, 15)
+	fallbackMin := 1
+	if c.Servers == 1 {
+		fallbackMin = 0
+	}
+	c.MinReplicas = r.number("LAUNCHER_MIN_REPLICAS_TO_WRITE", fallbackMin, 0, 49)
+	r.checkValues(&c)
+	r.readExtraConfig(&c)
+	if len(r.problems) > 0 {
+		sort.Strings(r.problems)
+		return Config{}, &ProblemsError{Problems: r.problems}
+	}
+	return c, nil
+}
+
+// checkValues fills in the values that need parsing and refuses contradictions.
+func (r *reader) checkValues(c *Config) {
+	if ip := r.required("POD_IP", "the pod's address (downward API status.podIP)"); ip != "" {
+		addr, err := netip.ParseAddr(ip)
+		if err != nil {
+			r.problem("POD_IP is %q: set it to an IP address", ip)
+		}
+		c.PodIP = addr
+	}
+	if selector := r.required("LAUNCHER_POD_SELECTOR", "the labels all pods of the release have, as app=NAME,release=NAME"); selector != "" {
+		parsed, err := labels.Parse(selector)
+		if err != nil || parsed.Empty() {
+			r.problem("LAUNCHER_POD_SELECTOR is %q: set it to a label selector such as app=redis-ha,release=redis-ha", selector)
+		}
+		c.PodSelector = parsed
+	}
+	if c.Prefix != "" && !prefixPattern.MatchString(c.Prefix) {
+		r.problem(`REDIS_CHART_PREFIX is %q: set it to the full name of the release (lower case letters, digits, "-") and "-"`, c.Prefix)
+	}
+	if !masterNamePattern.MatchString(c.MasterName) {
+		r.problem("LAUNCHER_MASTER_NAME is %q: use 1 to 63 letters, digits, '.', '_' or '-'", c.MasterName)
+	}
+	if c.Sentinels%2 == 0 {
+		r.problem("LAUNCHER_SENTINELS is %d: an even number has no better majority; set %d or %d", c.Sentinels, c.Sentinels-1, c.Sentinels+1)
+	}
+	if c.Quorum > c.Sentinels || c.Quorum < c.Majority() {
+		r.problem("LAUNCHER_QUORUM is %d: with %d sentinels set it from %d (a majority) to %d", c.Quorum, c.Sentinels, c.Majority(), c.Sentinels)
+	}
+	if c.MinReplicas >= c.Servers {
+		r.problem("LAUNCHER_MIN_REPLICAS_TO_WRITE is %d: %d server(s) have at most %d replica(s)", c.MinReplicas, c.Servers, c.Servers-1)
+	}
+	if strings.ContainsFunc(c.Password, unicode.IsControl) {
+		r.problem("REDIS_PASS has a control character: use printable characters only")
+	}
+	if c.WebhookURL != "" {
+		if u, err := url.Parse(c.WebhookURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			r.problem("LAUNCHER_NOTIFY_WEBHOOK_URL is not an http or https URL")
+		}
+	}
+	if err := c.LogLevel.UnmarshalText([]byte(r.text("LAUNCHER_LOG_LEVEL", "info"))); err != nil {
+		r.problem("LAUNCHER_LOG_LEVEL is %q: set it to debug, info, warn or error", r.env["LAUNCHER_LOG_LEVEL"])
+	}
+	if c.BindAddress != "" {
+		if _, err := netip.ParseAddr(c.BindAddress); err != nil {
+			r.problem("LAUNCHER_BIND_ADDRESS is %q: set it to an IP address or leave it out", c.BindAddress)
+		}
+	}
+	if c.RedisPort == c.HTTPPort || c.SentinelPort == c.HTTPPort {
+		r.problem("LAUNCHER_HTTP_PORT is %d, a port of Redis or Sentinel: set another one", c.HTTPPort)
+	}
+	if c.Sentinel && r.env["LAUNCHER_REDIS_CONFIG_FILE"] != "" {
+		r.problem("LAUNCHER_REDIS_CONFIG_FILE is set on a sentinel: it configures servers only; remove it or SENTINEL")
+	}
+}
+
+// ownedDirectives are written by the launcher; a user's value would break
+// replication, failover or the container's isolation.
+var ownedDirectives = regexp.MustCompile(`^(bind|port|dir|requirepass|masterauth|masteruser|user|aclfile|replicaof|slaveof|` +
+	`(replica|slave)-priority|(replica|slave)-announce-.*|min-(replicas|slaves)-.*|appendonly|appendfilename|appenddirname|` +
+	`dbfilename|daemonize|pidfile|supervised|logfile|include|loadmodule|rename-command|protected-mode|unixsocket.*|` +
+	`cluster-.*|tls-.*|syslog-.*|sentinel)$`)
+
+// readExtraConfig loads the user's directives and refuses the launcher's own.
+func (r *reader) readExtraConfig(c *Config) {
+	if c.ExtraConfigFile == "" {
+		return
+	}
+	content, err := os.ReadFile(c.ExtraConfigFile)
+	if err != nil {
+		r.problem("LAUNCHER_REDIS_CONFIG_FILE cannot be read: %v", err)
+		return
+	}
+	for _, line := range strings.Split(string(content), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		directive, _, _ := strings.Cut(line, " ")
+		if ownedDirectives.MatchString(strings.ToLower(strings.Trim(directive, `"'`))) {
+			r.problem("LAUNCHER_REDIS_CONFIG_FILE sets %q, which the launcher owns: remove it", directive)
+			continue
+		}
+		c.ExtraConfig = append(c.ExtraConfig, line)
+	}
+}

@@ -1,0 +1,299 @@
+// Package kube is the launcher's whole use of the Kubernetes API: the pods of
+// the release, two Leases that the chart creates, and Events.
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+)
+
+// The labels and the annotation the launcher writes on pods. They are part of
+// the chart's public contract: Services and users select on them.
+const (
+	RoleLabel  = "redis-role"
+	PodIPLabel = "podIP"
+	RunIDLabel = "runID"
+	// DeletionCost makes a Deployment that shrinks or rolls take the master last.
+	DeletionCost = "controller.kubernetes.io/pod-deletion-cost"
+)
+
+// callTimeout bounds one API call. The API's own objective for a change of one
+// object is 1 s at the 99th percentile; twice that means it is not answering.
+const callTimeout = 2 * time.Second
+
+// Pod is what the launcher needs to know of a pod of the release.
+type Pod struct {
+	Name, UID   string
+	IP          netip.Addr // invalid until the pod has one
+	Server      bool       // component=server
+	Sentinel    bool       // component=sentinel
+	Role        string     // the label redis-role as the API has it
+	RunID       string
+	PodIPLabel  string
+	Cost        string
+	Created     time.Time
+	Terminating bool
+	Ready       bool
+	Phase       corev1.PodPhase
+	Node        string
+}
+
+// Client talks to the API for one pod of the release.
+type Client struct {
+	pods     coreclient.PodInterface
+	events   coreclient.EventInterface
+	leases   coordinationclient.LeaseInterface
+	config   config.Config
+	store    cache.Store
+	informer cache.Controller
+	log      *slog.Logger
+
+	changed chan struct{}
+
+	mu      sync.Mutex
+	lastErr string
+}
+
+// New prepares the client; it does not call the API yet.
+func New(c config.Config, log *slog.Logger) (*Client, error) {
+	restConfig, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("load the API configuration (in a pod it comes from the service account token: "+
+			"check automountServiceAccountToken): %w", err)
+	}
+	restConfig.QPS, restConfig.Burst = 50, 100
+	restConfig.UserAgent = "redis-ha-launcher"
+	core, err := coreclient.NewForConfig(restConfig)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the core API client: %w", err)
+	}
+	coordination, err := coordinationclient.NewForConfig(rest.CopyConfig(restConfig))
+	if err != nil {
+		return nil, fmt.Errorf("prepare the coordination API client: %w", err)
+	}
+	k := &Client{
+		pods:    core.Pods(c.Namespace),
+		events:  core.Events(c.Namespace),
+		leases:  coordination.Leases(c.Namespace),
+		config:  c,
+		log:     log,
+		changed: make(chan struct{}, 1),
+	}
+	k.store, k.informer = k.newPodInformer()
+	return k, nil
+}
+
+// newPodInformer watches the pods of the release.
+func (k *Client) newPodInformer() (cache.Store, cache.Controller) {
+	selector := k.config.PodSelector.String()
+	notify := func() {
+		select {
+		case k.changed <- struct{}{}:
+		default:
+		}
+	}
+	return cache.NewInformerWithOptions(cache.InformerOptions{
+		ListerWatcher: &cache.ListWatch{
+			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (list runtimeObject, err error) {
+				o.LabelSelector = selector
+				list, err = k.pods.List(ctx, o)
+				k.noteProblem(Explain(err, "list", "pods"))
+				return list, err
+			},
+			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (w watchInterface, err error) {
+				o.LabelSelector = selector
+				w, err = k.pods.Watch(ctx, o)
+				k.noteProblem(Explain(err, "watch", "pods"))
+				return w, err
+			},
+		},
+		ObjectType: &corev1.Pod{},
+		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(any) { notify() },
+			UpdateFunc: func(any, any) { notify() },
+			DeleteFunc: func(any) { notify() },
+		},
+		Transform: dropUnused,
+	})
+}
+
+// noteProblem logs a problem with the API once, until it changes or is over.
+func (k *Client) noteProblem(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	text := ""
+	if err != nil && !errors.Is(err, context.Canceled) {
+		text = err.Error()
+	}
+	if text == k.lastErr {
+		return
+	}
+	if text != "" {
+		k.log.Warn("the API does not serve the pod list; Redis is left as it is and labels stay", "error", text)
+	} else {
+		k.log.Info("the API serves the pod list again")
+	}
+	k.lastErr = text
+}
+
+// Run watches the pods until ctx ends.
+func (k *Client) Run(ctx context.Context) { k.informer.RunWithContext(ctx) }
+
+// Synced says whether the pod list has been read once.
+func (k *Client) Synced() bool { return k.informer.HasSynced() }
+
+// Changed receives when a pod of the release changed.
+func (k *Client) Changed() <-chan struct{} { return k.changed }
+
+// Pods gives the pods of the release as last seen. Pods that have ended are left out.
+func (k *Client) Pods() []Pod {
+	var pods []Pod
+	for _, object := range k.store.List() {
+		p, ok := object.(*corev1.Pod)
+		if !ok || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+			continue
+		}
+		pods = append(pods, podOf(p))
+	}
+	return pods
+}
+
+func podOf(p *corev1.Pod) Pod {
+	out := Pod{
+		Name: p.Name, UID: string(p.UID),
+		Server:      p.Labels["component"] == "server",
+		Sentinel:    p.Labels["component"] == "sentinel",
+		Role:        p.Labels[RoleLabel],
+		RunID:       p.Labels[RunIDLabel],
+		PodIPLabel:  p.Labels[PodIPLabel],
+		Cost:        p.Annotations[DeletionCost],
+		Created:     p.CreationTimestamp.Time,
+		Terminating: p.DeletionTimestamp != nil,
+		Phase:       p.Status.Phase,
+		Node:        p.Spec.NodeName,
+	}
+	out.IP, _ = netip.ParseAddr(p.Status.PodIP)
+	for _, condition := range p.Status.Conditions {
+		if condition.Type == corev1.PodReady {
+			out.Ready = condition.Status == corev1.ConditionTrue
+		}
+	}
+	return out
+}
+
+// PatchLabels sets labels and annotations of this pod; an empty value removes
+// the key. The UID in the patch makes it fail on a later pod of the same name.
+func (k *Client) PatchLabels(ctx context.Context, labels, annotations map[string]string) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": k.config.PodUID, "labels": nullable(labels), "annotations": nullable(annotations),
+	}})
+	if err != nil {
+		return fmt.Errorf("encode the label patch: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err = k.pods.Patch(ctx, k.config.PodName, types.MergePatchType, patch, metav1.PatchOptions{})
+	return Explain(err, "patch", "pods")
+}
+
+func nullable(m map[string]string) map[string]any {
+	out := map[string]any{}
+	for key, value := range m {
+		if value == "" {
+			out[key] = nil
+		} else {
+			out[key] = value
+		}
+	}
+	return out
+}
+
+// ErrChanged says that a precondition did not hold: the object is not what it
+// was when the decision was made.
+var ErrChanged = errors.New("the object has changed")
+
+// ClearMasterLabel takes redis-role=master off another pod that cannot do it
+// itself. It gives ErrChanged if the pod is not the same pod any more or has
+// another label by now.
+func (k *Client) ClearMasterLabel(ctx context.Context, pod Pod) error {
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": "/metadata/uid", "value": pod.UID},
+		{"op": "test", "path": "/metadata/labels/" + RoleLabel, "value": "master"},
+		{"op": "remove", "path": "/metadata/labels/" + RoleLabel},
+	})
+	if err != nil {
+		return fmt.Errorf("encode the label patch: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err = k.pods.Patch(ctx, pod.Name, types.JSONPatchType, patch, metav1.PatchOptions{})
+	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || apierrors.IsConflict(err) {
+		return ErrChanged
+	}
+	return Explain(err, "patch", "pods")
+}
+
+// Event writes an Event about a pod. Name makes it unique: a second event of
+// the same name is not written and reported as false.
+func (k *Client) Event(ctx context.Context, name string, about Pod, warning bool, reason, message string) (bool, error) {
+	now := metav1.Now()
+	kind := corev1.EventTypeNormal
+	if warning {
+		kind = corev1.EventTypeWarning
+	}
+	event := &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: k.config.Namespace},
+		InvolvedObject: corev1.ObjectReference{
+			Kind: "Pod", APIVersion: "v1", Namespace: k.config.Namespace, Name: about.Name, UID: types.UID(about.UID),
+		},
+		Type: kind, Reason: reason, Message: message, Count: 1,
+		FirstTimestamp: now, LastTimestamp: now,
+		Source:              corev1.EventSource{Component: "redis-ha-launcher", Host: k.config.PodName},
+		ReportingController: "redis-ha-launcher", ReportingInstance: k.config.PodName,
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := k.events.Create(ctx, event, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return false, nil
+	}
+	return err == nil, Explain(err, "create", "events")
+}
+
+// Explain adds to an API error what the user can do about it.
+func Explain(err error, verb, resource string) error {
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("%s %s is forbidden: grant the verb %q on %q to the pod's service account "+
+			"(the chart does with rbac.create=true): %w", verb, resource, verb, resource, err)
+	case apierrors.IsUnauthorized(err):
+		return fmt.Errorf("%s %s: the service account token was refused; recreate the pod if it stays so: %w", verb, resource, err)
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("%s %s: not there (the chart creates it; run helm upgrade if it was deleted): %w", verb, resource, err)
+	case apierrors.IsConflict(err), apierrors.IsInvalid(err), errors.Is(err, context.Canceled):
+		return fmt.Errorf("%s %s: %w", verb, resource, err)
+	default:
+		return fmt.Errorf("%s %s: the API server cannot be reached or did not answer in time; check the network between "+
+			"pods and the API server (NetworkPolicy, kube-proxy): %w", verb, resource, err)
+	}
+}

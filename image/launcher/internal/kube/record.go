@@ -1,0 +1,145 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// recordAnnotation holds a Record or Slots as JSON on its Lease.
+const recordAnnotation = "redis-ha/record"
+
+// Member names one pod in a record.
+type Member struct {
+	Name string `json:"name,omitempty"`
+	UID  string `json:"uid,omitempty"`
+	IP   string `json:"ip,omitempty"`
+}
+
+// Fence says that a master accepts no writes any more, so that its successor
+// may be labelled before the sentinels have agreed on it.
+type Fence struct {
+	UID    string    `json:"uid"`    // the fenced pod
+	Reason string    `json:"reason"` // how it was fenced
+	At     time.Time `json:"at"`     // when, by the fenced pod's clock
+}
+
+// Record is the release's memory of its master. It outlives every pod and goes
+// with the release.
+type Record struct {
+	Initialised bool   `json:"initialised"` // a master has served in this release before
+	Generation  int64  `json:"generation"`  // counts masters; higher is later
+	Master      Member `json:"master"`
+	Fence       *Fence `json:"fence,omitempty"`
+
+	version string // resourceVersion the record was read at
+}
+
+// Slots says which sentinel pod holds which stable identity.
+type Slots struct {
+	Holders map[int]Member `json:"holders"`
+	Cluster string         `json:"-"` // unique to this installation: the Lease's UID
+
+	version string
+}
+
+// Record reads the record of the master.
+func (k *Client) Record(ctx context.Context) (Record, error) {
+	var r Record
+	lease, err := k.readLease(ctx, k.config.MasterLease(), &r)
+	if err != nil {
+		return Record{}, err
+	}
+	r.version = lease.ResourceVersion
+	return r, nil
+}
+
+// WriteRecord replaces the record that was read before. It gives ErrChanged
+// when somebody else has written since.
+func (k *Client) WriteRecord(ctx context.Context, r Record) (Record, error) {
+	version, err := k.writeLease(ctx, k.config.MasterLease(), r.version, r, r.Master.Name, int32(r.Generation))
+	if err != nil {
+		return Record{}, err
+	}
+	r.version = version
+	return r, nil
+}
+
+// Slots reads the sentinels' identities.
+func (k *Client) Slots(ctx context.Context) (Slots, error) {
+	var s Slots
+	lease, err := k.readLease(ctx, k.config.SentinelsLease(), &s)
+	if err != nil {
+		return Slots{}, err
+	}
+	if s.Holders == nil {
+		s.Holders = map[int]Member{}
+	}
+	s.version, s.Cluster = lease.ResourceVersion, string(lease.UID)
+	return s, nil
+}
+
+// WriteSlots replaces the slots that were read before. It gives ErrChanged
+// when somebody else has written since.
+func (k *Client) WriteSlots(ctx context.Context, s Slots) error {
+	_, err := k.writeLease(ctx, k.config.SentinelsLease(), s.version, s, "", 0)
+	return err
+}
+
+func (k *Client) readLease(ctx context.Context, name string, into any) (*coordinationv1.Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	lease, err := k.leases.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, Explain(err, "get", "leases/"+name)
+	}
+	if content := lease.Annotations[recordAnnotation]; content != "" {
+		if err := json.Unmarshal([]byte(content), into); err != nil {
+			return nil, fmt.Errorf("read the annotation %s of lease %s (delete the annotation if it was edited by hand): %w",
+				recordAnnotation, name, err)
+		}
+	}
+	return lease, nil
+}
+
+// writeLease replaces the annotation of a Lease if it is still at version. It
+// reads the Lease first to keep what others (Helm) have on it.
+func (k *Client) writeLease(ctx context.Context, name, version string, content any, holder string, transitions int32) (string, error) {
+	encoded, err := json.Marshal(content)
+	if err != nil {
+		return "", fmt.Errorf("encode lease %s: %w", name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	lease, err := k.leases.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return "", Explain(err, "get", "leases/"+name)
+	}
+	if lease.ResourceVersion != version {
+		return "", ErrChanged
+	}
+	if lease.Annotations == nil {
+		lease.Annotations = map[string]string{}
+	}
+	lease.Annotations[recordAnnotation] = string(encoded)
+	if holder != "" {
+		if lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity != holder {
+			now := metav1.NowMicro()
+			lease.Spec.AcquireTime = &now
+		}
+		lease.Spec.HolderIdentity, lease.Spec.LeaseTransitions = &holder, &transitions
+	}
+	updated, err := k.leases.Update(ctx, lease, metav1.UpdateOptions{})
+	if apierrors.IsConflict(err) {
+		return "", ErrChanged
+	}
+	if err != nil {
+		return "", Explain(err, "update", "leases/"+name)
+	}
+	return updated.ResourceVersion, nil
+}

@@ -1,0 +1,208 @@
+// Package redisconf writes redis.conf and sentinel.conf from typed settings.
+// It is pure: the same settings give the same text.
+package redisconf
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+)
+
+// BootPriority is the replica-priority a server starts with: Sentinel never
+// promotes a replica of priority 0, and one that has not synchronised yet
+// holds nothing worth promoting.
+const BootPriority = 0
+
+// Priority is the replica-priority of a replica that has synchronised (Redis' default).
+const Priority = 100
+
+// ReplicationBacklog is how much of the stream a master keeps, so that a
+// replica that was away comes back without a full copy.
+const ReplicationBacklog = "16mb"
+
+// lines collects directives.
+type lines struct{ strings.Builder }
+
+func (l *lines) add(directive string, arguments ...any) {
+	l.WriteString(directive)
+	for _, argument := range arguments {
+		fmt.Fprintf(l, " %v", argument)
+	}
+	l.WriteByte('\n')
+}
+
+// quote writes a string so that Redis' configuration parser reads it back.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < 0x20 || c > 0x7e:
+			fmt.Fprintf(&b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// bind gives the bind directive's arguments; IPv6 is optional ("-").
+func bind(c config.Config) string {
+	if c.BindAddress != "" {
+		return c.BindAddress
+	}
+	return "* -::*"
+}
+
+// Server gives redis.conf. master is the server to follow; an invalid address
+// makes a master.
+func Server(c config.Config, master netip.AddrPort) string {
+	var l lines
+	for _, directive := range c.ExtraConfig {
+		l.add(directive)
+	}
+	l.add("bind", bind(c))
+	l.add("port", c.RedisPort)
+	l.add("protected-mode", "no")
+	l.add("daemonize", "no")
+	l.add("logfile", `""`)
+	l.add("dir", quote(c.DataDir))
+	l.add("save", `""`)
+	l.add("appendonly", yesNo(c.Persistence))
+	if c.Persistence {
+		l.add("appendfilename", "appendonly.aof")
+		l.add("appenddirname", "appendonlydir")
+	}
+	l.add("repl-diskless-sync", "yes")
+	l.add("repl-diskless-sync-delay", 0)
+	if !mentions(c.ExtraConfig, "repl-backlog-size") {
+		l.add("repl-backlog-size", ReplicationBacklog)
+	}
+	l.add("replica-announce-ip", c.PodIP)
+	l.add("replica-announce-port", c.RedisPort)
+	l.add("replica-priority", BootPriority)
+	l.add("min-replicas-to-write", 0)
+	l.add("min-replicas-max-lag", int(c.MinReplicasMaxLag.Seconds()))
+	if c.Password != "" {
+		l.add("requirepass", quote(c.Password))
+		l.add("masterauth", quote(c.Password))
+	}
+	if master.IsValid() {
+		l.add("replicaof", master.Addr(), master.Port())
+	}
+	return l.String()
+}
+
+func mentions(directives []string, name string) bool {
+	for _, d := range directives {
+		if first, _, _ := strings.Cut(d, " "); strings.EqualFold(first, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// KnownSentinel is another sentinel to start with.
+type KnownSentinel struct {
+	Addr netip.AddrPort
+	ID   string
+}
+
+// SentinelSeed is what a sentinel starts with, so that it can act at once and
+// neither forgets a peer nor votes twice in an epoch.
+type SentinelSeed struct {
+	ID           string // 40 hexadecimal digits, stable for a slot
+	Master       netip.AddrPort
+	ConfigEpoch  int64
+	CurrentEpoch int64
+	Replicas     []netip.AddrPort
+	Sentinels    []KnownSentinel
+}
+
+// Sentinel gives sentinel.conf.
+func Sentinel(c config.Config, seed SentinelSeed) string {
+	var l lines
+	name := c.MasterName
+	l.add("bind", bind(c))
+	l.add("port", c.SentinelPort)
+	l.add("protected-mode", "no")
+	l.add("daemonize", "no")
+	l.add("logfile", `""`)
+	l.add("dir", quote(c.RunDir))
+	l.add("sentinel myid", seed.ID)
+	l.add("sentinel announce-ip", c.PodIP)
+	l.add("sentinel announce-port", c.SentinelPort)
+	l.add("sentinel deny-scripts-reconfig", "yes")
+	l.add("sentinel resolve-hostnames", "no")
+	if c.Password != "" {
+		l.add("requirepass", quote(c.Password))
+		l.add("sentinel sentinel-pass", quote(c.Password))
+	}
+	l.add("sentinel monitor", name, seed.Master.Addr(), seed.Master.Port(), c.Quorum)
+	l.add("sentinel down-after-milliseconds", name, c.DownAfter.Milliseconds())
+	l.add("sentinel failover-timeout", name, c.FailoverTimeout.Milliseconds())
+	l.add("sentinel parallel-syncs", name, max(1, c.Servers-1))
+	if c.Password != "" {
+		l.add("sentinel auth-pass", name, quote(c.Password))
+	}
+	l.add("sentinel config-epoch", name, seed.ConfigEpoch)
+	l.add("sentinel leader-epoch", name, seed.CurrentEpoch)
+	for _, replica := range seed.Replicas {
+		l.add("sentinel known-replica", name, replica.Addr(), replica.Port())
+	}
+	for _, sentinel := range seed.Sentinels {
+		l.add("sentinel known-sentinel", name, sentinel.Addr.Addr(), sentinel.Addr.Port(), sentinel.ID)
+	}
+	l.add("sentinel current-epoch", seed.CurrentEpoch)
+	return l.String()
+}
+
+// ParseSentinel reads back what a sentinel has written into its file: the
+// master it follows and the epochs it must not go below.
+func ParseSentinel(text string) (SentinelSeed, bool) {
+	var seed SentinelSeed
+	for _, line := range strings.Split(text, "\n") {
+		f := strings.Fields(line)
+		if len(f) < 3 || f[0] != "sentinel" {
+			continue
+		}
+		switch {
+		case f[1] == "monitor" && len(f) >= 5:
+			seed.Master = parseAddr(f[3], f[4])
+		case f[1] == "config-epoch" && len(f) >= 4:
+			seed.ConfigEpoch, _ = strconv.ParseInt(f[3], 10, 64)
+		case f[1] == "current-epoch":
+			seed.CurrentEpoch, _ = strconv.ParseInt(f[2], 10, 64)
+		case f[1] == "myid":
+			seed.ID = f[2]
+		case (f[1] == "known-replica" || f[1] == "known-slave") && len(f) >= 5:
+			seed.Replicas = append(seed.Replicas, parseAddr(f[3], f[4]))
+		case f[1] == "known-sentinel" && len(f) >= 6:
+			seed.Sentinels = append(seed.Sentinels, KnownSentinel{Addr: parseAddr(f[3], f[4]), ID: f[5]})
+		}
+	}
+	return seed, seed.Master.IsValid()
+}
+
+func parseAddr(host, port string) netip.AddrPort {
+	ip, err := netip.ParseAddr(strings.Trim(host, `"`))
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	p, _ := strconv.ParseUint(port, 10, 16)
+	return netip.AddrPortFrom(ip, uint16(p))
+}

@@ -1,0 +1,254 @@
+// Package redisnode asks and commands one Redis server or one Sentinel.
+//
+// Every call has a short deadline of its own: a node that does not answer is
+// "unknown", which is a different thing from one that refuses connections.
+package redisnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Deadlines of one call. A pod on the same network answers within
+// milliseconds; the values leave room for a busy node and stay well below
+// Sentinel's shortest sensible down-after (1 s).
+const (
+	dialTimeout = 300 * time.Millisecond
+	callTimeout = 700 * time.Millisecond
+)
+
+// Reach says how far a call got.
+type Reach int
+
+const (
+	// Unknown: no answer in time. The node may be alive.
+	Unknown Reach = iota
+	// Refused: the pod's network answered that nobody listens. The process is not running.
+	Refused
+	// Answered: the node answered, be it with an error.
+	Answered
+)
+
+func (r Reach) String() string { return [...]string{"unknown", "refused", "answered"}[r] }
+
+// ReachOf tells from a call's error how far it got.
+func ReachOf(err error) Reach {
+	switch {
+	case err == nil:
+		return Answered
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return Refused
+	}
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return Answered
+	}
+	return Unknown
+}
+
+// Node is a connection to one Redis server or Sentinel.
+type Node struct {
+	client *redis.Client
+	addr   netip.AddrPort
+}
+
+// New prepares a connection; it is opened with the first call.
+func New(addr netip.AddrPort, password string) *Node {
+	return &Node{addr: addr, client: redis.NewClient(&redis.Options{
+		Addr:                     addr.String(),
+		Password:                 password,
+		Protocol:                 2,
+		DialTimeout:              dialTimeout,
+		ReadTimeout:              callTimeout,
+		WriteTimeout:             callTimeout,
+		ContextTimeoutEnabled:    true,
+		MaxRetries:               -1,
+		DialerRetries:            1,
+		PoolSize:                 4,
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
+			dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 5 * time.Second}
+			return dialer.DialContext(ctx, network, address)
+		},
+	})}
+}
+
+// Addr is the node's address.
+func (n *Node) Addr() netip.AddrPort { return n.addr }
+
+// Close drops the connections.
+func (n *Node) Close() { _ = n.client.Close() }
+
+// Do sends one command.
+func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	reply, err := n.client.Do(ctx, args...).Result()
+	if err != nil {
+		return nil, n.explain(args[0], err)
+	}
+	return reply, nil
+}
+
+// explain names the node and what the user can do about a refused password.
+func (n *Node) explain(command any, err error) error {
+	if text := err.Error(); strings.HasPrefix(text, "WRONGPASS") || strings.HasPrefix(text, "NOAUTH") ||
+		strings.Contains(text, "without any password configured") {
+		return fmt.Errorf("%v at %s: the password of this pod is not the node's; give all pods the same Secret and restart them: %w",
+			command, n.addr, err)
+	}
+	return fmt.Errorf("%v at %s: %w", command, n.addr, err)
+}
+
+// Replica is one replica as its master sees it.
+type Replica struct {
+	IP     netip.Addr
+	Online bool
+	Offset int64
+	Lag    time.Duration
+}
+
+// Info is the state of a server.
+type Info struct {
+	RunID      string
+	Master     bool
+	Loading    bool
+	MasterAddr netip.AddrPort // of a replica: whom it follows
+	LinkUp     bool           // of a replica: connected and in sync
+	Syncing    bool           // of a replica: a full synchronisation is going on
+	LinkDown   time.Duration  // of a replica: how long the link has been down; -1: never up
+	Offset     int64          // replication offset: data up to here is held
+	Replicas   []Replica      // of a master
+	Priority   int            // of a replica: replica-priority
+	Version    string
+}
+
+// Info asks a server for its state.
+func (n *Node) Info(ctx context.Context) (Info, error) {
+	reply, err := n.Do(ctx, "INFO", "server", "replication", "persistence")
+	if err != nil {
+		return Info{}, err
+	}
+	text, _ := reply.(string)
+	return ParseInfo(text), nil
+}
+
+// ParseInfo reads the text of INFO; what is not there stays zero.
+func ParseInfo(text string) Info {
+	fields := map[string]string{}
+	for _, line := range strings.Split(text, "\n") {
+		if key, value, ok := strings.Cut(strings.TrimRight(line, "\r"), ":"); ok {
+			fields[key] = value
+		}
+	}
+	number := func(key string) int64 {
+		n, _ := strconv.ParseInt(fields[key], 10, 64)
+		return n
+	}
+	info := Info{
+		RunID:   fields["run_id"],
+		Master:  fields["role"] == "master",
+		Loading: fields["loading"] == "1",
+		Version: fields["redis_version"],
+	}
+	if valkey := fields["valkey_version"]; valkey != "" {
+		info.Version = valkey
+	}
+	if info.Master {
+		info.Offset = number("master_repl_offset")
+		for i := 0; ; i++ {
+			entry, ok := fields[fmt.Sprintf("slave%d", i)]
+			if !ok {
+				return info
+			}
+			info.Replicas = append(info.Replicas, parseReplica(entry))
+		}
+	}
+	info.MasterAddr = addrPort(fields["master_host"], fields["master_port"])
+	info.LinkUp = fields["master_link_status"] == "up"
+	info.Syncing = fields["master_sync_in_progress"] == "1"
+	info.LinkDown = time.Duration(number("master_link_down_since_seconds")) * time.Second
+	info.Offset = number("slave_repl_offset")
+	info.Priority = int(number("slave_priority"))
+	return info
+}
+
+// parseReplica reads ip=…,port=…,state=…,offset=…,lag=… .
+func parseReplica(entry string) Replica {
+	var r Replica
+	for _, pair := range strings.Split(entry, ",") {
+		key, value, _ := strings.Cut(pair, "=")
+		switch key {
+		case "ip":
+			r.IP, _ = netip.ParseAddr(value)
+		case "state":
+			r.Online = value == "online"
+		case "offset":
+			r.Offset, _ = strconv.ParseInt(value, 10, 64)
+		case "lag":
+			seconds, _ := strconv.Atoi(value)
+			r.Lag = time.Duration(seconds) * time.Second
+		}
+	}
+	return r
+}
+
+func addrPort(host, port string) netip.AddrPort {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	p, _ := strconv.ParseUint(port, 10, 16)
+	return netip.AddrPortFrom(ip.Unmap(), uint16(p))
+}
+
+// Follow makes the server a replica of addr.
+func (n *Node) Follow(ctx context.Context, addr netip.AddrPort) error {
+	_, err := n.Do(ctx, "REPLICAOF", addr.Addr().String(), addr.Port())
+	return err
+}
+
+// Promote makes the server a master.
+func (n *Node) Promote(ctx context.Context) error {
+	_, err := n.Do(ctx, "REPLICAOF", "NO", "ONE")
+	return err
+}
+
+// Set changes a configuration parameter at run time.
+func (n *Node) Set(ctx context.Context, parameter string, value any) error {
+	_, err := n.Do(ctx, "CONFIG", "SET", parameter, value)
+	return err
+}
+
+// PauseWrites holds back writes of clients for at most limit.
+func (n *Node) PauseWrites(ctx context.Context, limit time.Duration) error {
+	_, err := n.Do(ctx, "CLIENT", "PAUSE", limit.Milliseconds(), "WRITE")
+	return err
+}
+
+// Unpause ends PauseWrites.
+func (n *Node) Unpause(ctx context.Context) error {
+	_, err := n.Do(ctx, "CLIENT", "UNPAUSE")
+	return err
+}
+
+// DropClients closes the connections of ordinary and of subscribed clients, so
+// that they connect again and reach the present master.
+func (n *Node) DropClients(ctx context.Context) error {
+	_, err := n.Do(ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	if err == nil {
+		_, err = n.Do(ctx, "CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes")
+	}
+	return err
+}

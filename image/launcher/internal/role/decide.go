@@ -1,0 +1,276 @@
+package role
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// State is where a launcher stands.
+type State int
+
+// The states, in the order a pod goes through them. Their names are part of
+// the metrics and of the documentation.
+const (
+	Booting     State = iota // the API has not been read yet
+	Discovering              // Redis does not run; the role is being found out
+	Starting                 // Redis starts or loads its data
+	Serving                  // Redis serves in a role everybody agrees on
+	Uncertain                // Redis serves, but its role is not agreed on
+	Stopping                 // TERM has come: hand over and leave
+	Stopped                  // Redis has been stopped for good
+)
+
+func (s State) String() string {
+	return [...]string{"booting", "discovering", "starting", "serving", "uncertain", "stopping", "stopped"}[s]
+}
+
+// Label is a wish about this pod's label redis-role.
+type Label int
+
+const (
+	HoldLabel  Label = iota // leave it as it is
+	ClearLabel              // remove it
+	MasterLabel
+	SlaveLabel
+)
+
+// Action is the one thing to do now.
+type Action int
+
+const (
+	Wait         Action = iota // nothing; look again
+	StartReplica               // start Redis as a replica of Target
+	Claim                      // write this pod into the record as master; then start as master, or become it
+	Follow                     // make the running Redis a replica of Target and drop its clients
+	Promote                    // make the running Redis a master
+	FailOver                   // tell a sentinel to replace the master, whose Redis is known to be dead (this pod's own)
+	Nudge                      // tell a sentinel to replace the master, which a majority has found down for long
+)
+
+func (a Action) String() string {
+	return [...]string{"wait", "start-replica", "claim", "follow", "promote", "fail-over", "nudge"}[a]
+}
+
+// Decision is what to do and why.
+type Decision struct {
+	State  State
+	Label  Label
+	Action Action
+	Target netip.Addr // whom to follow
+	Reason string     // one sentence for the log, the status and the tests
+}
+
+// How long things may take before the next thing is tried.
+const (
+	// electionPatience is how long servers that exist or are configured, but
+	// have not told their standing, are waited for before the first election.
+	electionPatience = 15 * time.Second
+	// emptyPatience is the same where a master has served before and all that
+	// have reported are empty: a server with the data may still come.
+	emptyPatience = 120 * time.Second
+	// lostPatience is how long a master that cannot be reached, and that no
+	// replica can replace, is waited for.
+	lostPatience = 30 * time.Second
+	// astrayPatience is how long a replica may follow another than the agreed
+	// master: Sentinel moves it itself within a second or two.
+	astrayPatience = 2 * time.Second
+	// promotionPatience is how long a promoted replica may be master before the
+	// sentinels agree: the leader needs an INFO and a hello, about 2 s.
+	promotionPatience = 8 * time.Second
+	// fencePatience is how old a fence may be; it covers a failover and a clock
+	// that is wrong by a few seconds.
+	fencePatience = 30 * time.Second
+	// nudgePatience is how long the sentinels may find a master down before one
+	// of them is told to act: an attempt that failed blocks them for twice the
+	// failover timeout.
+	nudgePatience = 10 * time.Second
+)
+
+// Decide says what a server does next.
+func Decide(o Observation) Decision {
+	switch {
+	case !o.Local.Running:
+		return discover(o)
+	case !o.Local.Answering:
+		return Decision{State: Uncertain, Reason: "Redis does not answer; the sentinels decide whether it is down"}
+	case o.Local.Loading:
+		return Decision{State: Starting, Reason: "Redis is loading its data"}
+	case o.Local.Master:
+		return serveMaster(o)
+	default:
+		return serveReplica(o)
+	}
+}
+
+// discover finds the role of a server whose Redis does not run.
+func discover(o Observation) Decision {
+	wait := func(format string, args ...any) Decision {
+		return Decision{State: Discovering, Label: ClearLabel, Reason: fmt.Sprintf(format, args...)}
+	}
+	masters := o.masters()
+	agreed, ok := o.agreed()
+	if ok && agreed != o.Self.IP {
+		if p := o.peerAt(agreed); p != nil && p.Redis == Answered && p.Master {
+			return start(agreed, "the sentinels name %s and it is master", p.Name)
+		}
+	}
+	if len(masters) == 1 && (!ok || agreed == o.Self.IP || masters[0].UID == o.MasterUID) {
+		return start(masters[0].IP, "%s is the only master", masters[0].Name)
+	}
+	if len(masters) > 0 {
+		return wait("%d server(s) say they are master; the sentinels must agree on one", len(masters))
+	}
+	live := o.liveReplicas()
+	switch {
+	case ok && agreed == o.Self.IP && len(live) > 0:
+		return Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
+			Reason: fmt.Sprintf("this pod died as master and %s holds the data", live[0].Name)}
+	case ok && agreed == o.Self.IP:
+		return elect(o, "this pod died as master and no replica lives")
+	case ok && len(live) > 0:
+		return wait("the sentinels name %v, which is not master; they will promote a replica", agreed)
+	case ok:
+		return lostMaster(o, agreed, wait)
+	case o.sentinelsKnowNothing():
+		return elect(o, "nobody knows a master")
+	case o.Waiting > lostPatience && len(live) == 0:
+		return elect(o, "the sentinels have not agreed on a master for long, and no replica lives")
+	default:
+		return wait("the sentinels do not agree on a master yet")
+	}
+}
+
+// lostMaster waits for the agreed master, which does not serve, as long as it
+// may come back, and elects another where no replica can be promoted.
+func lostMaster(o Observation, agreed netip.Addr, wait func(string, ...any) Decision) Decision {
+	p := o.peerAt(agreed)
+	down, _ := o.masterDown()
+	switch {
+	case p == nil:
+		return elect(o, "the sentinels' master is gone and no replica lives")
+	case p.Status != nil && p.Redis != Answered:
+		return elect(o, "the sentinels' master has stopped and no replica lives")
+	case o.Waiting > lostPatience && (p.Redis == Refused || (p.Redis == Unknown && down)):
+		return elect(o, "the sentinels' master has not come back and no replica lives")
+	default:
+		return wait("waiting for %s, whom the sentinels name", p.Name)
+	}
+}
+
+func start(target netip.Addr, format string, args ...any) Decision {
+	return Decision{State: Starting, Label: ClearLabel, Action: StartReplica, Target: target, Reason: fmt.Sprintf(format, args...)}
+}
+
+// serveMaster decides for a running Redis that is master.
+func serveMaster(o Observation) Decision {
+	agreed, ok := o.agreed()
+	serving := func(reason string) Decision {
+		return Decision{State: Serving, Label: MasterLabel, Reason: reason}
+	}
+	switch {
+	case ok && agreed == o.Self.IP:
+		return serving("the sentinels name this pod")
+	case o.fencedPredecessor(agreed, ok):
+		return serving("the previous master is fenced and this pod was promoted")
+	case ok:
+		return contested(o, agreed, serving)
+	case o.MasterUID == o.Self.UID:
+		return serving("this pod is the recorded master and the sentinels do not name another")
+	case len(o.masters()) == 0 && o.RecordKnown && o.sentinelsKnowNothing():
+		return elect(o, "this pod is master without a record of it")
+	default:
+		return Decision{State: Uncertain, Reason: "this pod is master but the sentinels have not agreed on it yet"}
+	}
+}
+
+// contested decides for a master while the sentinels agree on another.
+func contested(o Observation, agreed netip.Addr, serving func(string) Decision) Decision {
+	p := o.peerAt(agreed)
+	recorded := o.MasterUID == o.Self.UID
+	switch {
+	case p != nil && p.Redis == Answered && p.Master && (o.Local.MasterFor > promotionPatience || recorded && !o.Claimed):
+		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: agreed,
+			Reason: fmt.Sprintf("the sentinels have replaced this master by %s", p.Name)}
+	case o.Local.MasterFor <= promotionPatience && !recorded:
+		return Decision{State: Uncertain, Reason: "this pod was promoted; the sentinels have not agreed on it yet"}
+	case recorded && (p == nil || p.Redis == Refused):
+		return serving("this pod is the recorded master; the sentinels still name one that is gone")
+	default:
+		return Decision{State: Uncertain, Label: ClearLabel, Reason: "the sentinels name another master, which does not say it is master yet"}
+	}
+}
+
+// fencedPredecessor says whether the master that this one replaces certainly
+// accepts no writes, so that the label need not wait for the sentinels.
+func (o Observation) fencedPredecessor(agreed netip.Addr, ok bool) bool {
+	if o.Fence == nil || o.Fence.Age > fencePatience || o.Fence.UID == o.Self.UID || o.Fence.UID != o.MasterUID {
+		return false
+	}
+	if !ok {
+		return true
+	}
+	p := o.peerAt(agreed)
+	return p == nil || p.UID == o.Fence.UID
+}
+
+// serveReplica decides for a running Redis that is a replica.
+func serveReplica(o Observation) Decision {
+	agreed, ok := o.agreed()
+	d := Decision{State: Serving, Label: SlaveLabel, Reason: fmt.Sprintf("replica of %v", o.Local.Follows)}
+	if !o.Local.LinkUp {
+		d.State, d.Reason = Uncertain, fmt.Sprintf("replica of %v, not connected to it", o.Local.Follows)
+	}
+	masters := o.masters()
+	live := o.liveReplicas()
+	switch {
+	case ok && agreed == o.Self.IP:
+		if o.Local.LinkDown > promotionPatience && len(masters) == 0 && o.best(live) {
+			d.Action, d.Reason = Promote, "the sentinels name this pod, nobody else is master and its data are the latest"
+		}
+	case ok && agreed != o.Local.Follows:
+		p := o.peerAt(agreed)
+		if o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master {
+			d.Action, d.Target, d.Reason = Follow, agreed, fmt.Sprintf("the sentinels name %s", p.Name)
+		}
+	case ok:
+		_, failingOver := o.masterDown()
+		if o.MasterDown > nudgePatience && !failingOver && o.Local.Synced && len(masters) == 0 && o.best(live) {
+			d.Action, d.Reason = Nudge, "the master has been down for long and the sentinels do not replace it"
+		}
+	case len(masters) == 1 && masters[0].IP != o.Local.Follows && o.Local.LinkDown > astrayPatience:
+		d.Action, d.Target, d.Reason = Follow, masters[0].IP, fmt.Sprintf("%s is the only master", masters[0].Name)
+	case len(masters) == 0 && o.Local.LinkDown > o.DownAfter && o.sentinelsKnowNothing():
+		elected := elect(o, "the master is gone and the sentinels know nothing")
+		d.Action, d.Reason = elected.Action, elected.Reason
+	}
+	return d
+}
+
+// best says whether no live replica holds more data than this one; the lower
+// name wins a tie.
+func (o Observation) best(live []Peer) bool {
+	for _, p := range live {
+		if p.Offset > o.Local.Offset || (p.Offset == o.Local.Offset && p.Name < o.Self.Name) {
+			return false
+		}
+	}
+	return true
+}
+
+// MinReplicas says how many replicas the master must have from now on to accept
+// writes; ok is false when the present setting stays. A master alone may
+// serve, but only while it can see that it is not cut off: majority says that
+// the sentinels name it, fresh that the API answered just now.
+func MinReplicas(configured, online int, majority, fresh bool) (n int, ok bool) {
+	switch {
+	case configured == 0:
+		return 0, true
+	case online >= configured:
+		return configured, true
+	case majority && fresh:
+		return min(configured, online), true
+	default:
+		return 0, false
+	}
+}

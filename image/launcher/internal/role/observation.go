@@ -1,0 +1,204 @@
+// Package role decides what a server pod is and does. It is pure: an
+// Observation goes in, a Decision comes out, no clock is read and nothing is
+// called.
+package role
+
+import (
+	"net/netip"
+	"time"
+)
+
+// The values of the label redis-role.
+const (
+	Master   = "master"
+	Slave    = "slave"
+	Sentinel = "sentinel"
+)
+
+// Reach says how far an attempt to talk to somebody got.
+type Reach int
+
+const (
+	// Unknown: no answer in time. It may be alive; nothing may be concluded.
+	Unknown Reach = iota
+	// Refused: the pod's network said that nobody listens. The process does not run.
+	Refused
+	// Answered: it answered.
+	Answered
+)
+
+// Standing is what a server's data are worth as the start of a master.
+type Standing struct {
+	Empty      bool  `json:"empty"`      // no data at all
+	Generation int64 `json:"generation"` // number of the master the data came from; see kube.Record
+	Master     bool  `json:"master"`     // this server was that master itself
+	Offset     int64 `json:"offset"`     // replication offset reached in that generation
+}
+
+// Member is a server pod.
+type Member struct {
+	Name, UID   string
+	IP          netip.Addr // invalid until the pod has one
+	Created     time.Time
+	Terminating bool
+	Label       string // redis-role as the API has it
+}
+
+// Local is the state of this pod's own Redis.
+type Local struct {
+	Running   bool // the process exists
+	Answering bool // it answered INFO just now
+	Loading   bool // it reads its data from disk
+	Master    bool
+	Follows   netip.Addr // of a replica
+	LinkUp    bool       // of a replica: connected to its master and in sync
+	Synced    bool       // of a replica: the link has been up in the life of this process
+	Offset    int64
+	Online    int // of a master: replicas online and not lagging
+
+	MasterFor time.Duration // how long it has been master
+	Astray    time.Duration // of a replica: how long it has followed another than the sentinels' master
+	LinkDown  time.Duration // of a replica: how long the link has been down
+}
+
+// Status is what a launcher tells of itself to its peers.
+type Status struct {
+	UID      string   `json:"uid"`
+	State    string   `json:"state"`
+	Claimed  bool     `json:"claimed"` // it has been granted mastership and is starting as master
+	Synced   bool     `json:"synced"`
+	Standing Standing `json:"standing"`
+	Reason   string   `json:"reason"`
+}
+
+// Peer is another server pod and what could be found out about it.
+type Peer struct {
+	Member
+	Redis  Reach // whether its Redis answers
+	Master bool  // it says it is master
+	LinkUp bool
+	Offset int64
+	Status *Status // nil: its launcher did not answer
+}
+
+// live says whether the peer is a running replica that holds data.
+func (p Peer) live() bool {
+	return !p.Terminating && p.Redis == Answered && !p.Master && (p.LinkUp || (p.Status != nil && p.Status.Synced))
+}
+
+// View is what one sentinel pod believes.
+type View struct {
+	Reach       Reach
+	HasMaster   bool
+	Master      netip.Addr
+	ConfigEpoch int64
+	Down        bool // it, or a quorum, finds the master down
+	FailingOver bool
+}
+
+// Fence is a master that accepts no writes any more.
+type Fence struct {
+	UID string
+	Age time.Duration
+}
+
+// Observation is everything a decision is made from.
+type Observation struct {
+	Self     Member
+	Local    Local
+	Standing Standing
+	Claimed  bool // this pod has been granted mastership and has not yet served
+
+	Servers   int // configured
+	Sentinels int // configured
+	DownAfter time.Duration
+
+	Views []View // one for each sentinel pod with an address
+	Peers []Peer // all other server pods
+
+	RecordKnown bool // the record could be read
+	Initialised bool
+	MasterUID   string // the record's master
+	Fence       *Fence
+
+	Waiting    time.Duration // how long this pod has been looking for its role
+	MasterDown time.Duration // how long a majority of sentinels has found the master down
+}
+
+// majority is the number of sentinels that is more than half of the configured ones.
+func (o Observation) majority() int { return o.Sentinels/2 + 1 }
+
+// agreed is the master that a majority of the configured sentinels names.
+func (o Observation) agreed() (netip.Addr, bool) {
+	votes := map[netip.Addr]int{}
+	for _, v := range o.Views {
+		if v.Reach == Answered && v.HasMaster {
+			votes[v.Master]++
+			if votes[v.Master] >= o.majority() {
+				return v.Master, true
+			}
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// sentinelsKnowNothing says whether a majority of the configured sentinels
+// certainly has no memory of a master: not created yet, or not running. One
+// that merely does not answer may have one.
+func (o Observation) sentinelsKnowNothing() bool {
+	silent := 0
+	for _, v := range o.Views {
+		switch {
+		case v.Reach == Answered && v.HasMaster:
+			return false
+		case v.Reach == Unknown:
+			silent++
+		}
+	}
+	return silent < o.majority()
+}
+
+// masterDown says whether a majority of the sentinels finds the master down,
+// and whether one of them is replacing it.
+func (o Observation) masterDown() (down, failingOver bool) {
+	n := 0
+	for _, v := range o.Views {
+		if v.Down {
+			n++
+		}
+		failingOver = failingOver || v.FailingOver
+	}
+	return n >= o.majority(), failingOver
+}
+
+// peerAt gives the peer with an address; nil if no pod has it.
+func (o Observation) peerAt(ip netip.Addr) *Peer {
+	for i, p := range o.Peers {
+		if p.IP == ip {
+			return &o.Peers[i]
+		}
+	}
+	return nil
+}
+
+// masters gives the peers that say they are master.
+func (o Observation) masters() []Peer {
+	var out []Peer
+	for _, p := range o.Peers {
+		if p.Redis == Answered && p.Master {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// liveReplicas gives the peers that run as replicas and hold data.
+func (o Observation) liveReplicas() []Peer {
+	var out []Peer
+	for _, p := range o.Peers {
+		if p.live() {
+			out = append(out, p)
+		}
+	}
+	return out
+}

@@ -1,0 +1,50 @@
+package loopback
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// launcherBinary is built once for all tests.
+var launcherBinary string
+
+// clustersAtOnce is how many tests run beside each other unless -parallel
+// says otherwise. They wait more than they compute.
+const clustersAtOnce = "4"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	explicit := false
+	flag.Visit(func(f *flag.Flag) { explicit = explicit || f.Name == "test.parallel" })
+	if !explicit {
+		if err := flag.Set("test.parallel", clustersAtOnce); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		fmt.Fprintf(os.Stderr, "these tests need redis-server (Debian: apt-get install redis-server): %v\n", err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "launcher")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	launcherBinary = filepath.Join(dir, "launcher")
+	build := exec.Command("go", "build", "-o", launcherBinary, "github.com/redis-ha/redis-ha/image/launcher")
+	if output, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the launcher: %v\n%s", err, output)
+		return 1
+	}
+	return m.Run()
+}

@@ -1,0 +1,308 @@
+package loopback
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// restartDelay is how long the kubelet needs to start a container again after
+// its first crash.
+const restartDelay = 500 * time.Millisecond
+
+// pod is one pod of the release and the container that runs in it.
+type pod struct {
+	cluster   *cluster
+	name, uid string
+	ip        string
+	sentinel  bool
+	created   time.Time
+	dataDir   string
+	runDir    string
+	output    *output
+	api       interface {
+		Cut() error
+		Mend() error
+		Close() error
+		URL() string
+	}
+
+	mu       sync.Mutex
+	process  *process // the container that runs or ran last
+	restarts int      // containers started after the first one
+	crashes  []int    // exit codes of containers that ended by themselves
+	held     bool     // the kubelet does not restart the container
+	deleted  bool     // the pod is being deleted or is gone
+	expected bool     // the next exit is the test's doing
+}
+
+func (p *pod) kubeconfig() string { return filepath.Join(p.cluster.dir, p.name, "kubeconfig") }
+
+// address is where the pod's redis or sentinel listens.
+func (p *pod) address() string {
+	if p.sentinel {
+		return p.ip + ":26379"
+	}
+	return p.ip + ":6379"
+}
+
+// url is an address of the launcher's HTTP server.
+func (p *pod) url(path string) string { return "http://" + p.ip + ":8080" + path }
+
+// environment is what the chart sets for the pod.
+func (p *pod) environment() []string {
+	o := p.cluster.options
+	variables := map[string]string{
+		"REDIS_CHART_PREFIX": fullname + "-",
+		"POD_NAME":           p.name, "POD_NAMESPACE": "kube-public", "POD_IP": p.ip, "POD_UID": p.uid,
+		"LAUNCHER_POD_SELECTOR":                  "app=redis-ha,release=redis-ha",
+		"LAUNCHER_SERVERS":                       strconv.Itoa(o.servers),
+		"LAUNCHER_SENTINELS":                     strconv.Itoa(o.sentinels),
+		"LAUNCHER_QUORUM":                        strconv.Itoa(o.sentinels/2 + 1),
+		"LAUNCHER_MASTER_NAME":                   "mymaster",
+		"LAUNCHER_DOWN_AFTER_MILLISECONDS":       strconv.FormatInt(o.downAfter.Milliseconds(), 10),
+		"LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS": "8000",
+		"LAUNCHER_LOG_LEVEL":                     "debug",
+		"LAUNCHER_BIND_ADDRESS":                  p.ip,
+		"LAUNCHER_RUN_DIR":                       p.runDir,
+		"LAUNCHER_KUBECONFIG":                    p.kubeconfig(),
+	}
+	if p.cluster.password != "" {
+		variables["REDIS_PASS"] = p.cluster.password
+	}
+	if p.sentinel {
+		variables["SENTINEL"] = "true"
+		variables["LAUNCHER_SHUTDOWN_BUDGET_SECONDS"] = "25"
+	} else {
+		variables["REDIS_SENTINEL_SERVICE_HOST"] = p.cluster.sentinelService()
+		variables["LAUNCHER_MIN_REPLICAS_TO_WRITE"] = strconv.Itoa(min(1, o.servers-1))
+		variables["LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS"] = "3"
+		variables["LAUNCHER_PERSISTENCE"] = strconv.FormatBool(!o.noPersistence)
+		variables["LAUNCHER_SHUTDOWN_BUDGET_SECONDS"] = "55"
+		variables["LAUNCHER_DATA_DIR"] = p.dataDir
+	}
+	for name, value := range o.environment {
+		variables[name] = value
+	}
+	var result []string
+	for name, value := range variables {
+		result = append(result, name+"="+value)
+	}
+	sort.Strings(result)
+	return result
+}
+
+// run starts the container; the kubelet starts it again when it ends, until
+// the pod is held or deleted.
+func (p *pod) run() {
+	p.cluster.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = false
+	if err := p.runLocked(); err != nil {
+		p.cluster.t.Fatal(err)
+	}
+}
+
+func (p *pod) runLocked() error {
+	if p.process != nil {
+		if p.process.running() {
+			return nil
+		}
+		p.restarts++
+	}
+	process, err := startProcess(p.environment(), p.output)
+	if err != nil {
+		return err
+	}
+	p.output.note(fmt.Sprintf("container started, launcher is process %d", process.command.Process.Pid))
+	p.process = process
+	p.expected = false
+	go p.supervise(process)
+	return nil
+}
+
+// supervise is the kubelet: it restarts a container that has ended.
+func (p *pod) supervise(process *process) {
+	<-process.exited
+	p.output.note(fmt.Sprintf("container ended with code %d", process.code))
+	p.mu.Lock()
+	if !p.expected && !p.deleted {
+		p.crashes = append(p.crashes, process.code)
+	}
+	p.mu.Unlock()
+	time.Sleep(restartDelay)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held || p.deleted || p.process != process {
+		return
+	}
+	if err := p.runLocked(); err != nil {
+		p.output.note(err.Error())
+	}
+}
+
+// hold keeps the kubelet from starting the container again, until run.
+func (p *pod) hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = true
+}
+
+// expectExit marks the next end of the container as the test's doing and
+// returns the running process, or nil.
+func (p *pod) expectExit() *process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expected = true
+	return p.process
+}
+
+// kill ends the container without warning, as the OOM killer or a crash of
+// the launcher does.
+func (p *pod) kill() {
+	if process := p.expectExit(); process != nil {
+		p.output.note("the test kills the container")
+		process.kill()
+	}
+}
+
+// killRedis ends redis alone and says which process it was.
+func (p *pod) killRedis() {
+	p.cluster.t.Helper()
+	process := p.expectExit()
+	pid, err := process.redis()
+	if err != nil {
+		p.cluster.t.Fatalf("kill redis of %s: %v", p.name, err)
+	}
+	p.output.note("the test kills redis")
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// freezeRedis stops redis as a hang does, thawRedis ends it.
+func (p *pod) freezeRedis() { p.signalRedis(syscall.SIGSTOP) }
+func (p *pod) thawRedis()   { p.signalRedis(syscall.SIGCONT) }
+
+func (p *pod) signalRedis(signal syscall.Signal) {
+	p.cluster.t.Helper()
+	pid, err := p.current().redis()
+	if err != nil {
+		p.cluster.t.Fatalf("signal redis of %s: %v", p.name, err)
+	}
+	p.output.note("the test sends redis " + signal.String())
+	_ = syscall.Kill(pid, signal)
+}
+
+// freeze stops the whole container as a paused node does, thaw ends it.
+func (p *pod) freeze() {
+	p.output.note("the test freezes the container")
+	p.current().signalAll(syscall.SIGSTOP)
+}
+
+func (p *pod) thaw() {
+	p.output.note("the test thaws the container")
+	p.current().signalAll(syscall.SIGCONT)
+}
+
+func (p *pod) current() *process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.process
+}
+
+func (p *pod) isRunning() bool {
+	process := p.current()
+	return process != nil && process.running()
+}
+
+func (p *pod) isDeleted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.deleted
+}
+
+// restartCount is how often the kubelet has started the container again.
+func (p *pod) restartCount() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.restarts
+}
+
+// grace is terminationGracePeriodSeconds of the chart.
+func (p *pod) grace() time.Duration {
+	if p.sentinel {
+		return 30 * time.Second
+	}
+	return 60 * time.Second
+}
+
+// stop sends TERM and waits for the end of the container. It fails the test
+// when the launcher needs longer than the grace period or does not exit with 0.
+func (p *pod) stop() time.Duration {
+	process := p.expectExit()
+	p.output.note("the test sends TERM")
+	begin := time.Now()
+	_ = process.signal(syscall.SIGTERM)
+	select {
+	case <-process.exited:
+		if process.code != 0 {
+			p.cluster.t.Errorf("after TERM the launcher of %s ended with code %d, not 0", p.name, process.code)
+		}
+	case <-time.After(p.grace()):
+		p.cluster.t.Errorf("the launcher of %s did not end within %v of TERM", p.name, p.grace())
+		process.kill()
+	}
+	return time.Since(begin)
+}
+
+// remove deletes the pod as kubectl delete does: marked as terminating, TERM,
+// and gone from the API when the container has ended.
+func (p *pod) remove() time.Duration {
+	p.mu.Lock()
+	p.deleted = true
+	p.mu.Unlock()
+	if err := p.cluster.api.MarkDeleted(p.name, p.grace()); err != nil {
+		p.cluster.t.Error(err)
+	}
+	took := p.stop()
+	p.forget()
+	return took
+}
+
+// removeByForce deletes the pod as kubectl delete --force --grace-period=0:
+// the object goes first, the container is killed.
+func (p *pod) removeByForce() {
+	p.mu.Lock()
+	p.deleted = true
+	p.mu.Unlock()
+	p.forget()
+	p.kill()
+}
+
+// forget removes the pod's object and its volumes.
+func (p *pod) forget() {
+	if err := p.cluster.api.RemovePod(p.name); err != nil {
+		p.cluster.t.Error(err)
+	}
+	_ = p.api.Close()
+	for _, dir := range []string{p.dataDir, p.runDir} {
+		_ = os.RemoveAll(dir)
+	}
+}
+
+// describe is one line about the pod.
+func (p *pod) describe() string {
+	p.mu.Lock()
+	running := p.process != nil && p.process.running()
+	text := fmt.Sprintf("%s %s running=%t restarts=%d crashes=%v deleted=%t", p.name, p.ip, running, p.restarts, p.crashes, p.deleted)
+	p.mu.Unlock()
+	if object := p.cluster.api.Pod(p.name); object != nil {
+		text += fmt.Sprintf(" labels redis-role=%s podIP=%s runID=%s", object.Labels["redis-role"], object.Labels["podIP"], object.Labels["runID"])
+	}
+	return text
+}
