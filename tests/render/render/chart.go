@@ -1,0 +1,203 @@
+// Package render renders the chart through the Helm SDK and hands out its objects as Kubernetes types.
+//
+// A test is values, an object and a claim:
+//
+//	m := render.Chart(t, render.Values{"auth": true})
+//	secret := render.One[*corev1.Secret](t, m, "redis-ha-redis-ha")
+//	assert.Contains(t, secret.Data, "auth")
+//
+// Everything is decoded strictly: an unknown field, a wrong type or a key twice fails the test.
+package render
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/kube/fake"
+	"sigs.k8s.io/yaml"
+)
+
+// Release and Namespace are those of the documented installation; Fullname is the prefix of its object names.
+const (
+	Release   = "redis-ha"
+	Namespace = "kube-public"
+	Fullname  = "redis-ha-redis-ha"
+)
+
+// KubeVersions are the Kubernetes minors the chart is rendered for: from the chart's kubeVersion to the version of the
+// API types that this module is built with.
+var KubeVersions = []string{"1.29", "1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37"}
+
+// T is what the package needs of *testing.T and of *rapid.T.
+type T interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// Values are the values of a release, with types as a values file has them.
+type Values map[string]any
+
+// YAML reads values from the text of a values file.
+func YAML(t T, text string) Values {
+	t.Helper()
+	values := Values{}
+	if err := yaml.Unmarshal([]byte(text), &values); err != nil {
+		t.Fatalf("read values: %v\n%s", err, text)
+	}
+	return values
+}
+
+// settings are what options change.
+type settings struct {
+	release, namespace, kubeVersion string
+	cluster                         *cluster
+}
+
+// Option changes how the chart is rendered.
+type Option func(*settings)
+
+// As renders for another release and namespace.
+func As(release, namespace string) Option {
+	return func(s *settings) { s.release, s.namespace = release, namespace }
+}
+
+// KubeVersion renders for another Kubernetes version, such as "1.29".
+func KubeVersion(version string) Option { return func(s *settings) { s.kubeVersion = version } }
+
+// Chart renders the chart. Values that are refused fail the test.
+func Chart(t T, values Values, options ...Option) *Manifests {
+	t.Helper()
+	m, err := Try(values, options...)
+	if err != nil {
+		t.Fatalf("render the chart: %v\nvalues: %v", err, values)
+	}
+	return m
+}
+
+// Refused renders the chart with values that must be refused, and returns the text the user gets.
+func Refused(t T, values Values, options ...Option) string {
+	t.Helper()
+	_, err := Try(values, options...)
+	if err == nil {
+		t.Fatalf("the chart accepts values that it must refuse: %v", values)
+		return ""
+	}
+	return err.Error()
+}
+
+// Try renders the chart as a client-only dry run of an installation, which checks kubeVersion and the values schema too.
+// Without the Kubernetes version set here, Helm as a library assumes 1.20.
+func Try(values Values, options ...Option) (*Manifests, error) {
+	s := settings{release: Release, namespace: Namespace, kubeVersion: KubeVersions[len(KubeVersions)-1]}
+	for _, option := range options {
+		option(&s)
+	}
+	files, err := chartFiles()
+	if err != nil {
+		return nil, err
+	}
+	// Helm changes the chart it renders, so every rendering gets its own.
+	loaded, err := loader.LoadFiles(files)
+	if err != nil {
+		return nil, fmt.Errorf("load the chart: %w", err)
+	}
+	version, err := chartutil.ParseKubeVersion("v" + s.kubeVersion + ".0")
+	if err != nil {
+		return nil, fmt.Errorf("parse Kubernetes version %q: %w", s.kubeVersion, err)
+	}
+	config := &action.Configuration{
+		KubeClient: &fake.PrintingKubeClient{Out: io.Discard},
+		Log:        func(string, ...any) {},
+	}
+	install := action.NewInstall(config)
+	install.ClientOnly, install.DryRun = true, true
+	install.ReleaseName, install.Namespace, install.KubeVersion = s.release, s.namespace, version
+	if s.cluster != nil {
+		install.DryRunOption = "server"
+		config.RESTClientGetter = s.cluster
+	}
+	release, err := install.Run(loaded, values)
+	if err != nil {
+		return nil, err
+	}
+	return decodeRelease(release)
+}
+
+// silence keeps Helm's own log lines about values out of the test output.
+var _ = func() bool { log.SetOutput(io.Discard); return true }()
+
+// Root is the directory of the repository.
+var Root = sync.OnceValues(func() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find the repository: %w", err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "charts", "redis-ha", "Chart.yaml")); err == nil {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", fmt.Errorf("find the repository: no directory above this one contains charts/redis-ha")
+		}
+		dir = parent
+	}
+})
+
+// Path is the path of a file of the chart.
+func Path(t T, name string) string {
+	t.Helper()
+	root, err := Root()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return filepath.Join(root, "charts", "redis-ha", filepath.FromSlash(name))
+}
+
+// File is the content of a file of the chart.
+func File(t T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(Path(t, name))
+	if err != nil {
+		t.Fatalf("read a file of the chart: %v", err)
+	}
+	return string(content)
+}
+
+// chartFiles reads the chart once per process.
+var chartFiles = sync.OnceValues(func() ([]*loader.BufferedFile, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(root, "charts", "redis-ha")
+	var files []*loader.BufferedFile
+	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		if name = filepath.ToSlash(name); strings.HasPrefix(name, "ci/") {
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		files = append(files, &loader.BufferedFile{Name: name, Data: content})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the chart: %w", err)
+	}
+	return files, nil
+})

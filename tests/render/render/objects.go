@@ -1,0 +1,158 @@
+package render
+
+import (
+	"fmt"
+	"reflect"
+	"sort"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/releaseutil"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/json"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/yaml"
+)
+
+// Object is one rendered object of the chart.
+type Object struct {
+	Object interface {
+		runtime.Object
+		metav1.Object
+	}
+	YAML string // as the template printed it
+	Hook bool   // made by `helm test`, not by an installation
+}
+
+// ID names the object as "Kind/name".
+func (o Object) ID() string {
+	return o.Object.GetObjectKind().GroupVersionKind().Kind + "/" + o.Object.GetName()
+}
+
+// Manifests is everything that one rendering gives, sorted by kind and name.
+type Manifests struct {
+	Objects []Object
+	Notes   string
+}
+
+// IDs lists the objects that are there.
+func (m *Manifests) IDs() []string {
+	ids := make([]string, 0, len(m.Objects))
+	for _, o := range m.Objects {
+		ids = append(ids, o.ID())
+	}
+	return ids
+}
+
+// PodTemplate is the part of a workload, or a pod, that becomes a pod.
+type PodTemplate struct {
+	Owner string // ID of the object it is in
+	Meta  metav1.ObjectMeta
+	Spec  corev1.PodSpec
+}
+
+// PodTemplates lists the pod templates of all workloads and the pods of hooks.
+func (m *Manifests) PodTemplates() []PodTemplate {
+	var templates []PodTemplate
+	for _, o := range m.Objects {
+		switch object := o.Object.(type) {
+		case *appsv1.Deployment:
+			templates = append(templates, PodTemplate{o.ID(), object.Spec.Template.ObjectMeta, object.Spec.Template.Spec})
+		case *appsv1.StatefulSet:
+			templates = append(templates, PodTemplate{o.ID(), object.Spec.Template.ObjectMeta, object.Spec.Template.Spec})
+		case *corev1.Pod:
+			templates = append(templates, PodTemplate{o.ID(), object.ObjectMeta, object.Spec})
+		}
+	}
+	return templates
+}
+
+// All lists the objects of a type.
+func All[O runtime.Object](m *Manifests) []O {
+	var found []O
+	for _, o := range m.Objects {
+		if object, ok := o.Object.(O); ok {
+			found = append(found, object)
+		}
+	}
+	return found
+}
+
+// One is the object of a type and name; the test fails if it is missing.
+func One[O interface {
+	runtime.Object
+	metav1.Object
+}](t T, m *Manifests, name string) O {
+	t.Helper()
+	for _, object := range All[O](m) {
+		if object.GetName() == name {
+			return object
+		}
+	}
+	var none O
+	t.Fatalf("no %s %q is rendered; there are:\n  %s", kindOf(none), name, strings.Join(m.IDs(), "\n  "))
+	return none
+}
+
+// None fails the test if an object of the type is rendered.
+func None[O runtime.Object](t T, m *Manifests) {
+	t.Helper()
+	if found := All[O](m); len(found) > 0 {
+		var none O
+		t.Fatalf("%d objects of kind %s are rendered, want none; there are:\n  %s", len(found), kindOf(none), strings.Join(m.IDs(), "\n  "))
+	}
+}
+
+func kindOf(object any) string { return reflect.TypeOf(object).Elem().Name() }
+
+// decodeRelease decodes everything in a release.
+func decodeRelease(r *release.Release) (*Manifests, error) {
+	m := &Manifests{Notes: r.Info.Notes}
+	add := func(manifest string, hook bool) error {
+		for _, document := range releaseutil.SplitManifests(manifest) {
+			o, err := decode(document)
+			if err != nil {
+				return fmt.Errorf("%w\n%s", err, document)
+			}
+			o.Hook = hook
+			m.Objects = append(m.Objects, o)
+		}
+		return nil
+	}
+	if err := add(r.Manifest, false); err != nil {
+		return nil, err
+	}
+	for _, hook := range r.Hooks {
+		if err := add(hook.Manifest, true); err != nil {
+			return nil, err
+		}
+	}
+	sort.Slice(m.Objects, func(i, j int) bool { return m.Objects[i].ID() < m.Objects[j].ID() })
+	return m, nil
+}
+
+// strict refuses unknown fields, also those that differ only in case, which other decoders accept.
+var strict = json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Strict: true})
+
+// decode reads one object, strictly at both levels: no key twice in the YAML, no unknown field in the object.
+func decode(document string) (Object, error) {
+	encoded, err := yaml.YAMLToJSONStrict([]byte(document))
+	if err != nil {
+		return Object{}, fmt.Errorf("read a rendered document as YAML: %w", err)
+	}
+	decoded, _, err := strict.Decode(encoded, nil, nil)
+	if err != nil {
+		return Object{}, fmt.Errorf("decode a rendered document as a Kubernetes object: %w", err)
+	}
+	object, ok := decoded.(interface {
+		runtime.Object
+		metav1.Object
+	})
+	if !ok {
+		return Object{}, fmt.Errorf("decode a rendered document: %T has no metadata", decoded)
+	}
+	return Object{Object: object, YAML: document}, nil
+}
