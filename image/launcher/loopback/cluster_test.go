@@ -26,6 +26,7 @@ type options struct {
 	noPersistence      bool
 	noPassword         bool
 	downAfter          time.Duration
+	webhook            string
 	environment        map[string]string // further variables of every pod
 }
 
@@ -111,7 +112,7 @@ func (c *cluster) addPod(component string) *pod {
 	c.mu.Lock()
 	c.born = c.born.Add(time.Second)
 	p := &pod{cluster: c, name: fmt.Sprintf("%s-%s-%s-%02d", fullname, component, randomName(5), len(c.pods)), ip: c.network.address(),
-		sentinel: component == "sentinel", created: c.born, output: &output{}}
+		sentinel: component == "sentinel", created: c.born, password: c.password, output: &output{}}
 	c.pods = append(c.pods, p)
 	c.mu.Unlock()
 	p.uid = fmt.Sprintf("%08x-0000-4000-8000-%012x", rand.Uint32(), rand.Uint32())

@@ -1,6 +1,7 @@
 package loopback
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -51,3 +52,11 @@ func (o *output) last(n int) string {
 }
 
 func (o *output) contains(text string) bool { return strings.Contains(o.last(0), text) }
+
+// says tells why a text is not among what a pod has printed.
+func says(p *pod, text string) error {
+	if !p.output.contains(text) {
+		return fmt.Errorf("%s has not printed %q", p.name, text)
+	}
+	return nil
+}

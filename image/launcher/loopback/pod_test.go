@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
 )
 
 // restartDelay is how long the kubelet needs to start a container again after
@@ -24,13 +26,9 @@ type pod struct {
 	created   time.Time
 	dataDir   string
 	runDir    string
+	password  string // REDIS_PASS; the release's unless a test sets another
 	output    *output
-	api       interface {
-		Cut() error
-		Mend() error
-		Close() error
-		URL() string
-	}
+	api       *fakeapi.Client
 
 	mu       sync.Mutex
 	process  *process // the container that runs or ran last
@@ -72,10 +70,13 @@ func (p *pod) environment() []string {
 		"LAUNCHER_RUN_DIR":                       p.runDir,
 		"LAUNCHER_KUBECONFIG":                    p.kubeconfig(),
 	}
-	if p.cluster.password != "" {
-		variables["REDIS_PASS"] = p.cluster.password
+	if p.password != "" {
+		variables["REDIS_PASS"] = p.password
 	}
 	if p.sentinel {
+		if o.webhook != "" {
+			variables["LAUNCHER_NOTIFY_WEBHOOK_URL"] = o.webhook
+		}
 		variables["SENTINEL"] = "true"
 		variables["LAUNCHER_SHUTDOWN_BUDGET_SECONDS"] = "25"
 	} else {
@@ -271,6 +272,7 @@ func (p *pod) remove() time.Duration {
 	}
 	took := p.stop()
 	p.forget()
+	p.removeVolumes()
 	return took
 }
 
@@ -282,14 +284,18 @@ func (p *pod) removeByForce() {
 	p.mu.Unlock()
 	p.forget()
 	p.kill()
+	p.removeVolumes()
 }
 
-// forget removes the pod's object and its volumes.
+// forget removes the pod's object.
 func (p *pod) forget() {
 	if err := p.cluster.api.RemovePod(p.name); err != nil {
 		p.cluster.t.Error(err)
 	}
 	_ = p.api.Close()
+}
+
+func (p *pod) removeVolumes() {
 	for _, dir := range []string{p.dataDir, p.runDir} {
 		_ = os.RemoveAll(dir)
 	}
@@ -305,4 +311,14 @@ func (p *pod) describe() string {
 		text += fmt.Sprintf(" labels redis-role=%s podIP=%s runID=%s", object.Labels["redis-role"], object.Labels["podIP"], object.Labels["runID"])
 	}
 	return text
+}
+
+// emptyVolume removes the data of a pod that does not run.
+func (p *pod) emptyVolume() {
+	if err := os.RemoveAll(p.dataDir); err != nil {
+		p.cluster.t.Fatal(err)
+	}
+	if err := os.MkdirAll(p.dataDir, 0o700); err != nil {
+		p.cluster.t.Fatal(err)
+	}
 }

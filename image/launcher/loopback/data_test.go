@@ -1,0 +1,163 @@
+package loopback
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// killAll ends every container at the same time and keeps it down.
+func (c *cluster) killAll() {
+	for _, p := range c.all() {
+		p.hold()
+	}
+	done := make(chan struct{})
+	pods := c.all()
+	for _, p := range pods {
+		go func() { p.kill(); done <- struct{}{} }()
+	}
+	for range pods {
+		<-done
+	}
+}
+
+func (c *cluster) runAll() {
+	for _, p := range append(c.servers(), c.sentinels()...) {
+		p.run()
+	}
+}
+
+func TestAllPodsKilledAtOnceComeBackWithTheirData(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	w.advance(500)
+	c.killAll()
+	w.finish()
+	c.runAll()
+	eventually(t, settle, "a master", func() error { _, err := c.masterPod(); return err })
+	if missing := c.missing(w.acknowledged); len(missing) > 0 {
+		t.Errorf("the first master misses %d of %d acknowledged writes", len(missing), len(w.acknowledged))
+	}
+	c.converge()
+	w.requireNothingLost()
+	for _, p := range c.servers() {
+		if n, err := c.info(p); err != nil || n.keys < int64(len(w.acknowledged)) {
+			t.Errorf("%s has %d keys (%v), not %d", p.name, n.keys, err, len(w.acknowledged))
+		}
+	}
+}
+
+// The server with the least data, also the oldest, starts first; the one with
+// all of it last. The sentinels have forgotten everything.
+func TestMostAdvancedDataWinsWhateverTheStartOrder(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{environment: map[string]string{"LAUNCHER_MIN_REPLICAS_TO_WRITE": "0"}})
+	c.fill(t, 100)
+	master := c.converge()
+	slaves := c.slavesOf(master)
+	grow := func(n int) {
+		ctx := t.Context()
+		for number := range n {
+			if err := c.client(master).Set(ctx, key(number), number, 0).Err(); err != nil {
+				t.Fatalf("write to %s: %v", master.name, err)
+			}
+		}
+	}
+	slaves[0].hold()
+	slaves[0].kill()
+	grow(200)
+	eventually(t, settle, "the second slave to have 200 keys", func() error { return c.hasKeys(slaves[1], 200) })
+	slaves[1].hold()
+	slaves[1].kill()
+	grow(300)
+	c.killAll()
+	for _, p := range c.sentinels() {
+		p.run()
+	}
+	slaves[0].run()
+	time.Sleep(2 * time.Second) // a head start for the server with the oldest data
+	slaves[1].run()
+	time.Sleep(2 * time.Second)
+	master.run()
+	eventually(t, settle, "a release with the most advanced data", func() error {
+		if err := c.checkConverged(); err != nil {
+			return err
+		}
+		now, err := c.masterPod()
+		if err != nil {
+			return err
+		}
+		return c.hasKeys(now, 300)
+	})
+}
+
+func (c *cluster) hasKeys(p *pod, want int64) error {
+	n, err := c.info(p)
+	if err == nil && n.keys != want {
+		err = fmt.Errorf("%s has %d keys, not %d", p.name, n.keys, want)
+	}
+	return err
+}
+
+func TestEmptyServerNeverBecomesMasterBesideOneWithData(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.fill(t, 100)
+	master := c.converge()
+	// Two servers lose their volumes, the master and a slave; the other slave
+	// has the data and is the last to come back.
+	keeper := c.slavesOf(master)[1]
+	c.killAll()
+	for _, p := range c.servers() {
+		if p != keeper {
+			p.emptyVolume()
+			p.run()
+		}
+	}
+	for _, p := range c.sentinels() {
+		p.run()
+	}
+	time.Sleep(3 * time.Second) // a head start for the empty ones
+	keeper.run()
+	c.converge()
+	c.requireKeys(100)
+}
+
+func TestMasterWithoutPersistenceNeverComesBackEmpty(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"redis killed", "container killed"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			c := start(t, options{noPersistence: true})
+			c.fill(t, 500)
+			old := c.converge()
+			before := c.slavesOf(old)
+			if how == "redis killed" {
+				old.killRedis()
+			} else {
+				// Restarted by the kubelet faster than Sentinel notices.
+				old.kill()
+			}
+			eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+			master := c.converge()
+			if master == old {
+				t.Errorf("%s, whose data died with its process, is master again", old.name)
+			}
+			for _, p := range append(before, old) {
+				if err := c.hasKeys(p, 500); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// checkMasterIsNot says why there is no single master other than one pod yet.
+func (c *cluster) checkMasterIsNot(old *pod) error {
+	master, err := c.masterPod()
+	if err == nil && master == old {
+		err = fmt.Errorf("%s is still labelled master", old.name)
+	}
+	return err
+}

@@ -1,0 +1,98 @@
+package loopback
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The length of a freeze that Sentinel must notice with down-after 3 s.
+const freezeFor = 8 * time.Second
+
+func TestFrozenMasterIsReplacedAndWakesUpAsSlave(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"redis", "the container"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			c := start(t, options{})
+			w := c.write()
+			w.advance(200)
+			old := c.converge()
+			frozen := time.Now()
+			if what == "redis" {
+				old.freezeRedis()
+			} else {
+				old.freeze()
+			}
+			took := eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+			t.Logf("another pod was labelled after %v", took)
+			w.advance(100)
+			time.Sleep(time.Until(frozen.Add(freezeFor))) // the claim is about the length of the freeze
+			if what == "redis" {
+				old.thawRedis()
+			} else {
+				old.thaw()
+			}
+			woke := eventually(t, settle, "the old master to be a slave", func() error {
+				n, err := c.info(old)
+				if err == nil && n.role != "slave" {
+					err = fmt.Errorf("%s is %s", old.name, n.role)
+				}
+				return err
+			})
+			t.Logf("the old master was a slave %v after it woke up", woke)
+			if master := c.converge(); master == old {
+				t.Errorf("%s is master again after a freeze", old.name)
+			}
+			w.requireLostAtMost(asyncTail)
+			w.requireGapBelow(20 * time.Second)
+		})
+	}
+}
+
+func TestFrozenLauncherOfTheMasterChangesNothing(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	master := c.converge()
+	history := len(c.api.RoleChanges())
+	// 8 s are less than the kubelet's liveness probe tolerates.
+	process := master.current()
+	if err := process.signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	throughout(t, freezeFor, "no label changes while only the launcher is frozen", func() error {
+		if changes := c.api.RoleChanges()[history:]; len(changes) > 0 {
+			return fmt.Errorf("%v", changes)
+		}
+		return nil
+	})
+	if err := process.signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if now := c.converge(); now != master {
+		t.Errorf("the master moved from %s to %s", master.name, now.name)
+	}
+	w.requireNothingLost()
+	w.requireGapBelow(2 * time.Second)
+}
+
+func TestBriefFreezeOfTheMasterIsNoFailover(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	master := c.converge()
+	master.freezeRedis()
+	time.Sleep(1200 * time.Millisecond) // shorter than down-after
+	master.thawRedis()
+	w.advance(100)
+	throughout(t, 3*time.Second, "the master stays", func() error {
+		now, err := c.masterPod()
+		if err == nil && now != master {
+			err = fmt.Errorf("%s is master", now.name)
+		}
+		return err
+	})
+	w.requireNothingLost()
+}

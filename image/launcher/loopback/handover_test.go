@@ -1,0 +1,105 @@
+package loopback
+
+import (
+	"testing"
+	"time"
+)
+
+func TestDeletedMasterHandsOverWithoutLosingAWrite(t *testing.T) {
+	t.Parallel()
+	for _, persistence := range []string{"with", "without"} {
+		t.Run(persistence+" persistence", func(t *testing.T) {
+			t.Parallel()
+			c := start(t, options{noPersistence: persistence == "without"})
+			w := c.write()
+			for range 2 {
+				w.advance(300)
+				old := c.converge()
+				took := old.remove()
+				t.Logf("%s was gone %v after TERM", old.name, took)
+				c.addServer().run()
+				if took > 15*time.Second {
+					t.Errorf("the hand-over took %v", took)
+				}
+				eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+				w.advance(300)
+				c.converge()
+			}
+			w.requireNothingLost()
+			w.requireGapBelow(5 * time.Second)
+		})
+	}
+}
+
+func TestMasterContainerRestartedWithTERMLosesNothing(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	w.advance(300)
+	old := c.converge()
+	old.stop() // and the kubelet starts it again
+	w.advance(300)
+	c.converge()
+	w.requireNothingLost()
+	w.requireGapBelow(5 * time.Second)
+	if old.restartCount() != 1 {
+		t.Errorf("the container was restarted %d times", old.restartCount())
+	}
+}
+
+func TestDeletedSlaveAndSentinelLeaveTheMasterAlone(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	master := c.converge()
+	slave := c.slavesOf(master)[0]
+	if took := slave.remove(); took > 10*time.Second {
+		t.Errorf("the slave was gone only %v after TERM", took)
+	}
+	c.addServer().run()
+	if now := c.converge(); now != master {
+		t.Errorf("the master moved from %s to %s because a slave was deleted", master.name, now.name)
+	}
+	if took := c.sentinels()[0].remove(); took > 10*time.Second {
+		t.Errorf("the sentinel was gone only %v after TERM", took)
+	}
+	c.addSentinel().run()
+	if now := c.converge(); now != master {
+		t.Errorf("the master moved from %s to %s because a sentinel was deleted", master.name, now.name)
+	}
+	w.requireNothingLost()
+	w.requireGapBelow(3 * time.Second)
+}
+
+func TestMasterDeletedByForceIsFailedOver(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	w.advance(200)
+	old := c.converge()
+	old.removeByForce()
+	c.addServer().run()
+	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+	w.advance(200)
+	c.converge()
+	w.requireLostAtMost(asyncTail)
+	w.requireGapBelow(20 * time.Second)
+}
+
+func TestMasterWithoutAnySlaveLeavesAfterSavingItsData(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{servers: 1, sentinels: 3})
+	c.fill(t, 100)
+	only := c.servers()[0]
+	only.hold()
+	if took := only.stop(); took > 30*time.Second {
+		t.Errorf("the launcher needed %v to give up the hand-over", took)
+	}
+	only.run()
+	eventually(t, settle, "the only server to be back with its data", func() error {
+		if err := c.checkConverged(); err != nil {
+			return err
+		}
+		return c.hasKeys(only, 100)
+	})
+}

@@ -1,0 +1,157 @@
+package loopback
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"testing"
+	"time"
+)
+
+// sentinelIDs returns the ids of the running sentinels, sorted.
+func (c *cluster) sentinelIDs() []string {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var ids []string
+	for _, p := range c.sentinels() {
+		v, err := c.sentinelView(ctx, p)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		ids = append(ids, v.id)
+	}
+	sort.Strings(ids)
+	return ids
+}
+
+func TestKilledSentinelComesBackAsItself(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	master, ids := c.converge(), c.sentinelIDs()
+	c.sentinels()[1].kill()
+	if now := c.converge(); now != master {
+		t.Errorf("the master moved from %s to %s because a sentinel died", master.name, now.name)
+	}
+	if now := c.sentinelIDs(); !slices.Equal(now, ids) {
+		t.Errorf("the sentinels' ids are %v, they were %v", now, ids)
+	}
+}
+
+func TestAllSentinelsKilledAtOnceRecover(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	master, ids := c.converge(), c.sentinelIDs()
+	for _, p := range c.sentinels() {
+		p.kill()
+	}
+	if now := c.converge(); now != master {
+		t.Errorf("the master moved from %s to %s because the sentinels died", master.name, now.name)
+	}
+	if now := c.sentinelIDs(); !slices.Equal(now, ids) {
+		t.Errorf("the sentinels' ids are %v, they were %v", now, ids)
+	}
+	w.requireNothingLost()
+	w.requireGapBelow(3 * time.Second)
+}
+
+// The sentinels forget everything: each comes back as a new pod without its
+// state, while the master is dead. What they need they learn from the API.
+func TestAllSentinelsReplacedWhileTheMasterIsDeadFailOver(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.fill(t, 100)
+	old := c.converge()
+	old.hold()
+	for _, p := range c.sentinels() {
+		p.removeByForce()
+	}
+	old.kill()
+	for range 3 {
+		c.addSentinel().run()
+	}
+	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+	old.run()
+	c.converge()
+	c.requireKeys(100)
+}
+
+func TestAllSentinelsKilledTogetherWithTheMasterRecover(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.fill(t, 100)
+	old := c.converge()
+	for _, p := range append(c.sentinels(), old) {
+		p.kill()
+	}
+	c.converge()
+	c.requireKeys(100)
+}
+
+func TestReplacingEverySentinelLeavesNoGhosts(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.fill(t, 100)
+	master, ids := c.converge(), c.sentinelIDs()
+	// maxSurge 0, maxUnavailable 1: one goes, then its replacement comes.
+	for _, p := range c.sentinels() {
+		p.remove()
+		c.addSentinel().run()
+		if now := c.converge(); now != master {
+			t.Errorf("the master moved from %s to %s because a sentinel was replaced", master.name, now.name)
+		}
+	}
+	if now := c.sentinelIDs(); !slices.Equal(now, ids) {
+		t.Errorf("the sentinels' ids are %v, they were %v", now, ids)
+	}
+	master.killRedis()
+	eventually(t, settle, "the new sentinels to fail over", func() error { return c.checkMasterIsNot(master) })
+	c.converge()
+	c.requireKeys(100)
+}
+
+func TestOneSentinelDownDoesNotPreventAFailover(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.fill(t, 100)
+	old, down := c.converge(), c.sentinels()[0]
+	down.hold()
+	down.kill()
+	old.hold()
+	old.kill()
+	took := eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+	t.Logf("another pod was labelled after %v", took)
+	down.run()
+	old.run()
+	c.converge()
+	c.requireKeys(100)
+}
+
+func TestWithoutASentinelMajorityNobodyIsPromotedAfterAFreeze(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.fill(t, 100)
+	old := c.converge()
+	down := c.sentinels()[:2]
+	for _, p := range down {
+		p.hold()
+		p.kill()
+	}
+	old.freezeRedis()
+	throughout(t, 6*time.Second, "no slave is promoted by one sentinel of three", func() error {
+		for _, p := range c.slavesOf(old) {
+			if n, err := c.info(p); err != nil || n.role != "slave" {
+				return fmt.Errorf("%s is %s (%v)", p.name, n.role, err)
+			}
+		}
+		return nil
+	})
+	old.thawRedis()
+	for _, p := range down {
+		p.run()
+	}
+	c.converge()
+	c.requireKeys(100)
+}
