@@ -17,6 +17,10 @@ var launcherBinary string
 const clustersAtOnce = "4"
 
 func TestMain(m *testing.M) {
+	if program := os.Getenv(containerVariable); program != "" {
+		fmt.Fprintln(os.Stderr, becomeContained(program))
+		os.Exit(125)
+	}
 	flag.Parse()
 	explicit := false
 	flag.Visit(func(f *flag.Flag) { explicit = explicit || f.Name == "test.parallel" })

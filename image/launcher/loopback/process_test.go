@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -21,18 +22,49 @@ type process struct {
 	started time.Time
 }
 
+// containerVariable makes this test binary a container's first process: it
+// mounts the /proc of its PID namespace and becomes the launcher.
+const containerVariable = "LOOPBACK_CONTAINER_OF"
+
+// canContain is true where the user may create PID and mount namespaces.
+var canContain = sync.OnceValue(func() bool {
+	probe := contained(exec.Command("/proc/self/exe"))
+	probe.Env = []string{containerVariable + "=/bin/true"}
+	return probe.Run() == nil
+})
+
+func contained(command *exec.Cmd) *exec.Cmd {
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
+	return command
+}
+
+// becomeContained replaces this process, the first of its namespaces, by a program.
+func becomeContained(program string) error {
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	if err := os.Unsetenv(containerVariable); err != nil {
+		return err
+	}
+	return syscall.Exec(program, append([]string{program}, os.Args[1:]...), os.Environ())
+}
+
 // startProcess runs the launcher as a container runtime would: nothing but the
 // given environment, process 1 of its own PID namespace where that is allowed,
 // and never outliving the test.
 func startProcess(environment []string, output io.Writer, arguments ...string) (*process, error) {
+	environment = append([]string{"PATH=" + os.Getenv("PATH")}, environment...)
 	command := exec.Command(launcherBinary, arguments...)
-	command.Env = append([]string{"PATH=" + os.Getenv("PATH")}, environment...)
-	command.Stdout, command.Stderr = output, output
-	command.WaitDelay = 2 * time.Second
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() == 0 {
-		command.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
+	if canContain() {
+		command = contained(exec.Command("/proc/self/exe", arguments...))
+		environment = append(environment, containerVariable+"="+launcherBinary)
 	}
+	command.Env, command.Stdout, command.Stderr = environment, output, output
+	command.WaitDelay = 2 * time.Second
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("start the launcher: %w", err)
 	}
@@ -136,4 +168,22 @@ func parentOfAll() map[int]int {
 		}
 	}
 	return result
+}
+
+func sleeping(p *process, want int) error {
+	if got := len(descendants(p.command.Process.Pid)); got != want {
+		return fmt.Errorf("%d processes below the launcher, not %d", got, want)
+	}
+	return nil
+}
+
+// noneOf says which of some processes still run.
+func noneOf(pids []int) error {
+	parents := parentOfAll()
+	for _, pid := range pids {
+		if _, runs := parents[pid]; runs {
+			return fmt.Errorf("process %d still runs", pid)
+		}
+	}
+	return nil
 }
