@@ -1,0 +1,177 @@
+package chart_test
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/redis-ha/redis-ha/tests/render/render"
+)
+
+// podSpec is the pod of a Deployment.
+func podSpec(t *testing.T, m *render.Manifests, name string) corev1.PodSpec {
+	t.Helper()
+	return render.One[*appsv1.Deployment](t, m, name).Spec.Template.Spec
+}
+
+func TestReplicas(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "replicas: {servers: 5, sentinels: 7}"))
+	assert.EqualValues(t, 5, *render.One[*appsv1.Deployment](t, m, server).Spec.Replicas)
+	assert.EqualValues(t, 7, *render.One[*appsv1.Deployment](t, m, sentinel).Spec.Replicas)
+	m = render.Chart(t, nil)
+	assert.EqualValues(t, 3, *render.One[*appsv1.Deployment](t, m, server).Spec.Replicas)
+	assert.EqualValues(t, 3, *render.One[*appsv1.Deployment](t, m, sentinel).Spec.Replicas)
+}
+
+func TestImageAndPullSettingsReachEveryPod(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "{redis_image: 'example.com/r:1', imagePullPolicy: Never, imagePullSecrets: [{name: a}, {name: b}]}"))
+	require.Len(t, m.PodTemplates(), 3)
+	for _, p := range m.PodTemplates() {
+		assert.Equal(t, "example.com/r:1", p.Spec.Containers[0].Image, p.Owner)
+		assert.Equal(t, corev1.PullNever, p.Spec.Containers[0].ImagePullPolicy, p.Owner)
+		assert.Equal(t, []corev1.LocalObjectReference{{Name: "a"}, {Name: "b"}}, p.Spec.ImagePullSecrets, p.Owner)
+	}
+	for _, p := range render.Chart(t, nil).PodTemplates() {
+		assert.Equal(t, "redis-ha:8.0.2-r1", p.Spec.Containers[0].Image, p.Owner)
+		assert.Equal(t, corev1.PullIfNotPresent, p.Spec.Containers[0].ImagePullPolicy, p.Owner)
+	}
+}
+
+func TestPlacementReachesEveryPod(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, `
+nodeSelector: {disk: ssd}
+tolerations: [{key: dedicated, operator: Equal, value: redis, effect: NoExecute, tolerationSeconds: 30}, {operator: Exists}]`))
+	seconds := int64(30)
+	for _, p := range m.PodTemplates() {
+		assert.Equal(t, map[string]string{"disk": "ssd"}, p.Spec.NodeSelector, p.Owner)
+		assert.Equal(t, []corev1.Toleration{
+			{Key: "dedicated", Operator: "Equal", Value: "redis", Effect: "NoExecute", TolerationSeconds: &seconds}, {Operator: "Exists"},
+		}, p.Spec.Tolerations, p.Owner)
+	}
+}
+
+func TestPodAnnotationsAreAddedButReplaceNothing(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, `
+podAnnotations: {example.com/a: "1", kubectl.kubernetes.io/default-container: other, checksum/config: x}
+servers: {config: {maxmemory: 1gb}}`))
+	for _, p := range workloadPods(m) {
+		assert.Equal(t, "1", p.Meta.Annotations["example.com/a"], p.Owner)
+		assert.Equal(t, p.Spec.Containers[0].Name, p.Meta.Annotations["kubectl.kubernetes.io/default-container"], p.Owner)
+	}
+	assert.NotEqual(t, "x", render.One[*appsv1.Deployment](t, m, server).Spec.Template.Annotations["checksum/config"])
+}
+
+// resources of the documents: requests and limits as text.
+func resources(t *testing.T, m *render.Manifests, name string) [4]string {
+	t.Helper()
+	r := podSpec(t, m, name).Containers[0].Resources
+	return [4]string{r.Requests.Memory().String(), r.Requests.Cpu().String(), r.Limits.Memory().String(), r.Limits.Cpu().String()}
+}
+
+func TestDefaultResources(t *testing.T) {
+	m := render.Chart(t, nil)
+	assert.Equal(t, [4]string{"200Mi", "100m", "700Mi", "0"}, resources(t, m, server))
+	assert.Equal(t, [4]string{"200Mi", "100m", "200Mi", "0"}, resources(t, m, sentinel))
+}
+
+func TestResourcesOfServersAndSentinelsAreSetApart(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "resources: {server: {limits: {memory: 2Gi, cpu: 1}}, sentinel: {requests: {cpu: 50m}}}"))
+	assert.Equal(t, [4]string{"200Mi", "100m", "2Gi", "1"}, resources(t, m, server))
+	assert.Equal(t, [4]string{"200Mi", "50m", "200Mi", "0"}, resources(t, m, sentinel))
+}
+
+func TestResourcesOfMasterOrSlaveSizeTheServers(t *testing.T) {
+	for name, values := range map[string]string{
+		"master":              "{master: {limits: {memory: 1Gi}}}",
+		"slave":               "{slave: {limits: {memory: 1Gi}}}",
+		"both alike":          "{master: {limits: {memory: 1Gi}}, slave: {limits: {memory: 1Gi}}}",
+		"all three alike":     "{server: {limits: {memory: 1Gi}}, master: {limits: {memory: 1Gi}}, slave: {limits: {memory: 1Gi}}}",
+		"master as changed":   "{server: {limits: {memory: 1Gi}}, master: {limits: {memory: 1Gi}}}",
+		"alike in the merged": "{master: {limits: {memory: 1Gi}}, slave: {limits: {memory: 1Gi}, requests: {cpu: 100m}}}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := render.Chart(t, render.YAML(t, "resources: "+values))
+			assert.Equal(t, [4]string{"200Mi", "100m", "1Gi", "0"}, resources(t, m, server))
+			assert.Equal(t, [4]string{"200Mi", "100m", "200Mi", "0"}, resources(t, m, sentinel))
+		})
+	}
+}
+
+func TestBudgetsAllowOnePodAtATimeAndNeverHoldUpBrokenPods(t *testing.T) {
+	m := render.Chart(t, nil)
+	for _, name := range []string{server, sentinel} {
+		pdb := render.One[*policyv1.PodDisruptionBudget](t, m, name)
+		assert.Nil(t, pdb.Spec.MinAvailable, name)
+		assert.Equal(t, "1", pdb.Spec.MaxUnavailable.String(), name)
+		require.NotNil(t, pdb.Spec.UnhealthyPodEvictionPolicy, name)
+		assert.Equal(t, policyv1.AlwaysAllow, *pdb.Spec.UnhealthyPodEvictionPolicy, name)
+		for _, p := range m.PodTemplates() {
+			assert.Equal(t, p.Owner == "Deployment/"+name, labels.SelectorFromSet(pdb.Spec.Selector.MatchLabels).Matches(labels.Set(p.Meta.Labels)), "%s and %s", name, p.Owner)
+		}
+	}
+}
+
+func TestASinglePodHasNoBudget(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "replicas: {servers: 1, sentinels: 3}"))
+	assert.Equal(t, []string{sentinel}, names(render.All[*policyv1.PodDisruptionBudget](m)))
+	m = render.Chart(t, render.YAML(t, "replicas: {servers: 2, sentinels: 1}"))
+	assert.Equal(t, []string{server}, names(render.All[*policyv1.PodDisruptionBudget](m)))
+	render.None[*policyv1.PodDisruptionBudget](t, render.Chart(t, render.YAML(t, "replicas: {servers: 1, sentinels: 1}")))
+}
+
+func names[O interface{ GetName() string }](objects []O) []string {
+	var found []string
+	for _, o := range objects {
+		found = append(found, o.GetName())
+	}
+	return found
+}
+
+func TestEachServerHasAVolumeOfItsOwn(t *testing.T) {
+	m := render.Chart(t, nil)
+	p := render.PodTemplate{Owner: server, Spec: podSpec(t, m, server)}
+	volume, mount := mounted(t, p, "/redis-master-data")
+	assert.False(t, mount.ReadOnly)
+	require.NotNil(t, volume.Ephemeral)
+	claim := volume.Ephemeral.VolumeClaimTemplate.Spec
+	assert.Equal(t, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, claim.AccessModes)
+	assert.Equal(t, "10Gi", claim.Resources.Requests.Storage().String())
+	assert.Nil(t, claim.StorageClassName, "nil is the cluster's default class")
+}
+
+func TestVolumeSettings(t *testing.T) {
+	for class, want := range map[string]string{"fast": "fast", "-": ""} {
+		m := render.Chart(t, render.Values{"persistence": map[string]any{"size": "1.5Ti", "storageClass": class, "accessModes": []any{"ReadWriteOncePod"}}})
+		volume, _ := mounted(t, render.PodTemplate{Owner: server, Spec: podSpec(t, m, server)}, "/redis-master-data")
+		claim := volume.Ephemeral.VolumeClaimTemplate.Spec
+		require.NotNil(t, claim.StorageClassName)
+		assert.Equal(t, want, *claim.StorageClassName)
+		assert.Equal(t, "1536Gi", claim.Resources.Requests.Storage().String())
+		assert.Equal(t, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod}, claim.AccessModes)
+	}
+}
+
+func TestWithoutPersistenceNothingIsClaimed(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "persistence: {enabled: false}"))
+	volume, _ := mounted(t, render.PodTemplate{Owner: server, Spec: podSpec(t, m, server)}, "/redis-master-data")
+	assert.Nil(t, volume.Ephemeral)
+	assert.NotNil(t, volume.EmptyDir)
+	assert.Equal(t, "false", deploymentEnv(t, m, server)["LAUNCHER_PERSISTENCE"])
+}
+
+// The budget lets one sentinel go: the rest must still be the majority that a failover needs.
+func TestBudgetOfSentinelsKeepsTheQuorum(t *testing.T) {
+	for _, count := range []int{3, 5, 7} {
+		m := render.Chart(t, render.Values{"replicas": map[string]any{"sentinels": count}})
+		quorum, err := strconv.Atoi(deploymentEnv(t, m, sentinel)["LAUNCHER_QUORUM"])
+		require.NoError(t, err)
+		pdb := render.One[*policyv1.PodDisruptionBudget](t, m, sentinel)
+		assert.GreaterOrEqual(t, count-pdb.Spec.MaxUnavailable.IntValue(), quorum)
+	}
+}
