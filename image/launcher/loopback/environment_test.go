@@ -99,7 +99,7 @@ func TestMissingRightIsNamedWithItsVerb(t *testing.T) {
 	p := c.addServer()
 	p.run()
 	eventually(t, settle, "a message with verb, resource and remedy", func() error {
-		for _, part := range []string{"list", "pods", "Role"} {
+		for _, part := range []string{"list", "pods", "rbac.create"} {
 			if err := says(p, part); err != nil {
 				return err
 			}
