@@ -1,0 +1,105 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// A part of Podman, as Debian packages it.
+type part struct {
+	// pkg is the Debian package.
+	pkg string
+	// paths are where its file may be; a name without a slash is looked up in
+	// PATH.
+	paths []string
+}
+
+// podmanParts is what a kind cluster under Podman needs: names of nodes come
+// from aardvark-dns, ports from netavark, and hybrid cgroups want runc.
+var podmanParts = []part{
+	{"podman", []string{"podman"}},
+	{"conmon", []string{"conmon", "/usr/libexec/podman/conmon"}},
+	{"runc", []string{"runc"}},
+	{"netavark", []string{"netavark", "/usr/lib/podman/netavark", "/usr/libexec/podman/netavark"}},
+	{"aardvark-dns", []string{"aardvark-dns", "/usr/lib/podman/aardvark-dns", "/usr/libexec/podman/aardvark-dns"}},
+	{"iptables", []string{"iptables", "/usr/sbin/iptables"}},
+}
+
+// debootstrapParts make a Debian root file system where no registry answers.
+var debootstrapParts = []part{
+	{"debootstrap", []string{"debootstrap", "/usr/sbin/debootstrap"}},
+	{"debian-archive-keyring", []string{"/usr/share/keyrings/debian-archive-keyring.gpg"}},
+}
+
+// missing returns the packages of the parts that exists does not find.
+func missing(parts []part, exists func(path string) bool) []string {
+	var packages []string
+	for _, candidate := range parts {
+		found := false
+		for _, path := range candidate.paths {
+			found = found || exists(path)
+		}
+		if !found {
+			packages = append(packages, candidate.pkg)
+		}
+	}
+	return packages
+}
+
+func installed(path string) bool {
+	if strings.HasPrefix(path, "/") {
+		_, err := os.Stat(path)
+		return err == nil
+	}
+	_, err := exec.LookPath(path)
+	return err == nil
+}
+
+func (f Finder) installPodman(ctx context.Context) error {
+	if err := f.install(ctx, missing(podmanParts, installed)); err != nil {
+		return err
+	}
+	// Podman does not create a missing folder that a container binds, and
+	// every kind node binds this one.
+	if _, err := os.Stat("/lib/modules"); errors.Is(err, os.ErrNotExist) && os.Geteuid() == 0 {
+		if err := os.MkdirAll("/lib/modules", 0o755); err != nil {
+			return fmt.Errorf("create /lib/modules, which kind nodes bind: %w", err)
+		}
+	}
+	return nil
+}
+
+// InstallDebootstrap installs debootstrap and the keys of Debian's archive if
+// they are missing.
+func (f Finder) InstallDebootstrap(ctx context.Context) error {
+	return f.install(ctx, missing(debootstrapParts, installed))
+}
+
+// install adds Debian packages, or says what to install where it may not.
+func (f Finder) install(ctx context.Context, packages []string) error {
+	if len(packages) == 0 {
+		return nil
+	}
+	list := strings.Join(packages, " ")
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("missing: %s (install them with this system's package manager)", list)
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("missing: %s (install them: sudo apt-get install %s)", list, list)
+	}
+	return f.Progress.Step("Install "+list+" from Debian's packages", func() error {
+		apt := f.Runner.With("DEBIAN_FRONTEND=noninteractive")
+		// A dpkg that was killed has to be finished before it accepts more.
+		if err := apt.Run(ctx, "dpkg", "--configure", "-a"); err != nil {
+			return err
+		}
+		if err := apt.Run(ctx, "apt-get", "update"); err != nil {
+			f.Progress.Line("apt-get update failed; trying with the package lists as they are")
+		}
+		return apt.Run(ctx, "apt-get", append([]string{"install", "-y", "--no-install-recommends"}, packages...)...)
+	})
+}

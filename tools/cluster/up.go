@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis-ha/redis-ha/tools/cluster/internal/engine"
+	"github.com/redis-ha/redis-ha/tools/cluster/internal/kindcluster"
+	"github.com/redis-ha/redis-ha/tools/cluster/internal/nodeimage"
+)
+
+// Choices of the node image besides the name of one.
+const (
+	nodeImageAuto      = "auto"
+	nodeImagePublished = "published"
+	nodeImageLocal     = "local"
+)
+
+// up makes the cluster, the image in it, the release and the demonstration.
+func up(ctx context.Context, opts options) error {
+	return with(opts, func(w *workplace) error {
+		on, err := w.engine(ctx)
+		if err != nil {
+			return err
+		}
+		cluster, err := w.ensureCluster(ctx, on)
+		if err != nil {
+			return err
+		}
+		_ = cluster
+		w.progress.Line("use it: export KUBECONFIG=%s PATH=%s:$PATH", w.kubeconfig(), w.bin())
+		return nil
+	})
+}
+
+// ensureCluster reuses a healthy cluster and replaces any other.
+func (w *workplace) ensureCluster(ctx context.Context, on *engine.Engine) (*kindcluster.Cluster, error) {
+	if err := w.linkTools(ctx); err != nil {
+		return nil, err
+	}
+	cluster := w.cluster(on)
+	if cluster.Exists(ctx) && !w.opts.recreate {
+		err := w.progress.Step("Check the existing cluster "+w.opts.name, func() error { return cluster.Check(ctx) })
+		if err == nil {
+			return cluster, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		w.progress.Line("the cluster is replaced, because %v", err)
+	}
+	if err := w.progress.Step("Remove what is left of an earlier cluster", func() error { return cluster.Remove(ctx) }); err != nil {
+		return nil, err
+	}
+	image, err := w.nodeImage(ctx, on)
+	if err != nil {
+		return nil, err
+	}
+	return cluster, cluster.Create(ctx, image, nodeimage.IsLocal(image))
+}
+
+// nodeImage decides which image the nodes run and makes it available.
+func (w *workplace) nodeImage(ctx context.Context, on *engine.Engine) (string, error) {
+	switch w.opts.nodeImage {
+	case nodeImageAuto, nodeImagePublished:
+		err := errors.New("its systemd does not boot on cgroup v1, which this host has")
+		if !kindcluster.ThisHost().CgroupV1 || w.opts.nodeImage == nodeImagePublished {
+			err = nodeimage.Pull(ctx, on, w.progress)
+		}
+		if err == nil {
+			return nodeimage.Published, nil
+		}
+		if w.opts.nodeImage == nodeImagePublished || ctx.Err() != nil {
+			return "", fmt.Errorf("get the published node image: %w", err)
+		}
+		w.progress.Line("node image: a local one; not the published one, because %v", err)
+	case nodeImageLocal:
+	default:
+		return w.opts.nodeImage, nil
+	}
+	builder := nodeimage.Builder{
+		Cache: w.cache, Runner: w.runner, Progress: w.progress, Engine: on,
+		Go: w.goBuilder(), Debian: w.debian(on), Modules: w.modules(),
+	}
+	return builder.Image(ctx)
+}
+
+// down removes the cluster.
+func down(ctx context.Context, opts options) error {
+	return with(opts, func(w *workplace) error {
+		on, err := w.engine(ctx)
+		if err != nil {
+			return err
+		}
+		return w.progress.Step("Remove the cluster "+opts.name, func() error {
+			return w.cluster(on).Remove(ctx)
+		})
+	})
+}
+
+// kubeconfig writes the kubeconfig of the running cluster.
+func kubeconfig(ctx context.Context, opts options) error {
+	return with(opts, func(w *workplace) error {
+		on, err := w.engine(ctx)
+		if err != nil {
+			return err
+		}
+		if err := w.cluster(on).Check(ctx); err != nil {
+			return fmt.Errorf("the cluster %s cannot be used: %w (run make up)", opts.name, err)
+		}
+		w.progress.Text(w.kubeconfig())
+		return nil
+	})
+}
+
+// hostTools links the command-line tools.
+func hostTools(ctx context.Context, opts options) error {
+	return with(opts, func(w *workplace) error { return w.linkTools(ctx) })
+}
+
+func image(ctx context.Context, opts options) error { return nil }
