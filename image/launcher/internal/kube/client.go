@@ -176,6 +176,24 @@ func (k *Client) Pods() []Pod {
 	return pods
 }
 
+// LivePods reads the pods of the release from the API, for decisions that must
+// not rest on a list that is seconds old.
+func (k *Client) LivePods(ctx context.Context) ([]Pod, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	list, err := k.pods.List(ctx, metav1.ListOptions{LabelSelector: k.config.PodSelector.String()})
+	if err != nil {
+		return nil, Explain(err, "list", "pods")
+	}
+	var pods []Pod
+	for i := range list.Items {
+		if phase := list.Items[i].Status.Phase; phase != corev1.PodSucceeded && phase != corev1.PodFailed {
+			pods = append(pods, podOf(&list.Items[i]))
+		}
+	}
+	return pods, nil
+}
+
 func podOf(p *corev1.Pod) Pod {
 	out := Pod{
 		Name: p.Name, UID: string(p.UID),

@@ -109,7 +109,7 @@ func discover(o Observation) Decision {
 		return Decision{State: Discovering, Label: ClearLabel, Reason: fmt.Sprintf(format, args...)}
 	}
 	masters := o.masters()
-	agreed, ok := o.agreed()
+	agreed, ok := o.Agreed()
 	if ok && agreed != o.Self.IP {
 		if p := o.peerAt(agreed); p != nil && p.Redis == Answered && p.Master {
 			return start(agreed, "the sentinels name %s and it is master", p.Name)
@@ -145,7 +145,7 @@ func discover(o Observation) Decision {
 // may come back, and elects another where no replica can be promoted.
 func lostMaster(o Observation, agreed netip.Addr, wait func(string, ...any) Decision) Decision {
 	p := o.peerAt(agreed)
-	down, _ := o.masterDown()
+	down, _ := o.MasterIsDown()
 	switch {
 	case p == nil:
 		return elect(o, "the sentinels' master is gone and no replica lives")
@@ -164,7 +164,7 @@ func start(target netip.Addr, format string, args ...any) Decision {
 
 // serveMaster decides for a running Redis that is master.
 func serveMaster(o Observation) Decision {
-	agreed, ok := o.agreed()
+	agreed, ok := o.Agreed()
 	serving := func(reason string) Decision {
 		return Decision{State: Serving, Label: MasterLabel, Reason: reason}
 	}
@@ -216,7 +216,7 @@ func (o Observation) fencedPredecessor(agreed netip.Addr, ok bool) bool {
 
 // serveReplica decides for a running Redis that is a replica.
 func serveReplica(o Observation) Decision {
-	agreed, ok := o.agreed()
+	agreed, ok := o.Agreed()
 	d := Decision{State: Serving, Label: SlaveLabel, Reason: fmt.Sprintf("replica of %v", o.Local.Follows)}
 	if !o.Local.LinkUp {
 		d.State, d.Reason = Uncertain, fmt.Sprintf("replica of %v, not connected to it", o.Local.Follows)
@@ -234,7 +234,7 @@ func serveReplica(o Observation) Decision {
 			d.Action, d.Target, d.Reason = Follow, agreed, fmt.Sprintf("the sentinels name %s", p.Name)
 		}
 	case ok:
-		_, failingOver := o.masterDown()
+		_, failingOver := o.MasterIsDown()
 		if o.MasterDown > nudgePatience && !failingOver && o.Local.Synced && len(masters) == 0 && o.best(live) {
 			d.Action, d.Reason = Nudge, "the master has been down for long and the sentinels do not replace it"
 		}

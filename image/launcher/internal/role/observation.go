@@ -128,8 +128,8 @@ type Observation struct {
 // majority is the number of sentinels that is more than half of the configured ones.
 func (o Observation) majority() int { return o.Sentinels/2 + 1 }
 
-// agreed is the master that a majority of the configured sentinels names.
-func (o Observation) agreed() (netip.Addr, bool) {
+// Agreed is the master that a majority of the configured sentinels names.
+func (o Observation) Agreed() (netip.Addr, bool) {
 	votes := map[netip.Addr]int{}
 	for _, v := range o.Views {
 		if v.Reach == Answered && v.HasMaster {
@@ -158,9 +158,9 @@ func (o Observation) sentinelsKnowNothing() bool {
 	return silent < o.majority()
 }
 
-// masterDown says whether a majority of the sentinels finds the master down,
+// MasterIsDown says whether a majority of the sentinels finds the master down,
 // and whether one of them is replacing it.
-func (o Observation) masterDown() (down, failingOver bool) {
+func (o Observation) MasterIsDown() (down, failingOver bool) {
 	n := 0
 	for _, v := range o.Views {
 		if v.Down {

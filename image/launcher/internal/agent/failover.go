@@ -1,0 +1,93 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+// sentinelView is one sentinel pod and what it believes.
+type sentinelView struct {
+	pod  kube.Pod
+	node *redisnode.Node
+	role.View
+}
+
+// askSentinels asks all sentinel pods for their view of the master, at once.
+func askSentinels(ctx context.Context, c config.Config, l *links, pods []kube.Pod) []sentinelView {
+	var views []sentinelView
+	for _, pod := range pods {
+		if pod.Sentinel && pod.IP.IsValid() && !(pod.Terminating && !pod.Ready) {
+			views = append(views, sentinelView{pod: pod, node: l.to(pod.IP, c.SentinelPort)})
+		}
+	}
+	each(views, func(v *sentinelView) {
+		master, found, err := v.node.Master(ctx, c.MasterName)
+		v.View = role.View{Reach: reach(err)}
+		if err == nil && found {
+			v.HasMaster, v.Master, v.ConfigEpoch = true, master.Addr.Addr(), master.ConfigEpoch
+			v.Down, v.FailingOver = master.SubjectiveDown || master.ObjectiveDown, master.FailingOver
+		}
+	})
+	return views
+}
+
+// each calls f for every element at once and waits for all.
+func each[T any](list []T, f func(*T)) {
+	var wait sync.WaitGroup
+	for i := range list {
+		wait.Go(func() { f(&list[i]) })
+	}
+	wait.Wait()
+}
+
+func reach(err error) role.Reach {
+	switch redisnode.ReachOf(err) {
+	case redisnode.Answered:
+		return role.Answered
+	case redisnode.Refused:
+		return role.Refused
+	default:
+		return role.Unknown
+	}
+}
+
+var errFailoverRunning = errors.New("a sentinel is already replacing the master")
+
+// commandFailover tells one sentinel to replace master. A sentinel in TILT is
+// passed over: it would obey half a minute later. One that refuses is followed
+// by the next; one that does not answer is not, since it may have obeyed.
+func commandFailover(ctx context.Context, c config.Config, views []sentinelView, master netip.Addr) (string, error) {
+	for _, v := range views {
+		if v.FailingOver {
+			return "", errFailoverRunning
+		}
+	}
+	var problems []error
+	for _, v := range views {
+		if v.Reach != role.Answered || !v.HasMaster || v.Master != master {
+			continue
+		}
+		tilted, err := v.node.Tilted(ctx)
+		if err != nil || tilted {
+			problems = append(problems, fmt.Errorf("sentinel %s is in TILT or does not answer (%v)", v.pod.Name, err))
+			continue
+		}
+		err = v.node.FailOver(ctx, c.MasterName)
+		if err == nil {
+			return v.pod.Name, nil
+		}
+		problems = append(problems, fmt.Errorf("sentinel %s: %w", v.pod.Name, err))
+		if redisnode.ReachOf(err) == redisnode.Unknown {
+			break
+		}
+	}
+	return "", fmt.Errorf("no sentinel replaces the master: %w", errors.Join(problems...))
+}

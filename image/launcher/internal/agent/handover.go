@@ -1,0 +1,174 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+// pollEvery is how often nodes are asked while writes are paused.
+const pollEvery = 5 * time.Millisecond
+
+// labelWait is how long a master that has handed over waits for its successor's
+// label before it takes its own away.
+const labelWait = 2 * time.Second
+
+// leave is one turn of a terminating pod; true: Redis has been stopped, exit.
+func (s *Server) leave(ctx context.Context) bool {
+	m := &s.observed
+	if s.child == nil {
+		return true
+	}
+	o := s.observation(s.observeLocal(ctx), s.api.Pods())
+	leaving := role.DecideLeaving(o, time.Since(m.stopAt), s.config.ShutdownBudget)
+	if leaving.Reason != s.leavingReason {
+		s.leavingReason = leaving.Reason
+		s.log.Info("leaving", "reason", leaving.Reason)
+	}
+	switch leaving.Step {
+	case role.StayOn:
+		return false
+	case role.HandOver:
+		if time.Since(s.handOverAt) < time.Second {
+			return false
+		}
+		s.handOverAt = time.Now()
+		if err := s.handOver(ctx, leaving.Successors); err != nil {
+			s.metrics.handOvers.WithLabelValues("aborted").Inc()
+			s.log.Warn("the hand-over was aborted; this pod serves on", "error", err)
+			return false
+		}
+		s.metrics.handOvers.WithLabelValues("done").Inc()
+	}
+	s.log.Info("stopping redis-server", "reason", leaving.Reason)
+	s.stopRedis()
+	return true
+}
+
+// handOver makes one of the successors master without losing a write: writes
+// are paused, the successors catch up, a sentinel promotes one, and this server
+// becomes its replica before the paused writes are let go, so that they are
+// refused and sent again instead of being lost.
+func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
+	began := time.Now()
+	if err := s.fence(ctx, "hand-over"); err != nil {
+		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)
+	}
+	node, limit := s.local(), role.PauseLimit(s.config.DownAfter)
+	if err := node.PauseWrites(ctx, limit); err != nil {
+		s.unfence(ctx)
+		return fmt.Errorf("pause writes: %w", err)
+	}
+	paused, cancel := context.WithTimeout(ctx, limit-100*time.Millisecond)
+	defer cancel()
+	successor, err := s.promoteSuccessor(paused, node, successors)
+	if err != nil {
+		s.unfence(ctx)
+		return errors.Join(err, node.Unpause(ctx))
+	}
+	// Demote first: paused writes that are let go must meet a replica.
+	if err := node.Follow(ctx, netip.AddrPortFrom(successor, uint16(s.config.RedisPort))); err != nil {
+		s.log.Warn("the old master could not be demoted; it is stopped at once", "error", err)
+	} else {
+		_ = node.Unpause(ctx)
+		_ = node.DropClients(ctx)
+	}
+	s.log.Info("handed over", "to", successor.String(), "took", time.Since(began).Round(time.Millisecond).String())
+	s.moveLabel(ctx, successor)
+	return nil
+}
+
+// promoteSuccessor waits for the successors to have everything and has a
+// sentinel promote one of them, within ctx. If no promotion was commanded,
+// unpausing is safe afterwards.
+func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, successors []netip.Addr) (netip.Addr, error) {
+	info, err := node.Info(ctx)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("read the offset to reach: %w", err)
+	}
+	if err := s.awaitOffset(ctx, successors, info.Offset); err != nil {
+		return netip.Addr{}, err
+	}
+	views := askSentinels(ctx, s.config, s.links, s.api.Pods())
+	sentinel, err := commandFailover(ctx, s.config, views, s.config.PodIP)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	s.log.Info("failover commanded", "sentinel", sentinel, "reason", "hand-over")
+	for {
+		for _, ip := range successors {
+			if info, err := s.links.to(ip, s.config.RedisPort).Info(ctx); err == nil && info.Master {
+				return ip, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return netip.Addr{}, fmt.Errorf("sentinel %s accepted the failover, but no replica was promoted in time", sentinel)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// awaitOffset waits until every successor has reached the offset: which of them
+// is promoted is the sentinel's choice, made on what it knew a second ago.
+func (s *Server) awaitOffset(ctx context.Context, successors []netip.Addr, offset int64) error {
+	for {
+		behind := 0
+		for _, ip := range successors {
+			info, err := s.links.to(ip, s.config.RedisPort).Info(ctx)
+			if err != nil || info.Offset < offset || !info.LinkUp {
+				behind++
+			}
+		}
+		if behind == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d replica(s) did not catch up within the pause", behind, len(successors))
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// moveLabel waits for the successor to be labelled, then clears the own label:
+// in this order clients always have an address.
+func (s *Server) moveLabel(ctx context.Context, successor netip.Addr) {
+	deadline := time.After(labelWait)
+	for !s.labelled(successor) {
+		select {
+		case <-s.api.Changed():
+		case <-time.After(20 * time.Millisecond):
+		case <-deadline:
+			s.log.Warn("the successor is not labelled yet; clearing the own label all the same")
+			s.clearLabel(ctx)
+			return
+		}
+	}
+	s.clearLabel(ctx)
+}
+
+func (s *Server) labelled(ip netip.Addr) bool {
+	for _, pod := range s.api.Pods() {
+		if pod.IP == ip && pod.Role == role.Master {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) clearLabel(ctx context.Context) {
+	s.labels.want("", "")
+	deadline := time.Now().Add(labelWait)
+	for time.Now().Before(deadline) && ctx.Err() == nil {
+		if s.labels.done() {
+			return
+		}
+		time.Sleep(pollEvery)
+	}
+}

@@ -1,0 +1,182 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+const (
+	// runIDLength is how many characters of the run ID become the label runID.
+	runIDLength = 6
+	// cacheLag is how long after a patch the pod cache may still show the old labels.
+	cacheLag = 2 * time.Second
+	// labelRetry is the pause after a failed patch.
+	labelRetry = 250 * time.Millisecond
+)
+
+// wish is what the pod's labels should be.
+type wish struct {
+	known bool // false: leave them as they are
+	role  string
+	runID string
+}
+
+// labeller keeps the pod's labels as wished. It works beside the loop, so that
+// an API server that does not answer never delays a decision about Redis.
+type labeller struct {
+	api    *kube.Client
+	config config.Config
+	log    *slog.Logger
+	count  func(result string)
+
+	mu      sync.Mutex
+	wish    wish
+	applied wish
+	at      time.Time
+	kick    chan struct{}
+
+	onMaster func(ctx context.Context) // called after the label master has been written
+}
+
+func newLabeller(api *kube.Client, c config.Config, log *slog.Logger, count func(string)) *labeller {
+	return &labeller{api: api, config: c, log: log, count: count, kick: make(chan struct{}, 1)}
+}
+
+// want replaces the wish.
+func (l *labeller) want(role, runID string) {
+	if len(runID) > runIDLength {
+		runID = runID[:runIDLength]
+	}
+	l.mu.Lock()
+	changed := !l.wish.known || l.wish.role != role || l.wish.runID != runID
+	l.wish = wish{known: true, role: role, runID: runID}
+	l.mu.Unlock()
+	if changed {
+		select {
+		case l.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run works until ctx ends.
+func (l *labeller) run(ctx context.Context) {
+	failed := ""
+	for {
+		pause := time.Second
+		if err := l.apply(ctx); err != nil && ctx.Err() == nil {
+			if err.Error() != failed {
+				l.log.Warn("the labels could not be written; trying again", "error", err)
+			}
+			failed, pause = err.Error(), labelRetry
+		} else {
+			failed = ""
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.kick:
+		case <-time.After(pause):
+		}
+	}
+}
+
+// current is what the API has, or was told a moment ago.
+func (l *labeller) current() (wish, bool) {
+	l.mu.Lock()
+	applied, at := l.applied, l.at
+	l.mu.Unlock()
+	if time.Since(at) < cacheLag {
+		return applied, true
+	}
+	for _, pod := range l.api.Pods() {
+		if pod.UID == l.config.PodUID {
+			ok := pod.Role == "" || pod.PodIPLabel == l.ipLabel()
+			return wish{known: ok, role: pod.Role, runID: pod.RunID}, true
+		}
+	}
+	return wish{}, false
+}
+
+// ipLabel is the pod's address as a label value, which must not hold colons.
+func (l *labeller) ipLabel() string {
+	return strings.Trim(strings.ReplaceAll(l.config.PodIP.String(), ":", "-"), "-")
+}
+
+// apply writes the labels if they differ from the wish.
+func (l *labeller) apply(ctx context.Context) error {
+	l.mu.Lock()
+	wanted := l.wish
+	l.mu.Unlock()
+	if !wanted.known {
+		return nil
+	}
+	current, ok := l.current()
+	if !ok || current == wanted {
+		return nil
+	}
+	labels := map[string]string{kube.RoleLabel: wanted.role, kube.PodIPLabel: l.ipLabel(), kube.RunIDLabel: wanted.runID}
+	annotations := map[string]string{}
+	if !l.config.Sentinel {
+		annotations[kube.DeletionCost] = deletionCost(wanted.role)
+	}
+	err := l.api.PatchLabels(ctx, labels, annotations)
+	if err != nil {
+		l.count("error")
+		return err
+	}
+	l.count("ok")
+	l.mu.Lock()
+	l.applied, l.at = wanted, time.Now()
+	l.mu.Unlock()
+	l.log.Info("labels written", "redis-role", wanted.role, "runID", wanted.runID)
+	if wanted.role == role.Master && l.onMaster != nil {
+		l.onMaster(ctx)
+	}
+	return nil
+}
+
+// deletionCost makes whatever shrinks or rolls the Deployment take the master last.
+func deletionCost(r string) string {
+	if r == role.Master {
+		return "100"
+	}
+	return "0"
+}
+
+// takeRecord writes this pod into the record as the master, if another is there.
+func takeRecord(ctx context.Context, api *kube.Client, self kube.Member, log *slog.Logger) (kube.Record, error) {
+	for {
+		record, err := api.Record(ctx)
+		if err != nil || record.Master.UID == self.UID && record.Fence == nil {
+			return record, err
+		}
+		if record.Master.UID != self.UID {
+			record.Generation++
+		}
+		record.Master, record.Fence, record.Initialised = self, nil, true
+		record, err = api.WriteRecord(ctx, record)
+		if errors.Is(err, kube.ErrChanged) {
+			continue
+		}
+		if err == nil {
+			log.Info("this pod is the recorded master", "generation", record.Generation)
+		}
+		return record, err
+	}
+}
+
+// done says whether the labels are as wished.
+func (l *labeller) done() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.applied == l.wish
+}

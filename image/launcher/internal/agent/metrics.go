@@ -1,0 +1,39 @@
+package agent
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are what the launcher counts.
+type Metrics struct {
+	state       *prometheus.GaugeVec
+	labelWrites *prometheus.CounterVec
+	failovers   *prometheus.CounterVec
+	handOvers   *prometheus.CounterVec
+	notices     *prometheus.CounterVec
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(registry *prometheus.Registry) *Metrics {
+	m := &Metrics{
+		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "redis_ha_launcher_state",
+			Help: "1 for the state the launcher is in, by name."}, []string{"state"}),
+		labelWrites: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_ha_label_writes_total",
+			Help: "Writes of the pod's own labels, by result."}, []string{"result"}),
+		failovers: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_ha_failovers_commanded_total",
+			Help: "Failovers this launcher told a sentinel to carry out, by cause."}, []string{"cause"}),
+		handOvers: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_ha_hand_overs_total",
+			Help: "Planned hand-overs of mastership, by result."}, []string{"result"}),
+		notices: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_ha_sentinel_notices_total",
+			Help: "Messages of the local sentinel, by channel."}, []string{"channel"}),
+	}
+	registry.MustRegister(m.state, m.labelWrites, m.failovers, m.handOvers, m.notices)
+	return m
+}
+
+func (m *Metrics) countLabelWrite(result string) { m.labelWrites.WithLabelValues(result).Inc() }
+
+func (m *Metrics) setState(state string) {
+	m.state.Reset()
+	m.state.WithLabelValues(state).Set(1)
+}

@@ -1,0 +1,233 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
+)
+
+// observed is what the loop of a server remembers between its turns.
+type observed struct {
+	since    time.Time // looking for a role since then
+	standing role.Standing
+
+	info       redisnode.Info
+	answeredAt time.Time // last answer of the own Redis
+	synced     bool      // the link to a master has been up in the life of this process
+	masterAt   time.Time // role master since; zero: not master
+	astrayAt   time.Time // following another than the agreed master since
+	linkDownAt time.Time
+	downAt     time.Time // the sentinels find the master down since
+	stopAt     time.Time // TERM has come
+
+	views   []sentinelView
+	viewsAt time.Time
+	peers   []role.Peer
+	peersAt time.Time
+
+	record   kube.Record
+	recordOK bool
+	recordAt time.Time // last attempt to read it
+}
+
+func (m *observed) setRecord(r kube.Record) { m.record, m.recordOK, m.recordAt = r, true, time.Now() }
+
+func (m *observed) processStarted() {
+	m.synced, m.masterAt, m.linkDownAt, m.astrayAt = false, time.Time{}, time.Time{}, time.Time{}
+	m.answeredAt = time.Now()
+}
+
+func (m *observed) processEnded() {
+	m.processStarted()
+	m.info = redisnode.Info{}
+	m.since = time.Now()
+	m.recordAt, m.viewsAt = time.Time{}, time.Time{}
+}
+
+// since gives the time since a moment, 0 for a moment that has not been.
+func since(t time.Time) time.Duration {
+	if t.IsZero() {
+		return 0
+	}
+	return time.Since(t)
+}
+
+// mark sets *t to now when on begins, and to zero when it is off.
+func mark(t *time.Time, on bool) {
+	switch {
+	case !on:
+		*t = time.Time{}
+	case t.IsZero():
+		*t = time.Now()
+	}
+}
+
+// observe asks whom there is to ask. While everybody agrees that is the own
+// Redis, and once a second the sentinels; otherwise it is everybody.
+func (s *Server) observe(ctx context.Context) role.Observation {
+	m := &s.observed
+	local := s.observeLocal(ctx)
+	pods := s.api.Pods()
+	calm := s.decided.State == role.Serving && s.decided.Action == role.Wait && local.Answering && !s.stopping &&
+		(local.Master == (s.decided.Label == role.MasterLabel))
+	if !calm || time.Since(m.viewsAt) >= calmTick {
+		m.views, m.viewsAt = askSentinels(ctx, s.config, s.links, pods), time.Now()
+	}
+	every := recordEvery
+	if calm {
+		every = recordCalm
+	} else {
+		m.peers, m.peersAt = s.askPeers(ctx, pods), time.Now()
+	}
+	if time.Since(m.recordAt) >= every && s.api.Synced() {
+		record, err := s.api.Record(ctx)
+		if err != nil && !calm {
+			s.log.Debug("the record of the master cannot be read", "error", err)
+		}
+		m.record, m.recordOK, m.recordAt = record, err == nil, time.Now()
+		if err != nil {
+			m.recordAt = time.Now().Add(calmTick)
+		}
+	}
+	o := s.observation(local, pods)
+	s.observeAgreement(&o)
+	s.forget(pods)
+	return o
+}
+
+// observation joins what is remembered into the input of the decision.
+func (s *Server) observation(local role.Local, pods []kube.Pod) role.Observation {
+	m := &s.observed
+	o := role.Observation{
+		Self:  role.Member{Name: s.config.PodName, UID: s.config.PodUID, IP: s.config.PodIP, Terminating: s.stopping},
+		Local: local, Standing: m.standing, Claimed: s.claimed,
+		Servers: s.config.Servers, Sentinels: s.config.Sentinels, DownAfter: s.config.DownAfter,
+		Peers: m.peers, RecordKnown: m.recordOK, Initialised: m.record.Initialised, MasterUID: m.record.Master.UID,
+		Waiting: time.Since(m.since),
+	}
+	for _, v := range m.views {
+		o.Views = append(o.Views, v.View)
+	}
+	for _, pod := range pods {
+		if pod.UID == s.config.PodUID {
+			o.Self.Created, o.Self.Label = pod.Created, pod.Role
+		}
+	}
+	if f := m.record.Fence; f != nil {
+		o.Fence = &role.Fence{UID: f.UID, Age: max(0, time.Since(f.At))}
+	}
+	return o
+}
+
+// observeAgreement keeps the clocks of what depends on the sentinels' view.
+func (s *Server) observeAgreement(o *role.Observation) {
+	m := &s.observed
+	agreed, ok := o.Agreed()
+	down, _ := o.MasterIsDown()
+	mark(&m.astrayAt, ok && o.Local.Running && !o.Local.Master && agreed != o.Local.Follows)
+	mark(&m.downAt, down)
+	o.Local.Astray, o.MasterDown = since(m.astrayAt), since(m.downAt)
+}
+
+// observeLocal asks the own Redis.
+func (s *Server) observeLocal(ctx context.Context) role.Local {
+	m := &s.observed
+	if s.child == nil {
+		return role.Local{}
+	}
+	info, err := s.local().Info(ctx)
+	if err != nil {
+		if since(m.answeredAt) > 5*time.Second {
+			s.log.Debug("redis-server does not answer", "error", err)
+		}
+		return role.Local{Running: true, Loading: m.info.Loading}
+	}
+	m.info, m.answeredAt = info, time.Now()
+	linked := !info.Master && info.LinkUp
+	m.synced = m.synced || linked || (info.Master && !info.Loading)
+	mark(&m.masterAt, info.Master)
+	mark(&m.linkDownAt, !info.Master && !info.LinkUp)
+	local := role.Local{
+		Running: true, Answering: true, Loading: info.Loading, Master: info.Master, Follows: info.MasterAddr.Addr(),
+		LinkUp: linked, Synced: m.synced, Offset: info.Offset,
+		MasterFor: since(m.masterAt), LinkDown: since(m.linkDownAt),
+	}
+	for _, r := range info.Replicas {
+		if r.Online && r.Lag <= s.config.MinReplicasMaxLag {
+			local.Online++
+		}
+	}
+	return local
+}
+
+// askPeers asks the other servers, at once: their Redis and their launchers.
+func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
+	var peers []role.Peer
+	for _, pod := range pods {
+		if pod.Server && pod.UID != s.config.PodUID {
+			peers = append(peers, role.Peer{Member: role.Member{
+				Name: pod.Name, UID: pod.UID, IP: pod.IP, Created: pod.Created, Terminating: pod.Terminating, Label: pod.Role,
+			}})
+		}
+	}
+	each(peers, func(p *role.Peer) {
+		if !p.IP.IsValid() {
+			return
+		}
+		statusKnown := make(chan struct{})
+		go func() {
+			defer close(statusKnown)
+			var status role.Status
+			if web.FetchStatus(ctx, p.IP.String(), s.config.HTTPPort, &status) == nil && status.UID == p.UID {
+				p.Status = &status
+			}
+		}()
+		info, err := s.links.to(p.IP, s.config.RedisPort).Info(ctx)
+		<-statusKnown
+		p.Redis = reach(err)
+		if err == nil {
+			p.Master, p.LinkUp, p.Offset = info.Master && !info.Loading, !info.Master && info.LinkUp, info.Offset
+		}
+	})
+	return peers
+}
+
+// forget drops the connections to addresses that no pod of the release has.
+func (s *Server) forget(pods []kube.Pod) {
+	ips := map[netip.Addr]bool{s.config.PodIP: true}
+	for _, pod := range pods {
+		ips[pod.IP] = true
+	}
+	s.links.keep(ips)
+}
+
+// askService asks the sentinel Service for the master. It serves only where the
+// pod list is not to be had for long; what it names must say it is master.
+func (s *Server) askService(ctx context.Context) (netip.Addr, bool) {
+	if s.config.SentinelServiceHost == "" || time.Since(s.observed.since) < 10*time.Second {
+		return netip.Addr{}, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", s.config.SentinelServiceHost)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	for _, ip := range ips {
+		view, found, err := s.links.to(ip.Unmap(), s.config.SentinelPort).Master(ctx, s.config.MasterName)
+		if err != nil || !found || view.Addr.Addr() == s.config.PodIP {
+			continue
+		}
+		info, err := s.links.to(view.Addr.Addr(), s.config.RedisPort).Info(ctx)
+		if err == nil && info.Master {
+			return view.Addr.Addr(), true
+		}
+	}
+	return netip.Addr{}, false
+}

@@ -1,0 +1,393 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sort"
+	"syscall"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/notify"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
+)
+
+const (
+	// sentinelTick and sentinelQuickTick are how often a sentinel's launcher
+	// looks, in quiet times and while something is wrong.
+	sentinelTick      = time.Second
+	sentinelQuickTick = 250 * time.Millisecond
+	// turnLength is the length of one sentinel's turn to clean up. Clocks may
+	// differ by less than that between nodes.
+	turnLength = 10 * time.Second
+)
+
+// SentinelStatus is what a sentinel's launcher tells of itself.
+type SentinelStatus struct {
+	UID          string `json:"uid"`
+	ID           string `json:"id"`
+	CurrentEpoch int64  `json:"currentEpoch"`
+	Reason       string `json:"reason"`
+}
+
+// Sentinel is the loop of a sentinel pod.
+type Sentinel struct {
+	config  config.Config
+	api     *kube.Client
+	web     *web.Server
+	log     *slog.Logger
+	metrics *Metrics
+	links   *links
+	labels  *labeller
+	teller  *notify.Teller
+	self    kube.Member
+
+	child     *process.Child
+	startedAt time.Time
+	crashes   int
+	slot      int
+	slots     kube.Slots
+	id        string // empty until a slot is held
+
+	record     kube.Record
+	recordAt   time.Time
+	downAt     time.Time
+	staleAt    time.Time
+	mislabelAt time.Time
+	views      []sentinelView
+	known      []redisnode.KnownReplica
+	servers    []role.Peer
+	decided    role.SentinelDecision
+}
+
+// NewSentinel prepares the loop.
+func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Sentinel {
+	return &Sentinel{
+		config: c, api: api, web: w, log: log, metrics: m,
+		links:  newLinks(c.Password),
+		labels: newLabeller(api, c, log, m.countLabelWrite),
+		teller: notify.New(c, api, log),
+		self:   kube.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
+	}
+}
+
+// Run works until stop is closed or ctx ends.
+func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
+	if err := os.MkdirAll(s.config.RunDir, 0o750); err != nil {
+		return err
+	}
+	background, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.api.Run(background)
+	go s.labels.run(background)
+	go s.listen(background)
+	watchdog := newWatchdog(s.web)
+	defer watchdog.stop()
+	for {
+		watchdog.turn()
+		if err := s.turn(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("not done yet; looking again", "error", err)
+		}
+		var childDone <-chan struct{}
+		if s.child != nil {
+			childDone = s.child.Done()
+		}
+		select {
+		case <-ctx.Done():
+			s.stopSentinel()
+			return ctx.Err()
+		case <-stop:
+			s.log.Info("TERM received: leaving")
+			s.stopSentinel()
+			if err := releaseSlot(ctx, s.api, s.self); err != nil {
+				s.log.Warn("the sentinel's identity could not be given back; it becomes free when this pod is gone", "error", err)
+			}
+			return nil
+		case <-childDone:
+			s.log.Warn("the sentinel has ended", "error", s.child.Err())
+			s.child = nil
+			process.ReapOrphans()
+			if time.Since(s.startedAt) < 10*time.Second {
+				s.crashes++
+			} else {
+				s.crashes = 0
+			}
+		case <-s.api.Changed():
+		case <-time.After(s.pause()):
+		}
+	}
+}
+
+// pause is the time to the next look.
+func (s *Sentinel) pause() time.Duration {
+	if s.child == nil || s.downAt != (time.Time{}) || s.mislabelAt != (time.Time{}) {
+		return sentinelQuickTick
+	}
+	return sentinelTick
+}
+
+// turn is one round of observation, decision and action.
+func (s *Sentinel) turn(ctx context.Context) error {
+	if !s.api.Synced() {
+		s.report(role.SentinelDecision{Reason: "waiting for the API to list the pods of the release"})
+		return nil
+	}
+	if s.id == "" {
+		slot, slots, err := takeSlot(ctx, s.api, s.self, s.config.Sentinels)
+		if err != nil {
+			s.report(role.SentinelDecision{Reason: err.Error()})
+			return nil
+		}
+		s.slot, s.slots, s.id = slot, slots, sentinelID(slots.Cluster, slot)
+		s.log.Info("sentinel identity taken", "slot", slot, "id", s.id)
+	}
+	o := s.observe(ctx)
+	d := role.DecideSentinel(o)
+	s.report(d)
+	for _, member := range d.Clear {
+		s.clearLabel(ctx, member)
+	}
+	switch d.Action {
+	case role.SentinelStart:
+		return s.start(ctx, d, o)
+	case role.SentinelSeed:
+		s.stopSentinel()
+		return s.start(ctx, d, o)
+	}
+	return nil
+}
+
+// report publishes a decision: log, status, probes and label.
+func (s *Sentinel) report(d role.SentinelDecision) {
+	if d.Reason != s.decided.Reason {
+		s.log.Info("decided", "reason", d.Reason)
+	}
+	s.decided = d
+	seed, _ := s.readFile()
+	s.web.SetStatus(SentinelStatus{UID: s.self.UID, ID: s.id, CurrentEpoch: seed.CurrentEpoch, Reason: d.Reason})
+	if !d.Ready {
+		s.web.SetHealth(web.Health{Ready: d.Reason})
+		return
+	}
+	s.web.SetHealth(web.Health{})
+	s.labels.want(role.Sentinel, s.id)
+}
+
+// observe asks the local sentinel, the others and, where it matters, the servers.
+func (s *Sentinel) observe(ctx context.Context) role.SentinelObservation {
+	pods := s.api.Pods()
+	s.forget(pods)
+	s.views = askSentinels(ctx, s.config, s.links, pods)
+	o := role.SentinelObservation{
+		Running: s.child != nil, Configured: s.config.Sentinels, First: true,
+		Turn: int(time.Now().Unix()/int64(turnLength.Seconds()))%s.config.Sentinels == s.slot,
+	}
+	for _, v := range s.views {
+		if v.pod.UID == s.self.UID {
+			o.Own = v.View
+			continue
+		}
+		o.Others = append(o.Others, v.View)
+		if v.Reach == role.Answered && v.pod.Name < s.self.Name {
+			o.First = false
+		}
+	}
+	if seed, ok := s.readFile(); ok {
+		o.FileMaster = seed.Master.Addr()
+	}
+	if o.Running && o.Own.HasMaster {
+		s.observeKnown(ctx, &o, pods)
+	}
+	mark(&s.downAt, o.Running && o.Own.Down)
+	mark(&s.staleAt, o.Stale)
+	agreed, ok := o.Agreed()
+	mislabelled := false
+	for _, pod := range pods {
+		mislabelled = mislabelled || ok && pod.Server && pod.Role == role.Master && pod.IP != agreed
+	}
+	mark(&s.mislabelAt, mislabelled)
+	if !o.Running || o.Own.Down || mislabelled {
+		s.servers = s.askServers(ctx, pods)
+		if time.Since(s.recordAt) > time.Second {
+			if record, err := s.api.Record(ctx); err == nil {
+				s.record = record
+			}
+			s.recordAt = time.Now()
+		}
+		o.Servers, o.MasterUID = s.servers, s.record.Master.UID
+	}
+	o.DownFor, o.StaleFor, o.MislabelFor = since(s.downAt), since(s.staleAt), since(s.mislabelAt)
+	return o
+}
+
+// observeKnown reads what the local sentinel remembers.
+func (s *Sentinel) observeKnown(ctx context.Context, o *role.SentinelObservation, pods []kube.Pod) {
+	node := s.links.to(s.config.PodIP, s.config.SentinelPort)
+	exists := map[netip.Addr]bool{}
+	for _, pod := range pods {
+		exists[pod.IP] = true
+	}
+	known, err := node.KnownReplicas(ctx, s.config.MasterName)
+	if err != nil {
+		return
+	}
+	s.known = known
+	for _, replica := range known {
+		o.Replicas = append(o.Replicas, replica.Addr.Addr())
+		o.Stale = o.Stale || replica.Down && !exists[replica.Addr.Addr()]
+	}
+	sentinels, err := node.KnownSentinels(ctx, s.config.MasterName)
+	if err != nil {
+		return
+	}
+	for _, other := range sentinels {
+		o.Stale = o.Stale || other.Down && !exists[other.Addr.Addr()]
+	}
+}
+
+// askServers asks all servers for their role, at once.
+func (s *Sentinel) askServers(ctx context.Context, pods []kube.Pod) []role.Peer {
+	var servers []role.Peer
+	for _, pod := range pods {
+		if pod.Server && pod.IP.IsValid() {
+			servers = append(servers, role.Peer{Member: role.Member{
+				Name: pod.Name, UID: pod.UID, IP: pod.IP, Created: pod.Created, Terminating: pod.Terminating, Label: pod.Role,
+			}})
+		}
+	}
+	sort.Slice(servers, func(i, j int) bool { return servers[i].Name < servers[j].Name })
+	each(servers, func(p *role.Peer) {
+		info, err := s.links.to(p.IP, s.config.RedisPort).Info(ctx)
+		p.Redis = reach(err)
+		if err == nil {
+			p.Master, p.LinkUp, p.Offset = info.Master && !info.Loading, !info.Master && info.LinkUp, info.Offset
+		}
+	})
+	return servers
+}
+
+func (s *Sentinel) clearLabel(ctx context.Context, member role.Member) {
+	err := s.api.ClearMasterLabel(ctx, kube.Pod{Name: member.Name, UID: member.UID})
+	s.log.Info("took the label master off a pod that a majority of the sentinels has replaced", "pod", member.Name, "error", err)
+}
+
+// start writes sentinel.conf and starts the sentinel.
+func (s *Sentinel) start(ctx context.Context, d role.SentinelDecision, o role.SentinelObservation) error {
+	if time.Since(s.startedAt) < restartPause(s.crashes) {
+		return nil
+	}
+	seed := s.seed(ctx, d, o)
+	if err := os.WriteFile(s.file(), []byte(redisconf.Sentinel(s.config, seed)), 0o600); err != nil {
+		return err
+	}
+	child, err := process.Start(s.config.RedisServer, s.file(), "--sentinel")
+	if err != nil {
+		return err
+	}
+	s.child, s.startedAt = child, time.Now()
+	s.log.Info("sentinel started", "pid", child.PID(), "master", d.Master.String(), "epoch", seed.CurrentEpoch,
+		"replicas", len(seed.Replicas), "sentinels", len(seed.Sentinels), "reason", d.Reason)
+	return nil
+}
+
+func (s *Sentinel) file() string { return filepath.Join(s.config.RunDir, "sentinel.conf") }
+
+// readFile reads what the sentinel has written into its file.
+func (s *Sentinel) readFile() (redisconf.SentinelSeed, bool) {
+	content, err := os.ReadFile(s.file())
+	if err != nil {
+		return redisconf.SentinelSeed{}, false
+	}
+	return redisconf.ParseSentinel(string(content))
+}
+
+// seed gathers what is true now: the epochs nobody may go below, the replicas
+// and the sentinels that exist.
+func (s *Sentinel) seed(ctx context.Context, d role.SentinelDecision, o role.SentinelObservation) redisconf.SentinelSeed {
+	old, _ := s.readFile()
+	seed := redisconf.SentinelSeed{
+		ID: s.id, Master: netip.AddrPortFrom(d.Master, uint16(s.config.RedisPort)),
+		CurrentEpoch: old.CurrentEpoch,
+	}
+	if old.Master.Addr() == d.Master {
+		seed.ConfigEpoch = old.ConfigEpoch
+	}
+	if slots, err := s.api.Slots(ctx); err == nil {
+		s.slots = slots
+	}
+	for _, v := range s.views {
+		if v.HasMaster && v.Master == d.Master {
+			seed.ConfigEpoch = max(seed.ConfigEpoch, v.ConfigEpoch)
+		}
+		seed.CurrentEpoch = max(seed.CurrentEpoch, v.ConfigEpoch)
+		if v.pod.UID == s.self.UID {
+			continue
+		}
+		var status SentinelStatus
+		if web.FetchStatus(ctx, v.pod.IP.String(), s.config.HTTPPort, &status) == nil {
+			seed.CurrentEpoch = max(seed.CurrentEpoch, status.CurrentEpoch)
+		}
+		for slot, holder := range s.slots.Holders {
+			if holder.UID == v.pod.UID {
+				seed.Sentinels = append(seed.Sentinels, redisconf.KnownSentinel{
+					Addr: netip.AddrPortFrom(v.pod.IP, uint16(s.config.SentinelPort)), ID: sentinelID(s.slots.Cluster, slot),
+				})
+			}
+		}
+	}
+	if d.NewEpoch {
+		seed.CurrentEpoch++
+		seed.ConfigEpoch = seed.CurrentEpoch
+	}
+	for _, pod := range s.api.Pods() {
+		if pod.Server && pod.IP.IsValid() && pod.IP != d.Master && !pod.Terminating {
+			seed.Replicas = append(seed.Replicas, netip.AddrPortFrom(pod.IP, uint16(s.config.RedisPort)))
+		}
+	}
+	return seed
+}
+
+func (s *Sentinel) stopSentinel() {
+	if s.child != nil {
+		s.child.Stop(syscall.SIGTERM, 3*time.Second)
+		s.child = nil
+	}
+}
+
+// listen passes the sentinel's messages on, for as long as it runs, and makes
+// it ask the servers often.
+func (s *Sentinel) listen(ctx context.Context) {
+	node := redisnode.New(netip.AddrPortFrom(s.config.PodIP, uint16(s.config.SentinelPort)), s.config.Password)
+	defer node.Close()
+	for ctx.Err() == nil {
+		if err := node.RefreshOften(ctx); err == nil {
+			err = node.Watch(ctx, func(n redisnode.Notice) {
+				s.metrics.notices.WithLabelValues(n.Channel).Inc()
+				s.log.Info("sentinel", "channel", n.Channel, "message", n.Payload)
+				go s.teller.Tell(ctx, n)
+			}, notify.Channels...)
+			s.log.Debug("the sentinel's messages ended", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(sentinelQuickTick):
+		}
+	}
+}
+
+// forget drops the connections to addresses that no pod of the release has.
+func (s *Sentinel) forget(pods []kube.Pod) {
+	ips := map[netip.Addr]bool{s.config.PodIP: true}
+	for _, pod := range pods {
+		ips[pod.IP] = true
+	}
+	s.links.keep(ips)
+}

@@ -1,0 +1,335 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
+)
+
+const (
+	// quickTick is how often the own Redis is asked: a promotion is seen within it.
+	quickTick = 100 * time.Millisecond
+	// calmTick is how often the sentinels are asked while everybody agrees.
+	calmTick = time.Second
+	// recordEvery is how often the record is read while the role is not settled.
+	recordEvery = 300 * time.Millisecond
+	// recordCalm is how often it is read otherwise.
+	recordCalm = 15 * time.Second
+	// hungAfter is how long Redis may not answer before the kubelet restarts the container.
+	hungAfter = 60 * time.Second
+	// stuckAfter is how long the loop may take for one turn before the same.
+	stuckAfter = 30 * time.Second
+	// replicaGone is how long a replica without its master stays in the slave Service.
+	replicaGone = 10 * time.Second
+)
+
+// Server is the loop of a server pod.
+type Server struct {
+	config  config.Config
+	api     *kube.Client
+	web     *web.Server
+	log     *slog.Logger
+	metrics *Metrics
+	links   *links
+	labels  *labeller
+	self    kube.Member
+
+	child      *process.Child
+	startedAt  time.Time
+	crashes    int       // starts that ended soon, in a row
+	standingAt time.Time // when the standing was last written to disk
+
+	observed      observed
+	claimed       bool
+	decided       role.Decision
+	failedAt      time.Time // when a failover was last commanded
+	applied       int       // min-replicas-to-write as last set; -1: unknown
+	stopping      bool      // TERM has come
+	handOverAt    time.Time // last attempt
+	leavingReason string
+}
+
+// NewServer prepares the loop.
+func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
+	s := &Server{
+		config: c, api: api, web: w, log: log, metrics: m,
+		links:   newLinks(c.Password),
+		self:    kube.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
+		applied: -1,
+	}
+	s.labels = newLabeller(api, c, log, m.countLabelWrite)
+	s.labels.onMaster = func(ctx context.Context) {
+		if _, err := takeRecord(ctx, api, s.self, log); err != nil {
+			log.Warn("the record of the master could not be written", "error", err)
+		}
+	}
+	return s
+}
+
+// Run works until stop is closed and the pod has handed over, or ctx ends.
+func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
+	if err := os.MkdirAll(s.config.RunDir, 0o750); err != nil {
+		return err
+	}
+	s.observed.since = time.Now()
+	s.observed.standing = readStanding(s.config)
+	go s.api.Run(ctx)
+	background, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.labels.run(background)
+	watchdog := newWatchdog(s.web)
+	defer watchdog.stop()
+
+	ticker := time.NewTicker(quickTick)
+	defer ticker.Stop()
+	var childDone <-chan struct{}
+	for {
+		watchdog.turn()
+		s.turn(ctx)
+		if s.stopping && s.leave(ctx) {
+			return nil
+		}
+		if s.child != nil {
+			childDone = s.child.Done()
+		}
+		select {
+		case <-ctx.Done():
+			s.stopRedis()
+			return ctx.Err()
+		case <-stop:
+			stop = nil
+			s.stopping = true
+			s.observed.stopAt = time.Now()
+			s.log.Info("TERM received: leaving", "budget", s.config.ShutdownBudget.String())
+		case <-childDone:
+			s.childEnded()
+			childDone = nil
+		case <-s.api.Changed():
+		case <-ticker.C:
+		}
+	}
+}
+
+// turn is one round of observation, decision and action.
+func (s *Server) turn(ctx context.Context) {
+	observation := s.observe(ctx)
+	decision := s.decide(ctx, observation)
+	if decision != s.decided {
+		s.log.Info("decided", "state", decision.State.String(), "action", decision.Action.String(), "reason", decision.Reason)
+	}
+	s.decided = decision
+	s.metrics.setState(decision.State.String())
+	s.publish(observation)
+	s.label(observation, decision)
+	if err := s.act(ctx, observation, decision); err != nil && ctx.Err() == nil {
+		s.log.Warn("action failed; looking again", "action", decision.Action.String(), "error", err)
+	}
+	s.publish(observation)
+	s.keepStanding(observation)
+	if observation.Local.Answering {
+		s.tune(ctx, observation)
+	}
+}
+
+// decide adds to the pure decision what needs the API to have been read once.
+func (s *Server) decide(ctx context.Context, o role.Observation) role.Decision {
+	if !s.api.Synced() && !o.Local.Running {
+		if target, ok := s.askService(ctx); ok {
+			return role.Decision{State: role.Starting, Action: role.StartReplica, Target: target,
+				Reason: "the API does not answer; the sentinel Service names the master"}
+		}
+		return role.Decision{State: role.Booting, Reason: "waiting for the API to list the pods of the release"}
+	}
+	if s.stopping && !o.Local.Running {
+		return role.Decision{State: role.Stopping, Reason: "terminating, and Redis does not run"}
+	}
+	return role.Decide(o)
+}
+
+// label passes the decision on to the labeller.
+func (s *Server) label(o role.Observation, d role.Decision) {
+	switch d.Label {
+	case role.MasterLabel:
+		s.labels.want(role.Master, s.observed.info.RunID)
+	case role.SlaveLabel:
+		s.labels.want(role.Slave, s.observed.info.RunID)
+	case role.ClearLabel:
+		s.labels.want("", "")
+	}
+}
+
+// act carries out the decision.
+func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) error {
+	node := s.local()
+	switch d.Action {
+	case role.StartReplica:
+		return s.start(netip.AddrPortFrom(d.Target, uint16(s.config.RedisPort)))
+	case role.Claim:
+		return s.claim(ctx, o)
+	case role.Follow:
+		if err := node.Follow(ctx, netip.AddrPortFrom(d.Target, uint16(s.config.RedisPort))); err != nil {
+			return err
+		}
+		_ = node.Unpause(ctx)
+		s.applied = -1
+		if o.Local.Master {
+			return node.DropClients(ctx)
+		}
+	case role.Promote:
+		return node.Promote(ctx)
+	case role.FailOver, role.Nudge:
+		return s.failOver(ctx, d)
+	}
+	return nil
+}
+
+// failOver commands a failover, at most every 2 s. For a master that is known
+// to be dead it first records that, which lets its successor be labelled early.
+func (s *Server) failOver(ctx context.Context, d role.Decision) error {
+	pause := 2 * time.Second
+	if d.Action == role.Nudge {
+		pause = 10 * time.Second
+	}
+	if time.Since(s.failedAt) < pause {
+		return nil
+	}
+	s.failedAt = time.Now()
+	var master netip.Addr
+	if d.Action == role.FailOver {
+		master = s.config.PodIP
+		if err := s.fence(ctx, "redis-server has ended"); err != nil {
+			s.log.Warn("the fence could not be recorded; the sentinels decide alone when the label moves", "error", err)
+		}
+	} else {
+		master = s.observed.info.MasterAddr.Addr()
+	}
+	sentinel, err := commandFailover(ctx, s.config, s.observed.views, master)
+	if errors.Is(err, errFailoverRunning) {
+		return nil
+	}
+	if err == nil {
+		s.metrics.failovers.WithLabelValues(d.Action.String()).Inc()
+		s.log.Info("failover commanded", "sentinel", sentinel, "reason", d.Reason)
+	}
+	return err
+}
+
+// fence records that this pod, if it is the recorded master, accepts no writes.
+func (s *Server) fence(ctx context.Context, reason string) error {
+	record, err := s.api.Record(ctx)
+	if err != nil {
+		return err
+	}
+	if record.Master.UID != s.self.UID {
+		return nil
+	}
+	record.Fence = &kube.Fence{UID: s.self.UID, Reason: reason, At: time.Now()}
+	record, err = s.api.WriteRecord(ctx, record)
+	if err == nil {
+		s.observed.setRecord(record)
+	}
+	return err
+}
+
+// unfence takes the fence back when the hand-over did not happen.
+func (s *Server) unfence(ctx context.Context) {
+	record, err := s.api.Record(ctx)
+	if err != nil || record.Fence == nil || record.Fence.UID != s.self.UID {
+		return
+	}
+	record.Fence = nil
+	if _, err := s.api.WriteRecord(ctx, record); err != nil {
+		s.log.Warn("the fence could not be taken back; it ends by itself", "error", err)
+	}
+}
+
+// claim writes this pod into the record as the master and makes it so.
+func (s *Server) claim(ctx context.Context, o role.Observation) error {
+	record := s.observed.record
+	lost := record.Initialised && o.Standing.Empty
+	record.Initialised, record.Master, record.Fence = true, s.self, nil
+	record.Generation++
+	s.claimed = true
+	s.publish(o)
+	record, err := s.api.WriteRecord(ctx, record)
+	if err != nil {
+		s.claimed = false
+		s.observed.recordAt = time.Time{}
+		if errors.Is(err, kube.ErrChanged) {
+			return nil
+		}
+		return err
+	}
+	s.observed.setRecord(record)
+	if lost {
+		s.log.Error("a master has served before, but no server holds data: starting empty")
+	}
+	s.log.Info("this pod starts as the master", "generation", record.Generation)
+	switch {
+	case !o.Local.Running:
+		return s.start(netip.AddrPort{})
+	case !o.Local.Master:
+		return s.local().Promote(ctx)
+	}
+	return nil
+}
+
+// start starts Redis as a replica of master, or as a master.
+func (s *Server) start(master netip.AddrPort) error {
+	if pause := restartPause(s.crashes); time.Since(s.startedAt) < pause {
+		return nil
+	}
+	path := filepath.Join(s.config.RunDir, "redis.conf")
+	if err := os.WriteFile(path, []byte(redisconf.Server(s.config, master)), 0o600); err != nil {
+		return err
+	}
+	if s.crashes >= brokenAfter && master.IsValid() {
+		s.setDataAside()
+	}
+	child, err := process.Start(s.config.RedisServer, path)
+	if err != nil {
+		return err
+	}
+	s.child, s.startedAt, s.applied = child, time.Now(), -1
+	s.observed.processStarted()
+	s.log.Info("redis-server started", "pid", child.PID(), "replicaof", master.String())
+	return nil
+}
+
+// childEnded notes the end of redis-server.
+func (s *Server) childEnded() {
+	lived := time.Since(s.startedAt)
+	s.log.Warn("redis-server has ended", "error", s.child.Err(), "lived", lived.Round(time.Millisecond).String())
+	s.child = nil
+	process.ReapOrphans()
+	if lived < 10*time.Second {
+		s.crashes++
+	} else {
+		s.crashes = 0
+	}
+	s.observed.processEnded()
+}
+
+// stopRedis ends Redis; its own TERM handling flushes the append-only file.
+func (s *Server) stopRedis() {
+	if s.child != nil {
+		s.child.Stop(syscall.SIGTERM, 15*time.Second)
+		s.child = nil
+		s.observed.processEnded()
+	}
+}
+
+func (s *Server) local() *redisnode.Node { return s.links.to(s.config.PodIP, s.config.RedisPort) }

@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
+)
+
+// tune sets what follows the role: how many replicas a master needs to accept
+// writes, and whether Sentinel may promote a replica.
+func (s *Server) tune(ctx context.Context, o role.Observation) {
+	node := s.local()
+	if !o.Local.Master {
+		s.applied = -1
+		// A replica that never synchronised holds nothing worth promoting.
+		if o.Local.Synced && s.observed.info.Priority == redisconf.BootPriority && !s.stopping {
+			if err := node.Set(ctx, "replica-priority", redisconf.Priority); err != nil {
+				s.log.Debug("replica-priority could not be set", "error", err)
+			}
+		}
+		return
+	}
+	if s.stopping {
+		return
+	}
+	agreed, ok := o.Agreed()
+	n, known := role.MinReplicas(s.config.MinReplicas, o.Local.Online, ok && agreed == s.config.PodIP, s.fresh(ctx, o))
+	if !known || n == s.applied {
+		return
+	}
+	if err := node.Set(ctx, "min-replicas-to-write", n); err != nil {
+		s.log.Debug("min-replicas-to-write could not be set", "error", err)
+		return
+	}
+	s.log.Info("min-replicas-to-write set", "to", n, "replicas online", o.Local.Online)
+	s.applied = n
+}
+
+// fresh says whether the API and the sentinels answered just now. It is asked
+// only when it matters: when a master has lost replicas.
+func (s *Server) fresh(ctx context.Context, o role.Observation) bool {
+	if o.Local.Online >= s.config.MinReplicas || s.applied <= o.Local.Online && s.applied >= 0 {
+		return false
+	}
+	if time.Since(s.observed.viewsAt) > 2*calmTick {
+		return false
+	}
+	record, err := s.api.Record(ctx)
+	if err != nil {
+		return false
+	}
+	s.observed.setRecord(record)
+	return record.Master.UID == s.self.UID
+}
+
+// publish tells the probes and the peers how this pod is.
+func (s *Server) publish(o role.Observation) {
+	s.web.SetStatus(role.Status{
+		UID: s.self.UID, State: s.decided.State.String(), Claimed: s.claimed, Synced: o.Local.Synced,
+		Standing: s.observed.standing, Reason: s.decided.Reason,
+	})
+	health := web.Health{Ready: s.notReady(o)}
+	if s.child != nil && since(s.observed.answeredAt) > hungAfter && !o.Local.Loading {
+		health.Live = "redis-server has not answered for " + hungAfter.String()
+	}
+	s.web.SetHealth(health)
+}
+
+// notReady says why the pod should get no traffic; empty when it should.
+func (s *Server) notReady(o role.Observation) string {
+	switch {
+	case !o.Local.Running:
+		return s.decided.Reason
+	case !o.Local.Answering:
+		return "redis-server does not answer"
+	case o.Local.Loading:
+		return "redis-server is loading its data"
+	case o.Local.Master && s.decided.Label != role.MasterLabel && s.decided.Label != role.HoldLabel:
+		return s.decided.Reason
+	case !o.Local.Master && !o.Local.Synced:
+		return "the first synchronisation is not finished"
+	case !o.Local.Master && o.Local.LinkDown > replicaGone:
+		return "the link to the master has been down for over " + replicaGone.String()
+	}
+	return ""
+}
+
+// watchdog makes the liveness probe fail when the loop has stopped turning.
+type watchdog struct {
+	timer *time.Timer
+}
+
+func newWatchdog(w *web.Server) *watchdog {
+	return &watchdog{timer: time.AfterFunc(stuckAfter, func() {
+		w.SetHealth(web.Health{Live: "the launcher's loop is stuck", Ready: "the launcher's loop is stuck"})
+	})}
+}
+
+func (w *watchdog) turn() { w.timer.Reset(stuckAfter) }
+func (w *watchdog) stop() { w.timer.Stop() }

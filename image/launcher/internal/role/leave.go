@@ -1,0 +1,78 @@
+package role
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Step is what a pod that has been told to terminate does next.
+type Step int
+
+const (
+	// StayOn: serve on and look again; a successor is on its way.
+	StayOn Step = iota
+	// HandOver: pause writes and make one of the successors master.
+	HandOver
+	// Leave: stop Redis and exit.
+	Leave
+)
+
+// Leaving is the decision of a terminating pod.
+type Leaving struct {
+	Step       Step
+	Successors []netip.Addr // replicas in sync that stay, for HandOver
+	Reason     string
+}
+
+const (
+	// arrivalPatience is how long a terminating master without any other server
+	// waits for a controller to create one. Controllers need well under a second.
+	arrivalPatience = 3 * time.Second
+	// leaveReserve is what of the shutdown budget is kept for stopping Redis.
+	leaveReserve = 10 * time.Second
+)
+
+// DecideLeaving says what a terminating server does next. leaving is the time
+// since TERM, budget the time from TERM to exit.
+func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
+	if !o.Local.Running || !o.Local.Answering || !o.Local.Master {
+		return Leaving{Step: Leave, Reason: "this pod is not the master"}
+	}
+	if agreed, ok := o.Agreed(); ok && agreed != o.Self.IP {
+		if p := o.peerAt(agreed); p != nil && p.Redis == Answered && p.Master {
+			return Leaving{Step: Leave, Reason: fmt.Sprintf("%s is the master", p.Name)}
+		}
+	}
+	var successors []netip.Addr
+	coming := 0
+	for _, p := range o.Peers {
+		switch {
+		case p.Terminating:
+		case p.Redis == Answered && !p.Master && p.LinkUp:
+			successors = append(successors, p.IP)
+		default:
+			coming++
+		}
+	}
+	reserve := min(leaveReserve, budget/3)
+	switch {
+	case leaving > budget-reserve:
+		return Leaving{Step: Leave, Reason: "no replica could take over within the shutdown budget"}
+	case len(successors) > 0:
+		return Leaving{Step: HandOver, Successors: successors, Reason: fmt.Sprintf("%d replica(s) can take over", len(successors))}
+	case coming > 0:
+		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting for one of %d server(s) to synchronise", coming)}
+	case leaving > arrivalPatience:
+		return Leaving{Step: Leave, Reason: "there is no other server"}
+	default:
+		return Leaving{Step: StayOn, Reason: "waiting for another server to be created"}
+	}
+}
+
+// PauseLimit is how long writes may be paused in a hand-over. A pause also
+// holds back Sentinel's hello, and the PINGs queued behind it: a second less
+// than down-after keeps the sentinels from finding the master down.
+func PauseLimit(downAfter time.Duration) time.Duration {
+	return min(max(downAfter-time.Second, 500*time.Millisecond), 1500*time.Millisecond)
+}

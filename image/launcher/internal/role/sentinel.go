@@ -1,0 +1,192 @@
+package role
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// SentinelObservation is everything a sentinel's launcher decides from.
+type SentinelObservation struct {
+	Running bool
+	Own     View   // of the local sentinel
+	Others  []View // of the other sentinel pods
+	First   bool   // no other answering sentinel comes before this one by name
+	Turn    bool   // it is this sentinel's turn to clean up; one at a time has it
+
+	Configured int          // number of sentinels
+	Replicas   []netip.Addr // known to the local sentinel
+	Stale      bool         // it knows replicas or sentinels that are down and no pods of the release
+	Servers    []Peer       // all server pods
+
+	FileMaster netip.Addr // what the local sentinel knew before the container restarted; may be invalid
+	MasterUID  string     // the record's master
+
+	DownFor     time.Duration // how long the local sentinel has found its master down
+	StaleFor    time.Duration
+	MislabelFor time.Duration // how long a pod other than the agreed master has been labelled master
+}
+
+// SentinelAction is what a sentinel's launcher does next.
+type SentinelAction int
+
+const (
+	SentinelWait  SentinelAction = iota
+	SentinelStart                // start the sentinel, monitoring Master
+	SentinelSeed                 // stop it and start it again with what is true now
+)
+
+// SentinelDecision is what to do and why.
+type SentinelDecision struct {
+	Action   SentinelAction
+	Master   netip.Addr
+	NewEpoch bool // the master differs from what other sentinels may believe: it takes a later epoch
+	Ready    bool // the sentinel serves: label it
+	Clear    []Member
+	Reason   string
+}
+
+const (
+	// seedPatience is how long a sentinel may find its master down, with no
+	// failover under way, before it is given the facts anew. It exceeds one
+	// failover attempt.
+	seedPatience = 12 * time.Second
+	// stalePatience is how long dead entries may stay: a pod that is replaced
+	// can be back under its address within seconds only as itself.
+	stalePatience = 20 * time.Second
+	// mislabelPatience is how long a living pod may keep a master label that a
+	// majority of sentinels contradicts; its own launcher moves it in a second or two.
+	mislabelPatience = 4 * time.Second
+	// deputyPatience is how much longer a sentinel that is not the first waits.
+	deputyPatience = 2 * time.Second
+)
+
+// DecideSentinel says what a sentinel's launcher does next.
+func DecideSentinel(o SentinelObservation) SentinelDecision {
+	if !o.Running {
+		return startSentinel(o)
+	}
+	d := SentinelDecision{Ready: o.Own.Reach == Answered && o.Own.HasMaster}
+	if !d.Ready {
+		d.Reason = "the sentinel does not answer"
+		return d
+	}
+	d.Reason = fmt.Sprintf("monitoring %v", o.Own.Master)
+	d.Clear = o.mislabelled()
+	recorded := o.recorded()
+	switch {
+	case o.Own.FailingOver:
+	case o.DownFor > seedPatience && recorded != nil && recorded.Master && recorded.IP != o.Own.Master:
+		d.Action, d.Master, d.NewEpoch = SentinelSeed, recorded.IP, true
+		d.Reason = fmt.Sprintf("the master it monitors is gone and %s is the recorded master", recorded.Name)
+	case o.DownFor > seedPatience && o.forgotten():
+		d.Action, d.Master = SentinelSeed, o.Own.Master
+		d.Reason = "the master is down and the sentinel does not know all replicas"
+	case o.StaleFor > stalePatience && o.DownFor == 0 && o.Turn && o.unanimous():
+		d.Action, d.Master = SentinelSeed, o.Own.Master
+		d.Reason = "the sentinel remembers replicas or sentinels that are gone"
+	}
+	return d
+}
+
+// startSentinel finds the master to monitor: what other sentinels say, else the
+// one server that says it is master, else what this sentinel knew before.
+func startSentinel(o SentinelObservation) SentinelDecision {
+	var latest *View
+	for i, v := range o.Others {
+		if v.Reach == Answered && v.HasMaster && (latest == nil || v.ConfigEpoch > latest.ConfigEpoch) {
+			latest = &o.Others[i]
+		}
+	}
+	if latest != nil {
+		return SentinelDecision{Action: SentinelStart, Master: latest.Master, Reason: fmt.Sprintf("the other sentinels monitor %v", latest.Master)}
+	}
+	var masters []Peer
+	for _, p := range o.Servers {
+		if p.Redis == Answered && p.Master {
+			masters = append(masters, p)
+		}
+	}
+	if len(masters) == 1 {
+		return SentinelDecision{Action: SentinelStart, Master: masters[0].IP, Reason: fmt.Sprintf("%s is master", masters[0].Name)}
+	}
+	if recorded := o.recorded(); recorded != nil && recorded.Redis == Answered && recorded.Master {
+		return SentinelDecision{Action: SentinelStart, Master: recorded.IP, Reason: fmt.Sprintf("%s is the recorded master", recorded.Name)}
+	}
+	if o.FileMaster.IsValid() {
+		return SentinelDecision{Action: SentinelStart, Master: o.FileMaster, Reason: fmt.Sprintf("this sentinel monitored %v before", o.FileMaster)}
+	}
+	return SentinelDecision{Reason: "waiting for a server to become master"}
+}
+
+// recorded gives the server in the record; nil if it is gone.
+func (o SentinelObservation) recorded() *Peer {
+	for i, p := range o.Servers {
+		if p.UID == o.MasterUID && o.MasterUID != "" {
+			return &o.Servers[i]
+		}
+	}
+	return nil
+}
+
+// forgotten says whether a running replica is unknown to the local sentinel.
+func (o SentinelObservation) forgotten() bool {
+	known := map[netip.Addr]bool{o.Own.Master: true}
+	for _, ip := range o.Replicas {
+		known[ip] = true
+	}
+	for _, p := range o.Servers {
+		if p.live() && !known[p.IP] {
+			return true
+		}
+	}
+	return false
+}
+
+// unanimous says whether all configured sentinels answer, find the master up
+// and name the same one.
+func (o SentinelObservation) unanimous() bool {
+	n := 1
+	for _, v := range o.Others {
+		if v.Reach == Answered && v.HasMaster && v.Master == o.Own.Master && !v.Down && !v.FailingOver {
+			n++
+		}
+	}
+	return n >= o.Configured
+}
+
+// Agreed is the master that a majority of the configured sentinels names.
+func (o SentinelObservation) Agreed() (netip.Addr, bool) {
+	return Observation{Sentinels: o.Configured, Views: append([]View{o.Own}, o.Others...)}.Agreed()
+}
+
+// mislabelled gives the pods whose label master this launcher takes away: a
+// majority of the sentinels names another one, which says it is master, and
+// the pod either cannot speak for itself or has had time to.
+func (o SentinelObservation) mislabelled() []Member {
+	agreed, ok := o.Agreed()
+	if !ok {
+		return nil
+	}
+	patience := time.Duration(0)
+	if !o.First {
+		patience = deputyPatience
+	}
+	var out []Member
+	for _, p := range o.Servers {
+		if p.IP == agreed && !(p.Redis == Answered && p.Master) {
+			return nil
+		}
+		if p.Label != Master || p.IP == agreed {
+			continue
+		}
+		wait := patience
+		if p.Redis == Answered {
+			wait += mislabelPatience
+		}
+		if o.MislabelFor >= wait {
+			out = append(out, p.Member)
+		}
+	}
+	return out
+}

@@ -1,0 +1,115 @@
+// Package web is the launcher's HTTP side: probes for the kubelet, metrics, and
+// the status that launchers read from each other.
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Health is what the probes answer; an empty string is healthy, anything else
+// says what is wrong.
+type Health struct{ Live, Ready string }
+
+// Server answers on the launcher's port. The zero Health is "not started yet".
+type Server struct {
+	health  atomic.Pointer[Health]
+	status  atomic.Pointer[any]
+	metrics *prometheus.Registry
+	http    *http.Server
+}
+
+// New prepares the server; Serve starts it.
+func New(metrics *prometheus.Registry) *Server {
+	s := &Server{metrics: metrics}
+	s.SetHealth(Health{Ready: "starting"})
+	return s
+}
+
+// SetHealth replaces what the probes answer.
+func (s *Server) SetHealth(h Health) { s.health.Store(&h) }
+
+// SetStatus replaces what /status answers; it must not hold secrets.
+func (s *Server) SetStatus(status any) { s.status.Store(&status) }
+
+// Serve answers until ctx ends. It returns once the port is open.
+func (s *Server) Serve(ctx context.Context, host string, port int) error {
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return fmt.Errorf("listen for probes (set LAUNCHER_HTTP_PORT if the port is taken): %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.health.Load().Live) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.health.Load().Ready) })
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		status := s.status.Load()
+		if status == nil {
+			http.Error(w, "starting", http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(*status)
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = s.http.Serve(listener) }()
+	go func() {
+		<-ctx.Done()
+		_ = s.http.Close()
+	}()
+	return nil
+}
+
+func answer(w http.ResponseWriter, problem string) {
+	if problem != "" {
+		http.Error(w, problem, http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// statusTimeout bounds one question to a peer's launcher.
+const statusTimeout = 400 * time.Millisecond
+
+// ErrNotServing is the error of a peer whose launcher listens but has no status yet.
+var ErrNotServing = errors.New("the launcher has no status yet")
+
+var client = &http.Client{
+	Timeout: statusTimeout,
+	Transport: &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: statusTimeout}).DialContext,
+		MaxIdleConnsPerHost: 1,
+		IdleConnTimeout:     30 * time.Second,
+	},
+}
+
+// FetchStatus reads a peer's /status into out.
+func FetchStatus(ctx context.Context, host string, port int, out any) error {
+	url := "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + "/status"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("ask the launcher at %s: %w", host, err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask the launcher at %s: %w", host, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return ErrNotServing
+	}
+	if err := json.NewDecoder(response.Body).Decode(out); err != nil {
+		return fmt.Errorf("read the status of the launcher at %s: %w", host, err)
+	}
+	return nil
+}

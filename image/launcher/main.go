@@ -1,0 +1,100 @@
+// Command launcher is PID 1 of the redis-ha image. It finds out whether its pod
+// is a master, a slave or a sentinel, runs the right process, and keeps the pod
+// label redis-role true.
+//
+// Exit codes: 0 the pod was told to terminate and has handed over; 1 it could
+// not go on; 2 the environment is wrong (every problem is listed).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/agent"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
+)
+
+// version is set when the image is built.
+var version = "development"
+
+// The exit codes; see the package comment.
+const (
+	exitFailure     = 1
+	exitEnvironment = 2
+)
+
+func main() {
+	root := &cobra.Command{
+		Use:           "launcher",
+		Short:         "Runs this pod as master, slave or sentinel and keeps its label redis-role true",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context()) },
+	}
+	root.AddCommand(
+		&cobra.Command{Use: "version", Short: "Prints the version", Args: cobra.NoArgs,
+			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) }},
+	)
+	if err := root.ExecuteContext(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "launcher:", err)
+		var problems *config.ProblemsError
+		if errors.As(err, &problems) {
+			os.Exit(exitEnvironment)
+		}
+		os.Exit(exitFailure)
+	}
+}
+
+// run is the launcher's life as PID 1.
+func run(ctx context.Context) error {
+	c, err := config.FromEnviron(os.Environ())
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: c.LogLevel}))
+	log.Info("launcher", "version", version, "pod", c.PodName, "ip", c.PodIP.String(), "sentinel", c.Sentinel)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := agent.NewMetrics(registry)
+	server := web.New(registry)
+	if err := server.Serve(ctx, c.BindAddress, c.HTTPPort); err != nil {
+		return err
+	}
+	api, err := kube.New(c, log)
+	if err != nil {
+		return err
+	}
+	stop := untilTerm(log)
+	if c.Sentinel {
+		return agent.NewSentinel(c, api, server, metrics, log).Run(ctx, stop)
+	}
+	return agent.NewServer(c, api, server, metrics, log).Run(ctx, stop)
+}
+
+// untilTerm gives a channel that is closed at the first TERM or INT. A second
+// one ends the process at once.
+func untilTerm(log *slog.Logger) <-chan struct{} {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	stop := make(chan struct{})
+	go func() {
+		<-signals
+		close(stop)
+		<-signals
+		log.Warn("second signal: ending at once")
+		os.Exit(exitFailure)
+	}()
+	return stop
+}
