@@ -101,7 +101,7 @@ resources.slave: differs from resources.server, but any server pod may become ma
 {{/* redis-ha.ownedDirectives: expression for the redis.conf directives that the launcher writes itself, or that would break
 what the chart promises. */}}
 {{- define "redis-ha.ownedDirectives" -}}
-^(bind|port|protected-mode|unixsocket.*|tls-.+|cluster-.+|sentinel|dir|dbfilename|append(only|dirname|filename)|requirepass|masterauth|masteruser|user|aclfile|rename-command|replicaof|slaveof|(replica|slave)-(priority|announce-.+)|min-(replicas|slaves)-.+|daemonize|supervised|pidfile|logfile|syslog-.+|include|loadmodule)$
+^(bind|port|protected-mode|unixsocket.*|tls-.+|cluster-.+|sentinel|dir|dbfilename|append(only|dirname|filename)|requirepass|masterauth|masteruser|user|aclfile|rename-command|replicaof|slaveof|(replica|slave)-(priority|announce.*)|min-(replicas|slaves)-.+|daemonize|supervised|pidfile|logfile|syslog-.+|include|loadmodule)$
 {{- end -}}
 
 {{/* redis-ha.problems.config: entries of servers.config that the launcher owns or that would not stay one directive on one

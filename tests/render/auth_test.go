@@ -1,0 +1,126 @@
+package chart_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/redis-ha/redis-ha/tests/render/render"
+)
+
+const password = "S3cret-of-the-test"
+
+// storedPassword is the password in the Secret of the release.
+func storedPassword(t *testing.T, m *render.Manifests) string {
+	t.Helper()
+	return string(render.One[*corev1.Secret](t, m, render.Fullname).Data["auth"])
+}
+
+func TestWithoutAuthThereIsNoSecret(t *testing.T) {
+	m := render.Chart(t, nil)
+	render.None[*corev1.Secret](t, m)
+	for _, p := range m.PodTemplates() {
+		assert.NotContains(t, environment(t, p.Spec.Containers[0]), "REDIS_PASS", p.Owner)
+	}
+}
+
+func TestEveryContainerReadsThePasswordFromTheSecret(t *testing.T) {
+	for name, values := range map[string]render.Values{
+		render.Fullname: {"auth": true},
+		"mine":          {"auth": true, "existingSecret": "mine"},
+	} {
+		m := render.Chart(t, values)
+		require.Len(t, m.PodTemplates(), 3)
+		for _, p := range m.PodTemplates() {
+			assert.Equal(t, "secret:"+name+"/auth", environment(t, p.Spec.Containers[0])["REDIS_PASS"], p.Owner)
+		}
+	}
+}
+
+func TestGivenPasswordIsStored(t *testing.T) {
+	for _, given := range []string{password, "12345", `p@ss 'word" $HOME #1 {{ .Values }}`, "пароль-密碼", strings.Repeat("x", 512)} {
+		m := render.Chart(t, render.Values{"auth": true, "redisPassword": given})
+		assert.Equal(t, given, storedPassword(t, m))
+		assert.Equal(t, corev1.SecretTypeOpaque, render.One[*corev1.Secret](t, m, render.Fullname).Type)
+	}
+}
+
+func TestRandomPasswordHasTenLettersAndDigits(t *testing.T) {
+	first, second := storedPassword(t, render.Chart(t, render.Values{"auth": true})), storedPassword(t, render.Chart(t, render.Values{"auth": true}))
+	assert.Regexp(t, regexp.MustCompile(`^[A-Za-z0-9]{10}$`), first)
+	assert.NotEqual(t, first, second)
+}
+
+// existing is the Secret of an earlier revision of the release.
+func existing(t *testing.T, data map[string][]byte) render.Option {
+	return render.Existing(t, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: render.Fullname, Namespace: render.Namespace}, Data: data,
+	})
+}
+
+func TestRandomPasswordSurvivesAnUpgrade(t *testing.T) {
+	m := render.Chart(t, render.Values{"auth": true}, existing(t, map[string][]byte{"auth": []byte("chosen-before")}))
+	assert.Equal(t, "chosen-before", storedPassword(t, m))
+}
+
+func TestGivenPasswordReplacesTheStoredOne(t *testing.T) {
+	m := render.Chart(t, render.Values{"auth": true, "redisPassword": password}, existing(t, map[string][]byte{"auth": []byte("chosen-before")}))
+	assert.Equal(t, password, storedPassword(t, m))
+}
+
+func TestSecretWithoutThePasswordGetsARandomOne(t *testing.T) {
+	for name, data := range map[string]map[string][]byte{"another key": {"other": []byte("x")}, "no data": nil, "empty": {"auth": nil}} {
+		t.Run(name, func(t *testing.T) {
+			assert.Len(t, storedPassword(t, render.Chart(t, render.Values{"auth": true}, existing(t, data))), 10)
+		})
+	}
+}
+
+func TestPasswordOfAnotherReleaseIsNotTaken(t *testing.T) {
+	m := render.Chart(t, render.Values{"auth": true}, render.Existing(t, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: render.Fullname, Namespace: "elsewhere"}, Data: map[string][]byte{"auth": []byte("not mine")},
+	}))
+	assert.NotEqual(t, "not mine", storedPassword(t, m))
+}
+
+func TestExistingSecretIsUsedInsteadOfCreatingOne(t *testing.T) {
+	m := render.Chart(t, render.Values{"auth": true, "existingSecret": "mine"})
+	render.None[*corev1.Secret](t, m)
+}
+
+// Neither the password nor anything computed from it may be outside the Secret.
+func TestPasswordIsNowhereButInTheSecret(t *testing.T) {
+	m := render.Chart(t, render.Values{"auth": true, "redisPassword": password, "servers": map[string]any{"config": map[string]any{"maxmemory": "1gb"}}})
+	sum := sha256.Sum256([]byte(password))
+	traces := []string{password, base64.StdEncoding.EncodeToString([]byte(password)), hex.EncodeToString(sum[:])}
+	secrets := 0
+	for _, o := range m.Objects {
+		if _, ok := o.Object.(*corev1.Secret); ok {
+			assert.Contains(t, o.YAML, traces[1])
+			secrets++
+			continue
+		}
+		for _, trace := range traces {
+			assert.NotContains(t, o.YAML, trace, o.ID())
+		}
+	}
+	assert.Equal(t, 1, secrets)
+	for _, trace := range traces {
+		assert.NotContains(t, m.Notes, trace)
+	}
+}
+
+// A checksum of the password in a pod template would restart the pods at every rendering with a random one.
+func TestPodTemplatesDoNotChangeWithThePassword(t *testing.T) {
+	first := render.Chart(t, render.Values{"auth": true, "redisPassword": "one"})
+	second := render.Chart(t, render.Values{"auth": true, "redisPassword": "two"})
+	assert.Equal(t, first.PodTemplates(), second.PodTemplates())
+}

@@ -1,0 +1,196 @@
+package chart_test
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/tests/render/render"
+)
+
+// problems are the lines of a refusal by the chart's own rules.
+func problems(t render.T, values render.Values, options ...render.Option) []string {
+	t.Helper()
+	text := render.Refused(t, values, options...)
+	_, list, found := strings.Cut(text, "These values cannot give a working redis-ha, nothing was changed:\n")
+	if !found {
+		t.Fatalf("refused, but not by the rules of the chart: %s", text)
+	}
+	var lines []string
+	for _, line := range strings.Split(strings.TrimSpace(list), "\n") {
+		lines = append(lines, strings.TrimSpace(line))
+	}
+	return lines
+}
+
+// refusals pair values that must be refused, the words that tell why and what to set, and the legal neighbour.
+var refusals = []struct {
+	name, values, neighbour string
+	says                    []string
+}{
+	{"no server", "replicas: {servers: 0}", "replicas: {servers: 1}", []string{"replicas.servers: 0", "set at least 1"}},
+	{"no sentinel", "replicas: {sentinels: 0}", "replicas: {sentinels: 1}", []string{"replicas.sentinels: 0", "set 1 or 3"}},
+	{"two sentinels", "replicas: {sentinels: 2}", "replicas: {sentinels: 3}", []string{"replicas.sentinels: 2 is even", "set 1 or 3"}},
+	{"four sentinels", "replicas: {sentinels: 4}", "replicas: {sentinels: 5}", []string{"replicas.sentinels: 4 is even", "set 3 or 5"}},
+	{"quorum above the sentinels", "sentinel: {quorum: 4}", "sentinel: {quorum: 3}", []string{"sentinel.quorum: 4", "more than the 3", "set 2 to 3"}},
+	{"quorum below the majority", "sentinel: {quorum: 1}", "sentinel: {quorum: 2}", []string{"sentinel.quorum: 1", "majority of 3", "set 2 to 3"}},
+	{"quorum of none", "sentinel: {quorum: 0}", "sentinel: {quorum: null}", []string{"sentinel.quorum: 0", "set 2 to 3"}},
+	{"quorum of one sentinel", "{replicas: {sentinels: 1}, sentinel: {quorum: 2}}", "{replicas: {sentinels: 1}, sentinel: {quorum: 1}}",
+		[]string{"sentinel.quorum: 2", "set 1, or"}},
+	{"as many slaves wanted as servers", "servers: {minReplicasToWrite: 3}", "servers: {minReplicasToWrite: 2}",
+		[]string{"servers.minReplicasToWrite: 3", "set 0 to 2", "replicas.servers to 4"}},
+	{"a slave wanted of one server", "{replicas: {servers: 1}, servers: {minReplicasToWrite: 1}}", "{replicas: {servers: 1}, servers: {minReplicasToWrite: 0}}",
+		[]string{"servers.minReplicasToWrite: 1", "set 0, or"}},
+	{"a workload of later versions", "servers: {workload: StatefulSet}", "servers: {workload: Deployment}", []string{"servers.workload", "not available in this version", "Deployment"}},
+	{"master larger than slave", "resources: {master: {limits: {memory: 2Gi}}, slave: {limits: {memory: 1Gi}}}",
+		"resources: {master: {limits: {memory: 2Gi}}, slave: {limits: {memory: 2Gi}}}", []string{"resources.master, resources.slave", "set both alike"}},
+	{"master unlike the changed server", "resources: {server: {limits: {memory: 2Gi}}, master: {limits: {memory: 1Gi}}}",
+		"resources: {master: {limits: {memory: 1Gi}}}", []string{"resources.master", "set only resources.server"}},
+	{"slave unlike the changed server", "resources: {server: {limits: {memory: 2Gi}}, slave: {limits: {memory: 1Gi}}}",
+		"resources: {server: {limits: {memory: 2Gi}}}", []string{"resources.slave", "set only resources.server"}},
+	{"no rights", "rbac: {create: false}", "{rbac: {create: false}, serviceAccount: {name: mine}}", []string{"rbac.create: false", "set serviceAccount.name"}},
+	{"password without auth", "redisPassword: secret", "{auth: true, redisPassword: secret}", []string{"redisPassword", "set auth to true"}},
+	{"secret without auth", "existingSecret: mine", "{auth: true, existingSecret: mine}", []string{"existingSecret", "set auth to true"}},
+	{"password and secret", "{auth: true, redisPassword: secret, existingSecret: mine}", "{auth: true, existingSecret: mine}",
+		[]string{"redisPassword, existingSecret", "set one of them"}},
+	{"password with a newline", `{auth: true, redisPassword: "secret\n"}`, "{auth: true, redisPassword: secret}", []string{"redisPassword", "control character"}},
+	{"password with a tab", `{auth: true, redisPassword: "sec\tret"}`, `{auth: true, redisPassword: "sec ret"}`, []string{"redisPassword", "control character"}},
+	{"password with a Unicode control character", `{auth: true, redisPassword: "sec\u0085ret"}`, `{auth: true, redisPassword: "sec\u00e9ret"}`,
+		[]string{"redisPassword", "control character"}},
+	{"password too long", "{auth: true, redisPassword: " + strings.Repeat("x", 513) + "}", "{auth: true, redisPassword: " + strings.Repeat("x", 512) + "}",
+		[]string{"redisPassword: 513 bytes", "at most 512"}},
+	{"webhook twice", "notifications: {webhook: {url: 'https://example.com', existingSecret: mine}}", "notifications: {webhook: {existingSecret: mine}}",
+		[]string{"notifications.webhook.url, notifications.webhook.existingSecret", "set one of them"}},
+	{"webhook that is no address", "notifications: {webhook: {url: example.com}}", "notifications: {webhook: {url: 'http://example.com'}}",
+		[]string{"notifications.webhook.url", "https://example.com/redis"}},
+	{"webhook with a line break", `notifications: {webhook: {url: "https://example.com/\nX: y"}}`, "notifications: {webhook: {url: 'https://example.com/'}}",
+		[]string{"notifications.webhook.url", "not an http or https address"}},
+	{"webhook with credentials", "notifications: {webhook: {url: 'https://me:pass@example.com/'}}", "notifications: {webhook: {url: 'https://example.com/@me'}}",
+		[]string{"notifications.webhook.url", "existingSecret"}},
+	{"chart name that is no label", "{nameOverride: A_b, fullnameOverride: x}", "{nameOverride: a-b, fullnameOverride: x}", []string{"nameOverride", "lower-case letters"}},
+	{"chart name too long", "{nameOverride: " + strings.Repeat("n", 51) + ", fullnameOverride: x}", "{nameOverride: " + strings.Repeat("n", 50) + ", fullnameOverride: x}",
+		[]string{"nameOverride: 51 characters", "at most 50"}},
+	{"full name too long", "fullnameOverride: " + strings.Repeat("n", 53), "fullnameOverride: " + strings.Repeat("n", 52), []string{"fullnameOverride", "53 characters", "at most 52"}},
+	{"full name that is no Service name", "fullnameOverride: 1x", "fullnameOverride: x1", []string{"fullnameOverride", "letter first"}},
+	{"full name that YAML reads as a truth value", "fullnameOverride: 'Yes'", "fullnameOverride: 'yes'", []string{"fullnameOverride", "lower-case letters"}},
+	{"directive in capitals", "servers: {config: {MaxMemory: 1gb}}", "servers: {config: {maxmemory: 1gb}}", []string{`servers.config: "MaxMemory"`, "lower-case letters"}},
+	{"two directives in a name", `servers: {config: {"maxmemory 1gb\nport": 1}}`, "servers: {config: {maxmemory: 1gb}}", []string{"servers.config", "is not a directive"}},
+	{"two directives in a value", `servers: {config: {maxmemory: "1gb\nport 1"}}`, "servers: {config: {maxmemory: 1gb}}", []string{`servers.config: the value of "maxmemory"`, "line breaks"}},
+	{"open quote in a value", `servers: {config: {proc-title-template: '"{title}'}}`, `servers: {config: {proc-title-template: '"{title}"'}}`,
+		[]string{`servers.config: the value of "proc-title-template"`, "double quotes"}},
+}
+
+func TestRefusals(t *testing.T) {
+	for _, r := range refusals {
+		t.Run(r.name, func(t *testing.T) {
+			lines := problems(t, render.YAML(t, r.values))
+			require.Len(t, lines, 1, "%v", lines)
+			for _, words := range r.says {
+				assert.Contains(t, lines[0], words)
+			}
+			assert.NotContains(t, lines[0], "secret\n")
+		})
+		t.Run(r.name+", the legal neighbour", func(t *testing.T) {
+			assert.NotEmpty(t, render.Chart(t, render.YAML(t, r.neighbour)).Objects)
+		})
+	}
+}
+
+func TestAllProblemsAreToldAtOnce(t *testing.T) {
+	lines := problems(t, render.YAML(t, `
+replicas: {servers: 2, sentinels: 2}
+sentinel: {quorum: 5}
+servers: {workload: StatefulSet, minReplicasToWrite: 2, config: {port: 1, dir: /}}
+resources: {master: {limits: {memory: 2Gi}}, slave: {limits: {memory: 1Gi}}}
+rbac: {create: false}
+redisPassword: "a\tb"
+existingSecret: mine
+notifications: {webhook: {url: x, existingSecret: mine}}`))
+	for _, path := range []string{"replicas.sentinels", "sentinel.quorum", "servers.workload", "servers.minReplicasToWrite", "port", "dir",
+		"resources.master", "rbac.create", "redisPassword", "existingSecret", "notifications.webhook.url"} {
+		assert.Contains(t, strings.Join(lines, "\n"), path)
+	}
+	assert.Len(t, lines, 14)
+}
+
+func TestRefusalsDoNotPrintThePassword(t *testing.T) {
+	for _, values := range []render.Values{
+		{"redisPassword": password + "\n"},
+		{"auth": true, "existingSecret": "mine", "redisPassword": password + strings.Repeat("x", 600)},
+		{"auth": true, "redisPassword": map[string]any{"value": password}},
+		{"auth": true, "redisPassword": []any{password}},
+	} {
+		assert.NotContains(t, render.Refused(t, values), password)
+	}
+}
+
+// ownedDirectives are the directives that the launcher writes, each once, and those that would break what it relies on.
+var ownedDirectives = []string{
+	"bind", "port", "protected-mode", "unixsocket", "unixsocketperm", "tls-port", "tls-cert-file", "tls-replication",
+	"cluster-enabled", "cluster-config-file", "sentinel", "dir", "dbfilename", "appendonly", "appenddirname", "appendfilename",
+	"requirepass", "masterauth", "masteruser", "user", "aclfile", "rename-command", "replicaof", "slaveof", "replica-priority", "slave-priority",
+	"replica-announce-ip", "replica-announce-port", "replica-announced", "slave-announce-ip", "slave-announce-port",
+	"min-replicas-to-write", "min-replicas-max-lag", "min-slaves-to-write", "min-slaves-max-lag",
+	"daemonize", "supervised", "pidfile", "logfile", "syslog-enabled", "syslog-ident", "syslog-facility", "include", "loadmodule",
+}
+
+func TestDirectivesOfTheLauncherAreRefused(t *testing.T) {
+	for _, directive := range ownedDirectives {
+		for _, spelling := range []string{directive, strings.ToUpper(directive)} {
+			t.Run(spelling, func(t *testing.T) {
+				lines := problems(t, render.Values{"servers": map[string]any{"config": map[string]any{spelling: "x"}}})
+				assert.Len(t, lines, 1)
+				assert.Contains(t, lines[0], "the launcher owns the directive "+spelling)
+			})
+		}
+	}
+}
+
+func TestDirectivesWithAValueOfTheirOwnNameIt(t *testing.T) {
+	for directive, instead := range map[string]string{
+		"min-replicas-to-write": "set servers.minReplicasToWrite", "min-slaves-max-lag": "set servers.minReplicasMaxLagSeconds",
+		"appendonly": "set persistence.enabled", "requirepass": "set auth", "masterauth": "set auth", "port": "remove it",
+	} {
+		assert.Contains(t, problems(t, render.Values{"servers": map[string]any{"config": map[string]any{directive: "x"}}})[0], instead)
+	}
+}
+
+func TestDirectivesNextToThoseOfTheLauncherAreAccepted(t *testing.T) {
+	config := map[string]any{}
+	for _, directive := range []string{"appendfsync", "auto-aof-rewrite-percentage", "replica-lazy-flush", "repl-backlog-size", "loglevel", "databases",
+		"tcp-backlog", "timeout", "maxmemory", "maxclients", "save", "latency-monitor-threshold", "repl-diskless-sync-delay", "io-threads"} {
+		config[directive] = "1"
+	}
+	assert.Len(t, redisConf(t, maps.Clone(config)), len(config))
+}
+
+func TestReleaseNamesThatDoNotFitAreRefused(t *testing.T) {
+	for release, says := range map[string]string{
+		strings.Repeat("r", 44): "53 characters", strings.Repeat("r", 53): "62 characters", "my.release": "cannot name a Service", "1st": "letter first",
+	} {
+		t.Run(release, func(t *testing.T) {
+			lines := problems(t, nil, render.As(release, "n"))
+			require.Len(t, lines, 1)
+			assert.True(t, strings.HasPrefix(lines[0], "release name: "), lines[0])
+			assert.Contains(t, lines[0], says)
+			assert.Contains(t, lines[0], "set fullnameOverride")
+			assert.NotEmpty(t, render.Chart(t, render.Values{"fullnameOverride": "redis"}, render.As(release, "n")).Objects, "the way out")
+		})
+	}
+	assert.NotEmpty(t, render.Chart(t, nil, render.As(strings.Repeat("r", 43), "n")).Objects)
+}
+
+// The refusals tell the same numbers that the chart then accepts.
+func TestNeighboursNamedForEvenSentinelsAreLegal(t *testing.T) {
+	for sentinels := 2; sentinels <= 14; sentinels += 2 {
+		line := problems(t, render.Values{"replicas": map[string]any{"sentinels": sentinels}})[0]
+		assert.Contains(t, line, fmt.Sprintf("set %d or %d", sentinels-1, sentinels+1))
+		for _, neighbour := range []int{sentinels - 1, sentinels + 1} {
+			assert.NotEmpty(t, render.Chart(t, render.Values{"replicas": map[string]any{"sentinels": neighbour}}).Objects)
+		}
+	}
+}
