@@ -22,6 +22,8 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/agent"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/status"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/verify"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 )
 
@@ -44,6 +46,9 @@ func main() {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context()) },
 	}
 	root.AddCommand(
+		&cobra.Command{Use: "status", Short: "Prints all pods of the release with roles, offsets, lag and quorum", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return printStatus(cmd) }},
+		verifyCommand(),
 		&cobra.Command{Use: "version", Short: "Prints the version", Args: cobra.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) }},
 	)
@@ -55,6 +60,39 @@ func main() {
 		}
 		os.Exit(exitFailure)
 	}
+}
+
+// printStatus needs the environment of a pod of the release: kubectl exec gives it.
+func printStatus(cmd *cobra.Command) error {
+	c, err := config.FromEnviron(os.Environ())
+	if err != nil {
+		return err
+	}
+	api, err := kube.New(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	return status.Print(cmd.Context(), c, api, cmd.OutOrStdout())
+}
+
+// verifyCommand is what helm test runs.
+func verifyCommand() *cobra.Command {
+	var addresses verify.Addresses
+	cmd := &cobra.Command{
+		Use: "verify", Args: cobra.NoArgs,
+		Short: "Writes through the master Service, reads through the slave Service, asks a sentinel (password in REDIS_PASS)",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return verify.Run(cmd.Context(), addresses, os.Getenv("REDIS_PASS"), cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&addresses.Master, "master", "", "host:port of the master Service")
+	cmd.Flags().StringVar(&addresses.Slave, "slave", "", "host:port of the slave Service; left out if empty")
+	cmd.Flags().StringVar(&addresses.Sentinel, "sentinel", "", "host:port of the sentinel Service; left out if empty")
+	cmd.Flags().StringVar(&addresses.MasterName, "master-name", "mymaster", "name the sentinels know the master by")
+	if err := cmd.MarkFlagRequired("master"); err != nil {
+		panic(err)
+	}
+	return cmd
 }
 
 // run is the launcher's life as PID 1.

@@ -1,0 +1,153 @@
+// Package status prints what is true of a release at this moment: every pod,
+// its role as the label says and as Redis says, offsets, lag and quorum.
+package status
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"sync"
+	"text/tabwriter"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+)
+
+// row is one pod of the release.
+type row struct {
+	pod      kube.Pod
+	info     redisnode.Info
+	master   redisnode.MasterView
+	others   int // other sentinels a sentinel knows
+	found    bool
+	err      error
+	sentinel bool
+}
+
+// Print asks all pods of the release and writes a table.
+func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer) error {
+	pods, err := api.LivePods(ctx)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(pods, func(a, b kube.Pod) int { return cmp.Compare(a.Name, b.Name) })
+	rows := ask(ctx, c, pods)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "POD\tIP\tLABEL\tREDIS SAYS\tOFFSET\tLAG\tNODE")
+	var top int64
+	for _, r := range rows {
+		if r.err == nil && !r.sentinel && r.info.Master {
+			top = max(top, r.info.Offset)
+		}
+	}
+	for _, r := range rows {
+		offset, lag := "-", "-"
+		if r.err == nil && !r.sentinel {
+			offset = fmt.Sprint(r.info.Offset)
+			if !r.info.Master && top > 0 {
+				lag = fmt.Sprintf("%d B", max(0, top-r.info.Offset))
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.pod.Name, address(r.pod.IP), orDash(r.pod.Role), r.says(), offset, lag, orDash(r.pod.Node))
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("print the status: %w", err)
+	}
+	_, err = fmt.Fprintln(out, quorum(c, rows))
+	return err
+}
+
+// ask asks all pods at once.
+func ask(ctx context.Context, c config.Config, pods []kube.Pod) []row {
+	rows := make([]row, len(pods))
+	var wait sync.WaitGroup
+	for i, pod := range pods {
+		rows[i] = row{pod: pod, sentinel: pod.Sentinel}
+		if !pod.IP.IsValid() {
+			rows[i].err = fmt.Errorf("no address yet")
+			continue
+		}
+		wait.Go(func() { rows[i].ask(ctx, c) })
+	}
+	wait.Wait()
+	return rows
+}
+
+func (r *row) ask(ctx context.Context, c config.Config) {
+	port := c.RedisPort
+	if r.sentinel {
+		port = c.SentinelPort
+	}
+	node := redisnode.New(netip.AddrPortFrom(r.pod.IP, uint16(port)), c.Password)
+	defer node.Close()
+	if !r.sentinel {
+		r.info, r.err = node.Info(ctx)
+		return
+	}
+	if r.master, r.found, r.err = node.Master(ctx, c.MasterName); r.err != nil {
+		return
+	}
+	known, err := node.KnownSentinels(ctx, c.MasterName)
+	r.others, r.err = len(known), err
+}
+
+// says is what the process in the pod says of itself.
+func (r row) says() string {
+	switch {
+	case r.err != nil:
+		return redisnode.ReachOf(r.err).String()
+	case r.sentinel && !r.found:
+		return "sentinel, no master"
+	case r.sentinel:
+		text := fmt.Sprintf("sentinel, master %v", r.master.Addr.Addr())
+		if r.master.ObjectiveDown || r.master.SubjectiveDown {
+			text += " (down)"
+		}
+		return text
+	case r.info.Loading:
+		return "loading"
+	case r.info.Master:
+		return fmt.Sprintf("master, %d replica(s)", len(r.info.Replicas))
+	case r.info.LinkUp:
+		return fmt.Sprintf("slave of %v", r.info.MasterAddr.Addr())
+	default:
+		return fmt.Sprintf("slave of %v (not connected)", r.info.MasterAddr.Addr())
+	}
+}
+
+// quorum sums up the sentinels in a sentence.
+func quorum(c config.Config, rows []row) string {
+	votes := map[netip.Addr]int{}
+	answering := 0
+	for _, r := range rows {
+		if r.sentinel && r.err == nil && r.found {
+			answering++
+			votes[r.master.Addr.Addr()]++
+		}
+	}
+	verdict := "no majority names a master"
+	for ip, n := range votes {
+		if n >= c.Majority() {
+			verdict = fmt.Sprintf("%d name %v", n, ip)
+		}
+	}
+	return fmt.Sprintf("sentinels: %d of %d answer, quorum %d, %s", answering, c.Sentinels, c.Quorum, verdict)
+}
+
+func address(ip netip.Addr) string {
+	if !ip.IsValid() {
+		return "-"
+	}
+	return ip.String()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
