@@ -101,6 +101,9 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.CheckDirectories(); err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: c.LogLevel}))
 	log.Info("launcher", "version", version, "pod", c.PodName, "ip", c.PodIP.String(), "sentinel", c.Sentinel)
 	registry := prometheus.NewRegistry()

@@ -81,9 +81,6 @@ func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, l
 
 // Run works until stop is closed or ctx ends.
 func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
-	if err := os.MkdirAll(s.config.RunDir, 0o750); err != nil {
-		return err
-	}
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.api.Run(background)

@@ -81,9 +81,6 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 
 // Run works until stop is closed and the pod has handed over, or ctx ends.
 func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
-	if err := os.MkdirAll(s.config.RunDir, 0o750); err != nil {
-		return err
-	}
 	s.observed.since = time.Now()
 	s.observed.standing = readStanding(s.config)
 	go s.api.Run(ctx)
