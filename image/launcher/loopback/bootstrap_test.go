@@ -120,7 +120,7 @@ func TestReleaseOfOneServerAndOneSentinelWorks(t *testing.T) {
 	server := c.servers()[0]
 	server.kill()
 	eventually(t, settle, "the only server to be back with its data", func() error {
-		if err := c.checkConverged(); err != nil {
+		if err := c.checkSettled(); err != nil {
 			return err
 		}
 		n, err := c.info(server)

@@ -220,6 +220,7 @@ func (c *cluster) close() {
 	if c.t.Failed() {
 		c.dump()
 	}
+	c.keepLogs()
 	for _, p := range c.all() {
 		p.hold()
 		p.kill()
@@ -265,8 +266,21 @@ func (c *cluster) dump() {
 	c.t.Log(text.String())
 	for _, p := range c.all() {
 		c.t.Logf("output of %s (%s):\n%s", p.name, p.ip, p.output.last(60))
-		path := filepath.Join(c.t.ArtifactDir(), p.name+".log")
-		if err := os.WriteFile(path, []byte(p.output.last(0)+"\n"), 0o600); err != nil {
+	}
+}
+
+// keepLogs writes what the pods printed to where go test -artifacts keeps it.
+func (c *cluster) keepLogs() {
+	var roles strings.Builder
+	for _, change := range c.api.RoleChanges() {
+		fmt.Fprintln(&roles, change)
+	}
+	files := map[string]string{"redis-role": roles.String()}
+	for _, p := range c.all() {
+		files[p.name] = p.output.last(0) + "\n"
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(c.t.ArtifactDir(), name+".log"), []byte(text), 0o600); err != nil {
 			c.t.Log(err)
 		}
 	}

@@ -35,7 +35,13 @@ func TestAllPodsKilledAtOnceComeBackWithTheirData(t *testing.T) {
 	c.killAll()
 	w.finish()
 	c.runAll()
-	eventually(t, settle, "a master", func() error { _, err := c.masterPod(); return err })
+	eventually(t, settle, "a master that answers", func() error {
+		master, err := c.masterPod()
+		if err == nil {
+			_, err = c.info(master)
+		}
+		return err
+	})
 	if missing := c.missing(w.acknowledged); len(missing) > 0 {
 		t.Errorf("the first master misses %d of %d acknowledged writes", len(missing), len(w.acknowledged))
 	}
@@ -81,7 +87,7 @@ func TestMostAdvancedDataWinsWhateverTheStartOrder(t *testing.T) {
 	time.Sleep(2 * time.Second)
 	master.run()
 	eventually(t, settle, "a release with the most advanced data", func() error {
-		if err := c.checkConverged(); err != nil {
+		if err := c.checkSettled(); err != nil {
 			return err
 		}
 		now, err := c.masterPod()

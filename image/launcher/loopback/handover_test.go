@@ -97,7 +97,7 @@ func TestMasterWithoutAnySlaveLeavesAfterSavingItsData(t *testing.T) {
 	}
 	only.run()
 	eventually(t, settle, "the only server to be back with its data", func() error {
-		if err := c.checkConverged(); err != nil {
+		if err := c.checkSettled(); err != nil {
 			return err
 		}
 		return c.hasKeys(only, 100)

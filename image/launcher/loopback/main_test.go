@@ -1,12 +1,15 @@
 package loopback
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // launcherBinary is built once for all tests.
@@ -50,5 +53,11 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the launcher: %v\n%s", err, output)
 		return 1
 	}
+	redis.SetLogger(silence{})
 	return m.Run()
 }
+
+// silence is the log of go-redis: what a test may know it gets as an error.
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}

@@ -56,7 +56,7 @@ func TestScalingFrom3To5To3KeepsTheMasterAndForgetsTheGone(t *testing.T) {
 		}
 	}
 	// The sentinels must forget the replicas that are gone.
-	if now := c.convergeWithin(60 * time.Second); now != master {
+	if now := c.convergeWithin(60*time.Second, c.checkConverged); now != master {
 		t.Errorf("the master moved from %s to %s when servers were removed", master.name, now.name)
 	}
 	w.requireNothingLost()
@@ -76,7 +76,7 @@ func TestScalingFrom3To0To3GivesAWorkingRelease(t *testing.T) {
 	for range 3 {
 		c.addServer().run()
 	}
-	c.convergeWithin(120 * time.Second)
+	c.convergeWithin(120*time.Second, c.checkConverged)
 	w := c.write()
 	w.advance(100)
 	w.requireNothingLost()

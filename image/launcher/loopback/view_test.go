@@ -79,7 +79,7 @@ type sentinelView struct {
 	master   string   // address without port
 	flags    string   // of the master
 	replicas []string // addresses, all that are known
-	down     []string // addresses of replicas that are not healthy
+	healthy  []string // addresses of those that it sees connected to the master
 	others   []string // ids of the other sentinels
 	epoch    int64
 }
@@ -105,8 +105,8 @@ func (c *cluster) sentinelView(ctx context.Context, p *pod) (sentinelView, error
 	for _, entry := range list(replicas.Val()) {
 		fields := pairs(entry)
 		v.replicas = append(v.replicas, fields["ip"])
-		if fields["flags"] != "slave" || fields["master-link-status"] != "ok" {
-			v.down = append(v.down, fields["ip"]+" ("+fields["flags"]+", link "+fields["master-link-status"]+")")
+		if fields["flags"] == "slave" && fields["master-link-status"] == "ok" {
+			v.healthy = append(v.healthy, fields["ip"])
 		}
 	}
 	for _, entry := range list(others.Val()) {
@@ -155,7 +155,13 @@ func (c *cluster) masterPod() (*pod, error) {
 // checkConverged says why the cluster is not in the state in which nothing is
 // left to do: one master, all other servers its slaves, every sentinel knowing
 // exactly these and its peers, and true labels.
-func (c *cluster) checkConverged() error {
+func (c *cluster) checkConverged() error { return c.check(true) }
+
+// checkSettled is checkConverged, except that sentinels may still remember
+// replicas that are gone: they forget them at leisure.
+func (c *cluster) checkSettled() error { return c.check(false) }
+
+func (c *cluster) check(forgotten bool) error {
 	master, err := c.masterPod()
 	if err != nil {
 		return err
@@ -188,11 +194,11 @@ func (c *cluster) checkConverged() error {
 		return fmt.Errorf("%d pods are labelled slave and %d sentinel", len(c.labelled("slave")), len(c.labelled("sentinel")))
 	}
 	sort.Strings(slaves)
-	return c.checkSentinels(master, slaves)
+	return c.checkSentinels(master, slaves, forgotten)
 }
 
 // checkSentinels says what the sentinels have wrong.
-func (c *cluster) checkSentinels(master *pod, slaves []string) error {
+func (c *cluster) checkSentinels(master *pod, slaves []string, forgotten bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	sentinels := c.sentinels()
@@ -205,8 +211,13 @@ func (c *cluster) checkSentinels(master *pod, slaves []string) error {
 		if v.master != master.ip || v.flags != "master" {
 			return fmt.Errorf("sentinel %s names %q (%s) as master, not %s", p.name, v.master, v.flags, master.ip)
 		}
-		if !slices.Equal(v.replicas, slaves) || len(v.down) > 0 {
-			return fmt.Errorf("sentinel %s knows the replicas %v, not %v; not healthy: %v", p.name, v.replicas, slaves, v.down)
+		for _, ip := range slaves {
+			if !slices.Contains(v.healthy, ip) {
+				return fmt.Errorf("sentinel %s does not see a healthy replica %s: healthy are %v, known %v", p.name, ip, v.healthy, v.replicas)
+			}
+		}
+		if forgotten && !slices.Equal(v.replicas, slaves) {
+			return fmt.Errorf("sentinel %s remembers the replicas %v, there are %v", p.name, v.replicas, slaves)
 		}
 		if len(v.others) != len(sentinels)-1 {
 			return fmt.Errorf("sentinel %s knows %d other sentinels, not %d", p.name, len(v.others), len(sentinels)-1)
@@ -246,15 +257,15 @@ func (c *cluster) checkLabels(p *pod, role, runID string) error {
 	return nil
 }
 
-// converge waits until checkConverged is content and returns the master.
+// converge waits until checkSettled is content and returns the master.
 func (c *cluster) converge() *pod {
 	c.t.Helper()
-	return c.convergeWithin(settle)
+	return c.convergeWithin(settle, c.checkSettled)
 }
 
-func (c *cluster) convergeWithin(bound time.Duration) *pod {
+func (c *cluster) convergeWithin(bound time.Duration, check func() error) *pod {
 	c.t.Helper()
-	eventually(c.t, bound, "one master, its slaves and every sentinel in agreement", c.checkConverged)
+	eventually(c.t, bound, "one master, its slaves and every sentinel in agreement", check)
 	master, err := c.masterPod()
 	if err != nil {
 		c.t.Fatal(err)

@@ -16,8 +16,12 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
+
+// The client library's own log says again what the returned errors say.
+func init() { logging.Disable() }
 
 // Deadlines of one call. A pod on the same network answers within
 // milliseconds; the values leave room for a busy node and stay well below

@@ -22,7 +22,7 @@ type Addresses struct {
 
 const (
 	// stepLimit is how long one step may take; a failover may be going on.
-	stepLimit = 30 * time.Second
+	stepLimit = 12 * time.Second
 	retry     = 200 * time.Millisecond
 	// keyLife removes the key of a check that did not get to remove it.
 	keyLife = time.Minute
