@@ -21,6 +21,7 @@ type options struct {
 	workers     int
 	kubeconfig  string
 	nodeImage   string
+	variant     string
 	onlyCluster bool
 	recreate    bool
 }
@@ -50,6 +51,8 @@ func rootCommand() *cobra.Command {
 	flags.StringVar(&opts.engine, "engine", engine.Auto, "container engine: auto, docker or podman")
 	flags.IntVar(&opts.workers, "workers", 3, "number of worker nodes")
 	flags.StringVar(&opts.kubeconfig, "kubeconfig", "", "kubeconfig file of the cluster (default .cache/kubeconfig in the repository)")
+
+	flags.StringVar(&opts.variant, "variant", "redis", "server in the image: redis or valkey")
 
 	up := &cobra.Command{
 		Use:   "up",

@@ -16,6 +16,7 @@ import (
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/kindcluster"
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/nodeimage"
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/progress"
+	"github.com/redis-ha/redis-ha/tools/cluster/internal/redisimage"
 )
 
 // workplace is what every command works with.
@@ -130,6 +131,12 @@ func (w *workplace) debian(on *engine.Engine) debian.Maker {
 	return debian.Maker{
 		Cache: w.cache, Runner: w.runner, Progress: w.progress, Engine: on,
 		Install: w.finder().InstallDebootstrap,
+	}
+}
+
+func (w *workplace) images(on *engine.Engine) redisimage.Builder {
+	return redisimage.Builder{
+		Cache: w.cache, Runner: w.runner, Progress: w.progress, Engine: on, Debian: w.debian(on), Repo: w.repo,
 	}
 }
 

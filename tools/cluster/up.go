@@ -8,6 +8,7 @@ import (
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/engine"
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/kindcluster"
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/nodeimage"
+	"github.com/redis-ha/redis-ha/tools/cluster/internal/redisimage"
 )
 
 // Choices of the node image besides the name of one.
@@ -28,8 +29,20 @@ func up(ctx context.Context, opts options) error {
 		if err != nil {
 			return err
 		}
-		_ = cluster
-		w.progress.Line("use it: export KUBECONFIG=%s PATH=%s:$PATH", w.kubeconfig(), w.bin())
+		archive, err := w.images(on).Redis(ctx, opts.variant)
+		if err != nil {
+			return err
+		}
+		changed, err := w.load(ctx, cluster, archive)
+		if err != nil {
+			return err
+		}
+		if !opts.onlyCluster {
+			if err := w.installAndShow(ctx, on, cluster, changed); err != nil {
+				return err
+			}
+		}
+		w.progress.Text(fmt.Sprintf("\nThe cluster is yours:\n  export KUBECONFIG=%s\n  export PATH=%s:$PATH", w.kubeconfig(), w.bin()))
 		return nil
 	})
 }
@@ -119,4 +132,32 @@ func hostTools(ctx context.Context, opts options) error {
 	return with(opts, func(w *workplace) error { return w.linkTools(ctx) })
 }
 
-func image(ctx context.Context, opts options) error { return nil }
+// image builds the Redis image, and loads it if the cluster exists.
+func image(ctx context.Context, opts options) error {
+	return with(opts, func(w *workplace) error {
+		on, err := w.engine(ctx)
+		if err != nil {
+			return err
+		}
+		archive, err := w.images(on).Redis(ctx, opts.variant)
+		if err != nil {
+			return err
+		}
+		w.progress.Line("image %s: %s", archive.Image, archive.Path)
+		cluster := w.cluster(on)
+		if !cluster.Exists(ctx) {
+			return nil
+		}
+		_, err = w.load(ctx, cluster, archive)
+		return err
+	})
+}
+
+// load brings an image into the cluster and tells whether it was new there.
+func (w *workplace) load(ctx context.Context, cluster *kindcluster.Cluster, archive redisimage.Archive) (loaded bool, err error) {
+	err = w.progress.Step("Load "+archive.Image+" into the nodes", func() error {
+		loaded, err = cluster.LoadImage(ctx, archive.Image, archive.Path, archive.Key)
+		return err
+	})
+	return loaded, err
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -154,33 +155,34 @@ func (c *Cluster) waitReady(ctx context.Context) error {
 
 // LoadImage puts an image archive on every node that does not have it yet.
 // The key tells contents apart: the name of an image may stay while its
-// content changes.
-func (c *Cluster) LoadImage(ctx context.Context, archive, key string) (loaded bool, err error) {
+// content changes. It returns whether any node needed it.
+func (c *Cluster) LoadImage(ctx context.Context, image, archive, key string) (loaded bool, err error) {
 	members, err := c.provider(log.NoopLogger{}).ListInternalNodes(c.Name)
 	if err != nil {
 		return false, fmt.Errorf("list the nodes: %w", err)
 	}
-	marker := "/kind/loaded/" + key
-	results := make(chan bool, len(members))
+	// Each node remembers which content it has under the name.
+	marker := "/kind/loaded/" + strings.NewReplacer("/", "_", ":", "_").Replace(image)
+	var count atomic.Int32
 	err = eachNode(members, func(node nodes.Node) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if node.Command("test", "-e", marker).Run() == nil {
+		if node.Command("grep", "-qxF", key, marker).Run() == nil {
 			return nil
 		}
+		count.Add(1)
 		file, err := os.Open(archive)
 		if err != nil {
 			return err
 		}
 		defer file.Close()
 		if err := nodeutils.LoadImageArchive(node, file); err != nil {
-			return fmt.Errorf("load the image into %s: %w", node, describe(err))
+			return fmt.Errorf("load %s into %s: %w", image, node, describe(err))
 		}
-		results <- true
-		return nodeutils.WriteFile(node, marker, "")
+		return nodeutils.WriteFile(node, marker, key+"\n")
 	})
-	return len(results) > 0, err
+	return count.Load() > 0, err
 }
 
 // eachNode does something on all nodes at once.

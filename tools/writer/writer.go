@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// attemptTime bounds one connection attempt and one command: a client
+	// that waits longer would measure its own patience.
+	attemptTime = 300 * time.Millisecond
+	// retryPause separates two attempts.
+	retryPause = 5 * time.Millisecond
+	// verifyTime bounds the reading back.
+	verifyTime = 30 * time.Second
+	// verifyBatch is the number of keys that are read with one command.
+	verifyBatch = 500
+	// keyLife removes the keys of a writer that was killed before it did.
+	keyLife = time.Hour
+)
+
+// Config is what a writer needs to know.
+type Config struct {
+	// Address is the host:port of the master Service.
+	Address string
+	// Password of Redis, empty for none.
+	Password string
+	// Prefix of all keys; the number of the write follows.
+	Prefix string
+	// Duration is how long to write.
+	Duration time.Duration
+	// Interval is the pause after an acknowledged write.
+	Interval time.Duration
+	// Started is called after the first acknowledged write.
+	Started func()
+}
+
+// Report is what a writer saw.
+type Report struct {
+	// Acknowledged is the number of writes that Redis confirmed.
+	Acknowledged int `json:"acknowledged"`
+	// Lost is how many of them were not there, or different, at the end.
+	Lost int `json:"lost"`
+	// LongestGapMilliseconds is the longest time between two confirmations.
+	LongestGapMilliseconds int64 `json:"longestGapMilliseconds"`
+	// Failures is the number of failed attempts.
+	Failures int `json:"failures"`
+	// FailureKinds counts them by message.
+	FailureKinds map[string]int `json:"failureKinds,omitempty"`
+}
+
+// Run writes, reads back and removes the keys.
+func Run(ctx context.Context, config Config) (Report, error) {
+	w := &writer{config: config, report: Report{FailureKinds: map[string]int{}}}
+	defer func() { w.disconnect() }()
+	w.write(ctx)
+	if w.report.Acknowledged == 0 {
+		return w.report, fmt.Errorf("no write to %s was acknowledged in %s: %v", config.Address, config.Duration, w.report.FailureKinds)
+	}
+	return w.report, w.verify(ctx)
+}
+
+// writer is one client with at most one connection.
+type writer struct {
+	config Config
+	client *redis.Client
+	report Report
+}
+
+// connect makes a new client for each connection: a pool would wait for a
+// second after a failed attempt, which is its own delay and not the server's.
+func (w *writer) connect() *redis.Client {
+	if w.client == nil {
+		w.client = redis.NewClient(&redis.Options{
+			Addr: w.config.Address, Password: w.config.Password, PoolSize: 1, MaxRetries: -1,
+			DialTimeout: attemptTime, ReadTimeout: attemptTime, WriteTimeout: attemptTime,
+			DialerRetries: 1, DisableIdentity: true, Protocol: 2,
+		})
+	}
+	return w.client
+}
+
+func (w *writer) disconnect() {
+	if w.client != nil {
+		_ = w.client.Close()
+		w.client = nil
+	}
+}
+
+// write repeats each write until it is acknowledged: the same key gets the
+// same value, so that an attempt whose answer was lost does no harm.
+func (w *writer) write(ctx context.Context) {
+	end := time.Now().Add(w.config.Duration)
+	var last time.Time
+	for time.Now().Before(end) && ctx.Err() == nil {
+		number := w.report.Acknowledged
+		if err := w.connect().Set(ctx, w.key(number), number, keyLife).Err(); err != nil {
+			w.failed(err)
+			continue
+		}
+		now := time.Now()
+		if number == 0 {
+			w.config.Started()
+		} else if gap := now.Sub(last).Milliseconds(); gap > w.report.LongestGapMilliseconds {
+			w.report.LongestGapMilliseconds = gap
+		}
+		last = now
+		w.report.Acknowledged++
+		time.Sleep(w.config.Interval)
+	}
+}
+
+func (w *writer) failed(err error) {
+	w.report.Failures++
+	w.report.FailureKinds[kind(err)]++
+	w.disconnect()
+	time.Sleep(retryPause)
+}
+
+// verify reads every acknowledged write back, and removes what it has read.
+func (w *writer) verify(ctx context.Context) error {
+	end := time.Now().Add(verifyTime)
+	for first := 0; first < w.report.Acknowledged; {
+		keys := []string{}
+		for number := first; number < min(first+verifyBatch, w.report.Acknowledged); number++ {
+			keys = append(keys, w.key(number))
+		}
+		values, err := w.connect().MGet(ctx, keys...).Result()
+		if err != nil {
+			if time.Now().After(end) {
+				return fmt.Errorf("read the keys back within %s: %w", verifyTime, err)
+			}
+			w.disconnect()
+			time.Sleep(retryPause)
+			continue
+		}
+		for i, value := range values {
+			if value != fmt.Sprint(first+i) {
+				w.report.Lost++
+			}
+		}
+		_ = w.connect().Unlink(ctx, keys...).Err()
+		first += len(keys)
+	}
+	return nil
+}
+
+func (w *writer) key(number int) string {
+	return fmt.Sprintf("%s%d", w.config.Prefix, number)
+}
+
+// kind shortens an error to what happened, without addresses that differ from
+// attempt to attempt.
+func kind(err error) string {
+	var network net.Error
+	if errors.As(err, &network) && network.Timeout() {
+		return "timeout"
+	}
+	var operation *net.OpError
+	if errors.As(err, &operation) {
+		return operation.Op + ": " + operation.Err.Error()
+	}
+	return err.Error()
+}
