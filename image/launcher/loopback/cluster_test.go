@@ -214,6 +214,17 @@ func (c *cluster) client(p *pod) *redis.Client {
 	return client
 }
 
+// forgetClient drops the pool of a pod after an error: go-redis answers from a
+// remembered error for a second once a few dials have failed.
+func (c *cluster) forgetClient(p *pod) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if client, ok := c.clients[p.name]; ok {
+		_ = client.Close()
+		delete(c.clients, p.name)
+	}
+}
+
 // close kills everything, tells what is left to tell and checks that no
 // launcher asked the API server for what it must not.
 func (c *cluster) close() {

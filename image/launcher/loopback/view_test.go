@@ -46,6 +46,7 @@ func (c *cluster) info(p *pod) (node, error) {
 		return nil
 	})
 	if err != nil {
+		c.forgetClient(p)
 		return node{}, fmt.Errorf("ask %s: %w", p.name, err)
 	}
 	text, err := reply.Text()
@@ -95,6 +96,7 @@ func (c *cluster) sentinelView(ctx context.Context, p *pod) (sentinelView, error
 		return nil
 	})
 	if err != nil {
+		c.forgetClient(p)
 		return sentinelView{}, fmt.Errorf("ask sentinel %s: %w", p.name, err)
 	}
 	v := sentinelView{}

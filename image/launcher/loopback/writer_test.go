@@ -56,7 +56,7 @@ func (w *writer) run(ctx context.Context) {
 		return (&net.Dialer{Timeout: 500 * time.Millisecond}).DialContext(ctx, network, address)
 	}
 	client := redis.NewClient(o)
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	for number := 0; ctx.Err() == nil; number++ {
 		err := client.Set(ctx, key(number), number, 0).Err()
 		w.mu.Lock()
@@ -73,7 +73,10 @@ func (w *writer) run(ctx context.Context) {
 		w.mu.Unlock()
 		pause := writeEvery
 		if err != nil {
-			pause = 10 * time.Millisecond
+			// A new pool, since go-redis would answer the next calls from a
+			// remembered error for a second.
+			_ = client.Close()
+			client, pause = redis.NewClient(o), 10*time.Millisecond
 		}
 		select {
 		case <-time.After(pause):
@@ -142,10 +145,13 @@ func (c *cluster) missing(numbers []int) []int {
 		for i, number := range batch {
 			keys[i] = key(number)
 		}
-		values, err := c.client(master).MGet(ctx, keys...).Result()
-		if err != nil {
-			c.t.Fatalf("read back from %s: %v", master.name, err)
-		}
+		var values []any
+		eventually(c.t, settle, "an answer of master "+master.name, func() (err error) {
+			if values, err = c.client(master).MGet(ctx, keys...).Result(); err != nil {
+				c.forgetClient(master)
+			}
+			return err
+		})
 		for i, value := range values {
 			if value != fmt.Sprint(batch[i]) {
 				missing = append(missing, batch[i])

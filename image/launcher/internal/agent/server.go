@@ -302,7 +302,11 @@ func (s *Server) start(master netip.AddrPort) error {
 	}
 	s.child, s.startedAt, s.applied = child, time.Now(), -1
 	s.observed.processStarted()
-	s.log.Info("redis-server started", "pid", child.PID(), "replicaof", master.String())
+	follows := "nobody"
+	if master.IsValid() {
+		follows = master.String()
+	}
+	s.log.Info("redis-server started", "pid", child.PID(), "replicaof", follows)
 	return nil
 }
 

@@ -74,7 +74,11 @@ type Client struct {
 
 // New prepares the client; it does not call the API yet.
 func New(c config.Config, log *slog.Logger) (*Client, error) {
-	restConfig, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
+	load := rest.InClusterConfig
+	if c.Kubeconfig != "" {
+		load = func() (*rest.Config, error) { return clientcmd.BuildConfigFromFlags("", c.Kubeconfig) }
+	}
+	restConfig, err := load()
 	if err != nil {
 		return nil, fmt.Errorf("load the API configuration (in a pod it comes from the service account token: "+
 			"check automountServiceAccountToken): %w", err)
