@@ -73,9 +73,9 @@ func (d Demo) Restart(ctx context.Context) error {
 	return err
 }
 
-// Table lists the pods of the release with their roles.
+// Table lists the pods with their roles, as the documents do.
 func (d Demo) Table(ctx context.Context) (string, error) {
-	return d.kubectl(ctx, "get", "pods", "-l", "release="+d.Release, "-L", "redis-role", "-o", "wide")
+	return d.kubectl(ctx, "get", "pods", "-L", "redis-role")
 }
 
 // waitMaster waits until exactly one pod, and not the given one, is master.
