@@ -19,6 +19,7 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.problems.resources" . }}
 {{ include "redis-ha.problems.config" . }}
 {{ include "redis-ha.problems.access" . }}
+{{ include "redis-ha.problems.annotations" . }}
 {{- end -}}
 
 {{/* redis-ha.problems.names: names that Kubernetes would refuse or that would be cut. The longest suffix of an object name
@@ -108,6 +109,9 @@ what the chart promises. */}}
 line. A value is plain words and words in double quotes. */}}
 {{- define "redis-ha.problems.config" -}}
 {{- $owned := include "redis-ha.ownedDirectives" . }}
+{{- $plain := "[^\\s\\p{C}\\p{Z}\\x{FFFE}\\x{FFFF}\"'\\\\]" }}
+{{- $word := printf "(%s+|\"( |'|%s)*\")" $plain $plain }}
+{{- $words := printf "^(%s( %s)*)?$" $word $word }}
 {{- range $directive, $value := .Values.servers.config }}
 {{- $name := lower $directive }}
 {{- if regexMatch $owned $name }}
@@ -125,8 +129,8 @@ servers.config: the launcher owns the directive {{ $directive }}; {{ $instead }}
 {{- else if not (regexMatch "^[a-z][a-z0-9-]*$" $directive) }}
 servers.config: {{ $directive | quote }} is not a directive; use lower-case letters, digits and "-"
 {{- end }}
-{{- if not (regexMatch "^([^\\s\\p{C}\"'\\\\]+|\"[^\\p{C}\"\\\\]*\")?( ([^\\s\\p{C}\"'\\\\]+|\"[^\\p{C}\"\\\\]*\"))*$" (toString $value)) }}
-servers.config: the value of {{ $directive | quote }} is not a list of words with single spaces between them; put double quotes around a word with spaces, and use no line breaks, control characters, single quotes or backslashes
+{{- if not (regexMatch $words (toString $value)) }}
+servers.config: the value of {{ $directive | quote }} is not a list of words with single spaces between them; put double quotes around a word with spaces, and use no line breaks, control characters or backslashes, and single quotes only inside double ones
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -157,10 +161,21 @@ rbac.create: false leaves the pods without the rights they need; set serviceAcco
 notifications.webhook.url, notifications.webhook.existingSecret: both are set; set one of them
 {{- end }}
 {{- if $webhook.url }}
-{{- if not (regexMatch "^https?://[^\\s\\p{C}/?#]+[^\\s\\p{C}]*$" $webhook.url) }}
+{{- if not (regexMatch "^https?://[!-.0-~][!-~]*$" $webhook.url) }}
 notifications.webhook.url: is not an http or https address; set one such as https://example.com/redis
 {{- else if regexMatch "^https?://[^/?#]*@" $webhook.url }}
 notifications.webhook.url: contains credentials, which would be readable in the Deployment; put the address into a Secret and set notifications.webhook.existingSecret
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.problems.annotations: texts with characters that YAML cannot carry; Helm would drop all annotations without a word. */}}
+{{- define "redis-ha.problems.annotations" -}}
+{{- range $path, $annotations := dict "servers.annotations" .Values.servers.annotations "podAnnotations" .Values.podAnnotations }}
+{{- range $key, $text := $annotations }}
+{{- if regexMatch "[^\\t\\n\\r\\x{20}-\\x{7E}\\x{A0}-\\x{D7FF}\\x{E000}-\\x{FFFD}\\x{10000}-\\x{10FFFF}]" (toString $text) }}
+{{ $path }}: the value of {{ $key | quote }} contains a control character; use printable characters, tabs and line breaks
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
