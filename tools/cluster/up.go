@@ -129,7 +129,12 @@ func kubeconfig(ctx context.Context, opts options) error {
 
 // hostTools links the command-line tools.
 func hostTools(ctx context.Context, opts options) error {
-	return with(opts, func(w *workplace) error { return w.linkTools(ctx) })
+	return with(opts, func(w *workplace) error {
+		if err := w.finder().InstallTestPrograms(ctx); err != nil {
+			return err
+		}
+		return w.linkTools(ctx)
+	})
 }
 
 // image builds the Redis image, and loads it if the cluster exists.

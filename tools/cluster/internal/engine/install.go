@@ -35,6 +35,13 @@ var debootstrapParts = []part{
 	{"debian-archive-keyring", []string{"/usr/share/keyrings/debian-archive-keyring.gpg"}},
 }
 
+// testParts are the programs that the tests without a cluster run.
+var testParts = []part{
+	{"redis-server", []string{"redis-server"}},
+	{"redis-tools", []string{"redis-cli"}},
+	{"yamllint", []string{"yamllint"}},
+}
+
 // missing returns the packages of the parts that exists does not find.
 func missing(parts []part, exists func(path string) bool) []string {
 	var packages []string
@@ -77,6 +84,11 @@ func (f Finder) installPodman(ctx context.Context) error {
 // they are missing.
 func (f Finder) InstallDebootstrap(ctx context.Context) error {
 	return f.install(ctx, missing(debootstrapParts, installed))
+}
+
+// InstallTestPrograms installs what the tests without a cluster run.
+func (f Finder) InstallTestPrograms(ctx context.Context) error {
+	return f.install(ctx, missing(testParts, installed))
 }
 
 // install adds Debian packages, or says what to install where it may not.
