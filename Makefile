@@ -1,0 +1,56 @@
+# `make` lists the commands. Two of them set up everything on a fresh machine:
+# `make up` (a cluster with the chart on it) and `make test` (all tests that
+# need no cluster).
+
+# Flags for every `go test`, for instance TESTFLAGS=-v.
+TESTFLAGS ?=
+BIN := $(CURDIR)/.cache/bin
+export PATH := $(BIN):$(PATH)
+export KUBECONFIG := $(CURDIR)/.cache/kubeconfig
+CLUSTER := cd tools && go run ./cluster
+
+##@ Try it
+
+up: ## create a kind cluster, install the chart and show a failover (needs root, or Docker)
+	$(CLUSTER) up
+
+down: ## remove the cluster; caches stay
+	$(CLUSTER) down
+
+image: ## build the Redis image, and load it into the cluster if there is one
+	$(CLUSTER) image
+
+##@ Test
+
+test: tools ## every test that needs no cluster; what it needs is installed
+	go vet ./...
+	go test $(TESTFLAGS) ./image/launcher/internal/... ./tests/render/...
+	go test $(TESTFLAGS) -timeout 20m ./image/launcher/loopback/...
+	cd tools && go vet ./... && go test $(TESTFLAGS) ./...
+	$(MAKE) lint
+
+lint: tools ## formatting, and the chart with chart-testing
+	@files="$$(git ls-files '*.go' | xargs gofmt -l)"; test -z "$$files" || { echo "gofmt -w is needed for:"; echo "$$files"; exit 1; }
+	ct lint --config ct.yaml
+
+e2e: ## the end-to-end tests and chart-testing's install, on the cluster
+	$(CLUSTER) up --only-cluster
+	cd tests/e2e && go vet ./... && go test -count=1 -timeout 40m -v $(TESTFLAGS) ./...
+	ct install --config ct.yaml
+
+tools: ## build kubectl, helm, ct and kind into .cache/bin
+	@$(CLUSTER) tools
+
+##@ Change it
+
+golden: ## write the rendered manifests that the tests compare with
+	go test ./tests/render/... -run Golden -update
+
+clean: ## remove what the build left in this folder; caches of the machine stay
+	rm -rf .cache
+
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+.DEFAULT_GOAL := help
+.PHONY: up down image test lint e2e tools golden clean help
