@@ -53,7 +53,7 @@ nameOverride: {{ len $name }} characters are too long; use at most 50
 {{- $servers := int .Values.replicas.servers }}
 {{- $sentinels := int .Values.replicas.sentinels }}
 {{- if lt $servers 1 }}
-replicas.servers: {{ $servers }} leaves no Redis; set at least 1, or 3 to survive the loss of one (kubectl scale can stop the pods for a while)
+replicas.servers: {{ $servers }} leaves no Redis, and the volumes go away with their pods; set at least 1, or 3 to survive the loss of one
 {{- end }}
 {{- if lt $sentinels 1 }}
 replicas.sentinels: {{ $sentinels }} leaves nobody to notice a failure; set 1 or 3
