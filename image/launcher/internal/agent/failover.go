@@ -17,6 +17,7 @@ import (
 type sentinelView struct {
 	pod  kube.Pod
 	node *redisnode.Node
+	err  error
 	role.View
 }
 
@@ -30,7 +31,7 @@ func askSentinels(ctx context.Context, c config.Config, l *links, pods []kube.Po
 	}
 	each(views, func(v *sentinelView) {
 		master, found, err := v.node.Master(ctx, c.MasterName)
-		v.View = role.View{Reach: reach(err)}
+		v.View, v.err = role.View{Reach: reach(err)}, err
 		if err == nil && found {
 			v.HasMaster, v.Master, v.ConfigEpoch = true, master.Addr.Addr(), master.ConfigEpoch
 			v.Down, v.FailingOver = master.SubjectiveDown || master.ObjectiveDown, master.FailingOver
@@ -48,11 +49,13 @@ func each[T any](list []T, f func(*T)) {
 	wait.Wait()
 }
 
+// reach is what a call says for decisions. An error in reply (a wrong password)
+// tells nothing about roles, so it counts as no answer.
 func reach(err error) role.Reach {
-	switch redisnode.ReachOf(err) {
-	case redisnode.Answered:
+	switch {
+	case err == nil:
 		return role.Answered
-	case redisnode.Refused:
+	case redisnode.ReachOf(err) == redisnode.Refused:
 		return role.Refused
 	default:
 		return role.Unknown

@@ -152,18 +152,28 @@ func deletionCost(r string) string {
 	return "0"
 }
 
+// takeRecordAt writes this pod into the record as the master, if the record is
+// still as it was read.
+func takeRecordAt(ctx context.Context, api *kube.Client, record kube.Record, self kube.Member) (kube.Record, error) {
+	if record.Master == self && record.Fence == nil {
+		return record, nil
+	}
+	if record.Master.UID != self.UID {
+		record.Previous = record.Master
+	}
+	record.Generation++
+	record.Initialised, record.Master, record.Fence = true, self, nil
+	return api.WriteRecord(ctx, record)
+}
+
 // takeRecord writes this pod into the record as the master, if another is there.
 func takeRecord(ctx context.Context, api *kube.Client, self kube.Member, log *slog.Logger) (kube.Record, error) {
 	for {
 		record, err := api.Record(ctx)
-		if err != nil || record.Master.UID == self.UID && record.Fence == nil {
+		if err != nil || record.Master == self && record.Fence == nil {
 			return record, err
 		}
-		if record.Master.UID != self.UID {
-			record.Generation++
-		}
-		record.Master, record.Fence, record.Initialised = self, nil, true
-		record, err = api.WriteRecord(ctx, record)
+		record, err = takeRecordAt(ctx, api, record, self)
 		if errors.Is(err, kube.ErrChanged) {
 			continue
 		}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"time"
@@ -78,6 +79,9 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 		(local.Master == (s.decided.Label == role.MasterLabel))
 	if !calm || time.Since(m.viewsAt) >= calmTick {
 		m.views, m.viewsAt = askSentinels(ctx, s.config, s.links, pods), time.Now()
+		for _, v := range m.views {
+			s.notePassword(v.err)
+		}
 	}
 	every := recordEvery
 	if calm {
@@ -109,8 +113,9 @@ func (s *Server) observation(local role.Local, pods []kube.Pod) role.Observation
 		Local: local, Standing: m.standing, Claimed: s.claimed,
 		Servers: s.config.Servers, Sentinels: s.config.Sentinels, DownAfter: s.config.DownAfter,
 		Peers: m.peers, RecordKnown: m.recordOK, Initialised: m.record.Initialised, MasterUID: m.record.Master.UID,
-		Waiting: time.Since(m.since),
+		PodsKnown: s.api.Synced(), Waiting: time.Since(m.since),
 	}
+	o.PreviousIP, _ = netip.ParseAddr(m.record.Previous.IP)
 	for _, v := range m.views {
 		o.Views = append(o.Views, v.View)
 	}
@@ -148,6 +153,9 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 		}
 		return role.Local{Running: true, Loading: m.info.Loading}
 	}
+	if info.MasterAddr != m.info.MasterAddr || info.Master != m.info.Master {
+		m.recordAt = time.Time{} // another master: the record is about to change, too
+	}
 	m.info, m.answeredAt = info, time.Now()
 	linked := !info.Master && info.LinkUp
 	m.synced = m.synced || linked || (info.Master && !info.Loading)
@@ -172,7 +180,7 @@ func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
 	for _, pod := range pods {
 		if pod.Server && pod.UID != s.config.PodUID {
 			peers = append(peers, role.Peer{Member: role.Member{
-				Name: pod.Name, UID: pod.UID, IP: pod.IP, Created: pod.Created, Terminating: pod.Terminating, Label: pod.Role,
+				Name: pod.Name, UID: pod.UID, IP: pod.IP, Created: pod.Created, Terminating: pod.Terminating, Ready: pod.Ready, Label: pod.Role,
 			}})
 		}
 	}
@@ -191,11 +199,19 @@ func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
 		info, err := s.links.to(p.IP, s.config.RedisPort).Info(ctx)
 		<-statusKnown
 		p.Redis = reach(err)
+		s.notePassword(err)
 		if err == nil {
 			p.Master, p.LinkUp, p.Offset = info.Master && !info.Loading, !info.Master && info.LinkUp, info.Offset
 		}
 	})
 	return peers
+}
+
+// notePassword logs once that another pod has another password.
+func (s *Server) notePassword(err error) {
+	if errors.Is(err, redisnode.ErrPassword) && s.wrongPassword.CompareAndSwap(false, true) {
+		s.log.Error("passwords differ", "error", err)
+	}
 }
 
 // forget drops the connections to addresses that no pod of the release has.

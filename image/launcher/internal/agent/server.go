@@ -3,10 +3,12 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -55,10 +57,11 @@ type Server struct {
 	observed      observed
 	claimed       bool
 	decided       role.Decision
-	failedAt      time.Time // when a failover was last commanded
-	applied       int       // min-replicas-to-write as last set; -1: unknown
-	stopping      bool      // TERM has come
-	handOverAt    time.Time // last attempt
+	failedAt      time.Time   // when a failover was last commanded
+	applied       int         // min-replicas-to-write as last set; -1: unknown
+	wrongPassword atomic.Bool // already logged
+	stopping      bool        // TERM has come
+	handOverAt    time.Time   // last attempt
 	leavingReason string
 }
 
@@ -181,7 +184,6 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 			return err
 		}
 		_ = node.Unpause(ctx)
-		s.applied = -1
 		if o.Local.Master {
 			return node.DropClients(ctx)
 		}
@@ -255,13 +257,14 @@ func (s *Server) unfence(ctx context.Context) {
 
 // claim writes this pod into the record as the master and makes it so.
 func (s *Server) claim(ctx context.Context, o role.Observation) error {
+	if err := s.checkPods(ctx); err != nil {
+		return err
+	}
 	record := s.observed.record
 	lost := record.Initialised && o.Standing.Empty
-	record.Initialised, record.Master, record.Fence = true, s.self, nil
-	record.Generation++
 	s.claimed = true
 	s.publish(o)
-	record, err := s.api.WriteRecord(ctx, record)
+	record, err := takeRecordAt(ctx, s.api, record, s.self)
 	if err != nil {
 		s.claimed = false
 		s.observed.recordAt = time.Time{}
@@ -280,6 +283,25 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 		return s.start(netip.AddrPort{})
 	case !o.Local.Master:
 		return s.local().Promote(ctx)
+	}
+	return nil
+}
+
+// checkPods makes sure that the decision to claim mastership was made with all
+// pods in view; the pod list that is watched may lag.
+func (s *Server) checkPods(ctx context.Context) error {
+	live, err := s.api.LivePods(ctx)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, pod := range s.api.Pods() {
+		seen[pod.UID] = pod.IP.IsValid()
+	}
+	for _, pod := range live {
+		if pod.IP.IsValid() && !seen[pod.UID] {
+			return fmt.Errorf("pod %s has appeared meanwhile", pod.Name)
+		}
 	}
 	return nil
 }
@@ -329,6 +351,11 @@ func (s *Server) stopRedis() {
 	if s.child != nil {
 		s.child.Stop(syscall.SIGTERM, 15*time.Second)
 		s.child = nil
+		if s.config.Persistence && !s.observed.standing.Empty {
+			if err := writeStanding(s.config, s.observed.standing); err != nil {
+				s.log.Warn("the last standing was not written", "error", err)
+			}
+		}
 		s.observed.processEnded()
 	}
 }

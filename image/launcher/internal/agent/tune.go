@@ -14,7 +14,11 @@ import (
 func (s *Server) tune(ctx context.Context, o role.Observation) {
 	node := s.local()
 	if !o.Local.Master {
-		s.applied = -1
+		if s.applied != 0 {
+			if err := node.Set(ctx, "min-replicas-to-write", 0); err == nil {
+				s.applied = 0
+			}
+		}
 		// A replica that never synchronised holds nothing worth promoting.
 		if o.Local.Synced && s.observed.info.Priority == redisconf.BootPriority && !s.stopping {
 			if err := node.Set(ctx, "replica-priority", redisconf.Priority); err != nil {

@@ -35,6 +35,7 @@ type Record struct {
 	Initialised bool   `json:"initialised"` // a master has served in this release before
 	Generation  int64  `json:"generation"`  // counts masters; higher is later
 	Master      Member `json:"master"`
+	Previous    Member `json:"previous"` // the master before
 	Fence       *Fence `json:"fence,omitempty"`
 
 	version string // resourceVersion the record was read at

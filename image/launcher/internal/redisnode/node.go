@@ -60,6 +60,9 @@ func ReachOf(err error) Reach {
 	return Unknown
 }
 
+// ErrPassword says that a node did not accept this pod's password, or has none.
+var ErrPassword = errors.New("the password in REDIS_PASS is not the node's; give all pods the same Secret and restart them")
+
 // Node is a connection to one Redis server or Sentinel.
 type Node struct {
 	client *redis.Client
@@ -109,8 +112,7 @@ func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 func (n *Node) explain(command any, err error) error {
 	if text := err.Error(); strings.HasPrefix(text, "WRONGPASS") || strings.HasPrefix(text, "NOAUTH") ||
 		strings.Contains(text, "without any password configured") {
-		return fmt.Errorf("%v at %s: the password of this pod is not the node's; give all pods the same Secret and restart them: %w",
-			command, n.addr, err)
+		return fmt.Errorf("%v at %s: %w: %w", command, n.addr, ErrPassword, err)
 	}
 	return fmt.Errorf("%v at %s: %w", command, n.addr, err)
 }

@@ -81,6 +81,12 @@ const (
 	// fencePatience is how old a fence may be; it covers a failover and a clock
 	// that is wrong by a few seconds.
 	fencePatience = 30 * time.Second
+	// labelPatience is how long a pod whose Redis has died keeps the label master
+	// for its successor to be labelled first. Nothing listens at the pod, so
+	// clients are refused at once and come again; if it let the label go first,
+	// kube-proxy would spend its sync on that and the successor would wait a
+	// second for the next one.
+	labelPatience = 3 * time.Second
 	// nudgePatience is how long the sentinels may find a master down before one
 	// of them is told to act: an attempt that failed blocks them for twice the
 	// failover timeout.
@@ -91,7 +97,11 @@ const (
 func Decide(o Observation) Decision {
 	switch {
 	case !o.Local.Running:
-		return discover(o)
+		d := discover(o)
+		if d.Label == ClearLabel && o.Self.Label == Master && !o.masterLabelled() && o.Waiting < labelPatience {
+			d.Label = HoldLabel
+		}
+		return d
 	case !o.Local.Answering:
 		return Decision{State: Uncertain, Reason: "Redis does not answer; the sentinels decide whether it is down"}
 	case o.Local.Loading:
@@ -134,7 +144,7 @@ func discover(o Observation) Decision {
 		return lostMaster(o, agreed, wait)
 	case o.sentinelsKnowNothing():
 		return elect(o, "nobody knows a master")
-	case o.Waiting > lostPatience && len(live) == 0:
+	case o.Waiting > lostPatience && len(live) == 0 && o.allSentinelsSeen():
 		return elect(o, "the sentinels have not agreed on a master for long, and no replica lives")
 	default:
 		return wait("the sentinels do not agree on a master yet")
@@ -156,6 +166,13 @@ func lostMaster(o Observation, agreed netip.Addr, wait func(string, ...any) Deci
 	default:
 		return wait("waiting for %s, whom the sentinels name", p.Name)
 	}
+}
+
+// allSentinelsSeen says whether every sentinel pod gave a clear answer, so that
+// no master can be known to a majority that this pod does not see.
+func (o Observation) allSentinelsSeen() bool {
+	_, silent := o.memory()
+	return o.PodsKnown && silent == 0
 }
 
 func start(target netip.Addr, format string, args ...any) Decision {
@@ -188,12 +205,15 @@ func serveMaster(o Observation) Decision {
 func contested(o Observation, agreed netip.Addr, serving func(string) Decision) Decision {
 	p := o.peerAt(agreed)
 	recorded := o.MasterUID == o.Self.UID
+	young := o.Local.MasterFor <= promotionPatience
 	switch {
-	case p != nil && p.Redis == Answered && p.Master && (o.Local.MasterFor > promotionPatience || recorded && !o.Claimed):
+	case recorded && young && agreed == o.PreviousIP:
+		return serving("this pod has replaced the master that the sentinels still name")
+	case young && !recorded:
+		return Decision{State: Uncertain, Reason: "this pod was promoted; the sentinels have not agreed on it yet"}
+	case p != nil && p.Redis == Answered && p.Master:
 		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: agreed,
 			Reason: fmt.Sprintf("the sentinels have replaced this master by %s", p.Name)}
-	case o.Local.MasterFor <= promotionPatience && !recorded:
-		return Decision{State: Uncertain, Reason: "this pod was promoted; the sentinels have not agreed on it yet"}
 	case recorded && (p == nil || p.Redis == Refused):
 		return serving("this pod is the recorded master; the sentinels still name one that is gone")
 	default:

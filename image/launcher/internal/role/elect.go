@@ -47,8 +47,8 @@ func elect(o Observation, why string) Decision {
 	wait := func(format string, args ...any) Decision {
 		return Decision{State: Discovering, Label: ClearLabel, Reason: why + "; " + fmt.Sprintf(format, args...)}
 	}
-	if !o.RecordKnown {
-		return wait("the record of the master cannot be read")
+	if !o.RecordKnown || !o.PodsKnown {
+		return wait("the pods or the record of the master cannot be read")
 	}
 	if o.Self.Terminating {
 		return wait("this pod is terminating")
@@ -58,6 +58,8 @@ func elect(o Observation, why string) Decision {
 	for _, p := range o.Peers {
 		switch {
 		case p.Terminating:
+		case p.UID == o.MasterUID && p.Redis == Unknown && p.Ready:
+			return wait("the recorded master %s cannot be reached from here, but the API finds it ready", p.Name)
 		case p.Status == nil:
 			silent++
 		case p.Status.Claimed && p.UID == o.MasterUID:
@@ -70,7 +72,7 @@ func elect(o Observation, why string) Decision {
 		}
 	}
 	missing := max(silent, o.Servers-known)
-	if patience := patienceFor(o, best); missing > 0 && o.Waiting < patience {
+	if patience := patienceFor(o, best); missing > 0 && o.searching() < patience {
 		return wait("waiting up to %v for %d more server(s) to tell what data they hold", patience, missing)
 	}
 	if best.UID != o.Self.UID {

@@ -41,6 +41,7 @@ type Member struct {
 	IP          netip.Addr // invalid until the pod has one
 	Created     time.Time
 	Terminating bool
+	Ready       bool   // the API finds it ready
 	Label       string // redis-role as the API has it
 }
 
@@ -116,9 +117,11 @@ type Observation struct {
 	Views []View // one for each sentinel pod with an address
 	Peers []Peer // all other server pods
 
+	PodsKnown   bool // the pod list has been read, so that a pod that is not in it does not exist
 	RecordKnown bool // the record could be read
 	Initialised bool
-	MasterUID   string // the record's master
+	MasterUID   string     // the record's master
+	PreviousIP  netip.Addr // the master before it
 	Fence       *Fence
 
 	Waiting    time.Duration // how long this pod has been looking for its role
@@ -146,16 +149,43 @@ func (o Observation) Agreed() (netip.Addr, bool) {
 // certainly has no memory of a master: not created yet, or not running. One
 // that merely does not answer may have one.
 func (o Observation) sentinelsKnowNothing() bool {
-	silent := 0
+	remembering, silent := o.memory()
+	return o.PodsKnown && remembering == 0 && silent < o.majority()
+}
+
+// memory counts the sentinels that name a master, and those that may.
+func (o Observation) memory() (remembering, silent int) {
 	for _, v := range o.Views {
 		switch {
 		case v.Reach == Answered && v.HasMaster:
-			return false
+			remembering++
 		case v.Reach == Unknown:
 			silent++
 		}
 	}
-	return silent < o.majority()
+	return remembering, silent
+}
+
+// searching is how long this server has been without a role that holds.
+func (o Observation) searching() time.Duration {
+	switch {
+	case !o.Local.Running:
+		return o.Waiting
+	case o.Local.Master:
+		return o.Local.MasterFor
+	default:
+		return o.Local.LinkDown
+	}
+}
+
+// masterLabelled says whether another pod has the label master.
+func (o Observation) masterLabelled() bool {
+	for _, p := range o.Peers {
+		if p.Label == Master {
+			return true
+		}
+	}
+	return false
 }
 
 // MasterIsDown says whether a majority of the sentinels finds the master down,
