@@ -1,7 +1,8 @@
 // Command writer is a client that writes numbered keys to Redis without a
 // pause, keeps account of what was acknowledged and when, and reads all of it
-// back at the end. It prints "writing" after the first acknowledgement and a
-// Report, one line of JSON, as its last line.
+// back at the end. It prints "writing" after the first acknowledgement, with
+// -progress a Progress every 200 ms, and a Report as its last line; both are
+// one line of JSON.
 package main
 
 import (
@@ -9,9 +10,13 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"time"
 )
+
+// progressEvery is the time between two lines of progress.
+const progressEvery = 200 * time.Millisecond
 
 func main() {
 	var config Config
@@ -19,19 +24,37 @@ func main() {
 	flag.DurationVar(&config.Duration, "duration", 15*time.Second, "how long to write")
 	flag.DurationVar(&config.Interval, "interval", 2*time.Millisecond, "pause between two writes")
 	flag.StringVar(&config.Prefix, "prefix", fmt.Sprintf("writer:%d:", time.Now().UnixNano()), "prefix of the keys")
+	untilStdinEnds := flag.Bool("until-stdin-ends", false, "stop at the end of standard input, if that comes before -duration has passed")
+	progress := flag.Bool("progress", false, "print a line of progress every 200 ms")
 	flag.Parse()
 	config.Password = os.Getenv("REDIS_PASS")
 	if config.Address == "" || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "usage: writer -address HOST:PORT [-duration 15s] [-interval 2ms] [-prefix PREFIX]; password in REDIS_PASS")
+		fmt.Fprintln(os.Stderr, "usage: writer -address HOST:PORT [-duration 15s] [-interval 2ms] [-prefix PREFIX] [-until-stdin-ends] [-progress]; password in REDIS_PASS")
 		os.Exit(2)
 	}
 	config.Started = func() { fmt.Println("writing") }
+	if *progress {
+		config.Progress, config.ProgressEvery = printLine[Progress], progressEvery
+	}
+	if *untilStdinEnds {
+		stop := make(chan struct{})
+		config.Stop = stop
+		go func() {
+			defer close(stop)
+			_, _ = io.Copy(io.Discard, os.Stdin)
+		}()
+	}
 	report, err := Run(context.Background(), config)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "writer:", err)
 		os.Exit(1)
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(report); err != nil {
+	printLine(report)
+}
+
+// printLine prints one line of JSON.
+func printLine[T any](value T) {
+	if err := json.NewEncoder(os.Stdout).Encode(value); err != nil {
 		fmt.Fprintln(os.Stderr, "writer:", err)
 		os.Exit(1)
 	}

@@ -22,6 +22,9 @@ const (
 	verifyBatch = 500
 	// keyLife removes the keys of a writer that was killed before it did.
 	keyLife = time.Hour
+	// gapFrom is the shortest time between two confirmations that is reported
+	// as a gap of its own.
+	gapFrom = 100 * time.Millisecond
 )
 
 // Config is what a writer needs to know.
@@ -32,12 +35,33 @@ type Config struct {
 	Password string
 	// Prefix of all keys; the number of the write follows.
 	Prefix string
-	// Duration is how long to write.
+	// Duration is how long to write at most.
 	Duration time.Duration
+	// Stop ends the writing when it is closed; nil for never.
+	Stop <-chan struct{}
 	// Interval is the pause after an acknowledged write.
 	Interval time.Duration
 	// Started is called after the first acknowledged write.
 	Started func()
+	// Progress is called about every ProgressEvery while writing, if it is set.
+	Progress      func(Progress)
+	ProgressEvery time.Duration
+}
+
+// Progress is how far a writer is.
+type Progress struct {
+	// Acknowledged is the number of writes that Redis has confirmed so far.
+	Acknowledged int `json:"acknowledged"`
+	// LastFailure is the latest failed attempt since the last line, if any.
+	LastFailure string `json:"lastFailure,omitempty"`
+}
+
+// Gap is a pause between two confirmations.
+type Gap struct {
+	// From is the time of the last confirmation before it.
+	From time.Time `json:"from"`
+	// Milliseconds is its length.
+	Milliseconds int64 `json:"milliseconds"`
 }
 
 // Report is what a writer saw.
@@ -48,6 +72,10 @@ type Report struct {
 	Lost int `json:"lost"`
 	// LongestGapMilliseconds is the longest time between two confirmations.
 	LongestGapMilliseconds int64 `json:"longestGapMilliseconds"`
+	// Gaps are all times between two confirmations of 100 ms and more.
+	Gaps []Gap `json:"gaps,omitempty"`
+	// FirstLostAt is when Redis had confirmed the first of the lost writes.
+	FirstLostAt *time.Time `json:"firstLostAt,omitempty"`
 	// Failures is the number of failed attempts.
 	Failures int `json:"failures"`
 	// FailureKinds counts them by message.
@@ -70,6 +98,9 @@ type writer struct {
 	config Config
 	client *redis.Client
 	report Report
+	// confirmed holds the time of each confirmation.
+	confirmed   []time.Time
+	lastFailure string
 }
 
 // connect makes a new client for each connection: a pool would wait for a
@@ -96,28 +127,53 @@ func (w *writer) disconnect() {
 // same value, so that an attempt whose answer was lost does no harm.
 func (w *writer) write(ctx context.Context) {
 	end := time.Now().Add(w.config.Duration)
-	var last time.Time
-	for time.Now().Before(end) && ctx.Err() == nil {
+	told := time.Now()
+	for time.Now().Before(end) && ctx.Err() == nil && !w.stopped() {
+		if w.config.Progress != nil && time.Since(told) >= w.config.ProgressEvery {
+			w.config.Progress(Progress{Acknowledged: w.report.Acknowledged, LastFailure: w.lastFailure})
+			told, w.lastFailure = time.Now(), ""
+		}
 		number := w.report.Acknowledged
 		if err := w.connect().Set(ctx, w.key(number), number, keyLife).Err(); err != nil {
 			w.failed(err)
 			continue
 		}
-		now := time.Now()
-		if number == 0 {
+		w.acknowledged()
+		if number == 0 && w.config.Started != nil {
 			w.config.Started()
-		} else if gap := now.Sub(last).Milliseconds(); gap > w.report.LongestGapMilliseconds {
-			w.report.LongestGapMilliseconds = gap
 		}
-		last = now
-		w.report.Acknowledged++
 		time.Sleep(w.config.Interval)
 	}
 }
 
+func (w *writer) stopped() bool {
+	select {
+	case <-w.config.Stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// acknowledged enters the confirmation of the next write.
+func (w *writer) acknowledged() {
+	now := time.Now()
+	if n := len(w.confirmed); n > 0 {
+		last := w.confirmed[n-1]
+		gap := now.Sub(last)
+		w.report.LongestGapMilliseconds = max(w.report.LongestGapMilliseconds, gap.Milliseconds())
+		if gap >= gapFrom {
+			w.report.Gaps = append(w.report.Gaps, Gap{From: last, Milliseconds: gap.Milliseconds()})
+		}
+	}
+	w.confirmed = append(w.confirmed, now)
+	w.report.Acknowledged++
+}
+
 func (w *writer) failed(err error) {
 	w.report.Failures++
-	w.report.FailureKinds[kind(err)]++
+	w.lastFailure = kind(err)
+	w.report.FailureKinds[w.lastFailure]++
 	w.disconnect()
 	time.Sleep(retryPause)
 }
@@ -141,13 +197,21 @@ func (w *writer) verify(ctx context.Context) error {
 		}
 		for i, value := range values {
 			if value != fmt.Sprint(first+i) {
-				w.report.Lost++
+				w.lost(first + i)
 			}
 		}
 		_ = w.connect().Unlink(ctx, keys...).Err()
 		first += len(keys)
 	}
 	return nil
+}
+
+// lost enters the loss of a confirmed write; numbers come in their order.
+func (w *writer) lost(number int) {
+	if w.report.Lost == 0 {
+		w.report.FirstLostAt = &w.confirmed[number]
+	}
+	w.report.Lost++
 }
 
 func (w *writer) key(number int) string {
