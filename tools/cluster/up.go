@@ -63,14 +63,32 @@ func (w *workplace) ensureCluster(ctx context.Context, on *engine.Engine) (*kind
 		}
 		w.progress.Line("the cluster is replaced, because %v", err)
 	}
-	if err := w.progress.Step("Remove what is left of an earlier cluster", func() error { return cluster.Remove(ctx) }); err != nil {
-		return nil, err
-	}
 	image, err := w.nodeImage(ctx, on)
 	if err != nil {
 		return nil, err
 	}
-	return cluster, cluster.Create(ctx, image, nodeimage.IsLocal(image))
+	return cluster, w.create(ctx, cluster, image)
+}
+
+// create replaces whatever is left of an earlier cluster by a new one. It
+// tries twice: commands that a killed run had started may still be making
+// nodes while the first attempt begins.
+func (w *workplace) create(ctx context.Context, cluster *kindcluster.Cluster, image string) error {
+	var failed error
+	for range 2 {
+		if failed != nil {
+			w.progress.Line("trying once more, because: %v", failed)
+		}
+		err := w.progress.Step("Remove what is left of an earlier cluster", func() error { return cluster.Remove(ctx) })
+		if err != nil {
+			return err
+		}
+		failed = cluster.Create(ctx, image, nodeimage.IsLocal(image))
+		if failed == nil || ctx.Err() != nil {
+			return failed
+		}
+	}
+	return failed
 }
 
 // nodeImage decides which image the nodes run and makes it available.

@@ -7,10 +7,15 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/redis-ha/redis-ha/tools/cluster/internal/engine"
 )
 
 // network is the network that kind creates for the nodes of all its clusters.
 const network = "kind"
+
+// removeTime bounds one attempt to remove all nodes.
+const removeTime = 90 * time.Second
 
 // Remove deletes everything that belongs to the cluster, whatever state it is
 // in: containers, their volumes, the network unless another cluster uses it,
@@ -20,10 +25,8 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range containers {
-		if err := c.removeContainer(ctx, name); err != nil {
-			return err
-		}
+	if err := c.removeContainers(ctx, containers); err != nil {
+		return err
 	}
 	// A volume outlives its container if the run that made both was killed
 	// in between.
@@ -45,17 +48,31 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	return c.removeNetwork(ctx)
 }
 
-func (c *Cluster) removeContainer(ctx context.Context, name string) error {
-	short, cancel := context.WithTimeout(ctx, 90*time.Second)
-	defer cancel()
-	err := c.Engine.Run(short, "rm", "-f", "-v", name)
-	if err == nil {
+// removeContainers kills and removes nodes, without the time to end that
+// engines grant: nothing in them is worth keeping. One whose processes are
+// gone while the engine believes that they run may need a second attempt,
+// after the first has found out.
+func (c *Cluster) removeContainers(ctx context.Context, names []string) error {
+	if len(names) == 0 {
 		return nil
 	}
-	if fixed := c.forceRemove(ctx, name); fixed != nil {
-		return fmt.Errorf("remove the node %s: %w", name, errors.Join(err, fixed))
+	args := []string{"rm", "-f", "-v"}
+	if c.Engine.Name == engine.Podman {
+		args = append(args, "--time=0")
 	}
-	return nil
+	var failed error
+	for range 2 {
+		short, cancel := context.WithTimeout(ctx, removeTime)
+		failed = c.Engine.Run(short, append(args, names...)...)
+		cancel()
+		left, err := c.containers(ctx)
+		if err == nil && len(left) == 0 {
+			return nil
+		}
+		failed = errors.Join(failed, err)
+		names = left
+	}
+	return fmt.Errorf("remove the nodes %s: %w", strings.Join(names, ", "), failed)
 }
 
 // removeNetwork deletes the nodes' network if nothing uses it any more.
@@ -74,9 +91,4 @@ func (c *Cluster) removeNetwork(ctx context.Context) error {
 		return fmt.Errorf("remove the network %s: %w", network, err)
 	}
 	return nil
-}
-
-// forceRemove gets rid of a container that the engine failed to remove.
-func (c *Cluster) forceRemove(ctx context.Context, name string) error {
-	return c.Engine.Run(ctx, "rm", "-f", "-v", "--time", "0", name)
 }
