@@ -29,8 +29,7 @@ type observed struct {
 
 	views   []sentinelView
 	viewsAt time.Time
-	peers   []role.Peer
-	peersAt time.Time
+	peers   []role.Peer // as of this turn; nil if nothing is to be judged by them
 
 	record   kube.Record
 	recordOK bool
@@ -83,11 +82,15 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 			s.notePassword(v.err)
 		}
 	}
+	// Peers are asked in the turn that judges them, or not at all: what was true
+	// of a peer a second ago may be the opposite of what is true now.
+	calm = calm && s.undisputed(local)
 	every := recordEvery
+	m.peers = nil
 	if calm {
 		every = recordCalm
 	} else {
-		m.peers, m.peersAt = s.askPeers(ctx, pods), time.Now()
+		m.peers = s.askPeers(ctx, pods)
 	}
 	if time.Since(m.recordAt) >= every && s.api.Synced() {
 		record, err := s.api.Record(ctx)
@@ -103,6 +106,20 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	s.observeAgreement(&o)
 	s.forget(pods)
 	return o
+}
+
+// undisputed says whether a majority of the sentinels names this master, or the
+// master that this replica follows.
+func (s *Server) undisputed(local role.Local) bool {
+	o := role.Observation{Sentinels: s.config.Sentinels}
+	for _, v := range s.observed.views {
+		o.Views = append(o.Views, v.View)
+	}
+	agreed, ok := o.Agreed()
+	if local.Master {
+		return ok && agreed == s.config.PodIP
+	}
+	return ok && agreed == local.Follows && local.LinkUp
 }
 
 // observation joins what is remembered into the input of the decision.

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -65,13 +66,20 @@ var ErrPassword = errors.New("the password in REDIS_PASS is not the node's; give
 
 // Node is a connection to one Redis server or Sentinel.
 type Node struct {
+	addr     netip.AddrPort
+	password string
+
+	mu     sync.Mutex
 	client *redis.Client
-	addr   netip.AddrPort
 }
 
 // New prepares a connection; it is opened with the first call.
 func New(addr netip.AddrPort, password string) *Node {
-	return &Node{addr: addr, client: redis.NewClient(&redis.Options{
+	return &Node{addr: addr, password: password, client: newClient(addr, password)}
+}
+
+func newClient(addr netip.AddrPort, password string) *redis.Client {
+	return redis.NewClient(&redis.Options{
 		Addr:                     addr.String(),
 		Password:                 password,
 		Protocol:                 2,
@@ -88,21 +96,45 @@ func New(addr netip.AddrPort, password string) *Node {
 			dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 5 * time.Second}
 			return dialer.DialContext(ctx, network, address)
 		},
-	})}
+	})
+}
+
+// current is the client in use.
+func (n *Node) current() *redis.Client {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.client
+}
+
+// renew replaces a client that could not connect. After some failures go-redis
+// answers with the last error for up to a second without trying, which would
+// make a process that has just come up look dead, and the other way round.
+func (n *Node) renew(used *redis.Client) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.client == used {
+		n.client = newClient(n.addr, n.password)
+		_ = used.Close()
+	}
 }
 
 // Addr is the node's address.
 func (n *Node) Addr() netip.AddrPort { return n.addr }
 
 // Close drops the connections.
-func (n *Node) Close() { _ = n.client.Close() }
+func (n *Node) Close() { _ = n.current().Close() }
 
 // Do sends one command.
 func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	reply, err := n.client.Do(ctx, args...).Result()
+	client := n.current()
+	reply, err := client.Do(ctx, args...).Result()
 	if err != nil {
+		var network *net.OpError
+		if errors.As(err, &network) && network.Op == "dial" {
+			n.renew(client)
+		}
 		return nil, n.explain(args[0], err)
 	}
 	return reply, nil

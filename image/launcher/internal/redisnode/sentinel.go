@@ -115,7 +115,7 @@ type Notice struct{ Channel, Payload string }
 
 // Watch delivers a sentinel's messages until ctx ends or the connection breaks.
 func (n *Node) Watch(ctx context.Context, deliver func(Notice), channels ...string) error {
-	subscription := n.client.Subscribe(ctx, channels...)
+	subscription := n.current().Subscribe(ctx, channels...)
 	defer subscription.Close()
 	for {
 		message, err := subscription.ReceiveTimeout(ctx, time.Minute)
