@@ -1,7 +1,6 @@
 package chart_test
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,8 +13,6 @@ import (
 
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
-
-var update = flag.Bool("update", false, "write the goldens of testdata anew from the chart")
 
 // normalized takes out what changes with every version or rendering.
 func normalized(text string) string {
@@ -31,7 +28,7 @@ func normalized(text string) string {
 }
 
 // The goldens show a reviewer what a change of the chart does to the objects of each values file. They state no rule: whatever
-// has a reason is asserted by a test of its own. `go test ./tests/render -run Golden -update` writes them.
+// has a reason is asserted by a test of its own. `make golden` writes them.
 func TestGoldens(t *testing.T) {
 	const dir = "testdata/golden"
 	orphans := map[string]bool{}
@@ -54,7 +51,7 @@ func TestGoldens(t *testing.T) {
 				archive.Files = append(archive.Files, txtar.File{Name: o.ID(), Data: []byte(text)})
 			}
 			archive.Files = append(archive.Files, txtar.File{Name: "NOTES.txt", Data: []byte(normalized(m.Notes))})
-			if *update {
+			if *render.Update {
 				require.NoError(t, os.MkdirAll(dir, 0o755))
 				require.NoError(t, os.WriteFile(file, txtar.Format(archive), 0o644))
 				return
@@ -73,7 +70,7 @@ func TestGoldens(t *testing.T) {
 		})
 	}
 	for file := range orphans {
-		if *update {
+		if *render.Update {
 			assert.NoError(t, os.Remove(file))
 			continue
 		}

@@ -82,6 +82,27 @@ func TestCommandsOfTheNotesNameWhatIsInstalled(t *testing.T) {
 	}
 }
 
+func TestNotesAnswerTheFirstQuestions(t *testing.T) {
+	all := strings.Join(commands(render.Chart(t, nil)), "\n")
+	for question, command := range map[string]string{
+		"are the servers ready":      "rollout status --namespace kube-public deployment/" + server,
+		"are the sentinels ready":    "rollout status --namespace kube-public deployment/" + sentinel,
+		"which pod has which role":   "-L redis-role",
+		"what does the cluster know": "-- launcher status",
+		"does the short name answer": "-h redis-ha-redis-ha.kube-public.svc.cluster.local -p 6379 ping",
+		"who is behind master":       "-h " + master + ".kube-public -p 6379 role",
+		"who is behind slave":        "-h " + slave + ".kube-public -p 6379 role",
+		"whom do sentinels name":     "-h " + sentinel + ".kube-public -p 26379 sentinel get-master-addr-by-name mymaster",
+	} {
+		assert.Contains(t, all, command, question)
+	}
+	assert.NotContains(t, all, "get service")
+	all = strings.Join(commands(render.Chart(t, render.YAML(t, "servers: {serviceType: LoadBalancer}"))), "\n")
+	assert.Contains(t, all, "get service --namespace kube-public "+master+" "+slave)
+	notes := render.Chart(t, render.YAML(t, "replicas: {servers: 5, sentinels: 7}")).Notes
+	assert.Contains(t, notes, "5 servers and 7 sentinels")
+}
+
 func TestNotesOpenRedisInThePodOfTheMaster(t *testing.T) {
 	for _, auth := range []bool{false, true} {
 		var found [][]string

@@ -73,8 +73,31 @@ func TestEveryObjectHasTheStandardLabels(t *testing.T) {
 			assert.Equal(t, labels["helm.sh/chart"], labels["chart"], o.ID())
 			assert.Equal(t, "Helm", labels["heritage"], o.ID())
 			assert.Equal(t, "8.0.2-r1", labels["app.kubernetes.io/version"], o.ID())
+			assert.Equal(t, "redis-ha", labels["app.kubernetes.io/part-of"], o.ID())
 		}
 	})
+}
+
+// The label says which part of the release an object belongs to; the rest belongs to both parts.
+func TestComponentLabels(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "{auth: true, servers: {config: {maxmemory: 1gb}}}"))
+	components := map[string]string{}
+	for _, o := range m.Objects {
+		components[o.ID()] = o.Object.GetLabels()["app.kubernetes.io/component"]
+	}
+	assert.Equal(t, map[string]string{
+		"ConfigMap/" + render.Fullname + "-config": "server", "Pod/" + render.Fullname + "-test": "test",
+		"Deployment/" + server: "server", "PodDisruptionBudget/" + server: "server",
+		"Deployment/" + sentinel: "sentinel", "PodDisruptionBudget/" + sentinel: "sentinel", "Service/" + sentinel: "sentinel",
+		"Service/" + render.Fullname: "server", "Service/" + master: "server", "Service/" + slave: "server",
+		"Lease/" + render.Fullname + "-master": "", "Lease/" + render.Fullname + "-sentinels": "", "Secret/" + render.Fullname: "",
+		"Role/" + render.Fullname: "", "RoleBinding/" + render.Fullname: "", "ServiceAccount/" + render.Fullname: "",
+	}, components)
+	for _, p := range m.PodTemplates() {
+		assert.Equal(t, components[p.Owner], p.Meta.Labels["app.kubernetes.io/component"], p.Owner)
+		assert.Equal(t, "redis-ha", p.Meta.Labels["app.kubernetes.io/name"], p.Owner)
+		assert.Equal(t, "redis-ha", p.Meta.Labels["app.kubernetes.io/instance"], p.Owner)
+	}
 }
 
 func TestDocumentedMetadataLabels(t *testing.T) {

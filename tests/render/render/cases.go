@@ -1,10 +1,14 @@
 package render
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 )
+
+// Update tells the golden tests to write their files anew instead of comparing with them.
+var Update = flag.Bool("update", false, "write the goldens anew from the chart")
 
 // Case is one values file of charts/redis-ha/ci.
 type Case struct {
