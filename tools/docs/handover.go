@@ -12,12 +12,12 @@ type lane struct {
 // The lanes of the hand-over, from left to right.
 var (
 	laneClient      = lane{70, [2]string{"client", ""}, quiet}
-	laneOldRedis    = lane{230, [2]string{"old master's", "redis-server"}, master}
-	laneOldLauncher = lane{410, [2]string{"old master's", "launcher"}, master}
-	laneSentinel    = lane{590, [2]string{"one", "sentinel"}, sentinel}
+	laneOldRedis    = lane{222, [2]string{"old master's", "redis-server"}, master}
+	laneOldLauncher = lane{428, [2]string{"old master's", "launcher"}, master}
+	laneSentinel    = lane{602, [2]string{"one", "sentinel"}, sentinel}
 	laneNewRedis    = lane{760, [2]string{"replica's", "redis-server"}, slave}
 	laneNewLauncher = lane{920, [2]string{"replica's", "launcher"}, slave}
-	laneAPI         = lane{1080, [2]string{"Kubernetes", "API"}, api}
+	laneAPI         = lane{1080, [2]string{"Kubernetes", "API, kubelet"}, api}
 )
 
 // handOver draws the steps of a planned hand-over.
@@ -34,30 +34,28 @@ func handOver() string {
 		c.text(l.x, 39, l.lines[0], words{middle: true, bold: true})
 		c.text(l.x, 58, l.lines[1], words{middle: true, bold: true})
 	}
-	c.add(`<rect x="%d" y="196" width="12" height="384" fill="%s" stroke="%s"/>`, laneOldRedis.x-6, paused.fill, paused.line)
-	c.text(laneOldRedis.x-12, 300, "", words{})
+	c.add(`<rect x="%d" y="196" width="12" height="330" fill="%s" stroke="%s"/>`, laneOldRedis.x-6, paused.fill, paused.line)
 
-	message(c, 112, laneAPI, laneOldLauncher, "1  the pod is deleted; the kubelet sends TERM", plain)
-	message(c, 158, laneOldLauncher, laneAPI, "2  record in the Lease: this master is fenced, “hand-over”", api)
-	message(c, 204, laneOldLauncher, laneOldRedis, "3  CLIENT PAUSE … WRITE", master)
+	message(c, 112, laneAPI, laneOldLauncher, "1. the pod is deleted; the kubelet sends TERM", plain)
+	message(c, 158, laneOldLauncher, laneAPI, "2. record in the Lease: this master is fenced, “hand-over”", api)
+	message(c, 204, laneOldLauncher, laneOldRedis, "3. CLIENT PAUSE … WRITE", master)
 	message(c, 250, laneClient, laneOldRedis, "a write waits", quiet)
-	message(c, 296, laneOldLauncher, laneNewRedis, "4  read the offset, then ask every replica until it has reached it", master)
-	message(c, 342, laneOldLauncher, laneSentinel, "5  SENTINEL FAILOVER", master)
-	message(c, 388, laneSentinel, laneNewRedis, "6  promote", sentinel)
-	message(c, 434, laneOldLauncher, laneNewRedis, "7  ask until one replica says it is master", master)
-	message(c, 480, laneOldLauncher, laneOldRedis, "8  REPLICAOF new master", master)
-	message(c, 526, laneOldLauncher, laneOldRedis, "9  CLIENT UNPAUSE", master)
+	message(c, 296, laneOldLauncher, laneNewRedis, "4. read the offset, then ask every replica until it has reached it", master)
+	message(c, 342, laneOldLauncher, laneSentinel, "5. SENTINEL FAILOVER", master)
+	message(c, 388, laneSentinel, laneNewRedis, "6. promote", sentinel)
+	message(c, 434, laneOldLauncher, laneNewRedis, "7. ask until one replica says it is master", master)
+	message(c, 480, laneOldLauncher, laneOldRedis, "8. REPLICAOF new master", master)
+	message(c, 526, laneOldLauncher, laneOldRedis, "9. CLIENT UNPAUSE", master)
 	message(c, 572, laneOldRedis, laneClient, "the write: READONLY", quiet)
-	message(c, 618, laneOldLauncher, laneOldRedis, "10  CLIENT KILL", master)
-	message(c, 664, laneNewLauncher, laneAPI, "11  redis-role=master", slave)
-	c.text(laneNewLauncher.x-8, 690, "role master, and the record", words{size: 12, middle: true, covered: true})
-	c.text(laneNewLauncher.x-8, 706, "says its predecessor is fenced", words{size: 12, middle: true, covered: true})
-	message(c, 738, laneNewLauncher, laneAPI, "12  record: master", slave)
-	message(c, 784, laneOldLauncher, laneAPI, "13  remove redis-role, as soon as the successor has it", master)
-	message(c, 830, laneOldLauncher, laneOldRedis, "14  TERM; then exit 0", master)
+	message(c, 618, laneOldLauncher, laneOldRedis, "10. CLIENT KILL", master)
+	message(c, 664, laneNewLauncher, laneAPI, "11. redis-role=master", slave)
+	c.text(laneNewLauncher.x, 690, "role master, and the record", words{size: 12, middle: true, covered: true})
+	c.text(laneNewLauncher.x, 706, "says its predecessor is fenced", words{size: 12, middle: true, covered: true})
+	message(c, 738, laneNewLauncher, laneAPI, "12. record: master", slave)
+	message(c, 784, laneOldLauncher, laneAPI, "13. remove redis-role, as soon as the successor has it", master)
+	message(c, 830, laneOldLauncher, laneOldRedis, "14. TERM; then exit 0", master)
 	message(c, 876, laneClient, laneNewRedis, "connects to the Service again, and writes to the new master", plain)
-	message(c, 922, laneSentinel, laneNewRedis, "", sentinel)
-	c.text((laneSentinel.x+laneOldLauncher.x)/2-46, 926, "15  the others follow; +switch-master", words{size: 13, middle: true, covered: true, colour: sentinel.line})
+	message(c, 922, laneSentinel, laneNewRedis, "15. +switch-master", sentinel)
 	return c.String()
 }
 
@@ -69,10 +67,11 @@ func message(c *canvas, y int, from, to lane, text string, s style) {
 	} else {
 		x1, x2 = x1-6, x2+6
 	}
-	c.path(line(x1, y, x2, y), s.line, false, false)
+	// The text comes first: its strip must not hide the arrow's head.
 	if text != "" {
 		c.text((x1+x2)/2, y-8, text, words{size: 13, middle: true, covered: true})
 	}
+	c.path(line(x1, y, x2, y), s.line, false, false)
 }
 
 func line(x1, y1, x2, y2 int) string { return fmt.Sprintf("M %d %d L %d %d", x1, y1, x2, y2) }

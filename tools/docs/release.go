@@ -31,11 +31,12 @@ func release() string {
 	}
 
 	// Replication and watching, at the right edge of the pods.
-	c.path("M 1016 76 H 1038 V 172 H 1020", master.line, false, false)
-	c.path("M 1038 172 V 258 H 1020", master.line, false, false)
+	c.path("M 986 76 H 1020 V 172 H 990", master.line, false, false)
+	c.path("M 1020 172 V 258 H 990", master.line, false, false)
 	c.path("M 950 370 V 316", sentinel.line, true, false)
 	c.text(830, 330, "watch, fail over", words{size: 13, colour: sentinel.line, covered: true})
-	c.text(1049, 125, "replicates", words{size: 12, colour: master.line, middle: true, covered: true})
+	c.add(`<rect x="990" y="112" width="62" height="18" fill="%s"/>`, quiet.fill)
+	c.text(1021, 126, "replicates", words{size: 12, colour: master.line, middle: true})
 
 	services := []service{
 		{46, 100, []string{"redis-ha-redis-ha-master-svc", "redis-ha-redis-ha"}, "6379", "redis-role=master", master},
@@ -64,10 +65,10 @@ func release() string {
 	c.text(276, 648, "pod labels redis-role, podIP, runID: each launcher writes those of its own pod", words{})
 	c.text(276, 670, "Lease …-master: the record (who is master, generation, fence)", words{})
 	c.text(276, 690, "Lease …-sentinels: which pod holds which sentinel identity", words{})
-	c.path("M 800 558 V 592", api.line, false, false)
-	c.path("M 774 596 V 562", api.line, false, false)
-	c.text(640, 582, "labels, Leases", words{size: 13, colour: api.line})
-	c.text(812, 582, "the pods of the release", words{size: 13, colour: api.line})
+	c.path("M 770 558 V 592", api.line, false, false)
+	c.path("M 806 596 V 560", api.line, false, false)
+	c.text(634, 582, "labels and Leases", words{size: 13, colour: api.line})
+	c.text(820, 582, "list and watch of the pods", words{size: 13, colour: api.line})
 	return c.String()
 }
 
@@ -86,25 +87,24 @@ func drawService(c *canvas, s service) {
 	for i, name := range s.names {
 		c.text(270, s.y+24+22*i, name, words{size: 14, bold: true})
 	}
-	c.text(484, s.y+24, "", words{})
 	c.text(270, s.y+s.h-30, "Service, port "+s.port, words{size: 13})
 	c.text(270, s.y+s.h-12, "selects "+s.selector, words{size: 13, mono: true, colour: s.style.line})
 }
 
 func serverPod(c *canvas, y int, role string, s style) {
-	c.box(626, y, 390, 72, plain)
+	c.box(626, y, 360, 72, plain)
 	c.text(642, y+26, "launcher (PID 1)", words{size: 14})
-	c.path(fmt.Sprintf("M 756 %d H 790", y+21), plain.line, false, false)
+	c.path(fmt.Sprintf("M 758 %d H 788", y+21), plain.line, false, false)
 	c.text(798, y+26, "redis-server", words{size: 14, bold: true})
 	c.chip(640, y+38, "redis-role="+role, s)
-	c.disk(968, y+24)
-	c.text(981, y+66, "volume", words{size: 12, middle: true})
+	c.disk(934, y+22)
+	c.text(947, y+62, "volume", words{size: 12, middle: true})
 }
 
 func sentinelPod(c *canvas, y int) {
 	c.box(626, y, 390, 48, plain)
 	c.text(642, y+29, "launcher", words{size: 14})
-	c.path(fmt.Sprintf("M 704 %d H 724", y+24), plain.line, false, false)
-	c.text(732, y+29, "sentinel", words{size: 14, bold: true})
+	c.path(fmt.Sprintf("M 706 %d H 728", y+24), plain.line, false, false)
+	c.text(736, y+29, "sentinel", words{size: 14, bold: true})
 	c.chip(810, y+12, "redis-role=sentinel", sentinel)
 }
