@@ -80,6 +80,11 @@ var refusals = []struct {
 	{"directive in capitals", "servers: {config: {MaxMemory: 1gb}}", "servers: {config: {maxmemory: 1gb}}", []string{`servers.config: "MaxMemory"`, "lower-case letters"}},
 	{"two directives in a name", `servers: {config: {"maxmemory 1gb\nport": 1}}`, "servers: {config: {maxmemory: 1gb}}", []string{"servers.config", "is not a directive"}},
 	{"two directives in a value", `servers: {config: {maxmemory: "1gb\nport 1"}}`, "servers: {config: {maxmemory: 1gb}}", []string{`servers.config: the value of "maxmemory"`, "line breaks"}},
+	{"annotation with a bad name", "servers: {annotations: {a b: c}}", "servers: {annotations: {example.com/a_b.c: d}}", []string{`servers.annotations: "a b"`, "use letters"}},
+	{"pod annotation with a bad name", "podAnnotations: {/a: c}", "podAnnotations: {a: c}", []string{`podAnnotations: "/a"`, "use letters"}},
+	{"node label with a bad name", "nodeSelector: {a/b/c: d}", "nodeSelector: {a/b: d}", []string{`nodeSelector: "a/b/c"`, "use letters"}},
+	{"annotation with a control character", `servers: {annotations: {a: "b\x7f"}}`, `servers: {annotations: {a: "b\n\tc"}}`,
+		[]string{`servers.annotations: the value of "a"`, "control character"}},
 	{"open quote in a value", `servers: {config: {proc-title-template: '"{title}'}}`, `servers: {config: {proc-title-template: '"{title}"'}}`,
 		[]string{`servers.config: the value of "proc-title-template"`, "double quotes"}},
 }

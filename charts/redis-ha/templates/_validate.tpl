@@ -19,7 +19,7 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.problems.resources" . }}
 {{ include "redis-ha.problems.config" . }}
 {{ include "redis-ha.problems.access" . }}
-{{ include "redis-ha.problems.annotations" . }}
+{{ include "redis-ha.problems.entries" . }}
 {{- end -}}
 
 {{/* redis-ha.problems.names: names that Kubernetes would refuse or that would be cut. The longest suffix of an object name
@@ -169,10 +169,14 @@ notifications.webhook.url: contains credentials, which would be readable in the 
 {{- end }}
 {{- end -}}
 
-{{/* redis-ha.problems.annotations: texts with characters that YAML cannot carry; Helm would drop all annotations without a word. */}}
-{{- define "redis-ha.problems.annotations" -}}
-{{- range $path, $annotations := dict "servers.annotations" .Values.servers.annotations "podAnnotations" .Values.podAnnotations }}
-{{- range $key, $text := $annotations }}
+{{/* redis-ha.problems.entries: names that Kubernetes refuses, and texts that YAML cannot carry: for these Helm would drop all
+annotations without a word. */}}
+{{- define "redis-ha.problems.entries" -}}
+{{- range $path, $entries := dict "servers.annotations" .Values.servers.annotations "podAnnotations" .Values.podAnnotations "nodeSelector" .Values.nodeSelector }}
+{{- range $key, $text := $entries }}
+{{- if not (regexMatch "^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $key) }}
+{{ $path }}: {{ $key | quote }} is not a name Kubernetes takes; use letters, digits, "-", "_" and ".", with a domain and "/" before it if needed
+{{- end }}
 {{- if regexMatch "[^\\t\\n\\r\\x{20}-\\x{7E}\\x{A0}-\\x{D7FF}\\x{E000}-\\x{FFFD}\\x{10000}-\\x{10FFFF}]" (toString $text) }}
 {{ $path }}: the value of {{ $key | quote }} contains a control character; use printable characters, tabs and line breaks
 {{- end }}
