@@ -1,0 +1,186 @@
+package role
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// claim is one sentence about a decision and the observation that shows it.
+type claim struct {
+	name  string
+	given Observation
+	want  Decision
+}
+
+func check(t *testing.T, claims []claim) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, c := range claims {
+		require.False(t, seen[c.name], "two cases are called %q", c.name)
+		seen[c.name] = true
+		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, Decide(c.given)) })
+	}
+}
+
+func discovering(reason string) Decision {
+	return Decision{State: Discovering, Label: ClearLabel, Reason: reason}
+}
+
+func startsAfter(pod, reason string) Decision {
+	return Decision{State: Starting, Label: ClearLabel, Action: StartReplica, Target: address(pod), Reason: reason}
+}
+
+func claiming(reason string) Decision {
+	return Decision{State: Starting, Label: HoldLabel, Action: Claim, Reason: reason + "; this pod holds the most advanced data"}
+}
+
+// wholeRelease are two more servers that report no data and run nothing.
+var wholeRelease = together(peer("b", isStopped, reports(nothing)), peer("c", isStopped, reports(nothing)))
+
+func TestServerThatFindsAMasterStartsAsItsReplica(t *testing.T) {
+	check(t, []claim{
+		{"the master a majority of the sentinels names",
+			observe(sentinels("b b none"), peer("b", isMaster)),
+			startsAfter("b", "the sentinels name server-b and it is master")},
+		{"the sentinels' master, though another server says it is master, too",
+			observe(sentinels("b b c"), peer("b", isMaster), peer("c", isMaster), recorded("c")),
+			startsAfter("b", "the sentinels name server-b and it is master")},
+		{"the only master where the sentinels do not agree",
+			observe(sentinels("b c none"), peer("b", isMaster), peer("c", isReplica)),
+			startsAfter("b", "server-b is the only master")},
+		{"the only master where there is no sentinel",
+			observe(peer("b", isMaster)),
+			startsAfter("b", "server-b is the only master")},
+		{"the only master where the sentinels still name this pod, which died",
+			observe(sentinels("a a a"), peer("b", isMaster)),
+			startsAfter("b", "server-b is the only master")},
+		{"the only master where it is recorded and the sentinels lag behind",
+			observe(sentinels("c c c"), peer("b", isMaster), peer("c", isStopped), recorded("b")),
+			startsAfter("b", "server-b is the only master")},
+	})
+}
+
+func TestServerWaitsWhileItIsNotClearWhoIsMaster(t *testing.T) {
+	check(t, []claim{
+		{"a master that neither the sentinels nor the record name",
+			observe(sentinels("c c c"), peer("b", isMaster), peer("c", isStopped), recorded("c")),
+			discovering("1 server(s) say they are master; the sentinels must agree on one")},
+		{"two masters and no majority",
+			observe(sentinels("b c none"), peer("b", isMaster), peer("c", isMaster)),
+			discovering("2 server(s) say they are master; the sentinels must agree on one")},
+		{"two masters and no sentinel",
+			observe(peer("b", isMaster), peer("c", isMaster)),
+			discovering("2 server(s) say they are master; the sentinels must agree on one")},
+		{"a replica lives and can be promoted",
+			observe(sentinels("b b b"), peer("b", isDead), peer("c", linkDown)),
+			discovering("the sentinels name 10.0.0.2, which is not master; they will promote a replica")},
+		{"sentinels that disagree",
+			observe(sentinels("b c none"), peer("b", isStopped), peer("c", isStopped), waiting(lostPatience)),
+			discovering("the sentinels do not agree on a master yet")},
+		{"sentinels that may remember, because they do not answer",
+			observe(sentinels("silent silent none"), wholeRelease),
+			discovering("the sentinels do not agree on a master yet")},
+		{"sentinels that have disagreed for long, while a replica lives",
+			observe(sentinels("silent silent none"), peer("b", linkDown), waiting(time.Hour)),
+			discovering("the sentinels do not agree on a master yet")},
+	})
+}
+
+func TestServerThatDiedAsMasterHasAReplicaReplaceIt(t *testing.T) {
+	failOver := Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
+		Reason: "this pod died as master and server-b holds the data"}
+	check(t, []claim{
+		{"while a replica is connected to nobody but has synchronised",
+			observe(sentinels("a a a"), peer("b", linkDown), recorded("a"), holds(wasMaster(1, 5000))), failOver},
+		{"even where its own data are more advanced",
+			observe(sentinels("a! a! a!"), peer("b", linkDown, at(1)), recorded("a"), holds(wasMaster(9, 99999))), failOver},
+		{"not by one that has never synchronised",
+			observe(sentinels("a a a"), peer("b", isUnsynced, reports(nothing)), peer("c", isDead), servers(2),
+				recorded("a"), holds(wasMaster(1, 5000))),
+			discovering("this pod died as master and no replica lives; " +
+				"waiting up to 15s for 1 more server(s) to tell what data they hold")},
+		{"not by one that is terminating",
+			observe(sentinels("a a a"), peer("b", isReplica, isTerminating), peer("c", isStopped, reports(nothing)),
+				servers(2), recorded("a"), holds(wasMaster(1, 5000))),
+			claiming("this pod died as master and no replica lives")},
+		{"and is master again where no replica lives and all have told what they hold",
+			observe(sentinels("a a a"), wholeRelease, recorded("a"), holds(wasMaster(1, 5000))),
+			claiming("this pod died as master and no replica lives")},
+		{"and is not where a stopped server holds more",
+			observe(sentinels("a a a"), peer("b", isStopped, reports(wasReplica(1, 10))), peer("c", isStopped, reports(nothing)),
+				recorded("a")),
+			discovering("this pod died as master and no replica lives; server-b holds the most advanced data")},
+	})
+}
+
+func TestServersWithoutAnyMemoryOfAMasterElectOne(t *testing.T) {
+	check(t, []claim{
+		{"where no sentinel exists", observe(wholeRelease), claiming("nobody knows a master")},
+		{"where the sentinels know none", observe(sentinels("none none none"), wholeRelease), claiming("nobody knows a master")},
+		{"where the sentinels do not run", observe(sentinels("refused refused refused"), wholeRelease),
+			claiming("nobody knows a master")},
+		{"where fewer than a majority are silent", observe(sentinels("silent none none"), wholeRelease),
+			claiming("nobody knows a master")},
+		{"where a minority of the sentinels names one, not at once",
+			observe(sentinels("b none none"), wholeRelease, waiting(lostPatience)),
+			discovering("the sentinels do not agree on a master yet")},
+		{"where a minority of the sentinels names one, after long",
+			observe(sentinels("b none none"), wholeRelease, waiting(lostPatience+1)),
+			claiming("the sentinels have not agreed on a master for long, and no replica lives")},
+		{"where a sentinel is silent, not even after long",
+			observe(sentinels("b none silent"), wholeRelease, waiting(time.Hour)),
+			discovering("the sentinels do not agree on a master yet")},
+		{"not before the pods have been listed", observe(podsUnknown, wholeRelease, waiting(time.Hour)),
+			discovering("the sentinels do not agree on a master yet")},
+	})
+}
+
+func TestServerWaitsForTheSentinelsMasterAsLongAsItMayComeBack(t *testing.T) {
+	gone := together(peer("c", isStopped, reports(nothing)), holds(wasReplica(1, 10)), recorded("b"))
+	check(t, []claim{
+		{"it is waited for while its address is silent",
+			observe(sentinels("b b b"), peer("b", isGone), gone, waiting(lostPatience)),
+			discovering("waiting for server-b, whom the sentinels name")},
+		{"and longer while the sentinels find it up",
+			observe(sentinels("b b b"), peer("b", isGone), gone, waiting(time.Hour)),
+			discovering("waiting for server-b, whom the sentinels name")},
+		{"and not for ever where they find it down",
+			observe(sentinels("b! b! b"), peer("b", isGone), gone, waiting(lostPatience+1)),
+			claiming("the sentinels' master has not come back and no replica lives")},
+		{"it is waited for while nothing listens on its address",
+			observe(sentinels("b b b"), peer("b", isDead), gone, waiting(lostPatience)),
+			discovering("waiting for server-b, whom the sentinels name")},
+		{"and not for ever where nothing listens on its address",
+			observe(sentinels("b b b"), peer("b", isDead), gone, waiting(lostPatience+1)),
+			claiming("the sentinels' master has not come back and no replica lives")},
+		{"its standing counts as soon as its launcher tells that Redis has stopped",
+			observe(sentinels("b b b"), peer("b", isStopped, reports(wasMaster(1, 10))), gone),
+			discovering("the sentinels' master has stopped and no replica lives; server-b holds the most advanced data")},
+		{"an election follows where its pod is gone",
+			observe(sentinels("b b b"), gone, waiting(electionPatience)),
+			claiming("the sentinels' master is gone and no replica lives")},
+		{"it is waited for while it loads its data",
+			observe(sentinels("b b b"), peer("b", isUnsynced), gone, waiting(lostPatience)),
+			discovering("waiting for server-b, whom the sentinels name")},
+	})
+}
+
+func TestPodWhoseRedisDiedKeepsTheLabelForItsSuccessorToBeFirst(t *testing.T) {
+	died := together(sentinels("a a a"), labelled(Master), recorded("a"))
+	check(t, []claim{
+		{"while nobody else has the label",
+			observe(died, peer("b", linkDown), waiting(labelPatience-1)),
+			Decision{State: Discovering, Label: HoldLabel, Action: FailOver,
+				Reason: "this pod died as master and server-b holds the data"}},
+		{"not longer than that",
+			observe(died, peer("b", linkDown, func(p *Peer) { p.Label = Master }), waiting(labelPatience-1)),
+			Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
+				Reason: "this pod died as master and server-b holds the data"}},
+		{"and not for long",
+			observe(died, peer("b", linkDown), waiting(labelPatience)),
+			Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
+				Reason: "this pod died as master and server-b holds the data"}},
+	})
+}

@@ -1,0 +1,88 @@
+package role
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestElectionPrefersTheMostAdvancedData(t *testing.T) {
+	full := wasReplica(2, 100)
+	at := func(pod string, s Standing) candidate { return candidate{Member: member(pod), Standing: s} }
+	named := func(pod, name string) candidate {
+		c := at(pod, full)
+		c.Created, c.Name = epoch, name
+		return c
+	}
+	for name, c := range map[string]struct{ better, worse candidate }{
+		"any data before none":                       {at("b", wasReplica(0, 0)), at("a", nothing)},
+		"a later generation before a higher offset":  {at("b", wasReplica(3, 1)), at("a", wasMaster(2, 900))},
+		"the master of a generation before replicas": {at("b", wasMaster(2, 1)), at("a", wasReplica(2, 900))},
+		"the higher offset":                          {at("b", wasReplica(2, 101)), at("a", full)},
+		"the older pod on a tie":                     {at("a", full), at("b", full)},
+		"the older of two pods without data":         {at("a", nothing), at("b", Standing{Empty: true, Generation: 9, Offset: 9})},
+		"the lower name of two pods of one age":      {named("b", "x-1"), named("a", "x-2")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Positive(t, compare(c.better, c.worse))
+			require.Negative(t, compare(c.worse, c.better))
+			require.Zero(t, compare(c.better, c.better))
+		})
+	}
+}
+
+func TestServerIsElectedOnlyWithEveryDoubtRuledOut(t *testing.T) {
+	why := "nobody knows a master; "
+	data := holds(wasReplica(2, 100))
+	doubt := func(reason string) Decision { return discovering(why + reason) }
+	check(t, []claim{
+		{"not while the record cannot be read", observe(wholeRelease, recordUnknown),
+			doubt("the pods or the record of the master cannot be read")},
+		{"not while it is terminating", observe(wholeRelease, func(o *Observation) { o.Self.Terminating = true }),
+			doubt("this pod is terminating")},
+		{"not while another one has been chosen",
+			observe(data, recorded("b"), peer("b", isStopped, claims, reports(nothing)), peer("c", isStopped, reports(nothing))),
+			doubt("server-b has been chosen and is starting")},
+		{"but where the chosen one is not recorded any more",
+			observe(data, recorded("c"), peer("b", isStopped, claims, reports(nothing)), peer("c", isStopped, reports(nothing))),
+			claiming("nobody knows a master")},
+		{"not while the recorded master is ready and merely not to be reached",
+			observe(data, recorded("b"), peer("b", isGone, isReady), peer("c", isStopped, reports(nothing)), waiting(time.Hour)),
+			doubt("the recorded master server-b cannot be reached from here, but the API finds it ready")},
+		{"not before another server", observe(peer("b", isStopped, reports(wasReplica(1, 1))), peer("c", isStopped, reports(nothing))),
+			doubt("server-b holds the most advanced data")},
+		{"not while a server has not told what it holds",
+			observe(data, peer("b", isDead), peer("c", isStopped, reports(nothing)), waiting(electionPatience-1)),
+			doubt("waiting up to 15s for 1 more server(s) to tell what data they hold")},
+		{"but where it never does",
+			observe(data, peer("b", isDead), peer("c", isStopped, reports(nothing)), waiting(electionPatience)),
+			claiming("nobody knows a master")},
+		{"not while a configured server does not exist yet", observe(data, waiting(electionPatience-1)),
+			doubt("waiting up to 15s for 2 more server(s) to tell what data they hold")},
+		{"but where it never does exist", observe(data, waiting(electionPatience)), claiming("nobody knows a master")},
+		{"not empty while the data of an earlier master may still come",
+			observe(recorded("b"), peer("c", isStopped, reports(nothing)), waiting(emptyPatience-1)),
+			doubt("waiting up to 2m0s for 1 more server(s) to tell what data they hold")},
+		{"but empty where they never come",
+			observe(recorded("b"), peer("c", isStopped, reports(nothing)), waiting(emptyPatience)),
+			claiming("nobody knows a master")},
+		{"but empty at once where all servers are empty",
+			observe(recorded("b"), peer("b", isStopped, reports(nothing)), peer("c", isStopped, reports(nothing))),
+			claiming("nobody knows a master")},
+		{"without waiting for a server that is terminating, nor for its data",
+			observe(servers(1), peer("b", isStopped, isTerminating, reports(wasMaster(9, 9)))),
+			claiming("nobody knows a master")},
+		{"with a fourth server that is there while the pods are replaced, only when it has told, too",
+			observe(data, wholeRelease, peer("d", isDead)),
+			doubt("waiting up to 15s for 1 more server(s) to tell what data they hold")},
+	})
+}
+
+func TestPatienceOfARunningServerCountsFromTheLossOfItsMaster(t *testing.T) {
+	given := func(down time.Duration) Observation {
+		return observe(lostLink("b", down), holds(wasReplica(1, 100)), recorded("b"), peer("c", isDead), waiting(time.Hour))
+	}
+	require.Equal(t, Wait, Decide(given(electionPatience-1)).Action)
+	require.Equal(t, Claim, Decide(given(electionPatience)).Action)
+}

@@ -1,0 +1,100 @@
+package role
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTerminatingPodHandsOverBeforeItLeaves(t *testing.T) {
+	const budget = 55 * time.Second
+	master := together(runsAsMaster(time.Hour), sentinels("a a a"))
+	leave := func(reason string) Leaving { return Leaving{Step: Leave, Reason: reason} }
+	stay := func(reason string) Leaving { return Leaving{Step: StayOn, Reason: reason} }
+	for _, c := range []struct {
+		name    string
+		given   Observation
+		leaving time.Duration
+		want    Leaving
+	}{
+		{"a replica leaves at once", observe(follows("b"), peer("b", isMaster)), 0, leave("this pod is not the master")},
+		{"a pod whose Redis does not run leaves at once", observe(), 0, leave("this pod is not the master")},
+		{"a master that does not answer leaves at once", observe(master, local(func(l *Local) { l.Answering = false })), 0,
+			leave("this pod is not the master")},
+		{"a master that has been replaced leaves at once", observe(runsAsMaster(time.Hour), sentinels("b b a"), peer("b", isMaster)), 0,
+			leave("server-b is the master")},
+		{"a master hands over to all replicas in sync that stay",
+			observe(master, peer("b", isReplica), peer("c", isReplica, isTerminating), peer("d", isReplica), peer("e", linkDown)), 0,
+			Leaving{Step: HandOver, Successors: []netip.Addr{address("b"), address("d")}, Reason: "2 replica(s) can take over"}},
+		{"a master hands over though the sentinels name one that is not master",
+			observe(runsAsMaster(time.Hour), sentinels("b b b"), peer("b", isReplica)), 0,
+			Leaving{Step: HandOver, Successors: []netip.Addr{address("b")}, Reason: "1 replica(s) can take over"}},
+		{"a master waits for a server to synchronise", observe(master, peer("b", isUnsynced), peer("c", isDead)), 44 * time.Second,
+			stay("waiting for one of 2 server(s) to synchronise")},
+		{"a master does not wait for servers that leave, too", observe(master, peer("b", isTerminating)), arrivalPatience + 1,
+			leave("there is no other server")},
+		{"a master alone waits for a controller to create a server", observe(master), arrivalPatience,
+			stay("waiting for another server to be created")},
+		{"a master alone leaves when no server is created", observe(master), arrivalPatience + 1, leave("there is no other server")},
+		{"a master keeps time to stop Redis", observe(master, peer("b", isReplica)), budget - leaveReserve + 1,
+			leave("no replica could take over within the shutdown budget")},
+	} {
+		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, DecideLeaving(c.given, c.leaving, budget)) })
+	}
+}
+
+func TestReserveForStoppingNeverTakesMoreThanAThirdOfTheBudget(t *testing.T) {
+	master := observe(runsAsMaster(time.Hour), peer("b", isReplica))
+	require.Equal(t, HandOver, DecideLeaving(master, 10*time.Second, 15*time.Second).Step)
+	require.Equal(t, Leave, DecideLeaving(master, 10*time.Second+1, 15*time.Second).Step)
+}
+
+func TestPauseEndsBeforeSentinelsFindTheMasterDown(t *testing.T) {
+	require.Equal(t, 1500*time.Millisecond, PauseLimit(time.Hour), "longer than that no client should wait")
+	require.Equal(t, 1500*time.Millisecond, PauseLimit(3*time.Second))
+	require.Equal(t, time.Second, PauseLimit(2*time.Second))
+	require.Equal(t, 500*time.Millisecond, PauseLimit(1500*time.Millisecond))
+	require.Equal(t, 500*time.Millisecond, PauseLimit(time.Second), "in less than that no failover is done")
+}
+
+func TestMasterNeedsItsReplicasUnlessItCanSeeThatItIsNotCutOff(t *testing.T) {
+	type setting struct {
+		n  int
+		ok bool
+	}
+	for name, c := range map[string]struct {
+		configured, online int
+		majority, fresh    bool
+		want               setting
+	}{
+		"nothing is needed where nothing is configured":              {0, 0, false, false, setting{0, true}},
+		"as many as are configured where they are online":            {1, 2, false, false, setting{1, true}},
+		"as many as are configured, not as are online":               {2, 3, true, true, setting{2, true}},
+		"as many as are left where sentinels and API answer":         {2, 1, true, true, setting{1, true}},
+		"none where none is left and sentinels and API answer":       {1, 0, true, true, setting{0, true}},
+		"the present setting stays where the API does not answer":    {1, 0, true, false, setting{0, false}},
+		"the present setting stays where there is no majority":       {1, 0, false, true, setting{0, false}},
+		"the present setting stays where neither is to be had":       {2, 1, false, false, setting{0, false}},
+		"as many as are configured, though nobody else answers":      {2, 2, false, false, setting{2, true}},
+		"as many as are configured as soon as they are back online ": {1, 1, true, true, setting{1, true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, ok := MinReplicas(c.configured, c.online, c.majority, c.fresh)
+			require.Equal(t, c.want, setting{n, ok})
+		})
+	}
+}
+
+func TestStatesAndActionsHaveNames(t *testing.T) {
+	var states, actions []string
+	for s := Booting; s <= Stopped; s++ {
+		states = append(states, s.String())
+	}
+	for a := Wait; a <= Nudge; a++ {
+		actions = append(actions, a.String())
+	}
+	require.Equal(t, []string{"booting", "discovering", "starting", "serving", "uncertain", "stopping", "stopped"}, states)
+	require.Equal(t, []string{"wait", "start-replica", "claim", "follow", "promote", "fail-over", "nudge"}, actions)
+}

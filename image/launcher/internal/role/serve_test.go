@@ -1,0 +1,179 @@
+package role
+
+import (
+	"testing"
+	"time"
+)
+
+func serving(reason string) Decision {
+	return Decision{State: Serving, Label: MasterLabel, Reason: reason}
+}
+
+func uncertain(label Label, reason string) Decision {
+	return Decision{State: Uncertain, Label: label, Reason: reason}
+}
+
+func TestRedisThatCannotSpeakIsLeftAlone(t *testing.T) {
+	check(t, []claim{
+		{"while it does not answer", observe(runsAsMaster(0), local(func(l *Local) { l.Answering = false })),
+			uncertain(HoldLabel, "Redis does not answer; the sentinels decide whether it is down")},
+		{"while it loads its data", observe(runsAsMaster(0), local(func(l *Local) { l.Loading = true })),
+			Decision{State: Starting, Label: HoldLabel, Reason: "Redis is loading its data"}},
+	})
+}
+
+func TestMasterIsLabelled(t *testing.T) {
+	promoted := together(runsAsMaster(time.Second), fenced("b", time.Second))
+	check(t, []claim{
+		{"by a majority of the sentinels", observe(runsAsMaster(0), sentinels("a a b"), recorded("b")),
+			serving("the sentinels name this pod")},
+		{"before the sentinels agree, where the previous master is fenced",
+			observe(promoted, sentinels("a b none"), peer("b", isStopped)),
+			serving("the previous master is fenced and this pod was promoted")},
+		{"while the sentinels still name the fenced master", observe(promoted, sentinels("b b b"), peer("b", isStopped)),
+			serving("the previous master is fenced and this pod was promoted")},
+		{"while the sentinels still name a pod that is gone", observe(promoted, sentinels("b b b")),
+			serving("the previous master is fenced and this pod was promoted")},
+		{"by the record where no majority is to be had",
+			observe(runsAsMaster(time.Hour), recorded("a"), sentinels("silent silent a")),
+			serving("this pod is the recorded master and the sentinels do not name another")},
+		{"by the record while the sentinels still name the master before it",
+			observe(runsAsMaster(promotionPatience), recorded("a"), replaced("b"), sentinels("b b b"), peer("b", isMaster)),
+			serving("this pod has replaced the master that the sentinels still name")},
+		{"by the record where the one the sentinels name is gone",
+			observe(runsAsMaster(time.Hour), recorded("a"), sentinels("b b b")),
+			serving("this pod is the recorded master; the sentinels still name one that is gone")},
+		{"by the record where the one the sentinels name does not run",
+			observe(runsAsMaster(time.Hour), recorded("a"), sentinels("b b b"), peer("b", isStopped)),
+			serving("this pod is the recorded master; the sentinels still name one that is gone")},
+	})
+}
+
+func TestFenceOpensTheWayOnlyForTheSuccessorOfTheRecordedMaster(t *testing.T) {
+	young := runsAsMaster(time.Second)
+	waits := uncertain(HoldLabel, "this pod was promoted; the sentinels have not agreed on it yet")
+	check(t, []claim{
+		{"not where it is old", observe(young, fenced("b", fencePatience+1), sentinels("b b b")), waits},
+		{"not where the record names another master by now",
+			observe(young, fenced("b", 0), recorded("c"), sentinels("b b b")), waits},
+		{"not where the sentinels name a third pod", observe(young, fenced("b", 0), sentinels("c c c"), peer("c")), waits},
+		{"not for the fenced master itself", observe(young, fenced("a", 0), sentinels("b b b"), peer("b", isReplica)),
+			uncertain(ClearLabel, "the sentinels name another master, which does not say it is master yet")},
+	})
+}
+
+func TestMasterThatTheSentinelsDoNotNameIsNotLabelled(t *testing.T) {
+	follow := Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"),
+		Reason: "the sentinels have replaced this master by server-b"}
+	check(t, []claim{
+		{"a promoted one waits for them, and keeps what label it has",
+			observe(runsAsMaster(promotionPatience), sentinels("b b b"), peer("b", isMaster), recorded("b")),
+			uncertain(HoldLabel, "this pod was promoted; the sentinels have not agreed on it yet")},
+		{"one that was made master by hand follows theirs",
+			observe(runsAsMaster(promotionPatience+1), sentinels("b b b"), peer("b", isMaster), recorded("b")), follow},
+		{"one that has been replaced follows its successor at once",
+			observe(runsAsMaster(time.Second), sentinels("b b b"), peer("b", isMaster), recorded("a")), follow},
+		{"one that came back after long follows its successor",
+			observe(runsAsMaster(time.Hour), sentinels("b b c"), peer("b", isMaster), recorded("a")), follow},
+		{"one whose successor is not master yet gives the label away",
+			observe(runsAsMaster(time.Hour), sentinels("b b b"), peer("b", isReplica), recorded("a")),
+			uncertain(ClearLabel, "the sentinels name another master, which does not say it is master yet")},
+		{"one whose successor cannot be reached gives the label away",
+			observe(runsAsMaster(time.Hour), sentinels("b b b"), peer("b", isFrozen), recorded("a")),
+			uncertain(ClearLabel, "the sentinels name another master, which does not say it is master yet")},
+		{"one that is not recorded waits while no majority is to be had",
+			observe(runsAsMaster(time.Hour), sentinels("silent silent b"), recorded("b")),
+			uncertain(HoldLabel, "this pod is master but the sentinels have not agreed on it yet")},
+		{"one of two that nobody has a record of waits",
+			observe(runsAsMaster(time.Hour), sentinels("none none none"), peer("b", isMaster)),
+			uncertain(HoldLabel, "this pod is master but the sentinels have not agreed on it yet")},
+		{"one that nobody has a record of is elected like any server",
+			observe(runsAsMaster(time.Hour), sentinels("none none none"), wholeRelease, holds(wasMaster(1, 5))),
+			claiming("this pod is master without a record of it")},
+	})
+}
+
+func replica(state State, reason string) Decision {
+	return Decision{State: state, Label: SlaveLabel, Reason: reason}
+}
+
+func does(action Action, target string, d Decision) Decision {
+	d.Action = action
+	if target != "" {
+		d.Target = address(target)
+	}
+	return d
+}
+
+func TestReplicaStaysWithItsMaster(t *testing.T) {
+	cut := replica(Uncertain, "replica of 10.0.0.2, not connected to it")
+	check(t, []claim{
+		{"whom everybody names", observe(follows("b"), sentinels("b b b"), peer("b", isMaster)), replica(Serving, "replica of 10.0.0.2")},
+		{"while nobody else claims to be master", observe(follows("b"), sentinels("silent none b")), replica(Serving, "replica of 10.0.0.2")},
+		{"when the link breaks", observe(lostLink("b", time.Hour), sentinels("b b b"), peer("b", isDead)), cut},
+		{"while the sentinels have not had time to move it",
+			observe(follows("b"), local(func(l *Local) { l.Astray = astrayPatience }), sentinels("c c c"), peer("c", isMaster)),
+			replica(Serving, "replica of 10.0.0.2")},
+		{"while the one the sentinels name is not master",
+			observe(follows("b"), local(func(l *Local) { l.Astray = time.Hour }), sentinels("c c c"), peer("c", isReplica)),
+			replica(Serving, "replica of 10.0.0.2")},
+		{"while it is still connected, though another is the only master",
+			observe(follows("b"), sentinels("silent silent c"), peer("c", isMaster)), replica(Serving, "replica of 10.0.0.2")},
+		{"while sentinels may remember a master", observe(lostLink("b", time.Hour), sentinels("silent silent none")), cut},
+		{"while a sentinel remembers a master", observe(lostLink("b", time.Hour), sentinels("none none b")), cut},
+		{"for as long as Sentinel takes to find it down",
+			observe(lostLink("b", 3*time.Second), sentinels("none none none"), wholeRelease, holds(wasReplica(1, 1))), cut},
+	})
+}
+
+func TestReplicaMovesToTheMasterThatIsTrue(t *testing.T) {
+	cut := replica(Uncertain, "server-c is the only master")
+	check(t, []claim{
+		{"the one the sentinels name",
+			observe(follows("b"), local(func(l *Local) { l.Astray = astrayPatience + 1 }), sentinels("c c b"), peer("c", isMaster)),
+			does(Follow, "c", replica(Serving, "the sentinels name server-c"))},
+		{"the only one there is", observe(lostLink("b", astrayPatience+1), sentinels("silent silent c"), peer("c", isMaster)),
+			does(Follow, "c", cut)},
+		{"but to none of two", observe(lostLink("b", time.Hour), sentinels("silent silent c"), peer("c", isMaster), peer("d", isMaster)),
+			replica(Uncertain, "replica of 10.0.0.2, not connected to it")},
+	})
+}
+
+func TestReplicaIsPromotedOnlyWhereTheSentinelsNameIt(t *testing.T) {
+	promote := does(Promote, "", replica(Uncertain, "the sentinels name this pod, nobody else is master and its data are the latest"))
+	waits := replica(Uncertain, "replica of 10.0.0.2, not connected to it")
+	cut := lostLink("b", promotionPatience+1)
+	check(t, []claim{
+		{"and nobody else is master", observe(cut, sentinels("a a a")), promote},
+		{"and no live replica holds more", observe(cut, sentinels("a a a"), peer("c", linkDown, at(999))), promote},
+		{"not where one does", observe(cut, sentinels("a a a"), peer("c", linkDown, at(1001))), waits},
+		{"not while another is master", observe(cut, sentinels("a a a"), peer("c", isMaster)), waits},
+		{"not before Sentinel has had time", observe(lostLink("b", promotionPatience), sentinels("a a a")), waits},
+	})
+}
+
+func TestReplicaNudgesSentinelsThatDoNotReplaceADeadMaster(t *testing.T) {
+	down := together(lostLink("b", time.Minute), peer("b", isDead), func(o *Observation) { o.MasterDown = nudgePatience + 1 })
+	waits := replica(Uncertain, "replica of 10.0.0.2, not connected to it")
+	check(t, []claim{
+		{"after some time", observe(down, sentinels("b! b! b!")),
+			does(Nudge, "", replica(Uncertain, "the master has been down for long and the sentinels do not replace it"))},
+		{"not before", observe(down, sentinels("b! b! b!"), func(o *Observation) { o.MasterDown = nudgePatience }), waits},
+		{"not while one of them is doing it", observe(down, sentinels("b! b! b*")), waits},
+		{"not where another replica holds more", observe(down, sentinels("b! b! b!"), peer("c", linkDown, at(1001))), waits},
+		{"not where another replica holds as much and comes first by name",
+			observe(down, sentinels("b! b! b!"), peer("c", linkDown, func(p *Peer) { p.Name = "server-0" })), waits},
+		{"not where it holds nothing itself", observe(down, sentinels("b! b! b!"), local(func(l *Local) { l.Synced = false })), waits},
+		{"not while another server is master", observe(down, sentinels("b! b! b!"), peer("c", isMaster)), waits},
+	})
+}
+
+func TestReplicaIsElectedWhereNobodyRemembersAMaster(t *testing.T) {
+	cut := together(lostLink("b", 4*time.Second), holds(wasReplica(1, 5)), sentinels("none refused none"), recorded("b"))
+	check(t, []claim{
+		{"when its data are the most advanced", observe(cut, wholeRelease),
+			does(Claim, "", replica(Uncertain, "the master is gone and the sentinels know nothing; this pod holds the most advanced data"))},
+		{"not when another one's are", observe(cut, peer("b", isStopped, reports(wasMaster(1, 9))), peer("c", isStopped, reports(nothing))),
+			replica(Uncertain, "the master is gone and the sentinels know nothing; server-b holds the most advanced data")},
+	})
+}
