@@ -172,11 +172,10 @@ func (o SentinelObservation) mislabelled() []Member {
 	if !o.First {
 		patience = deputyPatience
 	}
+	confirmed := false
 	var out []Member
 	for _, p := range o.Servers {
-		if p.IP == agreed && !(p.Redis == Answered && p.Master) {
-			return nil
-		}
+		confirmed = confirmed || p.IP == agreed && p.Redis == Answered && p.Master
 		if p.Label != Master || p.IP == agreed {
 			continue
 		}
@@ -187,6 +186,9 @@ func (o SentinelObservation) mislabelled() []Member {
 		if o.MislabelFor >= wait {
 			out = append(out, p.Member)
 		}
+	}
+	if !confirmed {
+		return nil
 	}
 	return out
 }
