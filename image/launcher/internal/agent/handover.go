@@ -7,12 +7,19 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/forward"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
 // pollEvery is how often nodes are asked while writes are paused.
 const pollEvery = 5 * time.Millisecond
+
+// lateEndpoints is how long after the change of the label connections may still
+// arrive: kube-proxy waits a second between two syncs, and the two labels need
+// one each. It stays far below the 8 s after which Sentinel would take the
+// passed-on connection for a second master.
+const lateEndpoints = 2500 * time.Millisecond
 
 // labelWait is how long a master that has handed over waits for its successor's
 // label before it takes its own away.
@@ -44,6 +51,7 @@ func (s *Server) leave(ctx context.Context) bool {
 			return false
 		}
 		s.metrics.handOvers.WithLabelValues("done").Inc()
+		return true
 	}
 	s.log.Info("stopping redis-server", "reason", leaving.Reason)
 	s.stopRedis()
@@ -51,9 +59,10 @@ func (s *Server) leave(ctx context.Context) bool {
 }
 
 // handOver makes one of the successors master without losing a write: writes
-// are paused, the successors catch up, a sentinel promotes one, and this server
-// becomes its replica before the paused writes are let go, so that they are
-// refused and sent again instead of being lost.
+// are paused, the successors catch up, a sentinel promotes one, and Redis is
+// stopped here with the writes still paused, so that none of them is carried
+// out: their clients see the connection close and send them again. From then
+// on connections that arrive here are passed on to the successor.
 func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
 	began := time.Now()
 	if err := s.fence(ctx, "hand-over"); err != nil {
@@ -71,16 +80,41 @@ func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
 		s.unfence(ctx)
 		return errors.Join(err, node.Unpause(ctx))
 	}
-	// Demote first: paused writes that are let go must meet a replica.
-	if err := node.Follow(ctx, netip.AddrPortFrom(successor, uint16(s.config.RedisPort))); err != nil {
+	// Demote first: should stopping take longer than the pause, what comes meets a replica.
+	target := netip.AddrPortFrom(successor, uint16(s.config.RedisPort))
+	if err := node.Follow(ctx, target); err != nil {
 		s.log.Warn("the old master could not be demoted; it is stopped at once", "error", err)
-	} else {
-		_ = node.Unpause(ctx)
-		_ = node.DropClients(ctx)
 	}
+	node.Shutdown(ctx)
+	s.stopRedis()
 	s.log.Info("handed over", "to", successor.String(), "took", time.Since(began).Round(time.Millisecond).String())
-	s.moveLabel(ctx, successor)
+	s.decided = role.Decision{State: role.Stopped, Reason: "handed over to " + successor.String()}
+	s.publish(role.Observation{})
+	s.passOn(ctx, target)
 	return nil
+}
+
+// passOn moves the label to the successor and, until the Services have
+// followed, passes connections that still arrive here on to it.
+func (s *Server) passOn(ctx context.Context, successor netip.AddrPort) {
+	left := s.config.ShutdownBudget - time.Since(s.observed.stopAt)
+	ctx, cancel := context.WithTimeout(ctx, max(0, left-time.Second))
+	defer cancel()
+	passed := make(chan int, 1)
+	go func() {
+		n, err := forward.Listen(ctx, s.config.BindAddress, s.config.RedisPort, successor.String())
+		if err != nil {
+			s.log.Warn("late connections are refused instead of being passed on", "error", err)
+		}
+		passed <- n
+	}()
+	s.moveLabel(ctx, successor.Addr())
+	select {
+	case <-ctx.Done():
+	case <-time.After(lateEndpoints):
+	}
+	cancel()
+	s.log.Info("late connections passed on", "number", <-passed)
 }
 
 // promoteSuccessor waits for the successors to have everything and has a

@@ -217,6 +217,11 @@ func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
 		<-statusKnown
 		p.Redis = reach(err)
 		s.notePassword(err)
+		if p.Status != nil && p.Status.State == role.Stopped.String() {
+			// Whoever answered is the server that its launcher passes connections on to.
+			p.Redis = role.Refused
+			return
+		}
 		if err == nil {
 			p.Master, p.LinkUp, p.Offset = info.Master && !info.Loading, !info.Master && info.LinkUp, info.Offset
 		}

@@ -263,6 +263,12 @@ func (n *Node) Promote(ctx context.Context) error {
 	return err
 }
 
+// Shutdown makes the server write its append-only file and end, without
+// waiting for replicas. The connection ends with it, so there is no answer.
+func (n *Node) Shutdown(ctx context.Context) {
+	_, _ = n.Do(ctx, "SHUTDOWN", "NOSAVE", "NOW")
+}
+
 // Set changes a configuration parameter at run time.
 func (n *Node) Set(ctx context.Context, parameter string, value any) error {
 	_, err := n.Do(ctx, "CONFIG", "SET", parameter, value)

@@ -1,0 +1,72 @@
+// Package forward passes connections that still arrive at a pod that is no
+// longer master on to the one that is.
+//
+// kube-proxy may need over a second to take a pod out of a Service. Until then
+// part of the new connections reach the old master's pod; without this they
+// would be refused, and a client would have to try again.
+package forward
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// dialTimeout bounds the connection to the new master; clients that wait longer
+// are better served by a refusal.
+const dialTimeout = 500 * time.Millisecond
+
+// Listen passes every connection that arrives at host:port on to target until
+// ctx ends, then closes them all, so that the clients connect again and reach
+// target by the Service. It returns the number of connections passed on. An
+// empty host means all addresses.
+func Listen(ctx context.Context, host string, port int, target string) (int, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return 0, fmt.Errorf("listen in the place of redis-server: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
+	defer stop()
+	var open sync.WaitGroup
+	count := 0
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			open.Wait()
+			if ctx.Err() != nil {
+				return count, nil
+			}
+			return count, fmt.Errorf("accept a connection to pass on: %w", err)
+		}
+		count++
+		open.Go(func() { pass(ctx, client, target) })
+	}
+}
+
+// pass connects client with target until one of them, or ctx, ends.
+func pass(ctx context.Context, client net.Conn, target string) {
+	defer client.Close()
+	dialer := net.Dialer{Timeout: dialTimeout}
+	server, err := dialer.DialContext(ctx, "tcp", target)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	stop := context.AfterFunc(ctx, func() {
+		_ = client.Close()
+		_ = server.Close()
+	})
+	defer stop()
+	done := make(chan struct{}, 2)
+	splice := func(to, from net.Conn) {
+		_, _ = io.Copy(to, from)
+		done <- struct{}{}
+	}
+	go splice(server, client)
+	go splice(client, server)
+	<-done
+}

@@ -1,0 +1,97 @@
+package forward
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// echo answers every line with itself until the test ends.
+func echo(t *testing.T) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				for lines := bufio.NewScanner(conn); lines.Scan(); {
+					fmt.Fprintln(conn, lines.Text())
+				}
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// freePort gives a port that nobody listens on.
+func freePort(t *testing.T) int {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+func dial(t *testing.T, port int) net.Conn {
+	var conn net.Conn
+	require.Eventually(t, func() (ok bool) {
+		var err error
+		conn, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		return err == nil
+	}, 5*time.Second, 10*time.Millisecond, "the forwarder listens")
+	t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	return conn
+}
+
+func TestConnectionsReachTheTargetUntilTheEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	port, result := freePort(t), make(chan int, 1)
+	target := echo(t)
+	go func() {
+		n, err := Listen(ctx, "127.0.0.1", port, target)
+		if err != nil {
+			n = -1
+		}
+		result <- n
+	}()
+	conn := dial(t, port)
+	reader := bufio.NewReader(conn)
+	for _, line := range []string{"one\n", "two\n"} {
+		_, err := conn.Write([]byte(line))
+		require.NoError(t, err)
+		got, err := reader.ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, line, got)
+	}
+	cancel()
+	_, err := reader.ReadString('\n')
+	require.Error(t, err, "the connection is closed at the end, so that the client connects anew")
+	require.Equal(t, 1, <-result)
+	_, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	require.Error(t, err, "nobody listens after the end")
+}
+
+func TestConnectionIsClosedWhenTheTargetRefuses(t *testing.T) {
+	port := freePort(t)
+	go func() { _, _ = Listen(t.Context(), "127.0.0.1", port, fmt.Sprintf("127.0.0.1:%d", freePort(t))) }()
+	_, err := dial(t, port).Read(make([]byte, 1))
+	require.Error(t, err)
+}
+
+func TestTakenPortIsAnError(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	_, err = Listen(t.Context(), "127.0.0.1", listener.Addr().(*net.TCPAddr).Port, "127.0.0.1:1")
+	require.ErrorContains(t, err, "in the place of redis-server")
+}
