@@ -27,6 +27,7 @@ type options struct {
 	noPassword         bool
 	downAfter          time.Duration
 	webhook            string
+	extraConfig        string            // file of further redis.conf directives
 	environment        map[string]string // further variables of every pod
 }
 

@@ -3,6 +3,7 @@ package loopback
 import (
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +154,7 @@ func TestWrongPasswordSaysWhatToDo(t *testing.T) {
 func TestStatusPrintsATableOfAllPods(t *testing.T) {
 	t.Parallel()
 	c := start(t, options{})
+	c.fill(t, 50)
 	master := c.converge()
 	for _, p := range []*pod{master, c.sentinels()[0]} {
 		code, text := runOnce(t, p, 10*time.Second, p.environment(), "status")
@@ -163,7 +165,15 @@ func TestStatusPrintsATableOfAllPods(t *testing.T) {
 		for _, other := range c.all() {
 			requireAll(t, text, other.name)
 		}
-		requireAll(t, text, "master", "slave", "sentinel")
+		requireAll(t, text, "master", "slave", "sentinel", "quorum 2", master.ip)
+		n, err := c.info(master)
+		if err != nil || n.offset == 0 {
+			t.Fatalf("offset %d, %v", n.offset, err)
+		}
+		// 50 keys are some kilobytes: four digits of offset, the same on all three servers.
+		if offsets := regexp.MustCompile(`\s[1-9]\d{3}\s`).FindAllString(text, -1); len(offsets) != 3 {
+			t.Errorf("%d replication offsets in:\n%s", len(offsets), text)
+		}
 	}
 	if code, text, err := get(master, "/status"); err != nil || code != 200 || strings.Contains(text, c.password) {
 		t.Errorf("/status: %d %v, or it contains the password", code, err)

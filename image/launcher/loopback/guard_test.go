@@ -2,6 +2,7 @@ package loopback
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -40,9 +41,11 @@ func guard(c *cluster) {
 }
 
 // bothAccept is true when b accepted a write between two that a accepted, and
-// both were still labelled master afterwards.
+// both were still labelled master afterwards. A pod that passes connections on
+// to the other is no second master.
 func bothAccept(c *cluster, a, b *pod) bool {
-	if !accepts(c, a) || !accepts(c, b) || !accepts(c, a) {
+	first, second, third := accepts(c, a), accepts(c, b), accepts(c, a)
+	if first == "" || second == "" || third == "" || first == second || second == third {
 		return false
 	}
 	labelled := 0
@@ -56,11 +59,23 @@ func bothAccept(c *cluster, a, b *pod) bool {
 
 // accepts asks for a write that changes nothing: it is refused wherever a
 // write would be (READONLY, NOREPLICAS), waits while writes are paused, and
-// leaves the data and the replication offset alone.
-func accepts(c *cluster, p *pod) bool {
+// leaves the data and the replication offset alone. It returns the run_id of
+// the redis that accepted it at the pod's address, or "".
+func accepts(c *cluster, p *pod) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	client := redis.NewClient(clientOptions(p.address(), c.password))
 	defer client.Close()
-	return client.Del(ctx, "loopback:no such key").Err() == nil
+	var accepted *redis.IntCmd
+	var server *redis.StringCmd
+	_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		accepted, server = pipe.Del(ctx, "loopback:no such key"), pipe.Info(ctx, "server")
+		return nil
+	})
+	if err != nil || accepted.Err() != nil {
+		return ""
+	}
+	_, after, _ := strings.Cut(server.Val(), "run_id:")
+	id, _, _ := strings.Cut(after, "\r")
+	return id
 }

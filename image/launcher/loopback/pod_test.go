@@ -86,6 +86,9 @@ func (p *pod) environment() []string {
 		variables["LAUNCHER_PERSISTENCE"] = strconv.FormatBool(!o.noPersistence)
 		variables["LAUNCHER_SHUTDOWN_BUDGET_SECONDS"] = "55"
 		variables["LAUNCHER_DATA_DIR"] = p.dataDir
+		if o.extraConfig != "" {
+			variables["LAUNCHER_REDIS_CONFIG_FILE"] = o.extraConfig
+		}
 	}
 	for name, value := range o.environment {
 		variables[name] = value

@@ -1,0 +1,266 @@
+package loopback
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// What people and machines do to a release beside crashes.
+
+func TestReplicaPromotedByHandIsNeverLabelledMaster(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.fill(t, 100)
+	master := c.converge()
+	slave := c.slavesOf(master)[0]
+	if err := c.client(slave).SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, settle, "the promoted replica to be a slave of the master again", func() error {
+		for _, p := range c.labelled("master") {
+			if p == slave {
+				t.Fatalf("%s was promoted by hand and is labelled master", slave.name)
+			}
+		}
+		return c.checkSettled()
+	})
+	if now := c.converge(); now != master {
+		t.Errorf("the master moved from %s to %s", master.name, now.name)
+	}
+	c.requireKeys(100)
+}
+
+func TestSentinelThatWasResetDoesNotPreventAFailover(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.fill(t, 100)
+	old := c.converge()
+	if err := c.client(c.sentinels()[0]).Do(t.Context(), "SENTINEL", "RESET", "mymaster").Err(); err != nil {
+		t.Fatal(err)
+	}
+	old.hold()
+	old.kill()
+	took := eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+	t.Logf("another pod was labelled after %v", took)
+	old.run()
+	c.converge()
+	c.requireKeys(100)
+}
+
+// A sentinel that stood still for 3 s is in TILT: it takes commands and obeys
+// half a minute later.
+func TestSentinelInTILTDoesNotDelayAFailover(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	old := c.converge()
+	tilted := c.sentinels()[0]
+	tilted.freezeRedis()
+	time.Sleep(3 * time.Second) // the length makes the TILT
+	tilted.thawRedis()
+	eventually(t, settle, "TILT", func() error {
+		text, err := c.client(tilted).Info(t.Context(), "sentinel").Result()
+		if err == nil && !strings.Contains(text, "sentinel_tilt:1") {
+			err = fmt.Errorf("no TILT: %s", text)
+		}
+		return err
+	})
+	old.killRedis()
+	took := eventually(t, 20*time.Second, "another master", func() error { return c.checkMasterIsNot(old) })
+	t.Logf("another pod was labelled after %v", took)
+	w.advance(100)
+	w.requireLostAtMost(asyncTail)
+	w.requireGapBelow(15 * time.Second)
+}
+
+// The password is what keeps releases apart when an address is used again.
+func TestForeignRedisOnAFormerAddressIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	master := c.converge()
+	gone := c.slavesOf(master)[0]
+	gone.remove()
+	foreign := exec.Command("redis-server", "--bind", gone.ip, "--port", "6379", "--requirepass", "of another release", "--save", "")
+	if err := foreign.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = foreign.Process.Kill(); _ = foreign.Wait() })
+	client := redis.NewClient(clientOptions(gone.ip+":6379", "of another release"))
+	defer client.Close()
+	eventually(t, settle, "the foreign redis", func() error { return client.Set(t.Context(), "foreign", "data", 0).Err() })
+	c.addServer().run()
+	throughout(t, 12*time.Second, "the foreign redis stays a master with its data", func() error {
+		value, err := client.Get(t.Context(), "foreign").Result()
+		if err != nil || value != "data" {
+			return fmt.Errorf("its key is %q, %v", value, err)
+		}
+		role, err := client.Do(t.Context(), "ROLE").Slice()
+		if err == nil && role[0] != "master" {
+			err = fmt.Errorf("it is %v", role)
+		}
+		return err
+	})
+	if now := c.converge(); now != master {
+		t.Errorf("the master moved from %s to %s", master.name, now.name)
+	}
+}
+
+func TestMasterThatLoadsSlowlyIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "redis.conf")
+	// 2000 keys take 6 s, twice Sentinel's down-after.
+	if err := os.WriteFile(file, []byte("key-load-delay 3000\nmaxmemory 64mb\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, options{servers: 1, extraConfig: file})
+	c.fill(t, 2000)
+	only := c.servers()[0]
+	only.kill()
+	eventually(t, settle, "redis to load its data", func() error {
+		_, err := c.info(only)
+		if err != nil && strings.Contains(err.Error(), "LOADING") {
+			return nil
+		}
+		return fmt.Errorf("it does not answer LOADING but %w", err)
+	})
+	for loading := true; loading; time.Sleep(200 * time.Millisecond) {
+		if err := answers(only, "/livez"); err != nil {
+			t.Error(err)
+		}
+		_, err := c.info(only)
+		loading = err != nil && strings.Contains(err.Error(), "LOADING")
+	}
+	c.converge()
+	c.requireKeys(2000)
+	if only.restartCount() != 1 {
+		t.Errorf("the container was restarted %d times", only.restartCount())
+	}
+	if value, err := c.client(only).ConfigGet(t.Context(), "maxmemory").Result(); err != nil || value["maxmemory"] != "67108864" {
+		t.Errorf("maxmemory is %v (%v), not the user's", value, err)
+	}
+}
+
+func TestReleaseOfTwoServersWritesAfterLosingOne(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{servers: 2})
+	w := c.write()
+	w.advance(100)
+	old := c.converge()
+	old.hold()
+	old.kill()
+	eventually(t, settle, "the other server to be master", func() error { return c.checkMasterIsNot(old) })
+	w.advance(100) // although the new master has no replica
+	old.run()
+	c.converge()
+	w.requireLostAtMost(asyncTail)
+	w.requireGapBelow(20 * time.Second)
+}
+
+func TestMasterThatLostBothSlavesWritesAgain(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	master := c.converge()
+	slaves := c.slavesOf(master)
+	for _, p := range slaves {
+		p.hold()
+		p.kill()
+	}
+	w.advance(300)
+	for _, p := range slaves {
+		p.run()
+	}
+	if now := c.converge(); now != master {
+		t.Errorf("the master moved from %s to %s", master.name, now.name)
+	}
+	w.requireNothingLost()
+	w.requireGapBelow(10 * time.Second)
+}
+
+// The slave that was just restarted without data must not win against the one
+// that has them.
+func TestEmptySlaveIsNotPromoted(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{noPersistence: true})
+	c.fill(t, 500)
+	master := c.converge()
+	emptied := c.slavesOf(master)[0]
+	emptied.kill()
+	master.killRedis()
+	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(master) })
+	c.converge()
+	c.requireKeys(500)
+}
+
+func TestLauncherKilledInTheMiddleOfAHandOverLeavesOneMaster(t *testing.T) {
+	t.Parallel()
+	for _, delay := range []time.Duration{20 * time.Millisecond, 150 * time.Millisecond} {
+		t.Run(delay.String(), func(t *testing.T) {
+			t.Parallel()
+			c := start(t, options{})
+			w := c.write()
+			w.advance(200)
+			old := c.converge()
+			process := old.expectExit()
+			if err := process.signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(delay) // the claim is about this moment
+			old.kill()
+			w.advance(200)
+			c.converge()
+			w.requireLostAtMost(asyncTail)
+			w.requireGapBelow(20 * time.Second)
+		})
+	}
+}
+
+func TestTERMBeforeThereIsAMasterEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, options{})
+	server, sentinel := c.addServer(), c.addSentinel()
+	for _, p := range []*pod{server, sentinel} {
+		p.run()
+		eventually(t, settle, "the launcher to look for its role", func() error { return says(p, "decided") })
+		p.hold()
+		if took := p.stop(); took > 5*time.Second {
+			t.Errorf("%s ended %v after TERM", p.name, took)
+		}
+	}
+	if written := c.api.Writes(c.born); len(c.labelled("master")) > 0 {
+		t.Errorf("a pod is labelled master: %v", written)
+	}
+}
+
+func TestHTTPServerAnswersWhatTheProbesAsk(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, options{})
+	server := c.addServer()
+	server.run()
+	eventually(t, settle, "liveness before there is a role", func() error { return answers(server, "/livez") })
+	if err := ready(server); err == nil {
+		t.Error("a server without a role is ready")
+	}
+	for range 2 {
+		c.addServer().run()
+	}
+	for range 3 {
+		c.addSentinel().run()
+	}
+	c.converge()
+	for _, p := range c.all() {
+		eventually(t, settle, "readiness", func() error { return ready(p) })
+	}
+	if _, err := net.DialTimeout("tcp", c.network.prefix+"250:8080", time.Second); err == nil {
+		t.Error("a launcher listens on more than its own address")
+	}
+}
