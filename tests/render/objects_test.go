@@ -107,6 +107,7 @@ func TestDocumentedMetadataLabels(t *testing.T) {
 	assert.Equal(t, "redis-ha-sentinel-svc", render.One[*corev1.Service](t, m, sentinel).Labels["name"])
 	assert.Equal(t, server, render.One[*appsv1.Deployment](t, m, server).Labels["name"])
 	assert.Equal(t, "true", render.One[*appsv1.Deployment](t, m, server).Labels["redis-node"])
+	assert.Equal(t, sentinel, render.One[*appsv1.Deployment](t, m, sentinel).Labels["name"])
 }
 
 // A selector of a Deployment cannot be changed, and a Service must go on finding the pods of the previous chart version.

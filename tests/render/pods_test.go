@@ -73,6 +73,8 @@ func TestPodsRunAsTheUserOfTheImage(t *testing.T) {
 			require.NotNil(t, id, name)
 			assert.EqualValues(t, 10001, *id, name)
 		}
+		require.NotNil(t, s.FSGroupChangePolicy)
+		assert.Equal(t, corev1.FSGroupChangeOnRootMismatch, *s.FSGroupChangePolicy, "a large volume must not delay every start")
 	})
 }
 
@@ -253,6 +255,7 @@ func TestContainersRunTheImagesEntryPoint(t *testing.T) {
 
 func TestRolloutOfServersKeepsAllOfThem(t *testing.T) {
 	d := render.One[*appsv1.Deployment](t, render.Chart(t, nil), server)
+	assert.Equal(t, appsv1.RollingUpdateDeploymentStrategyType, d.Spec.Strategy.Type)
 	assert.Equal(t, "1", d.Spec.Strategy.RollingUpdate.MaxSurge.String())
 	assert.Equal(t, "0", d.Spec.Strategy.RollingUpdate.MaxUnavailable.String())
 }
@@ -260,6 +263,7 @@ func TestRolloutOfServersKeepsAllOfThem(t *testing.T) {
 // There are as many identities as sentinels, so a new one starts only when an old one has gone.
 func TestRolloutOfSentinelsNeverHasOneTooMany(t *testing.T) {
 	d := render.One[*appsv1.Deployment](t, render.Chart(t, nil), sentinel)
+	assert.Equal(t, appsv1.RollingUpdateDeploymentStrategyType, d.Spec.Strategy.Type)
 	assert.Equal(t, "0", d.Spec.Strategy.RollingUpdate.MaxSurge.String())
 	assert.Equal(t, "1", d.Spec.Strategy.RollingUpdate.MaxUnavailable.String())
 }

@@ -143,6 +143,7 @@ func TestEachServerHasAVolumeOfItsOwn(t *testing.T) {
 	assert.Equal(t, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, claim.AccessModes)
 	assert.Equal(t, "10Gi", claim.Resources.Requests.Storage().String())
 	assert.Nil(t, claim.StorageClassName, "nil is the cluster's default class")
+	assert.Equal(t, map[string]string{"app": "redis-ha", "release": "redis-ha", "component": "server"}, volume.Ephemeral.VolumeClaimTemplate.Labels)
 }
 
 func TestVolumeSettings(t *testing.T) {
