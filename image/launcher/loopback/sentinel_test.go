@@ -155,3 +155,38 @@ func TestWithoutASentinelMajorityNobodyIsPromotedAfterAFreeze(t *testing.T) {
 	c.converge()
 	c.requireKeys(100)
 }
+
+// The sentinel that leads the failover dies in the middle of it. All are
+// prepared to; the ones that come back are not any more.
+func TestSentinelCrashInTheMiddleOfAFailoverIsSurvived(t *testing.T) {
+	t.Parallel()
+	for _, moment := range []string{"crash-after-election", "crash-after-promotion"} {
+		for _, how := range []string{"hand-over", "crash"} {
+			t.Run(moment+" of a "+how, func(t *testing.T) {
+				t.Parallel()
+				c := start(t, options{})
+				w := c.write()
+				w.advance(200)
+				old := c.converge()
+				for _, p := range c.sentinels() {
+					if err := c.client(p).Do(t.Context(), "SENTINEL", "SIMULATE-FAILURE", moment).Err(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				tail := asyncTail
+				if how == "crash" {
+					old.killRedis()
+				} else {
+					tail = 0
+					old.remove()
+					c.addServer().run()
+				}
+				eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+				w.advance(200)
+				c.converge()
+				w.requireLostAtMost(tail)
+				w.requireGapBelow(40 * time.Second)
+			})
+		}
+	}
+}
