@@ -34,7 +34,8 @@ func handOver() string {
 		c.text(l.x, 39, l.lines[0], words{middle: true, bold: true})
 		c.text(l.x, 58, l.lines[1], words{middle: true, bold: true})
 	}
-	c.add(`<rect x="%d" y="196" width="12" height="330" fill="%s" stroke="%s"/>`, laneOldRedis.x-6, paused.fill, paused.line)
+	bar(c, laneOldRedis, 196, 540, paused)
+	bar(c, laneOldLauncher, 584, 918, slave)
 
 	message(c, 112, laneAPI, laneOldLauncher, "1. the pod is deleted; the kubelet sends TERM", plain)
 	message(c, 158, laneOldLauncher, laneAPI, "2. record in the Lease: this master is fenced, “hand-over”", api)
@@ -45,18 +46,25 @@ func handOver() string {
 	message(c, 388, laneSentinel, laneNewRedis, "6. promote", sentinel)
 	message(c, 434, laneOldLauncher, laneNewRedis, "7. ask until one replica says it is master", master)
 	message(c, 480, laneOldLauncher, laneOldRedis, "8. REPLICAOF new master", master)
-	message(c, 526, laneOldLauncher, laneOldRedis, "9. CLIENT UNPAUSE", master)
-	message(c, 572, laneOldRedis, laneClient, "the write: READONLY", quiet)
-	message(c, 618, laneOldLauncher, laneOldRedis, "10. CLIENT KILL", master)
-	message(c, 664, laneNewLauncher, laneAPI, "11. redis-role=master", slave)
-	c.text(laneNewLauncher.x, 690, "role master, and the record", words{size: 12, middle: true, covered: true})
-	c.text(laneNewLauncher.x, 706, "says its predecessor is fenced", words{size: 12, middle: true, covered: true})
-	message(c, 738, laneNewLauncher, laneAPI, "12. record: master", slave)
-	message(c, 784, laneOldLauncher, laneAPI, "13. remove redis-role, as soon as the successor has it", master)
-	message(c, 830, laneOldLauncher, laneOldRedis, "14. TERM; then exit 0", master)
-	message(c, 876, laneClient, laneNewRedis, "connects to the Service again, and writes to the new master", plain)
-	message(c, 922, laneSentinel, laneNewRedis, "15. +switch-master", sentinel)
+	message(c, 526, laneOldLauncher, laneOldRedis, "9. SHUTDOWN NOSAVE NOW", master)
+	message(c, 572, laneOldRedis, laneClient, "the connection ends", quiet)
+	message(c, 618, laneClient, laneOldLauncher, "10. connects again, and still arrives here", plain)
+	message(c, 650, laneOldLauncher, laneNewRedis, "passed on: the write is carried out", plain)
+	message(c, 696, laneNewLauncher, laneAPI, "11. redis-role=master", slave)
+	c.text(laneNewLauncher.x, 722, "role master, and the record", words{size: 12, middle: true, covered: true})
+	c.text(laneNewLauncher.x, 738, "says its predecessor is fenced", words{size: 12, middle: true, covered: true})
+	message(c, 770, laneNewLauncher, laneAPI, "12. record: master", slave)
+	message(c, 816, laneOldLauncher, laneAPI, "13. remove redis-role, as soon as the successor has it", master)
+	message(c, 850, laneSentinel, laneNewRedis, "14. +switch-master", sentinel)
+	message(c, 884, laneClient, laneNewRedis, "", plain)
+	c.text((laneClient.x+laneOldLauncher.x)/2, 876, "the Service leads to the new master now", words{size: 13, middle: true, covered: true})
+	message(c, 922, laneOldLauncher, laneClient, "15. ends what it passed on; exit 0", quiet)
 	return c.String()
+}
+
+// bar marks a time in a lane.
+func bar(c *canvas, l lane, from, to int, s style) {
+	c.add(`<rect x="%d" y="%d" width="12" height="%d" fill="%s" stroke="%s"/>`, l.x-6, from, to-from, s.fill, s.line)
 }
 
 // message draws an arrow between two lanes, with its text above it.
