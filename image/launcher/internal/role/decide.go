@@ -159,7 +159,7 @@ func lostMaster(o Observation, agreed netip.Addr, wait func(string, ...any) Deci
 	switch {
 	case p == nil:
 		return elect(o, "the sentinels' master is gone and no replica lives")
-	case p.Status != nil && p.Redis != Answered:
+	case p.Status != nil && p.Redis == Refused:
 		return elect(o, "the sentinels' master has stopped and no replica lives")
 	case o.Waiting > lostPatience && (p.Redis == Refused || (p.Redis == Unknown && down)):
 		return elect(o, "the sentinels' master has not come back and no replica lives")
