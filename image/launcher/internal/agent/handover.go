@@ -7,19 +7,12 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/redis-ha/redis-ha/image/launcher/internal/forward"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
 // pollEvery is how often nodes are asked while writes are paused.
 const pollEvery = 5 * time.Millisecond
-
-// lateEndpoints is how long after the change of the label connections may still
-// arrive: kube-proxy waits a second between two syncs, and the two labels need
-// one each. It stays far below the 8 s after which Sentinel would take the
-// passed-on connection for a second master.
-const lateEndpoints = 2500 * time.Millisecond
 
 // labelWait is how long a master that has handed over waits for its successor's
 // label before it takes its own away.
@@ -89,32 +82,24 @@ func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
 	s.stopRedis()
 	s.log.Info("handed over", "to", successor.String(), "took", time.Since(began).Round(time.Millisecond).String())
 	s.decided = role.Decision{State: role.Stopped, Reason: "handed over to " + successor.String()}
-	s.publish(role.Observation{})
-	s.passOn(ctx, target)
+	s.moveClients(ctx, target)
 	return nil
 }
 
-// passOn moves the label to the successor and, until the Services have
+// moveClients moves the label to the successor and, until the Services have
 // followed, passes connections that still arrive here on to it.
-func (s *Server) passOn(ctx context.Context, successor netip.AddrPort) {
+func (s *Server) moveClients(ctx context.Context, successor netip.AddrPort) {
 	left := s.config.ShutdownBudget - time.Since(s.observed.stopAt)
 	ctx, cancel := context.WithTimeout(ctx, max(0, left-time.Second))
 	defer cancel()
-	passed := make(chan int, 1)
-	go func() {
-		n, err := forward.Listen(ctx, s.config.BindAddress, s.config.RedisPort, successor.String())
-		if err != nil {
-			s.log.Warn("late connections are refused instead of being passed on", "error", err)
-		}
-		passed <- n
-	}()
+	s.passing = s.pass(ctx, successor, labelWait+lateEndpoints)
+	s.publish(role.Observation{})
 	s.moveLabel(ctx, successor.Addr())
 	select {
-	case <-ctx.Done():
+	case <-s.passing.done:
 	case <-time.After(lateEndpoints):
+		s.passing.end()
 	}
-	cancel()
-	s.log.Info("late connections passed on", "number", <-passed)
 }
 
 // promoteSuccessor waits for the successors to have everything and has a

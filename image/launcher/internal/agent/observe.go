@@ -217,8 +217,7 @@ func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
 		<-statusKnown
 		p.Redis = reach(err)
 		s.notePassword(err)
-		if p.Status != nil && p.Status.State == role.Stopped.String() {
-			// Whoever answered is the server that its launcher passes connections on to.
+		if p.Status != nil && p.Status.Passing {
 			p.Redis = role.Refused
 			return
 		}

@@ -59,6 +59,8 @@ type Server struct {
 	decided       role.Decision
 	failedAt      time.Time   // when a failover was last commanded
 	applied       int         // min-replicas-to-write as last set; -1: unknown
+	diedAsMaster  time.Time   // when Redis ended as master and its late connections have not been passed on
+	passing       *passing    // late connections are being passed on
 	wrongPassword atomic.Bool // already logged
 	stopping      bool        // TERM has come
 	handOverAt    time.Time   // last attempt
@@ -134,6 +136,10 @@ func (s *Server) turn(ctx context.Context) {
 	s.metrics.setState(decision.State.String())
 	s.publish(observation)
 	s.label(observation, decision)
+	if s.passing != nil && (decision.Action != role.StartReplica || decision.Target != s.passing.target.Addr()) {
+		s.passing.end()
+		s.passing = nil
+	}
 	if err := s.act(ctx, observation, decision); err != nil && ctx.Err() == nil {
 		s.log.Warn("action failed; looking again", "action", decision.Action.String(), "error", err)
 	}
@@ -176,7 +182,11 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 	node := s.local()
 	switch d.Action {
 	case role.StartReplica:
-		return s.start(netip.AddrPortFrom(d.Target, uint16(s.config.RedisPort)))
+		target := netip.AddrPortFrom(d.Target, uint16(s.config.RedisPort))
+		if s.passLate(ctx, target) {
+			return nil
+		}
+		return s.start(target)
 	case role.Claim:
 		return s.claim(ctx, o)
 	case role.Follow:
@@ -335,6 +345,9 @@ func (s *Server) start(master netip.AddrPort) error {
 // childEnded notes the end of redis-server.
 func (s *Server) childEnded() {
 	lived := time.Since(s.startedAt)
+	if s.observed.info.Master && !s.observed.info.Loading {
+		s.diedAsMaster = time.Now()
+	}
 	s.log.Warn("redis-server has ended", "error", s.child.Err(), "lived", lived.Round(time.Millisecond).String())
 	s.child = nil
 	process.ReapOrphans()

@@ -63,7 +63,7 @@ func (s *Server) fresh(ctx context.Context, o role.Observation) bool {
 // publish tells the probes and the peers how this pod is.
 func (s *Server) publish(o role.Observation) {
 	s.web.SetStatus(role.Status{
-		UID: s.self.UID, State: s.decided.State.String(), Claimed: s.claimed, Synced: o.Local.Synced,
+		UID: s.self.UID, State: s.decided.State.String(), Claimed: s.claimed, Synced: o.Local.Synced, Passing: s.passing != nil,
 		Standing: s.observed.standing, Reason: s.decided.Reason,
 	})
 	health := web.Health{Ready: s.notReady(o)}

@@ -1,0 +1,71 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/forward"
+)
+
+const (
+	// lateEndpoints is how long after the change of the label connections may
+	// still arrive: kube-proxy waits a second between two syncs, and the two
+	// labels need one each. It stays far below the 8 s after which Sentinel would
+	// take the server behind the connections for a second master.
+	lateEndpoints = 2500 * time.Millisecond
+	// diedLately is how long after the death of a master its clients may still
+	// come to it.
+	diedLately = 10 * time.Second
+)
+
+// passing is the passing on of late connections.
+type passing struct {
+	target netip.AddrPort
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// end stops passing on and waits until the port is free.
+func (p *passing) end() {
+	p.cancel()
+	<-p.done
+}
+
+// pass passes connections that arrive in the place of redis-server on to
+// target, for at most limit.
+func (s *Server) pass(ctx context.Context, target netip.AddrPort, limit time.Duration) *passing {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	p := &passing{target: target, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		defer cancel()
+		n, err := forward.Listen(ctx, s.config.BindAddress, s.config.RedisPort, target.String())
+		if err != nil {
+			s.log.Warn("late connections are refused instead of being passed on", "error", err)
+			return
+		}
+		s.log.Info("late connections passed on", "to", target.String(), "number", n)
+	}()
+	return p
+}
+
+// passLate passes the clients of a master that has just died on to its
+// successor, before Redis comes back here as a replica that would refuse their
+// writes. It says whether that is still going on.
+func (s *Server) passLate(ctx context.Context, target netip.AddrPort) bool {
+	if s.passing == nil && !s.diedAsMaster.IsZero() && time.Since(s.diedAsMaster) < diedLately {
+		s.passing = s.pass(ctx, target, lateEndpoints)
+	}
+	s.diedAsMaster = time.Time{}
+	if s.passing == nil {
+		return false
+	}
+	select {
+	case <-s.passing.done:
+		s.passing = nil
+		return false
+	default:
+		return true
+	}
+}
