@@ -49,12 +49,12 @@ func open(opts options) (*workplace, error) {
 		unlock()
 		return nil, err
 	}
-	w.log = dir.Path("cluster.log")
-	file, err := os.Create(w.log)
+	file, err := dir.NewLog()
 	if err != nil {
 		unlock()
-		return nil, fmt.Errorf("open the log: %w", err)
+		return nil, err
 	}
+	w.log = file.Name()
 	w.runner.Log = file
 	w.close = func() {
 		_ = file.Close()

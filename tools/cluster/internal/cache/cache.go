@@ -29,7 +29,7 @@ func Open() (Dir, error) {
 		return "", fmt.Errorf("find the cache folder: %w (set HOME or XDG_CACHE_HOME)", err)
 	}
 	dir := Dir(filepath.Join(base, "redis-ha"))
-	for _, sub := range []string{dir.Path("bin"), dir.Path("images"), dir.Path("tmp")} {
+	for _, sub := range []string{dir.Path("bin"), dir.Path("images"), dir.Path("tmp"), dir.Path("logs")} {
 		if err := os.MkdirAll(sub, 0o755); err != nil {
 			return "", fmt.Errorf("create the cache folder: %w", err)
 		}
@@ -83,6 +83,27 @@ func (d Dir) Lock(waiting func()) (unlock func(), err error) {
 		return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
 	}
 	return func() { _ = file.Close() }, nil
+}
+
+// keptLogs is how many logs of runs stay.
+const keptLogs = 10
+
+// NewLog creates the log of this run and removes the oldest ones.
+func (d Dir) NewLog() (*os.File, error) {
+	file, err := os.Create(d.Path("logs", time.Now().UTC().Format("20060102-150405.000")+".log"))
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	logs, err := filepath.Glob(d.Path("logs", "*.log"))
+	if err != nil {
+		return nil, err
+	}
+	sort.Strings(logs)
+	for len(logs) > keptLogs {
+		_ = os.Remove(logs[0])
+		logs = logs[1:]
+	}
+	return file, nil
 }
 
 // Key collects the inputs of something cached.

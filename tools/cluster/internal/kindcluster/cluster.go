@@ -150,7 +150,43 @@ func (c *Cluster) waitReady(ctx context.Context) error {
 			return fmt.Errorf("wait for the cluster: %w", err)
 		}
 	}
-	return nil
+	return c.spreadDNS(ctx)
+}
+
+// spreadDNS moves one of two DNS pods that started on the same node, the
+// first that was ready: the loss of a node must not be the loss of all names.
+func (c *Cluster) spreadDNS(ctx context.Context) error {
+	output, err := c.kubectl(ctx, "-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns",
+		"-o", `jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{"\n"}{end}`)
+	if err != nil {
+		return fmt.Errorf("list the DNS pods: %w", err)
+	}
+	if move := crowded(output); move != "" && c.Workers > 1 {
+		if _, err := c.kubectl(ctx, "-n", "kube-system", "delete", "pod", move, "--wait=false"); err != nil {
+			return fmt.Errorf("move a DNS pod: %w", err)
+		}
+		_, err = c.kubectl(ctx, "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+	}
+	return err
+}
+
+// crowded reads lines of pod and node, and returns a pod that shares its node
+// if all pods are on one.
+func crowded(output string) string {
+	nodes := map[string]bool{}
+	pod, count := "", 0
+	for _, line := range strings.Split(strings.TrimSpace(output), "\n") {
+		name, node, found := strings.Cut(line, " ")
+		if !found {
+			continue
+		}
+		nodes[node] = true
+		pod, count = name, count+1
+	}
+	if len(nodes) != 1 || count < 2 {
+		return ""
+	}
+	return pod
 }
 
 // LoadImage puts an image archive on every node that does not have it yet.

@@ -45,7 +45,10 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	if err := os.Remove(c.Kubeconfig); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the kubeconfig: %w", err)
 	}
-	return c.removeNetwork(ctx)
+	if err := c.removeNetwork(ctx); err != nil {
+		return err
+	}
+	return c.Engine.ForgetDeadContainers(ctx)
 }
 
 // removeContainers kills and removes nodes, without the time to end that

@@ -29,6 +29,9 @@ const (
 	// download, some 30 MB.
 	askTime  = 15 * time.Second
 	pullTime = 5 * time.Minute
+	// madeHere labels images, so that old ones can be removed without touching
+	// anybody else's.
+	madeHere = "redis-ha.made-by=cluster-tool"
 	// keptArchives is how many archives of one image stay in the cache.
 	keptArchives = 3
 )
@@ -131,9 +134,11 @@ func (b Builder) image(ctx context.Context, r recipe) (Archive, error) {
 
 func (b Builder) build(ctx context.Context, r recipe, dir, archive string) error {
 	args := append(b.Engine.BuildArgs(), r.args...)
-	if err := b.Engine.Run(ctx, append(args, "-t", r.image, "-f", r.dockerfile, dir)...); err != nil {
+	if err := b.Engine.Run(ctx, append(args, "--label", madeHere, "-t", r.image, "-f", r.dockerfile, dir)...); err != nil {
 		return fmt.Errorf("build the image %s: %w", r.image, err)
 	}
+	// Images that just lost their name to a newer one are of no more use.
+	_ = b.Engine.Run(ctx, "image", "prune", "--force", "--filter", "label="+madeHere)
 	unfinished := filepath.Join(dir, "image.tar")
 	if err := b.Engine.Run(ctx, "save", "-o", unfinished, r.image); err != nil {
 		return fmt.Errorf("save the image %s: %w", r.image, err)
