@@ -163,6 +163,8 @@ func lostMaster(o Observation, agreed netip.Addr, wait func(string, ...any) Deci
 		return elect(o, "the sentinels' master has stopped and no replica lives")
 	case o.Waiting > lostPatience && (p.Redis == Refused || (p.Redis == Unknown && down)):
 		return elect(o, "the sentinels' master has not come back and no replica lives")
+	case o.Waiting > lostPatience && p.Redis == Answered:
+		return elect(o, "whom the sentinels name is not master, and no replica lives")
 	default:
 		return wait("waiting for %s, whom the sentinels name", p.Name)
 	}
@@ -245,8 +247,9 @@ func serveReplica(o Observation) Decision {
 	live := o.liveReplicas()
 	switch {
 	case ok && agreed == o.Self.IP:
-		if o.Local.LinkDown > promotionPatience && len(masters) == 0 && o.best(live) {
-			d.Action, d.Reason = Promote, "the sentinels name this pod, nobody else is master and its data are the latest"
+		if o.Local.LinkDown > promotionPatience && len(masters) == 0 {
+			elected := elect(o, "the sentinels name this pod and nobody else is master")
+			d.Action, d.Reason = elected.Action, elected.Reason
 		}
 	case ok && agreed != o.Local.Follows:
 		p := o.peerAt(agreed)

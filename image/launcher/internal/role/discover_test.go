@@ -167,6 +167,9 @@ func TestServerWaitsForTheSentinelsMasterAsLongAsItMayComeBack(t *testing.T) {
 		{"it is waited for while it loads its data",
 			observe(sentinels("b b b"), peer("b", isUnsynced), gone, waiting(lostPatience)),
 			discovering("waiting for server-b, whom the sentinels name")},
+		{"but not for ever where it is up, holds nothing and is not master",
+			observe(sentinels("b b b"), peer("b", isUnsynced, reports(nothing)), gone, waiting(lostPatience+1)),
+			claiming("whom the sentinels name is not master, and no replica lives")},
 	})
 }
 

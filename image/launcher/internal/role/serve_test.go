@@ -139,16 +139,23 @@ func TestReplicaMovesToTheMasterThatIsTrue(t *testing.T) {
 	})
 }
 
-func TestReplicaIsPromotedOnlyWhereTheSentinelsNameIt(t *testing.T) {
-	promote := does(Promote, "", replica(Uncertain, "the sentinels name this pod, nobody else is master and its data are the latest"))
-	waits := replica(Uncertain, "replica of 10.0.0.2, not connected to it")
-	cut := lostLink("b", promotionPatience+1)
+func TestReplicaThatTheSentinelsNameIsElectedLikeAnyServer(t *testing.T) {
+	why := "the sentinels name this pod and nobody else is master; "
+	waits := func(reason string) Decision { return replica(Uncertain, reason) }
+	unmoved := waits("replica of 10.0.0.2, not connected to it")
+	cut := together(lostLink("b", promotionPatience+1), sentinels("a a a"), holds(wasReplica(1, 1000)), servers(2))
 	check(t, []claim{
-		{"and nobody else is master", observe(cut, sentinels("a a a")), promote},
-		{"and no live replica holds more", observe(cut, sentinels("a a a"), peer("c", linkDown, at(999))), promote},
-		{"not where one does", observe(cut, sentinels("a a a"), peer("c", linkDown, at(1001))), waits},
-		{"not while another is master", observe(cut, sentinels("a a a"), peer("c", isMaster)), waits},
-		{"not before Sentinel has had time", observe(lostLink("b", promotionPatience), sentinels("a a a")), waits},
+		{"where its data are the most advanced", observe(cut, peer("c", linkDown, reports(wasReplica(1, 999)))),
+			does(Claim, "", waits(why+"this pod holds the most advanced data"))},
+		{"not where a live replica holds more", observe(cut, peer("c", linkDown, reports(wasReplica(1, 1001)))),
+			waits(why + "server-c holds the most advanced data")},
+		{"not where a stopped server holds more", observe(cut, peer("c", isStopped, reports(wasMaster(1, 1)))),
+			waits(why + "server-c holds the most advanced data")},
+		{"not empty where a stopped server holds anything",
+			observe(cut, holds(nothing), local(func(l *Local) { l.Synced = false }), peer("c", isStopped, reports(wasReplica(0, 1)))),
+			waits(why + "server-c holds the most advanced data")},
+		{"not while another is master", observe(cut, peer("c", isMaster)), unmoved},
+		{"not before Sentinel has had time", observe(cut, lostLink("b", promotionPatience)), unmoved},
 	})
 }
 
