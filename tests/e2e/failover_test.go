@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// How long a client may be without an acknowledged write. These are bounds for
+// a slow machine, so that a broken fast path is noticed; the tests log what
+// they measure.
+const (
+	// plannedGap is for a hand-over: pause, catch up, switch, new endpoints.
+	plannedGap = 8 * time.Second
+	// crashGap is for a crash that is noticed at once.
+	crashGap = 12 * time.Second
+	// silentGap is for a fault that only the time without answers reveals:
+	// down-after-milliseconds (3 s) plus an election and new endpoints.
+	silentGap = 20 * time.Second
+)
+
+func TestFailoverWhenMasterPodIsDeleted(t *testing.T) {
+	r := documentedRelease(t)
+	before, _ := r.failover(t, plannedGap, func(master *corev1.Pod) {
+		r.kubectl(t, "delete", "pod", master.Name, "--wait=false")
+	})
+	requireReplacedAsSlave(t, r, before)
+}
+
+func TestFailoverWhenMasterPodIsDeletedByForce(t *testing.T) {
+	r := documentedRelease(t)
+	before, _ := r.failover(t, silentGap, func(master *corev1.Pod) {
+		r.kubectl(t, "delete", "pod", master.Name, "--wait=false", "--force", "--grace-period=0")
+	})
+	requireReplacedAsSlave(t, r, before)
+}
+
+func TestFailoverWhenRedisIsKilled(t *testing.T) {
+	r := documentedRelease(t)
+	before, _ := r.failover(t, crashGap, func(master *corev1.Pod) { require.NoError(t, r.killRedis(t.Context(), master)) })
+	requireSamePodAsSlave(t, r, before)
+}
+
+func TestFailoverWhenLauncherIsKilled(t *testing.T) {
+	r := documentedRelease(t)
+	before, _ := r.failover(t, silentGap, func(master *corev1.Pod) { require.NoError(t, r.killLauncher(t.Context(), master)) })
+	after := requireSamePodAsSlave(t, r, before)
+	require.Equal(t, restarts(before)+1, restarts(after), "restarts of the container")
+}
+
+// A frozen process neither answers nor ends, and wakes up believing that it is
+// still master. The time is longer than the sentinels need.
+func TestFailoverWhenRedisIsFrozen(t *testing.T) {
+	r := documentedRelease(t)
+	before, _ := r.failover(t, silentGap, func(master *corev1.Pod) {
+		require.NoError(t, r.freezeRedis(t.Context(), master, 10*time.Second))
+	})
+	requireSamePodAsSlave(t, r, before)
+}
+
+func TestFailoverTwiceInARow(t *testing.T) {
+	r := documentedRelease(t)
+	first := r.master(t)
+	client := r.write(t)
+	require.NoError(t, r.killRedis(t.Context(), first))
+	r.waitMaster(t, "the first successor", func(master *corev1.Pod) bool { return master.UID != first.UID })
+	second := r.master(t)
+	require.NoError(t, r.killRedis(t.Context(), second))
+	r.waitMaster(t, "the second successor", func(master *corev1.Pod) bool { return master.UID != second.UID })
+	eventually(t, recoveryTime, "a complete release after two failovers", r.healthy)
+	client.advance(100)
+	client.lostNothing(silentGap)
+}
+
+func TestFailoverWithOneSentinelLess(t *testing.T) {
+	r := documentedRelease(t)
+	v, err := r.look(t.Context())
+	require.NoError(t, err)
+	sentinel := v.component("sentinel")[0]
+	r.failover(t, crashGap, func(master *corev1.Pod) {
+		r.kubectl(t, "delete", "pod", sentinel.Name, "--wait=false")
+		require.NoError(t, r.killRedis(t.Context(), master))
+	})
+}
+
+// requireReplacedAsSlave wants another pod in the place of the old master's.
+func requireReplacedAsSlave(t *testing.T, r *release, before *corev1.Pod) {
+	t.Helper()
+	v, err := r.look(t.Context())
+	require.NoError(t, err)
+	slaves := v.with("slave")
+	require.Len(t, slaves, r.servers-1, "slaves")
+	for _, pod := range slaves {
+		require.NotEqual(t, before.UID, pod.UID, "the deleted pod is still there")
+	}
+}
+
+// requireSamePodAsSlave wants the old master's pod as a slave.
+func requireSamePodAsSlave(t *testing.T, r *release, before *corev1.Pod) *corev1.Pod {
+	t.Helper()
+	v, err := r.look(t.Context())
+	require.NoError(t, err)
+	for _, pod := range v.with("slave") {
+		if pod.UID == before.UID {
+			require.Equal(t, before.Status.PodIP, pod.Status.PodIP, "address of the pod")
+			return &pod
+		}
+	}
+	require.Failf(t, "the old master is not a slave", "pod %s", before.Name)
+	return nil
+}
+
+func restarts(pod *corev1.Pod) int32 { return pod.Status.ContainerStatuses[0].RestartCount }

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// master returns the pod that has the label.
+func (r *release) master(t *testing.T) *corev1.Pod {
+	t.Helper()
+	v, err := r.look(t.Context())
+	require.NoError(t, err)
+	masters := v.with("master")
+	require.Len(t, masters, 1, "pods with redis-role=master")
+	return &masters[0]
+}
+
+// failover runs a client, does something to the master, and waits until another
+// pod is master and the release is complete and agrees again. No acknowledged
+// write may be lost, and no time without one longer than allowed. It returns
+// the old and the new master.
+func (r *release) failover(t *testing.T, allowed time.Duration, fault func(master *corev1.Pod)) (before, after *corev1.Pod) {
+	t.Helper()
+	before = r.master(t)
+	client := r.write(t)
+	client.advance(100)
+	start := time.Now()
+	fault(before)
+	r.waitMaster(t, "another pod than "+before.Name, func(master *corev1.Pod) bool { return master.UID != before.UID })
+	eventually(t, recoveryTime, "a complete release after the failover", r.healthy)
+	t.Logf("complete and agreed after %.1f s", time.Since(start).Seconds())
+	client.advance(100)
+	t.Logf("since the fault:\n%s", r.watcher.history(start))
+	client.lostNothing(allowed)
+	return before, r.master(t)
+}
+
+// waitMaster waits until exactly one pod has the label, and that one is as
+// wanted.
+func (r *release) waitMaster(t *testing.T, what string, wanted func(*corev1.Pod) bool) {
+	t.Helper()
+	took := eventually(t, switchTime, what+" to be the only master", func(ctx context.Context) error { return r.onlyMaster(ctx, wanted) })
+	t.Logf("%s is labelled master alone after %.1f s", what, took.Seconds())
+}
+
+// onlyMaster wants exactly one pod with the label, and that one as told.
+func (r *release) onlyMaster(ctx context.Context, wanted func(*corev1.Pod) bool) error {
+	pods, err := env.kube.CoreV1().Pods(r.namespace).List(ctx, r.listOptions())
+	if err != nil {
+		return fmt.Errorf("list the pods: %w", err)
+	}
+	masters := (&view{pods: pods.Items}).with("master")
+	names := []string{}
+	for _, pod := range masters {
+		names = append(names, pod.Name)
+	}
+	if len(masters) == 1 && wanted(&masters[0]) {
+		return nil
+	}
+	return fmt.Errorf("redis-role=master have %v", names)
+}
+
+// killRedis kills the Redis process of a server pod, from inside it.
+func (r *release) killRedis(ctx context.Context, pod *corev1.Pod) error {
+	_, err := env.execute(ctx, r.namespace, pod.Name, nil, "bash", "-c", "kill -9 $(pidof redis-server)")
+	return err
+}
+
+// freezeRedis stops the Redis process of a server pod for some time.
+func (r *release) freezeRedis(ctx context.Context, pod *corev1.Pod, span time.Duration) error {
+	script := fmt.Sprintf("p=$(pidof redis-server) && kill -STOP $p && (sleep %.0f; kill -CONT $p) <&- >&- 2>&- &", span.Seconds())
+	_, err := env.execute(ctx, r.namespace, pod.Name, nil, "bash", "-c", script)
+	return err
+}
+
+// killScript ends the launcher of the pod with the given UID on this node. The
+// launcher is process 1 of its container, which cannot be killed from inside.
+const killScript = `for process in /proc/[0-9]*; do
+  if [ "$(cat "$process/comm" 2>/dev/null)" = launcher ] && grep -qsz "^POD_UID=$1$" "$process/environ"; then
+    kill -9 "${process#/proc/}" && echo killed
+  fi
+done`
+
+// killLauncher kills process 1 of a pod, and by that everything in its
+// container, without a warning.
+func (r *release) killLauncher(ctx context.Context, pod *corev1.Pod) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*callTime)
+	defer cancel()
+	node, err := env.nodePod(ctx, pod.Spec.NodeName)
+	if err != nil {
+		return err
+	}
+	said, err := env.execute(ctx, workNamespace, node, nil, "bash", "-c", killScript, "kill", string(pod.UID))
+	if err == nil && strings.TrimSpace(said) != "killed" {
+		err = fmt.Errorf("on node %s one launcher of pod %s should have been killed: %q", pod.Spec.NodeName, pod.Name, said)
+	}
+	return err
+}
+
+// atOnce does something to several pods at the same time.
+func atOnce(pods []corev1.Pod, do func(pod *corev1.Pod) error) error {
+	problems := make([]error, len(pods))
+	var all sync.WaitGroup
+	for i := range pods {
+		all.Go(func() { problems[i] = do(&pods[i]) })
+	}
+	all.Wait()
+	return errors.Join(problems...)
+}
+
+// scaleServers sets the number of servers with kubectl, which is what healthy
+// expects from then on.
+func (r *release) scaleServers(t *testing.T, servers int) {
+	t.Helper()
+	r.kubectl(t, "scale", r.serverDeployment(), "--replicas="+strconv.Itoa(servers))
+	r.servers = servers
+}
+
+// hasNoServers finds nothing wrong when no server pod is left.
+func (r *release) hasNoServers(ctx context.Context) error {
+	v, err := r.look(ctx)
+	if err == nil && len(v.component("server")) > 0 {
+		err = fmt.Errorf("%d server pods are there", len(v.component("server")))
+	}
+	return err
+}
+
+// endpoints lists the addresses behind a Service, by the end of its name.
+func (r *release) endpoints(t *testing.T, service string) []string {
+	t.Helper()
+	v, err := r.look(t.Context())
+	require.NoError(t, err)
+	return v.endpoints[r.fullname()+service]
+}
+
+// tryCli runs redis-cli in the client's pod with a password; a reply that is an
+// error is no error.
+func (r *release) tryCli(t *testing.T, password, host string, port int, args ...string) (string, error) {
+	t.Helper()
+	script := "export REDISCLI_AUTH=" + quote(password) + "\ntimeout 10 redis-cli -h " + host + " -p " + strconv.Itoa(port)
+	for _, arg := range args {
+		script += " " + quote(arg)
+	}
+	return env.execute(t.Context(), workNamespace, clientPod, strings.NewReader(script+" </dev/null\n"), "bash", "-s")
+}

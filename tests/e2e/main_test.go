@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+var reuse = flag.Bool("reuse", false, "take the release redis-ha in kube-public as it is if there is one, and leave it")
+
+// repositoryRoot is the folder of the repository, from this package.
+const repositoryRoot = "../.."
+
+// environment is what all tests share.
+type environment struct {
+	rest *rest.Config
+	kube kubernetes.Interface
+	// image is the one that the chart uses by default.
+	image string
+	// charts is the address of a chart repository with the chart.
+	charts string
+	// dir is a folder for everything the tests write.
+	dir string
+}
+
+// env is set before the first test.
+var env environment
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	if err := env.connect(ctx); err != nil {
+		return 1, err
+	}
+	if env.dir, err = os.MkdirTemp("", "redis-ha-e2e-"); err != nil {
+		return 1, fmt.Errorf("make a folder for the tests: %w", err)
+	}
+	defer func() {
+		// Logs of failed tests stay.
+		if code == 0 && err == nil {
+			_ = os.RemoveAll(env.dir)
+		}
+	}()
+	stop, err := env.serveChart(ctx)
+	if err != nil {
+		return 1, err
+	}
+	defer stop()
+	if err := env.startClient(ctx); err != nil {
+		return 1, err
+	}
+	code = m.Run()
+	return code, env.tearDown()
+}
+
+// connect finds the tools and the cluster. KUBECONFIG must name it: the tests
+// remove things, which should not happen to whatever cluster kubectl uses by
+// default.
+func (e *environment) connect(ctx context.Context) error {
+	const remedy = "run `make e2e`, or `make up` and then set KUBECONFIG and PATH as it says"
+	for _, tool := range []string{"kubectl", "helm", "bash", "go"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return fmt.Errorf("%s is needed and not in PATH: %s", tool, remedy)
+		}
+	}
+	path := os.Getenv("KUBECONFIG")
+	if path == "" {
+		return errors.New("KUBECONFIG is not set, so there is no cluster to test on: " + remedy)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("find the kubeconfig: %w", err)
+	}
+	if err := os.Setenv("KUBECONFIG", path); err != nil {
+		return fmt.Errorf("set KUBECONFIG: %w", err)
+	}
+	if e.rest, err = clientcmd.BuildConfigFromFlags("", path); err != nil {
+		return fmt.Errorf("read KUBECONFIG (%s): %w", remedy, err)
+	}
+	// Tests poll; they are not to wait for their own rate limit.
+	e.rest.QPS, e.rest.Burst = 100, 200
+	client, err := kubernetes.NewForConfig(e.rest)
+	if err != nil {
+		return fmt.Errorf("use KUBECONFIG (%s): %w", remedy, err)
+	}
+	e.kube = client
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("the cluster of %s does not answer (%s): %w", path, remedy, err)
+	}
+	if len(nodes.Items) == 0 {
+		return fmt.Errorf("the cluster of %s has no nodes: %s", path, remedy)
+	}
+	return nil
+}
+
+// tearDown removes what the tests made.
+func (e *environment) tearDown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), removalTime)
+	defer cancel()
+	var problems []error
+	if shared.installed && !*reuse {
+		problems = append(problems, command(ctx, "helm", "uninstall", shared.name, "--namespace", shared.namespace, "--wait"))
+	}
+	err := e.kube.CoreV1().Namespaces().Delete(ctx, workNamespace, metav1.DeleteOptions{})
+	if err != nil {
+		problems = append(problems, fmt.Errorf("remove the namespace %s: %w", workNamespace, err))
+	}
+	return errors.Join(problems...)
+}
+
+// command runs a program outside a test; its output is part of the error.
+func command(ctx context.Context, name string, args ...string) error {
+	output, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s %q: %w\n%s", name, args, err, output)
+	}
+	return nil
+}
+
+// output runs a program outside a test and returns its standard output.
+func output(ctx context.Context, name string, args ...string) (string, error) {
+	var failure *exec.ExitError
+	text, err := exec.CommandContext(ctx, name, args...).Output()
+	if errors.As(err, &failure) {
+		err = fmt.Errorf("%s %q: %w\n%s", name, args, err, failure.Stderr)
+	}
+	return string(text), err
+}

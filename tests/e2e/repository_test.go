@@ -1,0 +1,56 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+
+	"sigs.k8s.io/yaml"
+)
+
+// serveChart packages the chart into a repository of its own on 127.0.0.1, and
+// gives Helm a home of its own, so that the documented commands can be run word
+// for word without touching the user's settings.
+func (e *environment) serveChart(ctx context.Context) (stop func(), err error) {
+	for _, kind := range []string{"CONFIG", "CACHE", "DATA"} {
+		if err := os.Setenv("HELM_"+kind+"_HOME", filepath.Join(e.dir, "helm", kind)); err != nil {
+			return nil, fmt.Errorf("give Helm a home of its own: %w", err)
+		}
+	}
+	chart := filepath.Join(repositoryRoot, "charts", "redis-ha")
+	if e.image, err = defaultImage(filepath.Join(chart, "values.yaml")); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(e.dir, "charts")
+	if err := command(ctx, "helm", "package", chart, "--destination", dir); err != nil {
+		return nil, err
+	}
+	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	if err := command(ctx, "helm", "repo", "index", dir, "--url", server.URL); err != nil {
+		server.Close()
+		return nil, err
+	}
+	e.charts = server.URL
+	return server.Close, nil
+}
+
+// defaultImage reads the image of a values file.
+func defaultImage(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read the chart's values: %w", err)
+	}
+	var values struct {
+		Image string `json:"redis_image"`
+	}
+	if err := yaml.Unmarshal(content, &values); err != nil {
+		return "", fmt.Errorf("parse %s: %w", path, err)
+	}
+	if values.Image == "" {
+		return "", fmt.Errorf("%s has no redis_image", path)
+	}
+	return values.Image, nil
+}
