@@ -190,6 +190,30 @@ func TestStatesAndMetricsAreThoseOfTheLauncher(t *testing.T) {
 	}
 }
 
+var jsonName = regexp.MustCompile("`json:\"([a-zA-Z]+)\"`")
+
+func TestStatusHasTheFieldsInTheText(t *testing.T) {
+	text := read(t, "docs", "launcher.md")
+	for path, types := range map[string][]string{
+		"role/observation.go": {"Status", "Standing"}, "agent/sentinel.go": {"SentinelStatus"},
+	} {
+		code := read(t, "image", "launcher", "internal", path)
+		for _, name := range types {
+			_, fields, found := strings.Cut(code, "type "+name+" struct {")
+			fields, _, _ = strings.Cut(fields, "\n}")
+			names := jsonName.FindAllStringSubmatch(fields, -1)
+			if !found || len(names) == 0 {
+				t.Fatalf("no fields of %s found in %s", name, path)
+			}
+			for _, match := range names {
+				if !strings.Contains(text, "`"+match[1]+"`") {
+					t.Errorf("docs/launcher.md does not name the field %s of /status", match[1])
+				}
+			}
+		}
+	}
+}
+
 // The second column of the table of symptoms quotes what the launcher logs;
 // "…" stands for what differs.
 func TestQuotedMessagesAreThoseOfTheLauncher(t *testing.T) {
