@@ -256,6 +256,9 @@ func serveReplica(o Observation) Decision {
 		if o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master {
 			d.Action, d.Target, d.Reason = Follow, agreed, fmt.Sprintf("the sentinels name %s", p.Name)
 		}
+	case ok && !o.Local.LinkUp && o.successor(agreed) != nil:
+		p := o.successor(agreed)
+		d.Action, d.Target, d.Reason = Follow, p.IP, fmt.Sprintf("%s has replaced the master that the sentinels still name", p.Name)
 	case ok:
 		_, failingOver := o.MasterIsDown()
 		if o.MasterDown > nudgePatience && !failingOver && o.Local.Synced && len(masters) == 0 && o.best(live) {
@@ -268,6 +271,18 @@ func serveReplica(o Observation) Decision {
 		d.Action, d.Reason = elected.Action, elected.Reason
 	}
 	return d
+}
+
+// successor gives the recorded master, if it has replaced the one that the
+// sentinels still name and says it is master. Data are safe sooner with a
+// replica that need not wait for the sentinels.
+func (o Observation) successor(named netip.Addr) *Peer {
+	for i, p := range o.Peers {
+		if p.UID == o.MasterUID && p.Redis == Answered && p.Master && p.IP != named && named == o.PreviousIP {
+			return &o.Peers[i]
+		}
+	}
+	return nil
 }
 
 // best says whether no live replica holds more data than this one; the lower

@@ -51,6 +51,11 @@ const (
 	// failover under way, before it is given the facts anew. It exceeds one
 	// failover attempt.
 	seedPatience = 12 * time.Second
+	// settlePatience is how long a labelled and recorded master may go unnoticed
+	// by the sentinel that monitors its dead predecessor. A failover needs 1.3 s
+	// to its end; after down-after (3 s) a sentinel that missed it, because the
+	// one that led it has crashed, would promote another replica.
+	settlePatience = 2 * time.Second
 	// stalePatience is how long dead entries may stay: a pod that is replaced
 	// can be back under its address within seconds only as itself.
 	stalePatience = 20 * time.Second
@@ -76,6 +81,9 @@ func DecideSentinel(o SentinelObservation) SentinelDecision {
 	recorded := o.recorded()
 	switch {
 	case o.Own.FailingOver:
+	case o.MislabelFor > settlePatience && o.succeeded(recorded):
+		d.Action, d.Master, d.NewEpoch = SentinelSeed, recorded.IP, true
+		d.Reason = fmt.Sprintf("%s has replaced the master it monitors, and no sentinel has noticed", recorded.Name)
 	case o.DownFor > seedPatience && recorded != nil && recorded.Master && recorded.IP != o.Own.Master:
 		d.Action, d.Master, d.NewEpoch = SentinelSeed, recorded.IP, true
 		d.Reason = fmt.Sprintf("the master it monitors is gone and %s is the recorded master", recorded.Name)
@@ -127,6 +135,26 @@ func (o SentinelObservation) recorded() *Peer {
 		}
 	}
 	return nil
+}
+
+// succeeded says whether the recorded master is one, has the label, and the
+// server that the local sentinel monitors is certainly no master any more, with
+// no sentinel at work on it.
+func (o SentinelObservation) succeeded(recorded *Peer) bool {
+	if recorded == nil || !recorded.Master || recorded.Redis != Answered || recorded.Label != Master || recorded.IP == o.Own.Master {
+		return false
+	}
+	for _, v := range o.Others {
+		if v.FailingOver {
+			return false
+		}
+	}
+	for _, p := range o.Servers {
+		if p.IP == o.Own.Master && (p.Redis == Unknown || p.Redis == Answered && p.Master) {
+			return false
+		}
+	}
+	return true
 }
 
 // forgotten says whether a running replica is unknown to the local sentinel.
