@@ -14,6 +14,10 @@ import (
 // pollEvery is how often nodes are asked while writes are paused.
 const pollEvery = 5 * time.Millisecond
 
+// promotionWait is how long a promotion that a sentinel has accepted is waited
+// for; it takes 0.1 to 0.3 s.
+const promotionWait = 5 * time.Second
+
 // labelWait is how long a master that has handed over waits for its successor's
 // label before it takes its own away.
 const labelWait = 2 * time.Second
@@ -102,9 +106,8 @@ func (s *Server) moveClients(ctx context.Context, successor netip.AddrPort) {
 	}
 }
 
-// promoteSuccessor waits for the successors to have everything and has a
-// sentinel promote one of them, within ctx. If no promotion was commanded,
-// unpausing is safe afterwards.
+// promoteSuccessor waits, within ctx, for the successors to have everything and
+// has a sentinel promote one of them.
 func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, successors []netip.Addr) (netip.Addr, error) {
 	info, err := node.Info(ctx)
 	if err != nil {
@@ -119,15 +122,30 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 		return netip.Addr{}, err
 	}
 	s.log.Info("failover commanded", "sentinel", sentinel, "reason", "hand-over")
+	return s.awaitPromotion(node, successors, sentinel)
+}
+
+// awaitPromotion waits for one of the successors to be master. From the command
+// on a promotion may come at any time, so the pause is renewed meanwhile, even
+// if the sentinels take this server for down in the end: that leads to the same.
+func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, sentinel string) (netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), promotionWait)
+	defer cancel()
+	limit := role.PauseLimit(s.config.DownAfter)
+	renewed := time.Now()
 	for {
 		for _, ip := range successors {
 			if info, err := s.links.to(ip, s.config.RedisPort).Info(ctx); err == nil && info.Master {
 				return ip, nil
 			}
 		}
+		if time.Since(renewed) > limit/4 {
+			renewed = time.Now()
+			_ = node.PauseWrites(ctx, limit)
+		}
 		select {
 		case <-ctx.Done():
-			return netip.Addr{}, fmt.Errorf("sentinel %s accepted the failover, but no replica was promoted in time", sentinel)
+			return netip.Addr{}, fmt.Errorf("sentinel %s accepted the failover, but no replica was promoted within %v", sentinel, promotionWait)
 		case <-time.After(pollEvery):
 		}
 	}

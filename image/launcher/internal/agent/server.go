@@ -197,8 +197,6 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 		if o.Local.Master {
 			return node.DropClients(ctx)
 		}
-	case role.Promote:
-		return node.Promote(ctx)
 	case role.FailOver, role.Nudge:
 		return s.failOver(ctx, d)
 	}
