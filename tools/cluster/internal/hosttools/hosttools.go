@@ -24,7 +24,11 @@ func Programs(tools string) []gobuild.Program {
 	}
 	return []gobuild.Program{
 		nodeimage.Kubectl(filepath.Join(tools, "nodeimage")),
-		pinned("helm", "helm.sh/helm/v3/cmd/helm", "helm.sh/helm/v3/internal/version.version="+helmVersion),
+		pinned("helm", "helm.sh/helm/v3/cmd/helm",
+			"helm.sh/helm/v3/internal/version.version="+helmVersion,
+			// Without these helm takes every cluster it cannot ask for v1.20 and refuses the chart.
+			"helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1", "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=37",
+			"helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1", "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=37"),
 		pinned("ct", "github.com/helm/chart-testing/v3/ct"),
 		pinned("kind", "sigs.k8s.io/kind"),
 	}
