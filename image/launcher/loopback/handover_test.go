@@ -71,6 +71,40 @@ func TestDeletedSlaveAndSentinelLeaveTheMasterAlone(t *testing.T) {
 	w.requireGapBelow(3 * time.Second)
 }
 
+// The slaves stand still while the master goes on writing and is told to
+// leave. It must wait for them: within the pause of its clients' writes, or,
+// where that is too short, by serving on until they are back.
+func TestHandOverWaitsForSlavesThatAreBehind(t *testing.T) {
+	t.Parallel()
+	for _, frozen := range []time.Duration{1200 * time.Millisecond, 5 * time.Second} {
+		t.Run("by "+frozen.String(), func(t *testing.T) {
+			t.Parallel()
+			c := start(t, options{})
+			w := c.write()
+			w.advance(200)
+			old := c.converge()
+			slaves := c.slavesOf(old)
+			for _, p := range slaves {
+				p.freezeRedis()
+			}
+			w.advance(100)
+			removed := make(chan struct{})
+			go func() { old.remove(); close(removed) }()
+			time.Sleep(frozen) // the claim is about this length
+			for _, p := range slaves {
+				p.thawRedis()
+			}
+			<-removed
+			c.addServer().run()
+			eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+			w.advance(200)
+			c.converge()
+			w.requireNothingLost()
+			w.requireGapBelow(20 * time.Second)
+		})
+	}
+}
+
 func TestMasterDeletedByForceIsFailedOver(t *testing.T) {
 	t.Parallel()
 	c := start(t, options{})

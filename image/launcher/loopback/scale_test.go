@@ -2,12 +2,9 @@ package loopback
 
 import (
 	"sort"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // scaleDown deletes servers as a ReplicaSet does: those with the lowest
@@ -15,12 +12,8 @@ import (
 func (c *cluster) scaleDown(to int) []*pod {
 	c.t.Helper()
 	servers := c.servers()
-	cost := func(p *pod) int {
-		n, _ := strconv.Atoi(c.api.Pod(p.name).Annotations[corev1.PodDeletionCost])
-		return n
-	}
 	sort.SliceStable(servers, func(i, j int) bool {
-		if a, b := cost(servers[i]), cost(servers[j]); a != b {
+		if a, b := c.deletionCost(servers[i]), c.deletionCost(servers[j]); a != b {
 			return a < b
 		}
 		return servers[i].created.After(servers[j].created)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // clientOptions are for tests: no retries, short waits, no extra commands.
@@ -181,6 +182,9 @@ func (c *cluster) check(forgotten bool) error {
 		if err := c.checkLabels(p, n.role, n.runID); err != nil {
 			return err
 		}
+		if protected := c.deletionCost(p) > 0; protected != (p == master) {
+			return fmt.Errorf("%s has the deletion cost %d", p.name, c.deletionCost(p))
+		}
 		if p == master {
 			if n.role != "master" || n.replicas != len(servers)-1 {
 				return fmt.Errorf("%s is labelled master, its ROLE is %s with %d of %d replicas", p.name, n.role, n.replicas, len(servers)-1)
@@ -240,6 +244,16 @@ func (c *cluster) checkSentinels(master *pod, slaves []string, forgotten bool) e
 		}
 	}
 	return nil
+}
+
+// deletionCost is what makes a ReplicaSet delete other pods first.
+func (c *cluster) deletionCost(p *pod) int {
+	object := c.api.Pod(p.name)
+	if object == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(object.Annotations[corev1.PodDeletionCost])
+	return n
 }
 
 // checkLabels says which runtime label of a pod is not true. The runID of a

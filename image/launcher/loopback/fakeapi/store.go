@@ -2,7 +2,6 @@ package fakeapi
 
 import (
 	"encoding/json"
-	"fmt"
 	"sort"
 	"strconv"
 	"sync"
@@ -13,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
 )
 
 // Object is what the store holds: a typed API object.
@@ -107,7 +106,7 @@ func (s *store) create(k *kind, by string, object Object) bool {
 	object = object.DeepCopyObject().(Object)
 	object.GetObjectKind().SetGroupVersionKind(k.gvk)
 	if object.GetUID() == "" {
-		object.SetUID(types.UID(fmt.Sprintf("%s-%d", object.GetName(), s.revision)))
+		object.SetUID(uuid.NewUUID())
 	}
 	if object.GetCreationTimestamp().Time.IsZero() {
 		object.SetCreationTimestamp(metav1.NewTime(time.Now().Truncate(time.Second)))
