@@ -33,7 +33,7 @@ func (r *release) dump(start time.Time) string {
 	for _, args := range []string{
 		"get pods -o wide -L redis-role,podIP,runID -l " + r.selector(),
 		"get endpointslices -l release=" + r.name,
-		"get leases -o yaml",
+		"get leases -l release=" + r.name + " -o custom-columns=NAME:.metadata.name,SPEC:.spec,RECORD:.metadata.annotations",
 		"get persistentvolumeclaims",
 		"get events --sort-by=.lastTimestamp",
 	} {
@@ -52,7 +52,7 @@ func (r *release) dump(start time.Time) string {
 		return text.String()
 	}
 	fmt.Fprintf(&text, "\nwhat happened since %s:\n%s", start.Format("15:04:05.000"), r.watcher.history(start))
-	text.WriteString(r.watcher.logs())
+	text.WriteString(r.watcher.logs(start))
 	return text.String()
 }
 
@@ -76,8 +76,8 @@ func (v *view) redisText() string {
 	return text.String()
 }
 
-// logs shows the end of each log that was kept.
-func (w *watcher) logs() string {
+// logs shows the end of each log that grew since a moment.
+func (w *watcher) logs(since time.Time) string {
 	files, err := filepath.Glob(filepath.Join(w.dir, "*.log"))
 	if err != nil {
 		return err.Error()
@@ -85,6 +85,10 @@ func (w *watcher) logs() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nlogs of all pods, those that are gone included, are in %s; their ends:\n", w.dir)
 	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil || info.ModTime().Before(since) {
+			continue
+		}
 		content, err := os.ReadFile(file)
 		if err != nil {
 			continue

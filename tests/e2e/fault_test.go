@@ -77,7 +77,7 @@ func (r *release) killRedis(ctx context.Context, pod *corev1.Pod) error {
 
 // freezeRedis stops the Redis process of a server pod for some time.
 func (r *release) freezeRedis(ctx context.Context, pod *corev1.Pod, span time.Duration) error {
-	script := fmt.Sprintf("p=$(pidof redis-server) && kill -STOP $p && (sleep %.0f; kill -CONT $p) <&- >&- 2>&- &", span.Seconds())
+	script := fmt.Sprintf("p=$(pidof redis-server) && kill -STOP $p || exit 1; (sleep %.0f; kill -CONT $p) <&- >&- 2>&- &", span.Seconds())
 	_, err := env.execute(ctx, r.namespace, pod.Name, nil, "bash", "-c", script)
 	return err
 }

@@ -105,16 +105,32 @@ func (v *view) serverProblems(r *release, master *corev1.Pod) error {
 	return errors.Join(problems...)
 }
 
-// sentinelProblems asks whether all sentinels see the same, and nothing of the
-// past: forgotten peers raise the majority until no failover is possible.
+// sentinelProblems asks whether all sentinels see the same, and no sentinel of
+// the past: each of these raises the majority until no failover is possible.
 func (v *view) sentinelProblems(r *release, master *corev1.Pod) error {
 	var problems []error
 	for _, pod := range v.component("sentinel") {
 		a := v.answers[pod.Status.PodIP]
 		if a["ip"] != master.Status.PodIP || a["flags"] != "master" ||
-			a.number("num-slaves") != r.servers-1 || a.number("num-other-sentinels") != r.sentinels-1 {
-			problems = append(problems, fmt.Errorf("sentinel %s names %q (%s) with %q slaves and %q other sentinels, want %s, %d and %d", pod.Name,
+			a.number("num-slaves") < r.servers-1 || a.number("num-other-sentinels") != r.sentinels-1 {
+			problems = append(problems, fmt.Errorf("sentinel %s names %q (%s) with %q slaves and %q other sentinels, want %s, at least %d and %d", pod.Name,
 				a["ip"], a["flags"], a["num-slaves"], a["num-other-sentinels"], master.Status.PodIP, r.servers-1, r.sentinels-1))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// tidy is healthy without any memory of replicas that are gone: Sentinel keeps
+// them for ever, so the launchers clean up, some time after.
+func (r *release) tidy(ctx context.Context) error {
+	v, err := r.look(ctx)
+	if err != nil {
+		return err
+	}
+	problems := []error{v.problems(r)}
+	for _, pod := range v.component("sentinel") {
+		if known := v.answers[pod.Status.PodIP].number("num-slaves"); known != r.servers-1 {
+			problems = append(problems, fmt.Errorf("sentinel %s knows %d replicas, want %d", pod.Name, known, r.servers-1))
 		}
 	}
 	return errors.Join(problems...)

@@ -20,8 +20,10 @@ import (
 type release struct {
 	name, namespace    string
 	servers, sentinels int
-	// password is empty without auth.
-	password string
+	// password is empty without auth; if it is the chart's own, readPassword
+	// says that install is to read it.
+	password     string
+	readPassword bool
 	// notes is what helm install printed.
 	notes     string
 	installed bool
@@ -95,6 +97,9 @@ func (r *release) install(t *testing.T, args ...string) {
 	r.dumpIfFailed(t)
 	r.notes = r.helm(t, "install", append([]string{r.name, "stable/redis-ha"}, args...)...)
 	r.installed = true
+	if r.readPassword {
+		r.password = r.secretPassword(t)
+	}
 	took := eventually(t, installTime, fmt.Sprintf("release %s to be healthy after helm install", r.name), r.healthy)
 	t.Logf("release %s is ready %.1f s after helm install", r.name, took.Seconds())
 }
@@ -119,11 +124,11 @@ func (r *release) uninstall(t *testing.T) {
 // helm runs a Helm command in the namespace of the release.
 func (r *release) helm(t *testing.T, command string, args ...string) string {
 	t.Helper()
-	options := &helm.Options{Logger: logger.TestingT}
 	args = append(args, "--namespace", r.namespace)
+	t.Logf("$ helm %s %s", command, strings.Join(args, " "))
 	ctx, cancel := context.WithTimeout(t.Context(), installTime)
 	defer cancel()
-	output, err := helm.RunHelmCommandAndGetStdOutContextE(t, ctx, options, command, args...)
+	output, err := helm.RunHelmCommandAndGetStdOutContextE(t, ctx, quietHelm(), command, args...)
 	require.NoError(t, err)
 	return output
 }

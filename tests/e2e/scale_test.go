@@ -16,6 +16,8 @@ func TestScaleToFiveServersAndBackLosesNothing(t *testing.T) {
 		client.advance(100)
 	}
 	client.lostNothing(plannedGap)
+	took := eventually(t, recoveryTime, "the sentinels to forget the servers that are gone", r.tidy)
+	t.Logf("nothing of the five servers is left after %.1f s more", took.Seconds())
 }
 
 // Each volume goes with its pod: at zero servers the data are gone, and what
@@ -24,10 +26,11 @@ func TestScaleToZeroServersAndBackGivesAWorkingService(t *testing.T) {
 	r := documentedRelease(t)
 	want := r.servers
 	r.scaleServers(t, 0)
-	eventually(t, removalTime, "no server pods", r.hasNoServers)
+	took := eventually(t, removalTime, "no server pods", r.hasNoServers)
+	t.Logf("no servers after %.1f s", took.Seconds())
 	require.Empty(t, r.endpoints(t, "-master-svc"), "endpoints of the master Service")
 	r.scaleServers(t, want)
-	took := eventually(t, recoveryTime, "a new master and its slaves", r.healthy)
+	took = eventually(t, recoveryTime, "a new master and its slaves", r.healthy)
 	t.Logf("complete and agreed after %.1f s", took.Seconds())
 	client := r.write(t)
 	time.Sleep(time.Second)

@@ -126,6 +126,10 @@ func (w *writer) advance(n int) {
 // and returns its report.
 func (w *writer) finish() report {
 	w.t.Helper()
+	// The exec stream sends the end of input under the time limit of the last
+	// write, a minute; this write gives it a new one.
+	_, err := io.WriteString(w.stdin, "\n")
+	require.NoError(w.t, err)
 	require.NoError(w.t, w.stdin.Close())
 	select {
 	case err := <-w.ended:

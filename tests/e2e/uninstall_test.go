@@ -1,0 +1,32 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestUninstallLeavesNothing(t *testing.T) {
+	r := documentedRelease(t)
+	before, err := r.objects(t.Context())
+	require.NoError(t, err)
+	// 6 pods, 3 claims, 2 Leases, 4 Services with endpoints, and more.
+	require.Greater(t, len(before), 20, "objects of the release: %v", before)
+	r.uninstall(t)
+	eventually(t, removalTime, "the volumes to be gone", func(ctx context.Context) error {
+		volumes, err := env.kube.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("list the volumes: %w", err)
+		}
+		for _, volume := range volumes.Items {
+			claim := volume.Spec.ClaimRef
+			if claim != nil && claim.Namespace == r.namespace {
+				return fmt.Errorf("the volume %s of claim %s is there", volume.Name, claim.Name)
+			}
+		}
+		return nil
+	})
+}
