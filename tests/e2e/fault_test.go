@@ -150,5 +150,5 @@ func (r *release) tryCli(t *testing.T, password, host string, port int, args ...
 	for _, arg := range args {
 		script += " " + quote(arg)
 	}
-	return env.execute(t.Context(), workNamespace, clientPod, strings.NewReader(script+" </dev/null\n"), "bash", "-s")
+	return env.execute(t.Context(), workNamespace, clientPod, strings.NewReader(script+" </dev/null 2>&1\n"), "bash", "-s")
 }

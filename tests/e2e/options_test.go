@@ -20,7 +20,7 @@ func TestServicesBecomeLoadBalancersWithAnnotations(t *testing.T) {
 		require.Equal(t, "team-cache", service.Annotations["example.com/owner"], service.Name)
 	}
 	r.runNotes(t)
-	r.upgrade(t, "--set", "servers.serviceType=ClusterIP", "--set", "servers.annotations=null")
+	r.helm(t, "rollback", r.name)
 	for _, name := range []string{"-master-svc", "-slave-svc"} {
 		service := r.service(t, name)
 		require.Equal(t, corev1.ServiceTypeClusterIP, service.Spec.Type, service.Name)
