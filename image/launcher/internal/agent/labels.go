@@ -67,6 +67,20 @@ func (l *labeller) want(role, runID string) {
 	}
 }
 
+// hold leaves the labels as they are, whoever changes them, until the next wish.
+func (l *labeller) hold() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wish.known = false
+}
+
+// wanted is the present wish.
+func (l *labeller) wanted() wish {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wish
+}
+
 // run works until ctx ends.
 func (l *labeller) run(ctx context.Context) {
 	failed := ""
@@ -113,13 +127,16 @@ func (l *labeller) ipLabel() string {
 
 // apply writes the labels if they differ from the wish.
 func (l *labeller) apply(ctx context.Context) error {
-	l.mu.Lock()
-	wanted := l.wish
-	l.mu.Unlock()
+	wanted := l.wanted()
 	if !wanted.known {
 		return nil
 	}
 	current, ok := l.current()
+	if ok && current == wanted {
+		l.mu.Lock()
+		l.applied = wanted
+		l.mu.Unlock()
+	}
 	if !ok || current == wanted {
 		return nil
 	}
@@ -138,7 +155,7 @@ func (l *labeller) apply(ctx context.Context) error {
 	l.applied, l.at = wanted, time.Now()
 	l.mu.Unlock()
 	l.log.Info("labels written", "redis-role", wanted.role, "runID", wanted.runID)
-	if wanted.role == role.Master && l.onMaster != nil {
+	if wanted.role == role.Master && l.onMaster != nil && l.wanted() == wanted {
 		l.onMaster(ctx)
 	}
 	return nil

@@ -103,6 +103,10 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 		}
 	}
 	o := s.observation(local, pods)
+	if !local.Running && (!o.PodsKnown || o.MasterInView()) {
+		// Patience counts from when there was something to be patient about.
+		m.since, o.Waiting = time.Now(), 0
+	}
 	s.observeAgreement(&o)
 	s.forget(pods)
 	return o

@@ -59,10 +59,13 @@ type Server struct {
 	decided       role.Decision
 	failedAt      time.Time   // when a failover was last commanded
 	applied       int         // min-replicas-to-write as last set; -1: unknown
+	freshAt       time.Time   // when the API was last asked who is master
+	freshOK       bool        // and whether it answered with this pod
 	diedAsMaster  time.Time   // when Redis ended as master and its late connections have not been passed on
 	passing       *passing    // late connections are being passed on
 	wrongPassword atomic.Bool // already logged
 	stopping      bool        // TERM has come
+	recordedAt    time.Time   // last attempt to write the record again
 	handOverAt    time.Time   // last attempt
 	leavingReason string
 }
@@ -144,6 +147,7 @@ func (s *Server) turn(ctx context.Context) {
 		s.log.Warn("action failed; looking again", "action", decision.Action.String(), "error", err)
 	}
 	s.publish(observation)
+	s.keepRecord(ctx)
 	s.keepStanding(observation)
 	if observation.Local.Answering {
 		s.tune(ctx, observation)
@@ -174,7 +178,27 @@ func (s *Server) label(o role.Observation, d role.Decision) {
 		s.labels.want(role.Slave, s.observed.info.RunID)
 	case role.ClearLabel:
 		s.labels.want("", "")
+	case role.HoldLabel:
+		s.labels.hold()
 	}
+}
+
+// keepRecord writes this pod into the record again if the write that followed
+// its label failed, or another pod took the record from it.
+func (s *Server) keepRecord(ctx context.Context) {
+	r := s.observed.record
+	if s.decided.Label != role.MasterLabel || s.stopping || !s.observed.recordOK || !s.labels.done() ||
+		r.Master == s.self && r.Fence == nil || time.Since(s.recordedAt) < calmTick {
+		return
+	}
+	s.recordedAt = time.Now()
+	record, err := takeRecordAt(ctx, s.api, r, s.self)
+	if err != nil {
+		s.observed.recordAt = time.Time{}
+		s.log.Warn("the record of the master could not be written; trying again", "error", err)
+		return
+	}
+	s.observed.setRecord(record)
 }
 
 // act carries out the decision.
@@ -355,6 +379,9 @@ func (s *Server) childEnded() {
 		s.crashes = 0
 	}
 	s.observed.processEnded()
+	if !s.config.Persistence {
+		s.observed.standing = role.Standing{Empty: true} // gone with the process
+	}
 }
 
 // stopRedis ends Redis; its own TERM handling flushes the append-only file.

@@ -31,7 +31,12 @@ func (s *Server) tune(ctx context.Context, o role.Observation) {
 		return
 	}
 	agreed, ok := o.Agreed()
-	n, known := role.MinReplicas(s.config.MinReplicas, o.Local.Online, ok && agreed == s.config.PodIP, s.fresh(ctx, o))
+	majority := ok && agreed == s.config.PodIP && time.Since(s.observed.viewsAt) < 2*calmTick
+	if majority && s.applied >= 0 && s.applied <= o.Local.Online && o.Local.Online < s.config.MinReplicas {
+		return // alone, allowed to be, and still the master
+	}
+	fresh := o.Local.Online < s.config.MinReplicas && s.fresh(ctx)
+	n, known := role.MinReplicas(s.config.MinReplicas, o.Local.Online, majority, fresh)
 	if !known || n == s.applied {
 		return
 	}
@@ -43,21 +48,18 @@ func (s *Server) tune(ctx context.Context, o role.Observation) {
 	s.applied = n
 }
 
-// fresh says whether the API and the sentinels answered just now. It is asked
-// only when it matters: when a master has lost replicas.
-func (s *Server) fresh(ctx context.Context, o role.Observation) bool {
-	if o.Local.Online >= s.config.MinReplicas || s.applied <= o.Local.Online && s.applied >= 0 {
-		return false
-	}
-	if time.Since(s.observed.viewsAt) > 2*calmTick {
-		return false
+// fresh says whether the API answered within the last second and has this pod
+// as the master. It is asked only of a master that lacks replicas.
+func (s *Server) fresh(ctx context.Context) bool {
+	if time.Since(s.freshAt) < calmTick {
+		return s.freshOK
 	}
 	record, err := s.api.Record(ctx)
-	if err != nil {
-		return false
+	s.freshAt, s.freshOK = time.Now(), err == nil && record.Master.UID == s.self.UID
+	if err == nil {
+		s.observed.setRecord(record)
 	}
-	s.observed.setRecord(record)
-	return record.Master.UID == s.self.UID
+	return s.freshOK
 }
 
 // publish tells the probes and the peers how this pod is.

@@ -161,9 +161,9 @@ func lostMaster(o Observation, agreed netip.Addr, wait func(string, ...any) Deci
 		return elect(o, "the sentinels' master is gone and no replica lives")
 	case p.Status != nil && p.Redis == Refused:
 		return elect(o, "the sentinels' master has stopped and no replica lives")
-	case o.Waiting > lostPatience && (p.Redis == Refused || (p.Redis == Unknown && down)):
+	case o.searching() > lostPatience && (p.Redis == Refused || (p.Redis == Unknown && down)):
 		return elect(o, "the sentinels' master has not come back and no replica lives")
-	case o.Waiting > lostPatience && p.Redis == Answered:
+	case o.searching() > lostPatience && p.Redis == Answered:
 		return elect(o, "whom the sentinels name is not master, and no replica lives")
 	default:
 		return wait("waiting for %s, whom the sentinels name", p.Name)
@@ -259,6 +259,12 @@ func serveReplica(o Observation) Decision {
 	case ok && !o.Local.LinkUp && o.successor(agreed) != nil:
 		p := o.successor(agreed)
 		d.Action, d.Target, d.Reason = Follow, p.IP, fmt.Sprintf("%s has replaced the master that the sentinels still name", p.Name)
+	case ok && !o.Local.Synced && o.Local.LinkDown > o.DownAfter && len(masters) == 0 && len(live) == 0:
+		// Sentinel promotes nobody who has not synchronised, and nobody has.
+		elected := lostMaster(o, agreed, func(format string, args ...any) Decision {
+			return Decision{Reason: fmt.Sprintf(format, args...)}
+		})
+		d.Action, d.Reason = elected.Action, elected.Reason
 	case ok:
 		_, failingOver := o.MasterIsDown()
 		if o.MasterDown > nudgePatience && !failingOver && o.Local.Synced && len(masters) == 0 && o.best(live) {
@@ -299,7 +305,8 @@ func (o Observation) best(live []Peer) bool {
 // MinReplicas says how many replicas the master must have from now on to accept
 // writes; ok is false when the present setting stays. A master alone may
 // serve, but only while it can see that it is not cut off: majority says that
-// the sentinels name it, fresh that the API answered just now.
+// the sentinels name it, fresh that the API answered just now and has it as the
+// master. With neither it may have been replaced, and must not serve alone.
 func MinReplicas(configured, online int, majority, fresh bool) (n int, ok bool) {
 	switch {
 	case configured == 0:
@@ -307,7 +314,9 @@ func MinReplicas(configured, online int, majority, fresh bool) (n int, ok bool) 
 	case online >= configured:
 		return configured, true
 	case majority && fresh:
-		return min(configured, online), true
+		return online, true
+	case !majority && !fresh:
+		return configured, true
 	default:
 		return 0, false
 	}

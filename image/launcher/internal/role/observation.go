@@ -223,6 +223,9 @@ func (o Observation) masters() []Peer {
 	return out
 }
 
+// MasterInView says whether another server says it is master.
+func (o Observation) MasterInView() bool { return len(o.masters()) > 0 }
+
 // liveReplicas gives the peers that run as replicas and hold data.
 func (o Observation) liveReplicas() []Peer {
 	var out []Peer
