@@ -53,6 +53,9 @@ func (c *Cluster) Check(ctx context.Context) error {
 	if err := c.checkContainers(ctx); err != nil {
 		return err
 	}
+	if err := c.checkNames(ctx); err != nil {
+		return err
+	}
 	deadline := time.Now().Add(settleTime)
 	for {
 		err := c.checkKubernetes(ctx)
@@ -84,6 +87,31 @@ func (c *Cluster) checkContainers(ctx context.Context) error {
 			return fmt.Errorf("node %s does not run", name)
 		}
 	}
+	return nil
+}
+
+// checkNames finds out whether nodes find each other by name, and revives the
+// engine's DNS server if it died: Podman starts it with the next container
+// that joins the network.
+func (c *Cluster) checkNames(ctx context.Context) error {
+	names := c.NodeNames()
+	resolve := func() error {
+		return c.Engine.Run(ctx, "exec", names[len(names)-1], "getent", "hosts", names[0])
+	}
+	if resolve() == nil {
+		return nil
+	}
+	image, err := c.Engine.Output(ctx, "inspect", "--format", "{{.Config.Image}}", names[0])
+	if err != nil {
+		return fmt.Errorf("inspect the node %s: %w", names[0], err)
+	}
+	if err := c.Engine.Run(ctx, "run", "--rm", "--network", network, "--entrypoint=true", image); err != nil {
+		return fmt.Errorf("its nodes do not find each other by name")
+	}
+	if err := resolve(); err != nil {
+		return fmt.Errorf("its nodes do not find each other by name")
+	}
+	c.Progress.Line("the engine's DNS server was dead and runs again")
 	return nil
 }
 

@@ -67,14 +67,16 @@ func (b Builder) Redis(ctx context.Context, variant string) (Archive, error) {
 	if err := b.ensureBase(ctx); err != nil {
 		return Archive{}, err
 	}
-	baseID, err := b.Engine.Output(ctx, "image", "inspect", "--format", "{{.Id}}", base)
+	// The layers say what is in the image; its ID would also say when it was
+	// imported.
+	layers, err := b.Engine.Output(ctx, "image", "inspect", "--format", "{{.RootFS.Layers}}", base)
 	if err != nil {
 		return Archive{}, fmt.Errorf("inspect the base image: %w", err)
 	}
 	return b.image(ctx, recipe{
 		image: fullName(name), dockerfile: filepath.Join(b.Repo, "image", "Dockerfile"),
 		program: "launcher", module: b.Repo, pkg: "./image/launcher",
-		args: []string{"--build-arg", "ENGINE=" + variant}, inputs: []string{baseID},
+		args: []string{"--build-arg", "ENGINE=" + variant}, inputs: []string{layers},
 		version: tag(name),
 	})
 }

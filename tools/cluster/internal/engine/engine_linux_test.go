@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/tools/cluster/internal/command"
+)
+
+func TestMissingNamesPackagesOnce(t *testing.T) {
+	have := map[string]bool{"podman": true, "/usr/lib/podman/netavark": true, "runc": true}
+	packages := missing(podmanParts, func(path string) bool { return have[path] })
+	assert.Equal(t, []string{"conmon", "aardvark-dns", "iptables"}, packages)
+	assert.Empty(t, missing(podmanParts, func(string) bool { return true }))
+}
+
+func TestContainersConfStaysWithinLimits(t *testing.T) {
+	for _, test := range []struct {
+		name             string
+		files, processes uint64
+		want             string
+	}{
+		{"low limits are kept", 20000, 4096, `["nofile=20000:20000", "nproc=4096:4096"]`},
+		{"unlimited is bounded", ^uint64(0), ^uint64(0), `["nofile=1048576:1048576", "nproc=32768:32768"]`},
+		{"unknown is bounded", 0, 0, `["nofile=1048576:1048576", "nproc=32768:32768"]`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			conf := containersConf(test.files, test.processes)
+			assert.Contains(t, conf, test.want)
+			assert.Contains(t, conf, `runtime = "runc"`)
+			assert.Contains(t, conf, `cgroup_manager = "cgroupfs"`)
+		})
+	}
+}
+
+func TestFirstLinePrefersTheProgramsLastWord(t *testing.T) {
+	failed := &command.Error{Name: "docker", Output: "pulling\nunable to apply caps\n", Err: errors.New("exit status 1")}
+	assert.Equal(t, "unable to apply caps", firstLine(failed))
+	assert.Equal(t, "plain", firstLine(errors.New("plain\nmore")))
+}
+
+const names = `fc00::1,10.89.0.1
+aaa 10.89.0.2 fc00::2 redis-ha-worker,aaa
+bbb 10.89.0.3 fc00::3 redis-ha-worker,bbb
+`
+
+func TestKeepNames(t *testing.T) {
+	kept, count, changed := keepNames(names, map[string]bool{"bbb": true})
+	assert.Equal(t, "fc00::1,10.89.0.1\nbbb 10.89.0.3 fc00::3 redis-ha-worker,bbb\n", kept)
+	assert.Equal(t, 1, count)
+	assert.True(t, changed)
+	_, count, changed = keepNames(names, map[string]bool{"aaa": true, "bbb": true})
+	assert.Equal(t, 2, count)
+	assert.False(t, changed)
+}
+
+func TestForgetNames(t *testing.T) {
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "kind"), []byte(names), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "gone"), []byte("10.1.0.1\nccc 10.1.0.2  old,ccc\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, namesPID), []byte("999999999"), 0o600))
+	require.NoError(t, forgetNames(folder, map[string]bool{"aaa": true}))
+	content, err := os.ReadFile(filepath.Join(folder, "kind"))
+	require.NoError(t, err)
+	assert.NotContains(t, string(content), "bbb")
+	assert.NoFileExists(t, filepath.Join(folder, "gone"), "a network without containers")
+	assert.NoFileExists(t, filepath.Join(folder, namesPID), "a server that does not run")
+	assert.NoError(t, forgetNames(filepath.Join(folder, "nowhere"), nil))
+}
+
+func TestDeadPorts(t *testing.T) {
+	rules := `-N NETAVARK-HOSTPORT-DNAT
+-A NETAVARK-HOSTPORT-DNAT -p tcp -m tcp --dport 43321 -m comment --comment "dnat name: kind id: aaa" -j NETAVARK-DN-62F9
+-A NETAVARK-HOSTPORT-DNAT -p tcp -m tcp --dport 38959 -m comment --comment "dnat name: kind id: bbb" -j NETAVARK-DN-62F9`
+	assert.Equal(t, [][]string{{
+		"-p", "tcp", "-m", "tcp", "--dport", "38959", "-m", "comment", "--comment", "dnat name: kind id: bbb", "-j", "NETAVARK-DN-62F9",
+	}}, deadPorts(rules, map[string]bool{"aaa": true}))
+}
