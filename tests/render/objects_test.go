@@ -53,7 +53,9 @@ func TestDefaultObjects(t *testing.T) {
 }
 
 func TestEveryObjectIsInTheNamespaceOfTheRelease(t *testing.T) {
-	for _, o := range render.Chart(t, render.Values{"auth": true}, render.As("cache", "shop")).Objects {
+	m := render.Chart(t, render.YAML(t, "{auth: true, servers: {config: {maxmemory: 1gb}}}"), render.As("cache", "shop"))
+	require.Len(t, m.Objects, 16)
+	for _, o := range m.Objects {
 		assert.Equal(t, "shop", o.Object.GetNamespace(), o.ID())
 	}
 }
