@@ -1,6 +1,7 @@
 package loopback
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -71,26 +72,34 @@ func TestDeletedSlaveAndSentinelLeaveTheMasterAlone(t *testing.T) {
 	w.requireGapBelow(3 * time.Second)
 }
 
-// The slaves stand still while the master goes on writing and is told to
-// leave. It must wait for them: within the pause of its clients' writes, or,
-// where that is too short, by serving on until they are back.
+// The slaves do not take what the master writes, and it is told to leave. It
+// must wait for them: within the pause of its clients' writes, or, where that
+// is too short, by serving on until they are back. A pause of its own keeps a
+// slave from carrying out the stream while it answers everything else.
 func TestHandOverWaitsForSlavesThatAreBehind(t *testing.T) {
 	t.Parallel()
-	for _, frozen := range []time.Duration{1200 * time.Millisecond, 5 * time.Second} {
-		t.Run("by "+frozen.String(), func(t *testing.T) {
+	for name, length := range map[string]time.Duration{
+		"paused for a second": time.Second, "frozen for a second": time.Second, "frozen for 5 s": 5 * time.Second,
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := start(t, options{})
 			w := c.write()
 			w.advance(200)
 			old := c.converge()
 			slaves := c.slavesOf(old)
+			pause := strings.HasPrefix(name, "paused")
 			for _, p := range slaves {
-				p.freezeRedis()
+				if !pause {
+					p.freezeRedis()
+				} else if err := c.client(p).Do(t.Context(), "CLIENT", "PAUSE", length.Milliseconds(), "WRITE").Err(); err != nil {
+					t.Fatal(err)
+				}
 			}
 			w.advance(100)
 			removed := make(chan struct{})
 			go func() { old.remove(); close(removed) }()
-			time.Sleep(frozen) // the claim is about this length
+			time.Sleep(length) // the claim is about this length
 			for _, p := range slaves {
 				p.thawRedis()
 			}
