@@ -30,6 +30,11 @@ func (s *Server) leave(ctx context.Context) bool {
 	}
 	o := s.observation(s.observeLocal(ctx), s.api.Pods())
 	leaving := role.DecideLeaving(o, time.Since(m.stopAt), s.config.ShutdownBudget)
+	if leaving.Step != role.StayOn {
+		// Who else is leaving must be known as of now: pods go in groups.
+		s.refreshTerminating(ctx, o.Peers)
+		leaving = role.DecideLeaving(o, time.Since(m.stopAt), s.config.ShutdownBudget)
+	}
 	if leaving.Reason != s.leavingReason {
 		s.leavingReason = leaving.Reason
 		s.log.Info("leaving", "reason", leaving.Reason)
@@ -53,6 +58,21 @@ func (s *Server) leave(ctx context.Context) bool {
 	s.log.Info("stopping redis-server", "reason", leaving.Reason)
 	s.stopRedis()
 	return true
+}
+
+// refreshTerminating reads from the API which of the peers are leaving.
+func (s *Server) refreshTerminating(ctx context.Context, peers []role.Peer) {
+	live, err := s.api.LivePods(ctx)
+	if err != nil {
+		return
+	}
+	stays := map[string]bool{}
+	for _, pod := range live {
+		stays[pod.UID] = !pod.Terminating
+	}
+	for i := range peers {
+		peers[i].Terminating = !stays[peers[i].UID]
+	}
 }
 
 // handOver makes one of the successors master without losing a write: writes

@@ -89,6 +89,9 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	m.peers = nil
 	if calm {
 		every = recordCalm
+		if !local.Master && local.Follows.String() != m.record.Master.IP {
+			every = calmTick // the new master is about to be recorded
+		}
 	} else {
 		m.peers = s.askPeers(ctx, pods)
 	}

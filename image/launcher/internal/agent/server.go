@@ -379,6 +379,7 @@ func (s *Server) childEnded() {
 		s.crashes = 0
 	}
 	s.observed.processEnded()
+	s.claimed = false // an election that chooses this pod again says so again
 	if !s.config.Persistence {
 		s.observed.standing = role.Standing{Empty: true} // gone with the process
 	}

@@ -62,7 +62,13 @@ func (s *Server) keepStanding(o role.Observation) {
 		}
 		return
 	}
-	if !o.Local.Answering || o.Local.Loading || !o.Local.Synced || !m.recordOK {
+	if !o.Local.Answering || o.Local.Loading || !o.Local.Synced {
+		return
+	}
+	if !m.recordOK {
+		if m.standing.Empty {
+			m.standing = role.Standing{Offset: o.Local.Offset} // of an unknown generation, but data
+		}
 		return
 	}
 	next := m.standing

@@ -20,8 +20,12 @@ func (s *Server) tune(ctx context.Context, o role.Observation) {
 			}
 		}
 		// A replica that never synchronised holds nothing worth promoting.
-		if o.Local.Synced && s.observed.info.Priority == redisconf.BootPriority && !s.stopping {
-			if err := node.Set(ctx, "replica-priority", redisconf.Priority); err != nil {
+		priority := redisconf.BootPriority
+		if o.Local.Synced && !s.stopping {
+			priority = redisconf.Priority
+		}
+		if s.observed.info.Priority != priority {
+			if err := node.Set(ctx, "replica-priority", priority); err != nil {
 				s.log.Debug("replica-priority could not be set", "error", err)
 			}
 		}

@@ -125,6 +125,9 @@ func discover(o Observation) Decision {
 			return start(agreed, "the sentinels name %s and it is master", p.Name)
 		}
 	}
+	if len(masters) == 1 && ok && agreed == o.Self.IP && o.outdated(masters[0]) {
+		return elect(o, fmt.Sprintf("the sentinels and the record name this pod, and %s has older data", masters[0].Name))
+	}
 	if len(masters) == 1 && (!ok || agreed == o.Self.IP || masters[0].UID == o.MasterUID) {
 		return start(masters[0].IP, "%s is the only master", masters[0].Name)
 	}
@@ -149,6 +152,15 @@ func discover(o Observation) Decision {
 	default:
 		return wait("the sentinels do not agree on a master yet")
 	}
+}
+
+// outdated says whether a peer that says it is master is a master of the past:
+// this pod is in the record, has not handed over, and its data come from a later
+// master than the peer's.
+func (o Observation) outdated(p Peer) bool {
+	fenced := o.Fence != nil && o.Fence.UID == o.Self.UID
+	return o.MasterUID == o.Self.UID && !fenced && !o.Standing.Empty && p.Status != nil &&
+		p.Status.Standing.Generation < o.Standing.Generation
 }
 
 // lostMaster waits for the agreed master, which does not serve, as long as it

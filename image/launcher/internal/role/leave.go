@@ -21,7 +21,7 @@ const (
 // Leaving is the decision of a terminating pod.
 type Leaving struct {
 	Step       Step
-	Successors []netip.Addr // replicas in sync that stay, for HandOver
+	Successors []netip.Addr // replicas in sync, for HandOver; at least one of them stays
 	Reason     string
 }
 
@@ -36,7 +36,11 @@ const (
 // DecideLeaving says what a terminating server does next. leaving is the time
 // since TERM, budget the time from TERM to exit.
 func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
+	reserve := min(leaveReserve, budget/3)
 	if !o.Local.Running || !o.Local.Answering || !o.Local.Master {
+		if o.Local.Answering && o.Local.LinkUp && leaving < budget-reserve && o.masterLeaves() {
+			return Leaving{Step: StayOn, Reason: "the master is leaving, too, and may need this replica until it has handed over"}
+		}
 		return Leaving{Step: Leave, Reason: "this pod is not the master"}
 	}
 	if agreed, ok := o.Agreed(); ok && agreed != o.Self.IP {
@@ -45,22 +49,26 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 		}
 	}
 	var successors []netip.Addr
-	coming := 0
+	staying, coming := 0, 0
 	for _, p := range o.Peers {
+		inSync := p.Redis == Answered && !p.Master && p.LinkUp
+		if inSync {
+			// A sentinel may choose one that is leaving; it hands over in its turn.
+			successors = append(successors, p.IP)
+		}
 		switch {
 		case p.Terminating:
-		case p.Redis == Answered && !p.Master && p.LinkUp:
-			successors = append(successors, p.IP)
+		case inSync:
+			staying++
 		default:
 			coming++
 		}
 	}
-	reserve := min(leaveReserve, budget/3)
 	switch {
 	case leaving > budget-reserve:
 		return Leaving{Step: Leave, Reason: "no replica could take over within the shutdown budget"}
-	case len(successors) > 0:
-		return Leaving{Step: HandOver, Successors: successors, Reason: fmt.Sprintf("%d replica(s) can take over", len(successors))}
+	case staying > 0:
+		return Leaving{Step: HandOver, Successors: successors, Reason: fmt.Sprintf("%d replica(s) can take over", staying)}
 	case coming > 0:
 		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting for one of %d server(s) to synchronise", coming)}
 	case leaving > arrivalPatience:
@@ -68,6 +76,21 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 	default:
 		return Leaving{Step: StayOn, Reason: "waiting for another server to be created"}
 	}
+}
+
+// masterLeaves says whether the master that this replica follows is leaving
+// while no server that stays is master.
+func (o Observation) masterLeaves() bool {
+	leaves := false
+	for _, p := range o.Peers {
+		if p.Redis == Answered && p.Master {
+			if !p.Terminating {
+				return false
+			}
+			leaves = leaves || p.IP == o.Local.Follows
+		}
+	}
+	return leaves
 }
 
 // PauseLimit is how long writes may be paused in a hand-over. A pause also

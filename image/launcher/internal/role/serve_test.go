@@ -170,7 +170,9 @@ func TestReplicaNudgesSentinelsThatDoNotReplaceADeadMaster(t *testing.T) {
 		{"not where another replica holds more", observe(down, sentinels("b! b! b!"), peer("c", linkDown, at(1001))), waits},
 		{"not where another replica holds as much and comes first by name",
 			observe(down, sentinels("b! b! b!"), peer("c", linkDown, func(p *Peer) { p.Name = "server-0" })), waits},
-		{"not where it holds nothing itself", observe(down, sentinels("b! b! b!"), local(func(l *Local) { l.Synced = false })), waits},
+		{"but is elected where no replica has ever synchronised, which sentinels do not promote",
+			observe(down, sentinels("b! b! b!"), wholeRelease, local(func(l *Local) { l.Synced = false })),
+			does(Claim, "", replica(Uncertain, "the sentinels' master has not come back and no replica lives; this pod holds the most advanced data"))},
 		{"not while another server is master", observe(down, sentinels("b! b! b!"), peer("c", isMaster)), waits},
 	})
 }
