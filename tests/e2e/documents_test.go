@@ -133,28 +133,6 @@ func (r *release) runNotes(t *testing.T) {
 	require.GreaterOrEqual(t, commands, 8, "commands in the notes")
 }
 
-func TestLauncherStatusTellsOfEveryPod(t *testing.T) {
-	r := documentedRelease(t)
-	for _, deployment := range []string{r.serverDeployment(), r.sentinelDeployment()} {
-		table := r.kubectl(t, "exec", "-i", deployment, "--", "launcher", "status")
-		for _, pod := range r.pods(t) {
-			row := rowOf(table, pod.Name)
-			require.Contains(t, row, pod.Labels["redis-role"], "row of %s in:\n%s", pod.Name, table)
-			require.Contains(t, row, pod.Status.PodIP, "row of %s in:\n%s", pod.Name, table)
-		}
-	}
-}
-
-// rowOf finds the line of a table that begins with a word.
-func rowOf(table, word string) string {
-	for line := range strings.Lines(table) {
-		if strings.HasPrefix(line, word) {
-			return line
-		}
-	}
-	return ""
-}
-
 func TestHelmTestPasses(t *testing.T) {
 	r := documentedRelease(t)
 	require.Contains(t, r.helm(t, "test", r.name), "Succeeded")

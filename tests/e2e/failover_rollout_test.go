@@ -34,16 +34,3 @@ func TestFailoverAfterSentinelsAreRolled(t *testing.T) {
 	client.lostNothing(plannedGap)
 	r.failover(t, silentGap, func(master *corev1.Pod) { require.NoError(t, r.killLauncher(t.Context(), master)) })
 }
-
-// A drain evicts, which asks the PodDisruptionBudgets first.
-func TestFailoverWhenTheMastersNodeIsDrained(t *testing.T) {
-	r := documentedRelease(t)
-	before, _ := r.failover(t, plannedGap, func(master *corev1.Pod) {
-		node := master.Spec.NodeName
-		t.Cleanup(func() { bash(t, "kubectl uncordon "+node) })
-		bash(t, "kubectl drain "+node+" --ignore-daemonsets --delete-emptydir-data --timeout=2m --pod-selector="+r.selector())
-	})
-	for _, pod := range r.pods(t) {
-		require.NotEqual(t, before.Spec.NodeName, pod.Spec.NodeName, "node of pod %s", pod.Name)
-	}
-}

@@ -146,7 +146,7 @@ func (r *release) endpoints(t *testing.T, service string) []string {
 // error is no error.
 func (r *release) tryCli(t *testing.T, password, host string, port int, args ...string) (string, error) {
 	t.Helper()
-	script := "export REDISCLI_AUTH=" + quote(password) + "\ntimeout 10 redis-cli -h " + host + " -p " + strconv.Itoa(port)
+	script := login(password) + "timeout 10 redis-cli -h " + host + " -p " + strconv.Itoa(port)
 	for _, arg := range args {
 		script += " " + quote(arg)
 	}

@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -105,9 +107,7 @@ func (e *environment) connect(ctx context.Context) error {
 		return fmt.Errorf("use KUBECONFIG (%s): %w", remedy, err)
 	}
 	e.kube = client
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	nodes, err := listNodes(ctx, client)
 	if err != nil {
 		return fmt.Errorf("the cluster of %s does not answer (%s): %w", path, remedy, err)
 	}
@@ -115,6 +115,20 @@ func (e *environment) connect(ctx context.Context) error {
 		return fmt.Errorf("the cluster of %s has no nodes: %s", path, remedy)
 	}
 	return nil
+}
+
+// listNodes asks again for a while, unless nobody listens: a cluster on a busy
+// machine may be slow to answer.
+func listNodes(ctx context.Context, client kubernetes.Interface) (*corev1.NodeList, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	for {
+		nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+		if err == nil || ctx.Err() != nil || errors.Is(err, syscall.ECONNREFUSED) {
+			return nodes, err
+		}
+		time.Sleep(pollEvery)
+	}
 }
 
 // tearDown removes what the tests made.

@@ -187,8 +187,7 @@ func bash(t *testing.T, line string) string {
 
 func tryBash(t *testing.T, line string) (string, error) {
 	t.Helper()
-	// Tests also clean up with it, when their own context has ended.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	null, err := os.Open(os.DevNull)
 	require.NoError(t, err)

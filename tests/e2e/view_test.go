@@ -68,7 +68,7 @@ func (r *release) look(ctx context.Context) (*view, error) {
 // ask asks every running pod's Redis or Sentinel, from the client's pod.
 func (r *release) ask(ctx context.Context, pods []corev1.Pod) (map[string]answer, error) {
 	var script strings.Builder
-	fmt.Fprintf(&script, "export REDISCLI_AUTH=%s\n", quote(r.password))
+	script.WriteString(login(r.password))
 	script.WriteString("ask() { echo \"@ $1\"; timeout 2 redis-cli -h \"$1\" -p \"$2\" 2>&1 | tr -d '\\r'; echo; }\n")
 	for _, pod := range pods {
 		if pod.Status.PodIP == "" || pod.Status.Phase != corev1.PodRunning {
@@ -115,6 +115,15 @@ func parseAnswers(text string) map[string]answer {
 		}
 	}
 	return answers
+}
+
+// login is the line of a shell script that gives redis-cli a password. An empty
+// one would be tried as well, and refused.
+func login(password string) string {
+	if password == "" {
+		return ""
+	}
+	return "export REDISCLI_AUTH=" + quote(password) + "\n"
 }
 
 // quote makes a word of a shell script.
