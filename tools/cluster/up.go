@@ -112,7 +112,7 @@ func (w *workplace) nodeImage(ctx context.Context, on *engine.Engine) (string, e
 	}
 	builder := nodeimage.Builder{
 		Cache: w.cache, Runner: w.runner, Progress: w.progress, Engine: on,
-		Go: w.goBuilder(), Debian: w.debian(on), Modules: w.modules(),
+		Go: w.goBuilder(), Debian: w.debian(on), Modules: w.modules(), Beside: w.images(on).EnsureBase,
 	}
 	return builder.Image(ctx)
 }

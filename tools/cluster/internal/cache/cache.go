@@ -85,6 +85,36 @@ func (d Dir) Lock(waiting func()) (unlock func(), err error) {
 	return func() { _ = file.Close() }, nil
 }
 
+// Prune removes all but the newest files of a folder whose names match a
+// pattern. Newest means used last, where Used is called.
+func (d Dir) Prune(folder, pattern string, keep int) error {
+	paths, err := filepath.Glob(d.Path(folder, pattern))
+	if err != nil {
+		return err
+	}
+	used := map[string]time.Time{}
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil {
+			used[path] = info.ModTime()
+		}
+	}
+	sort.Slice(paths, func(i, j int) bool { return used[paths[i]].After(used[paths[j]]) })
+	for i, path := range paths {
+		if i < keep {
+			continue
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove an old file from the cache: %w", err)
+		}
+	}
+	return nil
+}
+
+// Used marks a file as used now.
+func Used(path string) error {
+	return os.Chtimes(path, time.Time{}, time.Now())
+}
+
 // keptLogs is how many logs of runs stay.
 const keptLogs = 10
 
@@ -94,14 +124,9 @@ func (d Dir) NewLog() (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
-	logs, err := filepath.Glob(d.Path("logs", "*.log"))
-	if err != nil {
+	if err := d.Prune("logs", "*.log", keptLogs); err != nil {
+		_ = file.Close()
 		return nil, err
-	}
-	sort.Strings(logs)
-	for len(logs) > keptLogs {
-		_ = os.Remove(logs[0])
-		logs = logs[1:]
 	}
 	return file, nil
 }

@@ -1,9 +1,11 @@
 package cache
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -84,7 +86,10 @@ func TestNewLogKeepsTheLatest(t *testing.T) {
 	dir, err := Open()
 	require.NoError(t, err)
 	for i := range keptLogs + 3 {
-		require.NoError(t, os.WriteFile(dir.Path("logs", "2020010"+string(rune('a'+i))+".log"), nil, 0o644))
+		log := dir.Path("logs", fmt.Sprintf("2020%02d.log", i))
+		require.NoError(t, os.WriteFile(log, nil, 0o644))
+		earlier := time.Now().Add(-time.Hour)
+		require.NoError(t, os.Chtimes(log, earlier, earlier))
 	}
 	file, err := dir.NewLog()
 	require.NoError(t, err)

@@ -13,6 +13,9 @@ import (
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/command"
 )
 
+// keptBuilds is how many builds of one program stay in the cache.
+const keptBuilds = 4
+
 // Program is a Go program and how to build it.
 type Program struct {
 	// Name of the resulting file.
@@ -59,8 +62,10 @@ func (b Builder) Cached(ctx context.Context, program Program) (path string, foun
 		}
 	}
 	path = b.Cache.Path("bin", program.Name+"-"+key.Sum())
-	_, err = os.Stat(path)
-	return path, err == nil, nil
+	if _, err := os.Stat(path); err != nil {
+		return path, false, nil
+	}
+	return path, true, cache.Used(path)
 }
 
 // Build returns the path of the compiled program, compiling it if need be.
@@ -81,7 +86,8 @@ func (b Builder) Build(ctx context.Context, program Program) (string, error) {
 	if err := os.Rename(output, path); err != nil {
 		return "", fmt.Errorf("keep %s in the cache: %w", program.Name, err)
 	}
-	return path, nil
+	// A hash follows the name: other programs' names may begin alike.
+	return path, b.Cache.Prune("bin", program.Name+"-"+strings.Repeat("[0-9a-f]", 16), keptBuilds)
 }
 
 func (b Builder) compile(ctx context.Context, program Program, output string) error {

@@ -48,6 +48,9 @@ type Builder struct {
 	Debian   debian.Maker
 	// Modules is the folder of the components' modules, tools/nodeimage.
 	Modules string
+	// Beside is other work that needs the network and the disk more than the
+	// processors; it is done while programs are compiled.
+	Beside func(ctx context.Context) error
 }
 
 // Image returns the name of the local node image and builds it if it is
@@ -141,7 +144,10 @@ func (b Builder) inputs(ctx context.Context) (programs map[string]string, err er
 		return nil
 	})
 	group.Go(func() error {
-		return b.Debian.Image(ctx, Suite, repository+"debian:"+Suite)
+		if err := b.Debian.Image(ctx, Suite, repository+"debian:"+Suite); err != nil {
+			return err
+		}
+		return b.Beside(ctx)
 	})
 	return programs, group.Wait()
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 	"time"
 
@@ -64,7 +63,7 @@ func (b Builder) Redis(ctx context.Context, variant string) (Archive, error) {
 	if err != nil {
 		return Archive{}, err
 	}
-	if err := b.ensureBase(ctx); err != nil {
+	if err := b.EnsureBase(ctx); err != nil {
 		return Archive{}, err
 	}
 	// The layers say what is in the image; its ID would also say when it was
@@ -124,14 +123,13 @@ func (b Builder) image(ctx context.Context, r recipe) (Archive, error) {
 	archive := Archive{Image: r.image, Key: key.Sum()}
 	archive.Path = b.Cache.Path("images", r.program+"-"+archive.Key+".tar")
 	if _, err := os.Stat(archive.Path); err == nil {
-		// What was used last is kept longest.
-		return archive, os.Chtimes(archive.Path, time.Time{}, time.Now())
+		return archive, cache.Used(archive.Path)
 	}
 	err = b.Progress.Step("Build the image "+r.image, func() error { return b.build(ctx, r, dir, archive.Path) })
 	if err != nil {
 		return Archive{}, err
 	}
-	return archive, b.prune(r.program)
+	return archive, b.Cache.Prune("images", r.program+"-*.tar", keptArchives)
 }
 
 func (b Builder) build(ctx context.Context, r recipe, dir, archive string) error {
@@ -148,9 +146,9 @@ func (b Builder) build(ctx context.Context, r recipe, dir, archive string) error
 	return os.Rename(unfinished, archive)
 }
 
-// ensureBase makes the base image available: the published one, or a minimal
+// EnsureBase makes the base image available: the published one, or a minimal
 // system of the same Debian release under its name.
-func (b Builder) ensureBase(ctx context.Context) error {
+func (b Builder) EnsureBase(ctx context.Context) error {
 	if b.Engine.HasImage(ctx, base) {
 		return nil
 	}
@@ -167,29 +165,6 @@ func (b Builder) ensureBase(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return b.Debian.Image(ctx, suite, base)
-}
-
-// prune removes the oldest archives of a program's images.
-func (b Builder) prune(program string) error {
-	paths, err := filepath.Glob(b.Cache.Path("images", program+"-*.tar"))
-	if err != nil {
-		return err
-	}
-	modified := map[string]time.Time{}
-	for _, path := range paths {
-		if info, err := os.Stat(path); err == nil {
-			modified[path] = info.ModTime()
-		}
-	}
-	sort.Slice(paths, func(i, j int) bool { return modified[paths[i]].After(modified[paths[j]]) })
-	for i, path := range paths {
-		if i >= keptArchives {
-			if err := os.Remove(path); err != nil {
-				return fmt.Errorf("remove an old image archive: %w", err)
-			}
-		}
-	}
-	return nil
 }
 
 // chartImage reads the image that the chart uses by default.
