@@ -115,6 +115,19 @@ func TestServerThatDiedAsMasterHasAReplicaReplaceIt(t *testing.T) {
 	})
 }
 
+func TestServerThatEverybodyNamesDoesNotFollowAMasterOfThePast(t *testing.T) {
+	late := together(sentinels("a a a"), recorded("a"), holds(wasMaster(2, 10)), peer("c", isStopped, reports(nothing)))
+	follow := startsAfter("b", "server-b is the only master")
+	check(t, []claim{
+		{"whose data are of an earlier master", observe(late, peer("b", isMaster, reports(wasMaster(1, 99)))),
+			claiming("the sentinels and the record name this pod, and server-b has older data")},
+		{"but one whose data are as late", observe(late, peer("b", isMaster, reports(wasReplica(2, 1)))), follow},
+		{"but one it handed over to", observe(late, fenced("a", 0), peer("b", isMaster, reports(wasReplica(1, 99)))), follow},
+		{"but one that has taken the record", observe(late, recorded("b"), peer("b", isMaster, reports(wasReplica(1, 1)))), follow},
+		{"but any where it holds nothing itself", observe(late, holds(nothing), peer("b", isMaster, reports(wasMaster(1, 1)))), follow},
+	})
+}
+
 func TestServersWithoutAnyMemoryOfAMasterElectOne(t *testing.T) {
 	check(t, []claim{
 		{"where no sentinel exists", observe(wholeRelease), claiming("nobody knows a master")},

@@ -1,0 +1,211 @@
+package role
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// settleTime is how long a release may take to settle when everything works
+// again: the longest patience, the failovers after it, and a turn to clean up.
+const settleTime = 240 * time.Second
+
+// pass lets a drawn time pass, with the launchers in a drawn order.
+func (w *world) pass(t *rapid.T) {
+	seconds := rapid.SampledFrom([]int{0, 1, 2, 4, 8, 16, 32, 64}).Draw(t, "seconds")
+	pods := []int{0, 1, 2, 3, 4, 5}
+	order := rapid.Permutation(pods).Draw(t, "order")
+	slow := map[int]bool{}
+	for _, i := range rapid.SliceOfNDistinct(rapid.SampledFrom(pods), 0, 2, rapid.ID).Draw(t, "slow") {
+		slow[i] = true
+	}
+	w.advance(time.Duration(seconds)*time.Second, order, slow)
+}
+
+func (w *world) anyServer(t *rapid.T) *simServer {
+	return rapid.SampledFrom(w.servers).Draw(t, "server")
+}
+
+// faults are what can happen to a release.
+func (w *world) faults() map[string]func(*rapid.T) {
+	downtime := func(t *rapid.T) time.Duration {
+		return time.Duration(rapid.SampledFrom([]int{1, 3, 10, 40}).Draw(t, "down for")) * time.Second
+	}
+	return map[string]func(*rapid.T){
+		"time passes": w.pass,
+		"redis dies": func(t *rapid.T) {
+			if s := w.anyServer(t); s.redis.running {
+				s.kill(w)
+			}
+		},
+		"container restarts": func(t *rapid.T) { w.restart(w.anyServer(t), downtime(t)) },
+		"pod is replaced": func(t *rapid.T) {
+			w.replace(rapid.IntRange(0, simServers-1).Draw(t, "server"), downtime(t))
+		},
+		"container is frozen": func(t *rapid.T) {
+			s := w.anyServer(t)
+			s.thawAt = w.now + downtime(t)
+			w.logf("%s is frozen until %v", s.Name, s.thawAt)
+		},
+		"redis is frozen": func(t *rapid.T) {
+			s := w.anyServer(t)
+			s.redis.frozen = w.now + downtime(t)
+			w.logf("redis of %s is frozen until %v", s.Name, s.redis.frozen)
+		},
+		"node is cut off": func(t *rapid.T) {
+			s := w.anyServer(t)
+			s.isolated = !s.isolated
+			w.logf("%s is cut off: %v", s.Name, s.isolated)
+		},
+		"pod is cut off from the API": func(t *rapid.T) {
+			s := w.anyServer(t)
+			s.apiCut = !s.apiCut
+			w.logf("%s is cut off from the API: %v", s.Name, s.apiCut)
+		},
+		"API is down": func(t *rapid.T) {
+			w.apiDown = !w.apiDown
+			w.logf("the API is down: %v", w.apiDown)
+		},
+		"sentinel restarts": func(t *rapid.T) {
+			s := rapid.SampledFrom(w.sentinels).Draw(t, "sentinel")
+			w.logf("%s restarts", s.Name)
+			s.stop()
+			s.upAt = w.now + downtime(t)
+		},
+		"sentinel is replaced": func(t *rapid.T) {
+			w.replaceSentinel(rapid.IntRange(0, simSentinels-1).Draw(t, "sentinel"), downtime(t))
+		},
+		"sentinel is cut off": func(t *rapid.T) {
+			s := rapid.SampledFrom(w.sentinels).Draw(t, "sentinel")
+			s.isolated = !s.isolated
+			w.logf("%s is cut off: %v", s.Name, s.isolated)
+		},
+		"all containers restart": func(t *rapid.T) {
+			for _, s := range w.servers {
+				w.restart(s, downtime(t))
+			}
+			for _, s := range w.sentinels {
+				s.stop()
+				s.upAt = w.now + downtime(t)
+			}
+		},
+		"all sentinels are replaced": func(t *rapid.T) {
+			for i := range w.sentinels {
+				w.replaceSentinel(i, downtime(t))
+			}
+		},
+	}
+}
+
+func (w *world) restart(s *simServer, down time.Duration) {
+	w.logf("container of %s restarts", s.Name)
+	s.kill(w)
+	s.upAt = w.now + down
+	s.boot(w)
+}
+
+// replace deletes a pod; without the API none is, nor is another created.
+func (w *world) replace(i int, down time.Duration) {
+	if w.apiDown {
+		return
+	}
+	w.logf("%s is replaced", w.servers[i].Name)
+	w.servers[i].kill(w)
+	w.createServer(down)
+	last := len(w.servers) - 1
+	w.servers[i], w.servers = w.servers[last], w.servers[:last]
+	w.logf("by %s", w.servers[i].Name)
+}
+
+func (w *world) replaceSentinel(i int, down time.Duration) {
+	if w.apiDown {
+		return
+	}
+	w.logf("%s is replaced", w.sentinels[i].Name)
+	w.sentinels[i].running = false
+	w.createSentinel(down)
+	last := len(w.sentinels) - 1
+	w.sentinels[i], w.sentinels = w.sentinels[last], w.sentinels[:last]
+}
+
+// heal makes everything work again.
+func (w *world) heal() {
+	w.logf("everything works again")
+	w.apiDown = false
+	for _, s := range w.servers {
+		s.isolated, s.apiCut, s.redis.frozen = false, false, 0
+		s.thawAt = min(s.thawAt, w.now)
+	}
+	for _, s := range w.sentinels {
+		s.isolated, s.apiCut = false, false
+	}
+}
+
+// problem says what keeps the release from being settled; empty: nothing.
+func (w *world) problem() string {
+	masters := w.labelled()
+	if len(masters) != 1 {
+		return "not exactly one server is labelled master"
+	}
+	m := masters[0]
+	if !m.redis.master || !m.accepts(w) || w.record.uid != m.UID {
+		return m.Name + " is labelled master, but is none, accepts no writes or is not recorded"
+	}
+	for _, s := range w.servers {
+		if s != m && (s.Label != Slave || !s.redis.linkUp || s.redis.follows != m.IP) {
+			return s.Name + " is no labelled replica of the master in sync"
+		}
+	}
+	for _, s := range w.sentinels {
+		if !s.running || s.master != m.IP || s.down {
+			return s.Name + " does not run or does not find the master up"
+		}
+	}
+	return ""
+}
+
+// anyData says whether a server that exists has data.
+func (w *world) anyData() bool {
+	for _, s := range w.servers {
+		if s.redis.running && s.redis.data.writes > 0 || s.disk.writes > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+var everybody = []int{0, 1, 2, 3, 4, 5}
+
+// lives is how many lives of a release are played; about 25 ms each.
+const lives = 100
+
+func TestReleaseKeepsOneMasterAndItsDataThroughAnyFaults(t *testing.T) {
+	times(t, lives)
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		w.pass(t)
+		actions := w.faults()
+		for name, action := range actions {
+			actions[name] = func(t *rapid.T) { action(t); w.pass(t) }
+		}
+		actions[""] = func(t *rapid.T) {
+			if w.broken != "" {
+				t.Fatal(w.broken)
+			}
+			if w.now-w.doubtAge > 0 {
+				t.Fatalf("labelled master and accepting writes for %v: %s", w.now-w.doubtAge, w.doubt)
+			}
+		}
+		t.Repeat(actions)
+		hadData := w.anyData()
+		w.heal()
+		w.advance(settleTime, everybody, nil)
+		if problem := w.problem(); problem != "" {
+			t.Fatal(problem)
+		}
+		if hadData && w.labelled()[0].redis.data.writes == 0 {
+			t.Fatal("the data are gone")
+		}
+	})
+}

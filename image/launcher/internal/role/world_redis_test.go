@@ -1,0 +1,115 @@
+package role
+
+import (
+	"net/netip"
+	"time"
+)
+
+// data are a server's keys: how many writes went into them.
+type data struct{ writes int64 }
+
+// redis is the process of a server pod.
+type redis struct {
+	running  bool
+	frozen   time.Duration // until then
+	master   bool
+	follows  netip.Addr
+	linkUp   bool
+	heard    time.Duration // of a replica: when its master was last heard of
+	data     data
+	priority bool // it may be promoted
+	needs    int  // min-replicas-to-write
+}
+
+// alive says whether the process answers.
+func (s *simServer) alive(w *world) bool {
+	return s.redis.running && w.now >= s.thawAt && w.now >= s.redis.frozen
+}
+
+// online counts the replicas that have acknowledged lately. A connection that
+// was closed counts no more at once, one that merely broke when it lags.
+func (s *simServer) online(w *world) (n int) {
+	for r, at := range s.acks {
+		closed := reaches(&r.pod, &s.pod) && (!r.redis.running || r.redis.master || r.redis.follows != s.IP)
+		if !closed && w.now-at <= simMaxLag {
+			n++
+		}
+	}
+	return n
+}
+
+// accepts says whether a client that reaches the server can write.
+func (s *simServer) accepts(w *world) bool {
+	return s.alive(w) && s.redis.master && s.online(w) >= s.redis.needs
+}
+
+func (s *simServer) becomeMaster(w *world, how string) {
+	s.redis.master, s.redis.linkUp, s.redis.follows = true, false, netip.Addr{}
+	s.acks = map[*simServer]time.Duration{}
+	w.logf("%s is master (%s) with %d writes", s.Name, how, s.redis.data.writes)
+}
+
+func (s *simServer) follow(w *world, ip netip.Addr) {
+	if s.redis.follows == ip && !s.redis.master {
+		return
+	}
+	w.logf("%s follows %v", s.Name, ip)
+	s.redis.master, s.redis.linkUp, s.redis.follows, s.redis.heard = false, false, ip, w.now
+}
+
+// start starts the process on what is on disk, as a replica that must not be
+// promoted before it has synchronised.
+func (s *simServer) start(master netip.Addr) {
+	s.redis = redis{running: true, follows: master, heard: -linkTimeout}
+	if s.disk.writes > 0 {
+		s.redis.data = s.disk
+	}
+	s.acks = map[*simServer]time.Duration{}
+}
+
+func (s *simServer) kill(w *world) {
+	w.logf("redis of %s dies", s.Name)
+	s.redis = redis{}
+	s.acks = map[*simServer]time.Duration{}
+}
+
+// replicate is half a second of the process.
+func (s *simServer) replicate(w *world) {
+	if !s.alive(w) {
+		return
+	}
+	if s.redis.master {
+		if s.accepts(w) {
+			s.redis.data.writes++
+		}
+	} else {
+		s.receive(w)
+	}
+	if w.persistence {
+		s.disk = s.redis.data
+	}
+}
+
+// receive is half a second of a replica.
+func (s *simServer) receive(w *world) {
+	m := w.serverAt(s.redis.follows)
+	gone := m == nil || !m.redis.running
+	reached := !gone && reaches(&m.pod, &s.pod) && m.alive(w) && (m.redis.master || m.redis.linkUp)
+	switch {
+	case reached && !s.redis.linkUp:
+		if s.synced && s.redis.data.writes > 0 && m.redis.data.writes == 0 {
+			w.fail("%s with %d writes is wiped by %s, which is empty", s.Name, s.redis.data.writes, m.Name)
+		}
+		s.redis.linkUp = true
+		w.logf("%s is in sync with %s", s.Name, m.Name)
+	case reached:
+	case gone && (m == nil || reaches(&m.pod, &s.pod)), w.now-s.redis.heard > linkTimeout:
+		// The connection was closed, or nothing has come for too long.
+		s.redis.linkUp = false
+		return
+	default:
+		return
+	}
+	s.redis.heard, s.redis.data = w.now, m.redis.data
+	m.acks[s] = w.now
+}

@@ -1,0 +1,323 @@
+package role
+
+import (
+	"net/netip"
+	"time"
+)
+
+// simSentinel is a sentinel pod: Sentinel itself, its file, and what its
+// launcher remembers between its turns.
+type simSentinel struct {
+	pod
+	running bool
+	believes
+	file *believes // what is left of it when the container starts again
+
+	heard     time.Duration // last answer of the master
+	slaveAt   time.Duration // the master says it is a replica since
+	wrongAt   map[netip.Addr]time.Duration
+	triedAt   time.Duration // last failover it led or voted for
+	leads     *failover
+	down      bool
+	startedAt time.Duration
+
+	downAt, staleAt, mislabelAt time.Duration
+	record                      simRecord
+	servers                     []Member
+	acts                        int
+	reason                      string
+}
+
+// believes is what a sentinel knows and keeps.
+type believes struct {
+	master                    netip.Addr
+	configEpoch, currentEpoch int64
+	replicas                  map[netip.Addr]bool
+}
+
+// failover is one that a sentinel leads.
+type failover struct {
+	target netip.Addr
+	epoch  int64
+	since  time.Duration
+}
+
+func (w *world) sentinelAt(ip netip.Addr) *simSentinel {
+	for _, s := range w.sentinels {
+		if s.IP == ip {
+			return s
+		}
+	}
+	return nil
+}
+
+func (s *simSentinel) view(w *world) View {
+	return View{
+		Reach: Answered, HasMaster: true, Master: s.master, ConfigEpoch: s.configEpoch, Down: s.down, FailingOver: s.leads != nil,
+	}
+}
+
+// seen gives a server whose Redis answers this sentinel.
+func (s *simSentinel) seen(w *world, ip netip.Addr) *simServer {
+	r := w.serverAt(ip)
+	if r == nil || !r.alive(w) || !reaches(&s.pod, &r.pod) {
+		return nil
+	}
+	return r
+}
+
+// peers gives the other sentinels that answer this one.
+func (s *simSentinel) peers(w *world) []*simSentinel {
+	var out []*simSentinel
+	for _, other := range w.sentinels {
+		if other != s && other.running && w.now >= other.thawAt && reaches(&s.pod, &other.pod) {
+			out = append(out, other)
+		}
+	}
+	return out
+}
+
+// run is half a second of Sentinel itself.
+func (s *simSentinel) run(w *world) {
+	if !s.running || w.now < s.thawAt {
+		return
+	}
+	s.gossip(w)
+	m := s.seen(w, s.master)
+	mark(&s.slaveAt, m != nil && !m.redis.master, w.now)
+	if m != nil {
+		s.heard = w.now
+	}
+	s.down = w.now-s.heard > simDownAfter || elapsed(s.slaveAt, w.now) > simDownAfter+2*time.Second
+	switch {
+	case s.leads != nil:
+		s.promote(w)
+	case s.down:
+		s.seekElection(w)
+	case m != nil && m.redis.master:
+		s.correct(w, m)
+	}
+}
+
+// gossip takes over a configuration with a later epoch.
+func (s *simSentinel) gossip(w *world) {
+	for _, other := range s.peers(w) {
+		s.currentEpoch = max(s.currentEpoch, other.currentEpoch)
+		if other.configEpoch > s.configEpoch && other.master != s.master {
+			s.switchTo(w, other.master, other.configEpoch)
+		}
+	}
+}
+
+func (s *simSentinel) switchTo(w *world, ip netip.Addr, configEpoch int64) {
+	w.logf("%s switches to master %v (epoch %d)", s.Name, ip, configEpoch)
+	s.replicas[s.master] = true
+	delete(s.replicas, ip)
+	s.master, s.configEpoch, s.leads, s.triedAt = ip, configEpoch, nil, never
+	s.heard, s.slaveAt, s.down, s.wrongAt = w.now, 0, false, map[netip.Addr]time.Duration{}
+}
+
+// seekElection starts a failover where enough sentinels agree.
+func (s *simSentinel) seekElection(w *world) {
+	agree, reached := 1, 1
+	for _, other := range s.peers(w) {
+		reached++
+		if other.down && other.master == s.master {
+			agree++
+		}
+		if other.leads != nil {
+			return
+		}
+	}
+	if agree < simSentinels/2+1 || reached < simSentinels/2+1 || w.now-s.triedAt < 2*failoverTimeout {
+		return
+	}
+	s.currentEpoch++
+	s.triedAt = w.now
+	for _, other := range s.peers(w) {
+		other.triedAt, other.currentEpoch = w.now, max(other.currentEpoch, s.currentEpoch)
+	}
+	s.lead(w)
+}
+
+// lead starts a failover to the best replica, if there is one.
+func (s *simSentinel) lead(w *world) bool {
+	var best *simServer
+	offset := func(r *simServer) int64 {
+		if r.redis.master {
+			return 0 // Sentinel learns offset and priority from replicas only
+		}
+		return r.redis.data.writes
+	}
+	for _, r := range w.servers {
+		if s.replicas[r.IP] && s.seen(w, r.IP) != nil && (r.redis.master || r.redis.priority) &&
+			(best == nil || offset(r) > offset(best)) {
+			best = r
+		}
+	}
+	if best == nil {
+		return false
+	}
+	w.logf("%s fails over from %v to %s", s.Name, s.master, best.Name)
+	s.leads = &failover{target: best.IP, epoch: s.currentEpoch, since: w.now}
+	return true
+}
+
+// failOver is the command SENTINEL FAILOVER.
+func (s *simSentinel) failOver(w *world) bool {
+	s.currentEpoch++
+	return s.leads == nil && s.lead(w)
+}
+
+// promote carries a failover on: first the replica, then the configuration.
+func (s *simSentinel) promote(w *world) {
+	target := s.seen(w, s.leads.target)
+	switch {
+	case w.now-s.leads.since > failoverTimeout:
+		s.leads, s.triedAt = nil, w.now
+	case target == nil:
+	case !target.redis.master:
+		target.becomeMaster(w, "promoted by "+s.Name)
+	default:
+		old := s.master
+		s.switchTo(w, target.IP, s.leads.epoch)
+		for ip := range s.replicas {
+			if r := s.seen(w, ip); r != nil && ip != old && !r.redis.master {
+				r.follow(w, target.IP)
+			}
+		}
+	}
+}
+
+// correct learns the master's replicas and, after a while, brings known servers
+// that are astray back to it.
+func (s *simSentinel) correct(w *world, m *simServer) {
+	for r := range m.acks {
+		if r.redis.running && !r.redis.master && r.redis.follows == m.IP {
+			s.replicas[r.IP] = true
+		}
+	}
+	for ip := range s.replicas {
+		r := s.seen(w, ip)
+		at := s.wrongAt[ip]
+		mark(&at, r != nil && (r.redis.master || r.redis.follows != s.master), w.now)
+		s.wrongAt[ip] = at
+		if elapsed(at, w.now) > failoverTimeout {
+			r.follow(w, s.master)
+		}
+	}
+}
+
+// turn is one round of the sentinel's launcher.
+func (s *simSentinel) turn(w *world) {
+	if !s.up(w) {
+		return
+	}
+	if w.apiServes(&s.pod) {
+		s.servers = nil
+		for _, other := range w.servers {
+			s.servers = append(s.servers, other.Member)
+		}
+		s.record = w.record
+	}
+	if s.servers == nil {
+		return
+	}
+	o := s.observe(w)
+	d := DecideSentinel(o)
+	if d.Reason != s.reason {
+		w.logf("%s: %s", s.Name, d.Reason)
+		s.reason = d.Reason
+	}
+	for _, m := range d.Clear {
+		s.acts++
+		if other := w.serverAt(m.IP); w.apiServes(&s.pod) && other != nil && other.UID == m.UID && other.Label == Master {
+			w.logf("%s takes the label off %s", s.Name, m.Name)
+			other.Label = ""
+		}
+	}
+	if d.Action != SentinelWait {
+		s.acts++
+		s.seed(w, d)
+	}
+}
+
+func (s *simSentinel) observe(w *world) SentinelObservation {
+	o := SentinelObservation{Running: s.running, Configured: simSentinels, First: true, MasterUID: s.record.uid}
+	for i, other := range w.sentinels {
+		if other == s {
+			o.Turn = int(w.now/(10*time.Second))%simSentinels == i
+			if s.running {
+				o.Own = s.view(w)
+			}
+			continue
+		}
+		v := View{}
+		if reaches(&s.pod, &other.pod) && w.now >= other.thawAt {
+			if v.Reach = Refused; other.running {
+				v = other.view(w)
+			}
+		}
+		o.First = o.First && !(v.Reach == Answered && other.Name < s.Name)
+		o.Others = append(o.Others, v)
+	}
+	if s.file != nil {
+		o.FileMaster = s.file.master
+	}
+	exists := map[netip.Addr]bool{}
+	agreed, ok := o.Agreed()
+	mislabelled := false
+	for _, m := range s.servers {
+		exists[m.IP] = true
+		mislabelled = mislabelled || ok && m.Label == Master && m.IP != agreed
+		o.Servers = append(o.Servers, w.ask(&s.pod, m, false))
+	}
+	for ip := range s.replicas {
+		o.Replicas = append(o.Replicas, ip)
+		o.Stale = o.Stale || !exists[ip]
+	}
+	mark(&s.downAt, s.running && s.down, w.now)
+	mark(&s.staleAt, s.running && o.Stale, w.now)
+	mark(&s.mislabelAt, mislabelled, w.now)
+	o.DownFor, o.StaleFor, o.MislabelFor = elapsed(s.downAt, w.now), elapsed(s.staleAt, w.now), elapsed(s.mislabelAt, w.now)
+	return o
+}
+
+// seed starts the sentinel with what is true now.
+func (s *simSentinel) seed(w *world, d SentinelDecision) {
+	b := believes{master: d.Master, replicas: map[netip.Addr]bool{}}
+	known := s.believes
+	if !s.running && s.file != nil {
+		known = *s.file
+	}
+	b.currentEpoch = known.currentEpoch
+	if known.master == d.Master {
+		b.configEpoch = known.configEpoch
+	}
+	for _, other := range s.peers(w) {
+		if other.master == d.Master {
+			b.configEpoch = max(b.configEpoch, other.configEpoch)
+		}
+		b.currentEpoch = max(b.currentEpoch, other.configEpoch, other.currentEpoch)
+	}
+	if d.NewEpoch {
+		b.currentEpoch++
+		b.configEpoch = b.currentEpoch
+	}
+	for _, m := range s.servers {
+		if m.IP != d.Master && !m.Terminating {
+			b.replicas[m.IP] = true
+		}
+	}
+	w.logf("%s starts with master %v (epoch %d)", s.Name, b.master, b.configEpoch)
+	s.running, s.believes, s.leads, s.triedAt = true, b, nil, never
+	s.heard, s.slaveAt, s.down, s.wrongAt = w.now, 0, false, map[netip.Addr]time.Duration{}
+}
+
+// stop ends Sentinel; its file is left.
+func (s *simSentinel) stop() {
+	if s.running {
+		kept := s.believes
+		s.running, s.file, s.leads, s.down = false, &kept, nil, false
+	}
+}

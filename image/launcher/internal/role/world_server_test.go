@@ -1,0 +1,398 @@
+package role
+
+import (
+	"net/netip"
+	"time"
+)
+
+// simServer is a server pod: its Redis, its disk, and what its launcher
+// remembers between its turns (package agent, observed and Server).
+type simServer struct {
+	pod
+	redis redis
+	acks  map[*simServer]time.Duration // of a master: when each replica last acknowledged
+	disk  data
+
+	since, masterAt, astrayAt, linkDownAt, downAt, failedAt, recordedAt time.Duration
+	synced, claimed, wasRunning                                         bool
+	wasMaster                                                           bool
+	followed                                                            netip.Addr
+	applied                                                             int
+	standing, kept                                                      Standing // in memory and on disk
+	views                                                               []View
+	viewsAt, recordAt                                                   time.Duration
+	record                                                              simRecord
+	recordOK, podsOK                                                    bool
+	servers                                                             []Member // the pod list as last seen
+	sentinels                                                           []*simSentinel
+	decided                                                             Decision
+	wish                                                                string
+	wishes                                                              bool
+	turns, acts                                                         int // looks, and looks with an effect
+}
+
+const never = -time.Hour
+
+// boot is the start of the container.
+func (s *simServer) boot(w *world) {
+	fresh := simServer{pod: s.pod, disk: s.disk, kept: s.kept, acks: map[*simServer]time.Duration{}, applied: -1}
+	fresh.since, fresh.viewsAt, fresh.recordAt, fresh.failedAt = max(w.now, s.upAt), never, never, never
+	fresh.standing = Standing{Empty: true}
+	if w.persistence && s.disk.writes > 0 {
+		fresh.standing = s.kept
+	}
+	*s = fresh
+}
+
+// mark and elapsed keep clocks as package agent does; 0 is "not".
+func mark(at *time.Duration, on bool, now time.Duration) {
+	switch {
+	case !on:
+		*at = 0
+	case *at == 0:
+		*at = now
+	}
+}
+
+func elapsed(at, now time.Duration) time.Duration {
+	if at == 0 {
+		return 0
+	}
+	return now - at
+}
+
+// turn is one round of the launcher.
+func (s *simServer) turn(w *world) {
+	if !s.up(w) {
+		return
+	}
+	s.turns++
+	if s.wasRunning && !s.redis.running {
+		s.synced, s.masterAt, s.linkDownAt, s.astrayAt, s.since = false, 0, 0, 0, w.now
+		s.recordAt, s.viewsAt, s.claimed = never, never, false
+		if !w.persistence {
+			s.standing = Standing{Empty: true}
+		}
+	}
+	s.wasRunning = s.redis.running
+	if w.apiServes(&s.pod) {
+		s.podsOK, s.servers, s.sentinels = true, nil, append([]*simSentinel(nil), w.sentinels...)
+		for _, other := range w.servers {
+			s.servers = append(s.servers, other.Member)
+		}
+	}
+	if !s.podsOK {
+		s.since = w.now
+		return
+	}
+	o := s.observe(w)
+	if !o.Local.Running && o.MasterInView() {
+		s.since, o.Waiting = w.now, 0
+	}
+	d := Decide(o)
+	if d.Reason != s.decided.Reason || d.Action != s.decided.Action {
+		w.logf("%s: %v, %v: %s", s.Name, d.State, d.Action, d.Reason)
+	}
+	s.decided = d
+	s.label(w, d)
+	s.act(w, o, d)
+	s.keepRecord(w)
+	s.keepStanding(w, o)
+	s.tune(w, o)
+}
+
+func (s *simServer) observe(w *world) Observation {
+	local := s.observeLocal(w)
+	calm := s.decided.State == Serving && s.decided.Action == Wait && local.Answering && local.Master == (s.decided.Label == MasterLabel)
+	if !calm || w.now-s.viewsAt >= time.Second {
+		s.views, s.viewsAt = s.askSentinels(w), w.now
+	}
+	o := Observation{Sentinels: simSentinels, Views: s.views}
+	agreed, ok := o.Agreed()
+	calm = calm && ok && (local.Master && agreed == s.IP || !local.Master && agreed == local.Follows && local.LinkUp)
+	var peers []Peer
+	every := 300 * time.Millisecond
+	if calm {
+		every = 15 * time.Second
+	} else {
+		peers = s.askPeers(w)
+	}
+	if w.now-s.recordAt >= every {
+		if s.recordOK = w.apiServes(&s.pod); s.recordOK {
+			s.record, s.recordAt = w.record, w.now
+		} else {
+			s.record, s.recordAt = simRecord{}, w.now+time.Second
+		}
+	}
+	r := s.record
+	o = Observation{
+		Self: s.Member, Local: local, Standing: s.standing, Claimed: s.claimed,
+		Servers: simServers, Sentinels: simSentinels, DownAfter: simDownAfter, Views: s.views, Peers: peers,
+		PodsKnown: true, RecordKnown: s.recordOK, Initialised: r.initialised, MasterUID: r.uid, PreviousIP: r.previous,
+		Waiting: w.now - s.since,
+	}
+	for _, m := range s.servers {
+		if m.UID == s.UID {
+			o.Self = m
+		}
+	}
+	if r.fence != "" {
+		o.Fence = &Fence{UID: r.fence, Age: w.now - r.fencedAt}
+	}
+	down, _ := o.MasterIsDown()
+	mark(&s.astrayAt, ok && local.Running && !local.Master && agreed != local.Follows, w.now)
+	mark(&s.downAt, down, w.now)
+	o.Local.Astray, o.MasterDown = elapsed(s.astrayAt, w.now), elapsed(s.downAt, w.now)
+	return o
+}
+
+func (s *simServer) observeLocal(w *world) Local {
+	if !s.redis.running || !s.alive(w) {
+		return Local{Running: s.redis.running}
+	}
+	r := s.redis
+	if r.master != s.wasMaster || r.follows != s.followed {
+		s.recordAt = never
+	}
+	s.wasMaster, s.followed = r.master, r.follows
+	s.synced = s.synced || r.master || r.linkUp
+	mark(&s.masterAt, r.master, w.now)
+	mark(&s.linkDownAt, !r.master && !r.linkUp, w.now)
+	return Local{
+		Running: true, Answering: true, Master: r.master, Follows: r.follows, LinkUp: r.linkUp, Synced: s.synced,
+		Offset: r.data.writes, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now),
+	}
+}
+
+func (s *simServer) askSentinels(w *world) []View {
+	var out []View
+	for _, other := range s.sentinels {
+		v := View{Reach: Unknown}
+		switch exists := w.sentinelAt(other.IP) == other; {
+		case !exists || !reaches(&s.pod, &other.pod) || w.now < other.thawAt:
+		case !other.running:
+			v.Reach = Refused
+		default:
+			v = other.view(w)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func (s *simServer) askPeers(w *world) []Peer {
+	var out []Peer
+	for _, m := range s.servers {
+		if m.UID != s.UID {
+			out = append(out, w.ask(&s.pod, m, true))
+		}
+	}
+	return out
+}
+
+// ask asks a server for its role and, if wanted, its launcher for its status.
+func (w *world) ask(from *pod, m Member, status bool) Peer {
+	p := Peer{Member: m}
+	other := w.serverAt(m.IP)
+	if other == nil || !reaches(from, &other.pod) || w.now < other.thawAt {
+		return p
+	}
+	switch {
+	case !other.redis.running:
+		p.Redis = Refused
+	case other.alive(w):
+		p.Redis, p.Master, p.LinkUp, p.Offset = Answered, other.redis.master, other.redis.linkUp, other.redis.data.writes
+	}
+	if status && other.up(w) && other.turns > 0 {
+		p.Status = &Status{UID: other.UID, Claimed: other.claimed, Synced: other.redis.running && other.synced, Standing: other.standing}
+	}
+	return p
+}
+
+func (s *simServer) label(w *world, d Decision) {
+	switch d.Label {
+	case MasterLabel:
+		s.wish, s.wishes = Master, true
+	case SlaveLabel:
+		s.wish, s.wishes = Slave, true
+	case ClearLabel:
+		s.wish, s.wishes = "", true
+	case HoldLabel:
+		s.wishes = false
+	}
+	if !s.wishes || s.wish == s.Label || !w.apiServes(&s.pod) {
+		return
+	}
+	w.logf("%s is labelled %q", s.Name, s.wish)
+	s.Label = s.wish
+	s.acts++
+	if s.wish == Master {
+		s.takeRecord(w)
+	}
+}
+
+// takeRecord writes this pod into the record as the master.
+func (s *simServer) takeRecord(w *world) {
+	r := &w.record
+	if r.uid == s.UID && r.fence == "" {
+		return
+	}
+	if r.uid != s.UID {
+		r.previous = r.ip
+	}
+	r.version++
+	r.generation++
+	r.initialised, r.uid, r.ip, r.fence = true, s.UID, s.IP, ""
+	w.logf("%s is recorded as master %d", s.Name, r.generation)
+}
+
+// keepRecord is agent.keepRecord.
+func (s *simServer) keepRecord(w *world) {
+	r := s.record
+	if s.decided.Label != MasterLabel || !s.recordOK || s.Label != Master || r.uid == s.UID && r.fence == "" || w.now-s.recordedAt < time.Second {
+		return
+	}
+	s.recordedAt, s.recordAt = w.now, never
+	if w.apiServes(&s.pod) && r.version == w.record.version {
+		s.takeRecord(w)
+	}
+}
+
+func (s *simServer) act(w *world, o Observation, d Decision) {
+	if d.Action != Wait {
+		s.acts++
+	}
+	switch d.Action {
+	case StartReplica:
+		s.start(d.Target)
+		w.logf("%s starts as replica of %v", s.Name, d.Target)
+	case Claim:
+		s.claim(w, o)
+	case Follow:
+		s.follow(w, d.Target)
+	case FailOver, Nudge:
+		s.failOver(w, d)
+	}
+}
+
+func (s *simServer) claim(w *world, o Observation) {
+	if !w.apiServes(&s.pod) || len(s.servers) != len(w.servers) {
+		return
+	}
+	if s.record.version != w.record.version {
+		s.recordAt = never
+		return
+	}
+	w.logf("%s claims mastership", s.Name)
+	s.claimed = true
+	s.takeRecord(w)
+	s.record, s.recordOK, s.recordAt = w.record, true, w.now
+	if !o.Local.Running {
+		s.start(netip.Addr{})
+		s.wasRunning, s.synced = true, false
+	}
+	if !s.redis.master {
+		w.mayBecomeMaster(s)
+		s.becomeMaster(w, "claim")
+	}
+}
+
+// failOver commands a failover to one sentinel.
+func (s *simServer) failOver(w *world, d Decision) {
+	pause, master := 2*time.Second, s.IP
+	if d.Action == Nudge {
+		pause, master = 10*time.Second, s.redis.follows
+	}
+	if w.now-s.failedAt < pause {
+		return
+	}
+	s.failedAt = w.now
+	if d.Action == FailOver && w.apiServes(&s.pod) && w.record.uid == s.UID {
+		w.record.version++
+		w.record.fence, w.record.fencedAt = s.UID, w.now
+		s.record, s.recordAt = w.record, w.now
+	}
+	for _, v := range s.views {
+		if v.FailingOver {
+			return
+		}
+	}
+	for i, v := range s.views {
+		if v.Reach == Answered && v.HasMaster && v.Master == master && s.sentinels[i].failOver(w) {
+			return
+		}
+	}
+}
+
+// keepStanding is agent.keepStanding.
+func (s *simServer) keepStanding(w *world, o Observation) {
+	if !s.redis.running {
+		return
+	}
+	if !o.Local.Answering || !o.Local.Synced {
+		return
+	}
+	if !s.recordOK {
+		if s.standing.Empty {
+			s.standing = Standing{Offset: o.Local.Offset}
+			s.kept = s.standing
+		}
+		return
+	}
+	next := s.standing
+	switch {
+	case o.Local.Master && o.MasterUID == s.UID:
+		next = Standing{Generation: s.record.generation, Master: true, Offset: o.Local.Offset}
+	case !o.Local.Master && o.Local.LinkUp && o.Local.Follows == s.record.ip:
+		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
+	case !o.Local.Master && !next.Empty && !next.Master:
+		next.Offset = o.Local.Offset
+	case !o.Local.Master && next.Empty && o.Local.LinkUp:
+		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
+	}
+	if o.Local.Master && s.decided.Label == MasterLabel {
+		s.claimed = false
+	}
+	s.standing, s.kept = next, next
+}
+
+// tune is agent.tune.
+func (s *simServer) tune(w *world, o Observation) {
+	if !o.Local.Answering {
+		return
+	}
+	if !o.Local.Master {
+		s.applied, s.redis.needs = 0, 0
+		s.redis.priority = s.redis.priority || o.Local.Synced
+		return
+	}
+	agreed, ok := o.Agreed()
+	majority := ok && agreed == s.IP && w.now-s.viewsAt < 2*time.Second
+	if majority && s.applied >= 0 && s.applied <= o.Local.Online && o.Local.Online < simMinReplicas {
+		return
+	}
+	fresh := false
+	if o.Local.Online < simMinReplicas && w.apiServes(&s.pod) {
+		s.record, s.recordOK, s.recordAt = w.record, true, w.now
+		fresh = w.record.uid == s.UID
+	}
+	if n, known := MinReplicas(simMinReplicas, o.Local.Online, majority, fresh); known {
+		s.applied, s.redis.needs = n, n
+	}
+}
+
+// mayBecomeMaster checks that an empty server becomes master only where no
+// server that it can see has data, on disk or as a replica known to be in sync.
+func (w *world) mayBecomeMaster(s *simServer) {
+	if s.redis.data.writes > 0 {
+		return
+	}
+	for _, other := range w.servers {
+		if other == s || !reaches(&s.pod, &other.pod) || other.Terminating {
+			continue
+		}
+		if other.alive(w) && other.synced && other.redis.data.writes > 0 || other.up(w) && other.turns > 0 && other.disk.writes > 0 {
+			w.fail("%s becomes master empty, but %s has data", s.Name, other.Name)
+		}
+	}
+}
