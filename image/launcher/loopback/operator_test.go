@@ -1,6 +1,7 @@
 package loopback
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -117,30 +118,43 @@ func TestForeignRedisOnAFormerAddressIsLeftAlone(t *testing.T) {
 func TestMasterThatLoadsSlowlyIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "redis.conf")
-	// 2000 keys take 6 s, twice Sentinel's down-after.
-	if err := os.WriteFile(file, []byte("key-load-delay 3000\nmaxmemory 64mb\n"), 0o600); err != nil {
+	// 20000 keys take 6 s, twice Sentinel's down-after. Redis answers LOADING
+	// after every 1024 commands of an append-only file, here every 0.3 s.
+	if err := os.WriteFile(file, []byte("key-load-delay 300\nmaxmemory 64mb\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c := start(t, options{servers: 1, extraConfig: file})
-	c.fill(t, 2000)
+	c.fill(t, 20000)
 	only := c.servers()[0]
-	only.kill()
-	eventually(t, settle, "redis to load its data", func() error {
-		_, err := c.info(only)
-		if err != nil && strings.Contains(err.Error(), "LOADING") {
-			return nil
+	// With appendfsync everysec Redis acknowledges writes that it still keeps from the file while an fsync runs.
+	eventually(t, settle, "the append-only file to be written", func() error {
+		text, err := c.client(only).Info(t.Context(), "persistence").Result()
+		if err == nil && !strings.Contains(text, "aof_buffer_length:0\r\n") {
+			err = errors.New("some of it is still in memory")
 		}
-		return fmt.Errorf("it does not answer LOADING but %w", err)
+		return err
 	})
-	for loading := true; loading; time.Sleep(200 * time.Millisecond) {
+	only.kill()
+	eventually(t, settle, "the restarted launcher", func() error {
+		if only.restartCount() != 1 {
+			return fmt.Errorf("%d restarts", only.restartCount())
+		}
+		return answers(only, "/livez")
+	})
+	loading := false
+	eventually(t, settle, "redis to have loaded its data", func() error {
 		if err := answers(only, "/livez"); err != nil {
-			t.Error(err)
+			t.Errorf("it would be killed while it loads: %v", err)
 		}
 		_, err := c.info(only)
-		loading = err != nil && strings.Contains(err.Error(), "LOADING")
+		loading = loading || err != nil
+		return err
+	})
+	if !loading {
+		t.Error("redis loaded too quickly for this test")
 	}
 	c.converge()
-	c.requireKeys(2000)
+	c.requireKeys(20000)
 	if only.restartCount() != 1 {
 		t.Errorf("the container was restarted %d times", only.restartCount())
 	}
