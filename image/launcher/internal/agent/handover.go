@@ -47,6 +47,10 @@ func (s *Server) leave(ctx context.Context) bool {
 			return false
 		}
 		s.handOverAt = time.Now()
+		if !s.sentinelsKnow(ctx, o.Peers) {
+			s.log.Info("leaving", "reason", "waiting for the sentinels to know a replica that stays")
+			return false
+		}
 		if err := s.handOver(ctx, leaving.Successors); err != nil {
 			s.metrics.handOvers.WithLabelValues("aborted").Inc()
 			s.log.Warn("the hand-over was aborted; this pod serves on", "error", err)
@@ -57,6 +61,30 @@ func (s *Server) leave(ctx context.Context) bool {
 	}
 	s.log.Info("stopping redis-server", "reason", leaving.Reason)
 	s.stopRedis()
+	return true
+}
+
+// sentinelsKnow says whether every sentinel that answers knows a replica that
+// stays. A new pod is known to them a second or two after it has synchronised;
+// before that they would promote one that is leaving.
+func (s *Server) sentinelsKnow(ctx context.Context, peers []role.Peer) bool {
+	staying := map[netip.Addr]bool{}
+	for _, p := range peers {
+		staying[p.IP] = !p.Terminating && p.LinkUp
+	}
+	for _, v := range s.observed.views {
+		if v.Reach != role.Answered || !v.HasMaster {
+			continue
+		}
+		known, err := v.node.KnownReplicas(ctx, s.config.MasterName)
+		found := err != nil
+		for _, replica := range known {
+			found = found || staying[replica.Addr.Addr()] && !replica.Down && replica.Priority > 0
+		}
+		if !found {
+			return false
+		}
+	}
 	return true
 }
 

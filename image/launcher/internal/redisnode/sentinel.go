@@ -23,8 +23,9 @@ type MasterView struct {
 
 // KnownReplica is a replica in a sentinel's memory.
 type KnownReplica struct {
-	Addr netip.AddrPort
-	Down bool
+	Addr     netip.AddrPort
+	Down     bool
+	Priority int // 0: never promoted
 }
 
 // KnownSentinel is another sentinel in a sentinel's memory.
@@ -64,7 +65,10 @@ func (n *Node) KnownReplicas(ctx context.Context, name string) ([]KnownReplica, 
 	var out []KnownReplica
 	for _, entry := range asList(reply) {
 		f := stringMap(entry)
-		out = append(out, KnownReplica{Addr: addrPort(f["ip"], f["port"]), Down: strings.Contains(","+f["flags"]+",", ",s_down,")})
+		priority, _ := strconv.Atoi(f["slave-priority"])
+		out = append(out, KnownReplica{
+			Addr: addrPort(f["ip"], f["port"]), Down: strings.Contains(","+f["flags"]+",", ",s_down,"), Priority: priority,
+		})
 	}
 	return out, nil
 }
