@@ -264,8 +264,16 @@ func (s *Sentinel) askServers(ctx context.Context, pods []kube.Pod) []role.Peer 
 	each(servers, func(p *role.Peer) {
 		info, err := s.links.to(p.IP, s.config.RedisPort).Info(ctx)
 		p.Redis = reach(err)
-		if err == nil {
-			p.Master, p.LinkUp, p.Offset = info.Master && !info.Loading, !info.Master && info.LinkUp, info.Offset
+		if err != nil {
+			return
+		}
+		p.Master, p.LinkUp, p.Offset = info.Master && !info.Loading, !info.Master && info.LinkUp, info.Offset
+		if !p.Master && !p.LinkUp {
+			// Without its master only the launcher knows whether a replica holds data.
+			var status role.Status
+			if web.FetchStatus(ctx, p.IP.String(), s.config.HTTPPort, &status) == nil && status.UID == p.UID {
+				p.Status = &status
+			}
 		}
 	})
 	return servers

@@ -44,7 +44,9 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 		return Leaving{Step: Leave, Reason: "this pod is not the master"}
 	}
 	if agreed, ok := o.Agreed(); ok && agreed != o.Self.IP {
-		if p := o.peerAt(agreed); p != nil && p.Redis == Answered && p.Master {
+		// A master that is leaving, too, has just handed over to this pod: the
+		// sentinels have not noticed yet, or what was asked of it is old.
+		if p := o.peerAt(agreed); p != nil && p.Redis == Answered && p.Master && !p.Terminating {
 			return Leaving{Step: Leave, Reason: fmt.Sprintf("%s is the master", p.Name)}
 		}
 	}
