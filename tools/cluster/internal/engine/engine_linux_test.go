@@ -46,17 +46,29 @@ func TestFirstLinePrefersTheProgramsLastWord(t *testing.T) {
 
 const names = `fc00::1,10.89.0.1
 aaa 10.89.0.2 fc00::2 redis-ha-worker,aaa
-bbb 10.89.0.3 fc00::3 redis-ha-worker,bbb
+bbb 10.89.0.3 fc00::3 redis-ha-worker2,bbb
 `
 
 func TestKeepNames(t *testing.T) {
-	kept, count, changed := keepNames(names, map[string]bool{"bbb": true})
-	assert.Equal(t, "fc00::1,10.89.0.1\nbbb 10.89.0.3 fc00::3 redis-ha-worker,bbb\n", kept)
-	assert.Equal(t, 1, count)
-	assert.True(t, changed)
-	_, count, changed = keepNames(names, map[string]bool{"aaa": true, "bbb": true})
-	assert.Equal(t, 2, count)
-	assert.False(t, changed)
+	for _, test := range []struct {
+		name    string
+		dead    Dead
+		kept    string
+		count   int
+		changed bool
+	}{
+		{"by ID", Dead{IDs: []string{"aaa"}}, "fc00::1,10.89.0.1\nbbb 10.89.0.3 fc00::3 redis-ha-worker2,bbb\n", 1, true},
+		{"by name", Dead{Names: []string{"redis-ha-worker2"}}, "fc00::1,10.89.0.1\naaa 10.89.0.2 fc00::2 redis-ha-worker,aaa\n", 1, true},
+		{"all", Dead{IDs: []string{"aaa", "bbb"}}, "fc00::1,10.89.0.1\n", 0, true},
+		{"somebody else's", Dead{IDs: []string{"ccc"}, Names: []string{"redis-ha"}}, names, 2, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			kept, count, changed := keepNames(names, test.dead)
+			assert.Equal(t, test.kept, kept)
+			assert.Equal(t, test.count, count)
+			assert.Equal(t, test.changed, changed)
+		})
+	}
 }
 
 func TestForgetNames(t *testing.T) {
@@ -64,13 +76,13 @@ func TestForgetNames(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "kind"), []byte(names), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "gone"), []byte("10.1.0.1\nccc 10.1.0.2  old,ccc\n"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, namesPID), []byte("999999999"), 0o600))
-	require.NoError(t, forgetNames(folder, map[string]bool{"aaa": true}))
+	require.NoError(t, forgetNames(folder, Dead{IDs: []string{"ccc"}, Names: []string{"redis-ha-worker2"}}))
 	content, err := os.ReadFile(filepath.Join(folder, "kind"))
 	require.NoError(t, err)
 	assert.NotContains(t, string(content), "bbb")
 	assert.NoFileExists(t, filepath.Join(folder, "gone"), "a network without containers")
 	assert.NoFileExists(t, filepath.Join(folder, namesPID), "a server that does not run")
-	assert.NoError(t, forgetNames(filepath.Join(folder, "nowhere"), nil))
+	assert.NoError(t, forgetNames(filepath.Join(folder, "nowhere"), Dead{}))
 }
 
 func TestDeadPorts(t *testing.T) {
@@ -79,5 +91,6 @@ func TestDeadPorts(t *testing.T) {
 -A NETAVARK-HOSTPORT-DNAT -p tcp -m tcp --dport 38959 -m comment --comment "dnat name: kind id: bbb" -j NETAVARK-DN-62F9`
 	assert.Equal(t, [][]string{{
 		"-p", "tcp", "-m", "tcp", "--dport", "38959", "-m", "comment", "--comment", "dnat name: kind id: bbb", "-j", "NETAVARK-DN-62F9",
-	}}, deadPorts(rules, map[string]bool{"aaa": true}))
+	}}, deadPorts(rules, []string{"bbb"}))
+	assert.Empty(t, deadPorts(rules, nil), "another Podman's containers")
 }

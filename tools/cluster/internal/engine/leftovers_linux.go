@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,40 +18,43 @@ const (
 	namesFolder = "/run/containers/networks/aardvark-dns"
 	// namesPID is the file there with the number of aardvark's process.
 	namesPID = "aardvark.pid"
-	// spaces is the folder of named network namespaces, and spacePrefix how
-	// the names of Podman's begin.
-	spaces      = "/run/netns"
-	spacePrefix = "netns-"
+	// spaces is the folder of named network namespaces.
+	spaces = "/run/netns"
 	// portChain is the chain in which Podman forwards ports of the host.
 	portChain = "NETAVARK-HOSTPORT-DNAT"
 )
 
-// ForgetDeadContainers removes what Podman's network keeps of containers that
-// are gone, because whoever should have cleaned up after them was killed: the
-// name of a node would lead to its predecessor's address as well, a port of
-// the host to nowhere. Docker's daemon does this by itself.
-func (e *Engine) ForgetDeadContainers(ctx context.Context) error {
+// Dead are containers that were removed.
+type Dead struct {
+	// IDs of the containers, in full.
+	IDs []string
+	// Names that nothing alive has; a name may be left without its container's
+	// ID being known any more.
+	Names []string
+	// Spaces are the paths of their network namespaces.
+	Spaces []string
+}
+
+// Forget removes what Podman's network keeps of containers that are gone, if
+// whoever should have cleaned up after them was killed: the name of a node
+// would lead to its predecessor's address as well, a port of the host to
+// nowhere. What belongs to other containers stays, also to those of another
+// Podman on the same host. Docker's daemon does all this by itself.
+func (e *Engine) Forget(ctx context.Context, dead Dead) error {
 	if e.Name != Podman || os.Geteuid() != 0 {
 		return nil
 	}
-	output, err := e.Output(ctx, "ps", "-a", "--no-trunc", "--format", "{{.ID}}")
-	if err != nil {
-		return fmt.Errorf("list containers: %w", err)
+	if err := forgetNames(namesFolder, dead); err != nil {
+		return fmt.Errorf("remove names of removed containers: %w", err)
 	}
-	alive := map[string]bool{}
-	for _, id := range strings.Fields(output) {
-		alive[id] = true
-	}
-	if err := forgetNames(namesFolder, alive); err != nil {
-		return fmt.Errorf("remove names of dead containers: %w", err)
-	}
-	e.forgetPorts(ctx, alive)
-	return e.forgetSpaces(ctx)
+	e.forgetPorts(ctx, dead)
+	forgetSpaces(dead.Spaces)
+	return nil
 }
 
 // forgetNames removes entries of dead containers and makes aardvark read the
 // rest again.
-func forgetNames(folder string, alive map[string]bool) error {
+func forgetNames(folder string, dead Dead) error {
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -58,7 +62,7 @@ func forgetNames(folder string, alive map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	server := dnsServer(folder)
+	changedAny := false
 	for _, entry := range entries {
 		if entry.Name() == namesPID || entry.IsDir() {
 			continue
@@ -68,7 +72,7 @@ func forgetNames(folder string, alive map[string]bool) error {
 		if err != nil {
 			return err
 		}
-		kept, count, changed := keepNames(string(content), alive)
+		kept, count, changed := keepNames(string(content), dead)
 		switch {
 		case !changed:
 			continue
@@ -80,12 +84,17 @@ func forgetNames(folder string, alive map[string]bool) error {
 		if err != nil {
 			return err
 		}
+		changedAny = true
 	}
+	server := dnsServer(folder)
 	if server == 0 {
 		// A number that another process may get one day.
 		if err := os.Remove(filepath.Join(folder, namesPID)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
+		return nil
+	}
+	if !changedAny {
 		return nil
 	}
 	return syscall.Kill(server, syscall.SIGHUP)
@@ -110,13 +119,14 @@ func dnsServer(folder string) int {
 
 // keepNames returns the text of one network without the entries of dead
 // containers, and how many entries are left. The first line holds the
-// addresses of the DNS server; every other starts with a container's ID.
-func keepNames(content string, alive map[string]bool) (kept string, count int, changed bool) {
+// addresses of the DNS server; every other a container's ID, its addresses
+// and, separated by commas, its names.
+func keepNames(content string, dead Dead) (kept string, count int, changed bool) {
 	lines := strings.Split(strings.TrimRight(content, "\n"), "\n")
-	result := lines[:1]
+	result := lines[:1:1]
 	for _, line := range lines[1:] {
-		id, _, _ := strings.Cut(line, " ")
-		if !alive[id] {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || slices.Contains(dead.IDs, fields[0]) || shared(strings.Split(fields[len(fields)-1], ","), dead.Names) {
 			changed = true
 			continue
 		}
@@ -126,26 +136,31 @@ func keepNames(content string, alive map[string]bool) (kept string, count int, c
 	return strings.Join(result, "\n") + "\n", count, changed
 }
 
+// shared tells whether two lists have an element in common.
+func shared(a, b []string) bool {
+	return slices.ContainsFunc(a, func(element string) bool { return slices.Contains(b, element) })
+}
+
 // forgetPorts removes port forwardings to dead containers.
-func (e *Engine) forgetPorts(ctx context.Context, alive map[string]bool) {
+func (e *Engine) forgetPorts(ctx context.Context, dead Dead) {
 	rules, err := e.Runner.Output(ctx, "iptables", "-w", "-t", "nat", "-S", portChain)
 	if err != nil {
 		return
 	}
-	for _, port := range deadPorts(rules, alive) {
+	for _, port := range deadPorts(rules, dead.IDs) {
 		_ = e.Runner.Run(ctx, "iptables", append([]string{"-w", "-t", "nat", "-D", portChain}, port...)...)
 	}
 }
 
-// deadPorts reads iptables rules whose comment names a container that is not
-// alive, and returns their specifications.
-func deadPorts(rules string, alive map[string]bool) [][]string {
+// deadPorts reads iptables rules whose comment names a dead container, and
+// returns their specifications.
+func deadPorts(rules string, ids []string) [][]string {
 	var dead [][]string
 	for _, rule := range strings.Split(rules, "\n") {
 		before, after, found := strings.Cut(rule, `--comment "`)
 		comment, target, closed := strings.Cut(after, `"`)
 		_, id, named := strings.Cut(comment, " id: ")
-		if !found || !closed || !named || alive[id] {
+		if !found || !closed || !named || !slices.Contains(ids, id) {
 			continue
 		}
 		spec := strings.Fields(strings.TrimPrefix(before, "-A "+portChain+" "))
@@ -155,34 +170,18 @@ func deadPorts(rules string, alive map[string]bool) [][]string {
 	return dead
 }
 
-// forgetSpaces removes network namespaces that no container names and no
-// process is in; the interfaces in them go too.
-func (e *Engine) forgetSpaces(ctx context.Context) error {
-	paths, err := filepath.Glob(filepath.Join(spaces, spacePrefix+"*"))
-	if err != nil || len(paths) == 0 {
-		return err
-	}
-	output, err := e.Output(ctx, "ps", "-a", "--quiet", "--no-trunc")
-	if err != nil {
-		return fmt.Errorf("list containers: %w", err)
-	}
-	used := ""
-	if ids := strings.Fields(output); len(ids) > 0 {
-		used, err = e.Output(ctx, append([]string{"inspect", "--format", "{{.NetworkSettings.SandboxKey}}"}, ids...)...)
-		if err != nil {
-			return fmt.Errorf("list the containers' network namespaces: %w", err)
-		}
-	}
+// forgetSpaces removes network namespaces that no process is in; the
+// interfaces in them go too.
+func forgetSpaces(paths []string) {
 	inhabited := inhabitedSpaces()
 	for _, path := range paths {
 		var info syscall.Stat_t
-		if strings.Contains(used, path) || syscall.Stat(path, &info) != nil || inhabited[info.Ino] {
+		if filepath.Dir(path) != spaces || syscall.Stat(path, &info) != nil || inhabited[info.Ino] {
 			continue
 		}
 		_ = syscall.Unmount(path, syscall.MNT_DETACH)
 		_ = os.Remove(path)
 	}
-	return nil
 }
 
 // inhabitedSpaces returns the inodes of the network namespaces of all

@@ -4,6 +4,10 @@ package engine
 
 import "context"
 
-// ForgetDeadContainers has nothing to do where the engine runs in a virtual
-// machine.
-func (e *Engine) ForgetDeadContainers(context.Context) error { return nil }
+// Dead are containers that were removed.
+type Dead struct {
+	IDs, Names, Spaces []string
+}
+
+// Forget has nothing to do where the engine runs in a virtual machine.
+func (e *Engine) Forget(context.Context, Dead) error { return nil }

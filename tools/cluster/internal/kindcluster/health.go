@@ -2,6 +2,7 @@ package kindcluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,6 +10,8 @@ import (
 
 	"sigs.k8s.io/kind/pkg/cluster/constants"
 	"sigs.k8s.io/kind/pkg/log"
+
+	"github.com/redis-ha/redis-ha/tools/cluster/internal/engine"
 )
 
 const (
@@ -18,6 +21,9 @@ const (
 	// machine that was asleep needs a moment.
 	settleTime = 30 * time.Second
 )
+
+// errSilent is an API server that cannot be reached from the host.
+var errSilent = errors.New("its API server does not answer")
 
 // Exists tells whether any container of the cluster is there, running or not.
 func (c *Cluster) Exists(ctx context.Context) bool {
@@ -57,10 +63,14 @@ func (c *Cluster) Check(ctx context.Context) error {
 		return err
 	}
 	deadline := time.Now().Add(settleTime)
-	for {
+	for attempt := 0; ; attempt++ {
 		err := c.checkKubernetes(ctx)
 		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
 			return err
+		}
+		if errors.Is(err, errSilent) && attempt == 1 && c.Engine.Name == engine.Podman {
+			// A firewall that was loaded anew has lost the engine's rules.
+			_ = c.Engine.Run(ctx, append([]string{"network", "reload"}, c.NodeNames()...)...)
 		}
 		select {
 		case <-ctx.Done():
@@ -126,7 +136,7 @@ func (c *Cluster) checkKubernetes(ctx context.Context) error {
 	}
 	const limit = "--request-timeout=10s"
 	if _, err := c.kubectl(ctx, "get", "--raw", "/readyz", limit); err != nil {
-		return fmt.Errorf("its API server does not answer")
+		return errSilent
 	}
 	output, err := c.kubectl(ctx, "get", "nodes", limit, "-o",
 		`jsonpath={range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}`)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,12 +26,13 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	dead := c.describeDead(ctx, containers)
 	if err := c.removeContainers(ctx, containers); err != nil {
 		return err
 	}
 	// A volume outlives its container if the run that made both was killed
 	// in between.
-	for _, name := range c.NodeNames() {
+	for _, name := range dead.Names {
 		output, err := c.Engine.Output(ctx, "volume", "ls", "--filter", "label="+name, "--quiet")
 		if err != nil {
 			return fmt.Errorf("list the volumes of %s: %w", name, err)
@@ -41,14 +43,34 @@ func (c *Cluster) Remove(ctx context.Context) error {
 			}
 		}
 	}
-	c.closeForwarding(ctx)
 	if err := os.Remove(c.Kubeconfig); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the kubeconfig: %w", err)
 	}
 	if err := c.removeNetwork(ctx); err != nil {
 		return err
 	}
-	return c.Engine.ForgetDeadContainers(ctx)
+	return c.Engine.Forget(ctx, dead)
+}
+
+// describeDead collects, while the containers can still be asked, what has to
+// be forgotten once they are gone.
+func (c *Cluster) describeDead(ctx context.Context, containers []string) engine.Dead {
+	dead := engine.Dead{Names: c.NodeNames()}
+	for _, name := range containers {
+		if !slices.Contains(dead.Names, name) {
+			dead.Names = append(dead.Names, name)
+		}
+		output, err := c.Engine.Output(ctx, "inspect", "--format", "{{.Id}} {{.NetworkSettings.SandboxKey}}", name)
+		if err != nil {
+			continue
+		}
+		id, space, _ := strings.Cut(output, " ")
+		dead.IDs = append(dead.IDs, id)
+		if space != "" {
+			dead.Spaces = append(dead.Spaces, space)
+		}
+	}
+	return dead
 }
 
 // removeContainers kills and removes nodes, without the time to end that
@@ -90,6 +112,7 @@ func (c *Cluster) removeNetwork(ctx context.Context) error {
 	if users != "" {
 		return nil
 	}
+	c.closeForwarding(ctx)
 	if err := c.Engine.Run(ctx, "network", "rm", network); err != nil {
 		return fmt.Errorf("remove the network %s: %w", network, err)
 	}
