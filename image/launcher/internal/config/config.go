@@ -279,7 +279,7 @@ func (r *reader) checkValues(c *Config) {
 // ownedDirectives are written by the launcher; a user's value would break
 // replication, failover or the container's isolation.
 var ownedDirectives = regexp.MustCompile(`^(bind|port|dir|requirepass|masterauth|masteruser|user|aclfile|replicaof|slaveof|` +
-	`(replica|slave)-priority|(replica|slave)-announce-.*|min-(replicas|slaves)-.*|appendonly|appendfilename|appenddirname|` +
+	`(replica|slave)-(priority|announce.*|read-only)|min-(replicas|slaves)-.*|appendonly|appendfilename|appenddirname|` +
 	`dbfilename|daemonize|pidfile|supervised|logfile|include|loadmodule|rename-command|protected-mode|unixsocket.*|` +
 	`cluster-.*|tls-.*|syslog-.*|sentinel)$`)
 
@@ -298,7 +298,7 @@ func (r *reader) readExtraConfig(c *Config) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		directive, _, _ := strings.Cut(line, " ")
+		directive := strings.Fields(line)[0]
 		if ownedDirectives.MatchString(strings.ToLower(strings.Trim(directive, `"'`))) {
 			r.problem("LAUNCHER_REDIS_CONFIG_FILE sets %q, which the launcher owns: remove it", directive)
 			continue
