@@ -1,0 +1,167 @@
+package redisconf
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+)
+
+// hostile passwords try to end their word, their line or the file.
+var hostile = []string{
+	`plain`, ` `, `two words`, `"`, `""`, `\`, `\\`, `\"`, `'`, `"; user default on nopass`, `#`, `# comment`, `a"b'c\d e`, `\x41`, `\n`, `%s`,
+	"pässwörd ✓ 日本", "\u00a0", "\u2028requirepass", `" requirepass "`, strings.Repeat(`"\ `, 100),
+}
+
+func settings(change func(*config.Config)) config.Config {
+	c := config.Config{
+		PodIP: netip.MustParseAddr("10.0.0.1"), Servers: 3, Sentinels: 3, Quorum: 2, MasterName: "mymaster",
+		DownAfter: 3 * time.Second, FailoverTimeout: 8 * time.Second, MinReplicasMaxLag: 3 * time.Second, Persistence: true,
+		RedisPort: 6379, SentinelPort: 26379, DataDir: "/redis-master-data", RunDir: "/run/redis-ha",
+	}
+	if change != nil {
+		change(&c)
+	}
+	return c
+}
+
+// parsed reads a file as Redis does: one directive a line.
+func parsed(t require.TestingT, text string) map[string][][]string {
+	out := map[string][][]string{}
+	require.True(t, strings.HasSuffix(text, "\n"))
+	for line := range strings.Lines(text) {
+		words, err := split(line)
+		require.NoError(t, err, line)
+		require.NotEmpty(t, words)
+		out[words[0]] = append(out[words[0]], words[1:])
+	}
+	return out
+}
+
+func TestQuotedTextIsReadBackAsItWas(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.OneOf(rapid.String(), rapid.SampledFrom(hostile), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })).
+			Draw(t, "text")
+		line := "requirepass " + quote(s)
+		words, err := split(line)
+		require.NoError(t, err)
+		require.Equal(t, []string{"requirepass", s}, words)
+		require.NotContains(t, line, "\n")
+	})
+}
+
+func TestNoPasswordAddsOrChangesADirective(t *testing.T) {
+	master := netip.MustParseAddrPort("10.0.0.2:6379")
+	without := parsed(t, Server(settings(nil), master))
+	rapid.Check(t, func(t *rapid.T) {
+		password := rapid.OneOf(rapid.SampledFrom(hostile), rapid.StringN(1, 40, -1)).Draw(t, "password")
+		c := settings(func(c *config.Config) { c.Password = password })
+		got := parsed(t, Server(c, master))
+		require.Equal(t, [][]string{{password}}, got["requirepass"])
+		require.Equal(t, [][]string{{password}}, got["masterauth"])
+		delete(got, "requirepass")
+		delete(got, "masterauth")
+		require.Equal(t, without, got)
+
+		sentinel := parsed(t, Sentinel(c, seed))
+		require.Equal(t, [][]string{{password}}, sentinel["requirepass"])
+		require.Contains(t, sentinel["sentinel"], []string{"sentinel-pass", password})
+		require.Contains(t, sentinel["sentinel"], []string{"auth-pass", "mymaster", password})
+		require.Len(t, sentinel["sentinel"], len(parsed(t, Sentinel(settings(nil), seed))["sentinel"])+2)
+		read, ok := ParseSentinel(Sentinel(c, seed))
+		require.True(t, ok)
+		require.Equal(t, seed, read)
+	})
+}
+
+func TestServerFollowsTheGivenMasterAndStartsUnpromotable(t *testing.T) {
+	replica := parsed(t, Server(settings(nil), netip.MustParseAddrPort("10.0.0.2:7000")))
+	require.Equal(t, [][]string{{"10.0.0.2", "7000"}}, replica["replicaof"])
+	require.Equal(t, [][]string{{"0"}}, replica["replica-priority"])
+	require.Equal(t, [][]string{{"0"}}, replica["min-replicas-to-write"])
+	require.Equal(t, [][]string{{"3"}}, replica["min-replicas-max-lag"])
+	require.Equal(t, [][]string{{"10.0.0.1"}}, replica["replica-announce-ip"])
+	require.Equal(t, [][]string{{"*", "-::*"}}, replica["bind"])
+	require.Equal(t, [][]string{{"yes"}}, replica["appendonly"])
+	require.Equal(t, [][]string{{""}}, replica["save"])
+	require.NotContains(t, replica, "requirepass")
+
+	master := parsed(t, Server(settings(func(c *config.Config) { c.Persistence, c.BindAddress = false, "127.0.0.9" }), netip.AddrPort{}))
+	require.NotContains(t, master, "replicaof")
+	require.Equal(t, [][]string{{"no"}}, master["appendonly"])
+	require.NotContains(t, master, "appendfilename")
+	require.Equal(t, [][]string{{"127.0.0.9"}}, master["bind"])
+}
+
+func TestFurtherDirectivesComeFirstSoThatTheLaunchersOwnWin(t *testing.T) {
+	text := Server(settings(func(c *config.Config) { c.ExtraConfig = []string{"maxmemory 1mb", "Repl-Backlog-Size 64mb"} }), netip.AddrPort{})
+	require.True(t, strings.HasPrefix(text, "maxmemory 1mb\nRepl-Backlog-Size 64mb\nbind "))
+	require.NotContains(t, text, "\nrepl-backlog-size", "the user's size counts")
+	require.Contains(t, Server(settings(nil), netip.AddrPort{}), "\nrepl-backlog-size 16mb\n")
+}
+
+var seed = SentinelSeed{
+	ID: strings.Repeat("0123456789", 4), Master: netip.MustParseAddrPort("10.0.0.2:6379"), ConfigEpoch: 7, CurrentEpoch: 9,
+	Replicas: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.3:6379"), netip.MustParseAddrPort("[fd00::4]:6379")},
+	Sentinels: []KnownSentinel{
+		{Addr: netip.MustParseAddrPort("10.0.0.5:26379"), ID: strings.Repeat("a", 40)},
+		{Addr: netip.MustParseAddrPort("[fd00::6]:26379"), ID: strings.Repeat("b", 40)},
+	},
+}
+
+func TestSentinelStartsWithTheSettingsAndTheSeed(t *testing.T) {
+	directives := parsed(t, Sentinel(settings(nil), seed))["sentinel"]
+	for _, want := range []string{
+		"announce-ip 10.0.0.1", "announce-port 26379", "deny-scripts-reconfig yes", "resolve-hostnames no", "monitor mymaster 10.0.0.2 6379 2",
+		"down-after-milliseconds mymaster 3000", "failover-timeout mymaster 8000", "parallel-syncs mymaster 2", "config-epoch mymaster 7",
+		"leader-epoch mymaster 9", "current-epoch 9", "known-replica mymaster 10.0.0.3 6379", "known-replica mymaster fd00::4 6379",
+		"known-sentinel mymaster 10.0.0.5 26379 " + strings.Repeat("a", 40),
+	} {
+		require.Contains(t, directives, strings.Fields(want))
+	}
+	alone := parsed(t, Sentinel(settings(func(c *config.Config) { c.Servers = 1 }), seed))["sentinel"]
+	require.Contains(t, alone, strings.Fields("parallel-syncs mymaster 1"), "0 is refused by Sentinel")
+}
+
+func TestSentinelFileIsReadBack(t *testing.T) {
+	anyAddr := rapid.Custom(func(t *rapid.T) netip.AddrPort {
+		b := rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "ip")
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b)), rapid.Uint16Min(1).Draw(t, "port"))
+	})
+	anyID := rapid.StringMatching(`[0-9a-f]{40}`)
+	rapid.Check(t, func(t *rapid.T) {
+		want := SentinelSeed{
+			ID: anyID.Draw(t, "id"), Master: anyAddr.Draw(t, "master"),
+			ConfigEpoch: rapid.Int64Min(0).Draw(t, "config epoch"), CurrentEpoch: rapid.Int64Min(0).Draw(t, "current epoch"),
+		}
+		for i := range rapid.IntRange(0, 3).Draw(t, "others") {
+			want.Replicas = append(want.Replicas, anyAddr.Draw(t, fmt.Sprint("replica ", i)))
+			want.Sentinels = append(want.Sentinels, KnownSentinel{Addr: anyAddr.Draw(t, fmt.Sprint("sentinel ", i)), ID: anyID.Draw(t, "its id")})
+		}
+		got, ok := ParseSentinel(Sentinel(settings(nil), want))
+		require.True(t, ok)
+		require.Equal(t, want, got)
+	})
+}
+
+func TestWhatSentinelItselfWritesIsRead(t *testing.T) {
+	got, ok := ParseSentinel("port 26379\nsentinel myid 1234\nsentinel monitor mymaster 10.0.0.2 6379 2\nsentinel known-slave mymaster 10.0.0.3 6379\n" +
+		"sentinel known-sentinel mymaster 10.0.0.4 26379 abcd\nsentinel known-sentinel mymaster 10.0.0.5 26379\nsentinel current-epoch 3\n" +
+		"sentinel config-epoch mymaster 2\n# sentinel current-epoch 99\nlatency-tracking-info-percentiles 50 99 99.9\n")
+	require.True(t, ok)
+	require.Equal(t, SentinelSeed{
+		ID: "1234", Master: netip.MustParseAddrPort("10.0.0.2:6379"), ConfigEpoch: 2, CurrentEpoch: 3,
+		Replicas:  []netip.AddrPort{netip.MustParseAddrPort("10.0.0.3:6379")},
+		Sentinels: []KnownSentinel{{Addr: netip.MustParseAddrPort("10.0.0.4:26379"), ID: "abcd"}},
+	}, got)
+	for _, text := range []string{"", "sentinel", "sentinel monitor mymaster", "sentinel monitor mymaster redis.example 6379 2", "sentinel myid 1"} {
+		_, ok := ParseSentinel(text)
+		require.False(t, ok, text)
+	}
+}
