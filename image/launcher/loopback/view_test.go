@@ -62,7 +62,9 @@ func (c *cluster) info(p *pod) (node, error) {
 			continue
 		}
 		fields[name] = value
-		if _, err := strconv.Atoi(strings.TrimPrefix(name, "slave")); err == nil && strings.Contains(value, "state=online") {
+		// Until a replica has acknowledged an offset, "online" does not mean that it is sent anything.
+		if _, err := strconv.Atoi(strings.TrimPrefix(name, "slave")); err == nil &&
+			strings.Contains(value, "state=online") && !strings.Contains(value, ",offset=0,") {
 			n.replicas++
 			address, _, _ := strings.Cut(strings.TrimPrefix(value, "ip="), ",")
 			n.replicaAddress = append(n.replicaAddress, address)

@@ -2,8 +2,10 @@ package loopback
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -185,7 +187,8 @@ func (w *writer) requireGapBelow(bound time.Duration) {
 	}
 }
 
-// fill writes keys 0 to n-1 to the master and waits until its replicas have them.
+// fill writes keys 0 to n-1 to the master and waits until its replicas have
+// them, all in their append-only files.
 func (c *cluster) fill(t testing.TB, n int) {
 	t.Helper()
 	master, err := c.masterPod()
@@ -203,6 +206,26 @@ func (c *cluster) fill(t testing.TB, n int) {
 	})
 	if err != nil {
 		t.Fatalf("fill %s: %v", master.name, err)
+	}
+	c.awaitFiles()
+}
+
+// awaitFiles waits until what the servers hold is in their append-only files.
+// With appendfsync everysec Redis acknowledges writes that it keeps back from
+// the file while an fsync runs; they die with the process.
+func (c *cluster) awaitFiles() {
+	c.t.Helper()
+	for _, p := range c.servers() {
+		if !p.isRunning() {
+			continue
+		}
+		eventually(c.t, settle, "the append-only file of "+p.name, func() error {
+			text, err := c.client(p).Info(c.t.Context(), "persistence").Result()
+			if err == nil && strings.Contains(text, "aof_enabled:1") && !strings.Contains(text, "aof_buffer_length:0\r\n") {
+				err = errors.New("some writes are still in memory only")
+			}
+			return err
+		})
 	}
 }
 
