@@ -191,7 +191,8 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 		MasterFor: since(m.masterAt), LinkDown: since(m.linkDownAt),
 	}
 	for _, r := range info.Replicas {
-		if r.Online && r.Lag <= s.config.MinReplicasMaxLag {
+		// Redis calls a replica online before its first acknowledgement, and sends it nothing until then.
+		if r.Online && r.Offset > 0 && r.Lag <= s.config.MinReplicasMaxLag {
 			local.Online++
 		}
 	}
