@@ -1,0 +1,113 @@
+package redisnode
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func masterReply(flags string) string {
+	return words("name", "mymaster", "ip", "10.0.0.1", "port", "6379", "flags", flags, "config-epoch", "7", "quorum", "2", "odd one out")
+}
+
+func TestSentinelsViewOfTheMasterIsRead(t *testing.T) {
+	for flags, want := range map[string]MasterView{
+		"master":                             {},
+		"s_down,master":                      {SubjectiveDown: true},
+		"s_down,o_down,master,disconnected":  {SubjectiveDown: true, ObjectiveDown: true},
+		"master,failover_in_progress":        {FailingOver: true},
+		"master,force_failover,not_s_down_x": {},
+	} {
+		addr, commands := fake(t, func(string) string { return masterReply(flags) })
+		got, found, err := node(t, addr, "").Master(t.Context(), "mymaster")
+		require.NoError(t, err)
+		require.True(t, found)
+		want.Addr, want.ConfigEpoch, want.Quorum = netip.MustParseAddrPort("10.0.0.1:6379"), 7, 2
+		require.Equal(t, want, got, flags)
+		require.Equal(t, []string{"SENTINEL MASTER mymaster"}, commands())
+	}
+}
+
+func TestSentinelWithoutTheMasterIsNotAnError(t *testing.T) {
+	addr, _ := fake(t, func(string) string { return "-ERR No such master with that name\r\n" })
+	_, found, err := node(t, addr, "").Master(t.Context(), "mymaster")
+	require.NoError(t, err)
+	require.False(t, found)
+
+	_, found, err = node(t, silent(t), "").Master(t.Context(), "mymaster")
+	require.Equal(t, Unknown, ReachOf(err))
+	require.False(t, found)
+}
+
+func TestWhatASentinelRemembersIsRead(t *testing.T) {
+	addr, _ := fake(t, func(command string) string {
+		if strings.Contains(command, "REPLICAS") {
+			return list(words("ip", "10.0.0.2", "port", "6379", "flags", "slave"), words("ip", "fd00::3", "port", "6379", "flags", "s_down,slave,disconnected"))
+		}
+		return list(words("ip", "10.0.0.4", "port", "26379", "runid", "abcd", "flags", "sentinel"),
+			words("ip", "10.0.0.5", "port", "26379", "runid", "ef", "flags", "s_down,sentinel"))
+	})
+	n := node(t, addr, "")
+	replicas, err := n.KnownReplicas(t.Context(), "mymaster")
+	require.NoError(t, err)
+	require.Equal(t, []KnownReplica{
+		{Addr: netip.MustParseAddrPort("10.0.0.2:6379")}, {Addr: netip.MustParseAddrPort("[fd00::3]:6379"), Down: true},
+	}, replicas)
+	sentinels, err := n.KnownSentinels(t.Context(), "mymaster")
+	require.NoError(t, err)
+	require.Equal(t, []KnownSentinel{
+		{Addr: netip.MustParseAddrPort("10.0.0.4:26379"), ID: "abcd"}, {Addr: netip.MustParseAddrPort("10.0.0.5:26379"), ID: "ef", Down: true},
+	}, sentinels)
+
+	failing := node(t, refusing(t), "")
+	_, err = failing.KnownReplicas(t.Context(), "mymaster")
+	require.Equal(t, Refused, ReachOf(err))
+	_, err = failing.KnownSentinels(t.Context(), "mymaster")
+	require.Equal(t, Refused, ReachOf(err))
+	_, err = failing.Tilted(t.Context())
+	require.Equal(t, Refused, ReachOf(err))
+}
+
+func TestReplyOfAnotherShapeIsEmpty(t *testing.T) {
+	addr, _ := fake(t, func(string) string { return "+strange\r\n" })
+	n := node(t, addr, "")
+	view, _, err := n.Master(t.Context(), "mymaster")
+	require.NoError(t, err)
+	require.False(t, view.Addr.IsValid())
+	replicas, err := n.KnownReplicas(t.Context(), "mymaster")
+	require.NoError(t, err)
+	require.Empty(t, replicas)
+	require.Equal(t, map[string]string{"ip": "10.0.0.1"}, stringMap(map[any]any{"ip": "10.0.0.1"}), "the later protocol has maps")
+}
+
+func TestTiltIsSeen(t *testing.T) {
+	for text, want := range map[string]bool{"# Sentinel\r\nsentinel_tilt:1\r\n": true, "# Sentinel\r\nsentinel_tilt:0\r\n": false, "": false} {
+		addr, _ := fake(t, func(string) string { return bulk(text) })
+		got, err := node(t, addr, "").Tilted(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, got, text)
+	}
+}
+
+func TestMessagesOfASentinelAreDelivered(t *testing.T) {
+	addr, commands := fake(t, func(command string) string {
+		if !strings.HasPrefix(command, "subscribe") {
+			return "+OK\r\n"
+		}
+		return list(bulk("subscribe"), bulk("+sdown"), ":1\r\n") + list(bulk("subscribe"), bulk("+odown"), ":2\r\n") +
+			words("message", "+sdown", "master mymaster 10.0.0.1 6379") + words("message", "+odown", "master mymaster 10.0.0.1 6379 #quorum 2/2")
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var got []Notice
+	err := node(t, addr, "").Watch(ctx, func(n Notice) { got = append(got, n) }, "+sdown", "+odown")
+	require.ErrorContains(t, err, "subscribe at "+addr.String())
+	require.Equal(t, []Notice{
+		{"+sdown", "master mymaster 10.0.0.1 6379"}, {"+odown", "master mymaster 10.0.0.1 6379 #quorum 2/2"},
+	}, got)
+	require.Contains(t, commands(), "subscribe +sdown +odown")
+}
