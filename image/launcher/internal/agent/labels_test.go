@@ -1,0 +1,216 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
+)
+
+// labelling gives a labeller of a pod, not yet at work, and counts its writes.
+func labelling(t *testing.T, server *fakeapi.Server, pod string) (*labeller, map[string]int) {
+	c := settings(t, server, pod)
+	writes := map[string]int{}
+	return newLabeller(connect(t, server, c), c, quiet, func(result string) { writes[result]++ }), writes
+}
+
+// seen waits until the labeller's list of pods shows what the API has.
+func seen(t *testing.T, l *labeller, roleLabel string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		for _, pod := range l.api.Pods() {
+			if pod.UID == l.config.PodUID {
+				return pod.Role == roleLabel
+			}
+		}
+		return false
+	}, bound, time.Millisecond)
+	l.at = time.Time{} // the list is believed again
+}
+
+func take(t *testing.T, server *fakeapi.Server, pod string) {
+	require.NoError(t, server.UpdatePod(pod, func(p *corev1.Pod) { delete(p.Labels, kube.RoleLabel) }))
+}
+
+func TestLabelsOfAPodAreWrittenAsWished(t *testing.T) {
+	server := release(t, "server-a", "sentinel-a")
+	l, writes := labelling(t, server, "server-a")
+	require.NoError(t, l.apply(t.Context()))
+	require.Empty(t, writes, "without a wish nothing is written")
+
+	l.want(role.Master, "0123456789abcdef")
+	require.NoError(t, l.apply(t.Context()))
+	pod := server.Pod("server-a")
+	require.Equal(t, map[string]string{"app": "redis-ha", "component": "server", "redis-role": "master", "podIP": "127.0.0.10", "runID": "012345"}, pod.Labels)
+	require.Equal(t, "100", pod.Annotations[kube.DeletionCost])
+	require.True(t, l.done())
+
+	l.want(role.Slave, "0123456789abcdef")
+	require.False(t, l.done())
+	require.NoError(t, l.apply(t.Context()))
+	require.Equal(t, "0", server.Pod("server-a").Annotations[kube.DeletionCost])
+
+	l.want("", "")
+	require.NoError(t, l.apply(t.Context()))
+	require.Equal(t, map[string]string{"app": "redis-ha", "component": "server", "podIP": "127.0.0.10"}, server.Pod("server-a").Labels)
+	require.Equal(t, map[string]int{"ok": 3}, writes)
+
+	l, _ = labelling(t, server, "sentinel-a")
+	l.want(role.Sentinel, "abcdef0")
+	require.NoError(t, l.apply(t.Context()))
+	require.Equal(t, "sentinel", server.Pod("sentinel-a").Labels[kube.RoleLabel])
+	require.Empty(t, server.Pod("sentinel-a").Annotations, "a sentinel has no deletion cost")
+	require.Empty(t, server.Unexpected())
+}
+
+func TestLabelsThatAreTrueAreNotWrittenAgain(t *testing.T) {
+	server := release(t, "server-a")
+	l, writes := labelling(t, server, "server-a")
+	l.want(role.Slave, "abcdef")
+	require.NoError(t, l.apply(t.Context()))
+	seen(t, l, "slave")
+	for range 5 {
+		l.want(role.Slave, "abcdef")
+		require.NoError(t, l.apply(t.Context()))
+	}
+	require.Equal(t, map[string]int{"ok": 1}, writes)
+
+	next, writes := labelling(t, server, "server-a")
+	next.want(role.Slave, "abcdef")
+	require.NoError(t, next.apply(t.Context()))
+	require.Empty(t, writes, "a launcher that starts again finds them true")
+	require.True(t, next.done())
+}
+
+func TestLabelsOfAnEarlierProcessOrAddressAreRepaired(t *testing.T) {
+	server := release(t, "server-a")
+	require.NoError(t, server.UpdatePod("server-a", func(p *corev1.Pod) {
+		p.Labels[kube.RoleLabel], p.Labels[kube.PodIPLabel], p.Labels[kube.RunIDLabel] = "slave", "10.9.9.9", "abcdef"
+	}))
+	l, _ := labelling(t, server, "server-a")
+	l.want(role.Slave, "abcdef")
+	require.NoError(t, l.apply(t.Context()))
+	require.Equal(t, "127.0.0.10", server.Pod("server-a").Labels[kube.PodIPLabel])
+}
+
+func TestLabelThatSomebodyTookIsWrittenAgainOnlyWhileItIsWished(t *testing.T) {
+	server := release(t, "server-a")
+	l, writes := labelling(t, server, "server-a")
+	l.want(role.Master, "abcdef")
+	require.NoError(t, l.apply(t.Context()))
+	seen(t, l, "master")
+	take(t, server, "server-a")
+	seen(t, l, "")
+	l.hold()
+	require.NoError(t, l.apply(t.Context()))
+	require.Equal(t, 1, writes["ok"], "an uncertain launcher leaves the label as it is")
+	l.want(role.Master, "abcdef")
+	require.NoError(t, l.apply(t.Context()))
+	require.Equal(t, "master", server.Pod("server-a").Labels[kube.RoleLabel])
+}
+
+func TestFailedWriteIsTriedAgain(t *testing.T) {
+	server := release(t, "server-a")
+	l, _ := labelling(t, server, "server-a")
+	server.Deny("", "patch", "pods")
+	l.want(role.Slave, "abcdef")
+	require.ErrorContains(t, l.apply(t.Context()), `grant the verb "patch" on "pods"`)
+	require.False(t, l.done())
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); l.run(ctx) }()
+	time.Sleep(50 * time.Millisecond)
+	server.Allow("", "patch", "pods")
+	require.Eventually(t, l.done, bound, 5*time.Millisecond)
+	began := time.Now()
+	l.want(role.Master, "abcdef")
+	require.Eventually(t, l.done, bound, time.Millisecond)
+	require.Less(t, time.Since(began), 500*time.Millisecond, "a new wish is written at once")
+	cancel()
+	<-ended
+}
+
+func TestMasterWritesItselfIntoTheRecordWhenItIsLabelled(t *testing.T) {
+	server := release(t, "server-a")
+	s := launcher(t, server, "server-a")
+	s.labels.want(role.Slave, "abcdef")
+	require.NoError(t, s.labels.apply(t.Context()))
+	record, err := s.api.Record(t.Context())
+	require.NoError(t, err)
+	require.False(t, record.Initialised, "a slave does not")
+	s.labels.want(role.Master, "abcdef")
+	require.NoError(t, s.labels.apply(t.Context()))
+	record, err = s.api.Record(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, s.self, record.Master)
+	require.True(t, record.Initialised)
+	require.EqualValues(t, 1, record.Generation)
+}
+
+func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
+	server := release(t, "server-a", "server-b")
+	api := connect(t, server, settings(t, server, "server-a"))
+	_, err := takeRecord(t.Context(), api, member("server-a"), quiet)
+	require.NoError(t, err)
+	record, err := takeRecord(t.Context(), api, member("server-b"), quiet)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, record.Generation)
+	require.Equal(t, member("server-b"), record.Master)
+	require.Equal(t, member("server-a"), record.Previous)
+	writes := len(server.Writes(time.Time{}))
+	again, err := takeRecord(t.Context(), api, member("server-b"), quiet)
+	require.NoError(t, err)
+	require.Equal(t, record, again)
+	require.Len(t, server.Writes(time.Time{}), writes, "what is true is not written again")
+
+	fenced := record
+	fenced.Fence = &kube.Fence{UID: "uid-server-b", At: time.Now()}
+	_, err = api.WriteRecord(t.Context(), fenced)
+	require.NoError(t, err)
+	record, err = takeRecord(t.Context(), api, member("server-b"), quiet)
+	require.NoError(t, err)
+	require.Nil(t, record.Fence, "a master that is labelled again is not fenced")
+	require.Equal(t, member("server-a"), record.Previous)
+}
+
+func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
+	server := release(t, "server-a")
+	s := launcher(t, server, "server-a")
+	server.Deny("", "update", "leases")
+	s.labels.want(role.Master, "abcdef")
+	require.NoError(t, s.labels.apply(t.Context()))
+	server.Allow("", "update", "leases")
+	record, err := s.api.Record(t.Context())
+	require.NoError(t, err)
+	require.False(t, record.Initialised)
+	s.observed.setRecord(record)
+	s.decided = role.Decision{Label: role.MasterLabel}
+	s.keepRecord(t.Context())
+	record, err = s.api.Record(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, s.self, record.Master)
+	writes := len(server.Writes(time.Time{}))
+	s.recordedAt = time.Time{}
+	s.keepRecord(t.Context())
+	require.Len(t, server.Writes(time.Time{}), writes)
+}
+
+func TestAddressIsALabelValueInEveryForm(t *testing.T) {
+	server := release(t, "server-a")
+	l, _ := labelling(t, server, "server-a")
+	for i, address := range []string{"fd00::1", "::1", "fd00::"} {
+		l.config.PodIP = netip.MustParseAddr(address)
+		l.want(role.Slave, fmt.Sprint(i))
+		l.at = time.Time{}
+		require.NoError(t, l.apply(t.Context()), address)
+		require.Regexp(t, `^[0-9a-z]([-.0-9a-z]*[0-9a-z])?$`, server.Pod("server-a").Labels[kube.PodIPLabel])
+	}
+}

@@ -1,0 +1,130 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+)
+
+func TestSlotOfALivingPodIsNeverTaken(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "sentinels")
+		anyPod := rapid.Map(rapid.IntRange(0, 6), func(i int) string { return fmt.Sprint("sentinel-", i) })
+		holders := map[int]kube.Member{}
+		for i := range n + 1 { // one is left over from a release with more sentinels
+			if rapid.Bool().Draw(t, "held") {
+				holders[i] = member(anyPod.Draw(t, fmt.Sprint("holder of ", i)))
+			}
+		}
+		self := member(anyPod.Draw(t, "self"))
+		var pods []kube.Pod
+		alive := map[string]bool{self.UID: true}
+		for _, pod := range rapid.SliceOfDistinct(anyPod, rapid.ID).Draw(t, "living") {
+			pods = append(pods, kube.Pod{Name: pod, UID: "uid-" + pod})
+			alive["uid-"+pod] = true
+		}
+		before := maps.Clone(holders)
+		slot, changed := chooseSlot(holders, pods, self, n)
+
+		for i, holder := range before {
+			if alive[holder.UID] && holders[i] != holder {
+				t.Fatalf("%s lives and has lost slot %d", holder.Name, i)
+			}
+			if !alive[holder.UID] && holders[i] == holder {
+				t.Fatalf("%s is gone and keeps slot %d", holder.Name, i)
+			}
+		}
+		switch held, taken := before[slot]; {
+		case slot < 0:
+			for i := range n {
+				if holder, ok := before[i]; !ok || !alive[holder.UID] || holder.UID == self.UID {
+					t.Fatalf("slot %d was to be had", i)
+				}
+			}
+		case slot >= n:
+			t.Fatalf("slot %d of %d", slot, n)
+		case taken && alive[held.UID] && held.UID != self.UID:
+			t.Fatalf("slot %d belongs to %s, which lives", slot, held.Name)
+		case held != self && !changed:
+			t.Fatal("a new slot is not to be written")
+		}
+	})
+}
+
+func TestPodKeepsItsSlotAndWritesNothing(t *testing.T) {
+	self := member("sentinel-a")
+	holders := map[int]kube.Member{1: self}
+	slot, changed := chooseSlot(holders, nil, self, 3)
+	require.Equal(t, 1, slot)
+	require.False(t, changed)
+	self.IP = "127.0.0.99"
+	slot, changed = chooseSlot(holders, nil, self, 3)
+	require.Equal(t, 1, slot)
+	require.True(t, changed, "its address is another one now")
+}
+
+func TestPodsThatStartTogetherGetDifferentSlots(t *testing.T) {
+	names := []string{"sentinel-a", "sentinel-b", "sentinel-c"}
+	server := release(t, names...)
+	got := make([]int, len(names))
+	var wait sync.WaitGroup
+	for i, name := range names {
+		api := connect(t, server, settings(t, server, name))
+		wait.Go(func() {
+			slot, slots, err := takeSlot(t.Context(), api, member(name), 3)
+			if err != nil || slots.Holders[slot] != member(name) {
+				t.Errorf("%s: slot %d of %v, %v", name, slot, slots, err)
+			}
+			got[i] = slot
+		})
+	}
+	wait.Wait()
+	require.ElementsMatch(t, []int{0, 1, 2}, got)
+	require.Empty(t, server.Unexpected())
+}
+
+func TestSlotIsFreeWhenItsPodIsGoneOrGivesItBack(t *testing.T) {
+	server := release(t, "sentinel-a", "sentinel-b", "sentinel-c")
+	api := connect(t, server, settings(t, server, "sentinel-a"))
+	for i, name := range []string{"sentinel-a", "sentinel-b"} {
+		slot, _, err := takeSlot(t.Context(), api, member(name), 2)
+		require.NoError(t, err)
+		require.Equal(t, i, slot)
+	}
+	_, _, err := takeSlot(t.Context(), api, member("sentinel-c"), 2)
+	require.ErrorIs(t, err, errNoSlot)
+	require.NoError(t, server.RemovePod("sentinel-b"))
+	slot, _, err := takeSlot(t.Context(), api, member("sentinel-c"), 2)
+	require.NoError(t, err)
+	require.Equal(t, 1, slot)
+
+	require.NoError(t, releaseSlot(t.Context(), api, member("sentinel-a")))
+	require.NoError(t, releaseSlot(t.Context(), api, member("sentinel-a")), "once more does no harm")
+	slots, err := api.Slots(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[int]kube.Member{1: member("sentinel-c")}, slots.Holders)
+
+	server.Deny("", "get", "leases")
+	_, _, err = takeSlot(t.Context(), api, member("sentinel-a"), 2)
+	require.Error(t, err)
+	require.False(t, errors.Is(err, errNoSlot))
+	require.Error(t, releaseSlot(t.Context(), api, member("sentinel-a")))
+	server.Allow("", "get", "leases")
+	server.Deny("", "list", "pods")
+	_, _, err = takeSlot(t.Context(), api, member("sentinel-a"), 2)
+	require.ErrorContains(t, err, `grant the verb "list" on "pods"`, "without the list no holder is known to be gone")
+}
+
+func TestIdentityIsStableAndOfTheFormThatSentinelWants(t *testing.T) {
+	require.Regexp(t, `^[0-9a-f]{40}$`, sentinelID("cluster", 0))
+	require.Equal(t, sentinelID("cluster", 1), sentinelID("cluster", 1))
+	require.NotEqual(t, sentinelID("cluster", 1), sentinelID("cluster", 2))
+	require.NotEqual(t, sentinelID("cluster", 1), sentinelID("other", 1))
+}

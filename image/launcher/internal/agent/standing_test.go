@@ -1,0 +1,154 @@
+package agent
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+func TestNextStartWaitsLongerAfterEachCrash(t *testing.T) {
+	var pauses []time.Duration
+	for crashes := range 9 {
+		pauses = append(pauses, restartPause(crashes)/time.Second)
+	}
+	require.Equal(t, []time.Duration{0, 0, 1, 2, 4, 8, 16, 16, 16}, pauses)
+}
+
+// disk is a data directory with an append-only file.
+func disk(t *testing.T) config.Config {
+	c := config.Config{Persistence: true, DataDir: t.TempDir()}
+	require.NoError(t, os.Mkdir(filepath.Join(c.DataDir, appendDir), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(c.DataDir, appendDir, "appendonly.aof.1.incr.aof"), nil, 0o600))
+	return c
+}
+
+func TestStandingIsReadBackAsItWasWritten(t *testing.T) {
+	c := disk(t)
+	want := role.Standing{Generation: 4, Master: true, Offset: 12345}
+	require.NoError(t, writeStanding(c, want))
+	require.Equal(t, want, readStanding(c))
+	entries, err := os.ReadDir(c.DataDir)
+	require.NoError(t, err)
+	require.Len(t, entries, 2, "no temporary file is left")
+}
+
+func TestStandingWithoutDataIsEmpty(t *testing.T) {
+	empty := role.Standing{Empty: true}
+	c := disk(t)
+	require.NoError(t, writeStanding(c, role.Standing{Generation: 4}))
+	require.NoError(t, os.RemoveAll(filepath.Join(c.DataDir, appendDir)))
+	require.Equal(t, empty, readStanding(c), "the word remains, the data do not")
+	require.NoError(t, os.Mkdir(filepath.Join(c.DataDir, appendDir), 0o700))
+	require.Equal(t, empty, readStanding(c), "a directory without a file")
+	c = disk(t)
+	require.NoError(t, writeStanding(c, role.Standing{Generation: 4}))
+	c.Persistence = false
+	require.Equal(t, empty, readStanding(c), "Redis will not load them")
+}
+
+func TestDataWithoutAWordAreBetterThanNone(t *testing.T) {
+	c := disk(t)
+	require.Equal(t, role.Standing{}, readStanding(c))
+	require.NoError(t, os.WriteFile(filepath.Join(c.DataDir, standingFile), []byte("{torn"), 0o600))
+	require.Equal(t, role.Standing{}, readStanding(c))
+}
+
+func TestStandingThatCannotBeWrittenIsAnError(t *testing.T) {
+	require.ErrorContains(t, writeStanding(config.Config{DataDir: "/no such directory"}, role.Standing{}), "write the standing: ")
+}
+
+func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
+	old := role.Standing{Generation: 1, Offset: 10}
+	wasMaster := role.Standing{Generation: 1, Master: true, Offset: 10}
+	empty := role.Standing{Empty: true}
+	master := role.Local{Running: true, Answering: true, Synced: true, Master: true, Offset: 20}
+	replica := role.Local{Running: true, Answering: true, Synced: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7")}
+	cut, loading, unsynced := replica, replica, replica
+	cut.LinkUp, loading.Loading, unsynced.Synced = false, true, false
+	record := kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}}
+	mine := kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a", IP: "10.0.0.1"}}
+	for name, c := range map[string]struct {
+		before role.Standing
+		local  role.Local
+		record *kube.Record
+		want   role.Standing
+	}{
+		"the recorded master is of the record's generation":           {old, master, &mine, role.Standing{Generation: 5, Master: true, Offset: 20}},
+		"a replica of the recorded master is, too":                    {old, replica, &record, role.Standing{Generation: 5, Offset: 20}},
+		"a former master is a replica once it follows the record":     {wasMaster, replica, &record, role.Standing{Generation: 5, Offset: 20}},
+		"a master that is not recorded is worth what it was":          {old, master, &record, old},
+		"a replica without a link only advances":                      {old, cut, &record, role.Standing{Generation: 1, Offset: 20}},
+		"a former master that follows nobody yet keeps its worth":     {wasMaster, cut, &record, wasMaster},
+		"an empty replica in sync with another than the record":       {empty, replica, &mine, role.Standing{Generation: 5, Offset: 20}},
+		"an empty replica without a link is still empty":              {empty, cut, &mine, empty},
+		"a server that loads says nothing new":                        {old, loading, &record, old},
+		"a replica that has never synchronised says nothing new":      {empty, unsynced, &record, empty},
+		"without the record nothing is known to be newer":             {old, replica, nil, old},
+		"without the record data in memory are not nothing":           {empty, replica, nil, role.Standing{Offset: 20}},
+		"without the record a server without a sync is still nothing": {empty, unsynced, nil, empty},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
+			s.observed.standing = c.before
+			o := role.Observation{Local: c.local}
+			if c.record != nil {
+				s.observed.setRecord(*c.record)
+				o.RecordKnown, o.MasterUID = true, c.record.Master.UID
+			}
+			s.keepStanding(o)
+			require.Equal(t, c.want, s.observed.standing)
+			if c.record != nil && c.want != c.before {
+				require.Equal(t, c.want, readStanding(s.config), "it is on disk, too")
+			}
+		})
+	}
+}
+
+func TestStandingIsWrittenAtMostOnceASecond(t *testing.T) {
+	s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
+	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a"}})
+	for offset := range int64(3) {
+		s.keepStanding(role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: offset}})
+	}
+	require.EqualValues(t, 2, s.observed.standing.Offset)
+	require.EqualValues(t, 0, readStanding(s.config).Offset)
+}
+
+func TestDataOfAnEndedProcessWithoutPersistenceAreGone(t *testing.T) {
+	s := &Server{log: quiet, startedAt: time.Now(), claimed: true}
+	child, err := process.Start("true")
+	require.NoError(t, err)
+	<-child.Done()
+	s.child = child
+	s.observed.standing = role.Standing{Generation: 5, Master: true}
+	s.observed.since = time.Time{}
+	s.childEnded()
+	require.Equal(t, role.Standing{Empty: true}, s.observed.standing)
+	require.False(t, s.claimed)
+	require.Nil(t, s.child)
+	require.Equal(t, 1, s.crashes)
+	require.WithinDuration(t, time.Now(), s.observed.since, time.Minute)
+	s.observed.standing = role.Standing{Generation: 5}
+	s.keepStanding(role.Observation{})
+	require.Equal(t, role.Standing{Empty: true}, s.observed.standing)
+}
+
+func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
+	s := &Server{config: disk(t), log: quiet, crashes: brokenAfter}
+	s.setDataAside()
+	require.Zero(t, s.crashes)
+	require.NoDirExists(t, filepath.Join(s.config.DataDir, appendDir))
+	require.FileExists(t, filepath.Join(s.config.DataDir, appendDir+".broken", "appendonly.aof.1.incr.aof"))
+	s.crashes = brokenAfter
+	s.setDataAside()
+	require.Equal(t, brokenAfter, s.crashes, "there is nothing more to put aside")
+}
