@@ -6,6 +6,7 @@ import (
 	"maps"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -74,9 +75,14 @@ func TestPodsThatStartTogetherGetDifferentSlots(t *testing.T) {
 	names := []string{"sentinel-a", "sentinel-b", "sentinel-c"}
 	server := release(t, names...)
 	got := make([]int, len(names))
+	var apis []*kube.Client
+	for _, name := range names {
+		apis = append(apis, connect(t, server, settings(t, server, name)))
+	}
+	server.SetLatency(10 * time.Millisecond) // all have read before the first writes
 	var wait sync.WaitGroup
 	for i, name := range names {
-		api := connect(t, server, settings(t, server, name))
+		api := apis[i]
 		wait.Go(func() {
 			slot, slots, err := takeSlot(t.Context(), api, member(name), 3)
 			if err != nil || slots.Holders[slot] != member(name) {
