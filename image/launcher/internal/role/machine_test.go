@@ -183,7 +183,7 @@ const lives = 100
 func TestReleaseKeepsOneMasterAndItsDataThroughAnyFaults(t *testing.T) {
 	times(t, lives)
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
+		w := newWorld(t, rapid.Bool().Draw(t, "persistence"))
 		w.pass(t)
 		actions := w.faults()
 		for name, action := range actions {

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 // A world is a release in fast motion: server and sentinel pods, the network
@@ -13,7 +11,7 @@ import (
 // and DecideSentinel; what the launchers do around the decisions follows
 // package agent, what Redis and Sentinel do follows their sources.
 type world struct {
-	t   *rapid.T
+	t   interface{ Logf(string, ...any) }
 	now time.Duration
 
 	servers   []*simServer   // pods that exist
@@ -85,8 +83,8 @@ func (s *simServer) probe(w *world) {
 
 func (w *world) apiServes(p *pod) bool { return !w.apiDown && !p.isolated && !p.apiCut }
 
-func newWorld(t *rapid.T) *world {
-	w := &world{t: t, persistence: rapid.Bool().Draw(t, "persistence")}
+func newWorld(t interface{ Logf(string, ...any) }, persistence bool) *world {
+	w := &world{t: t, persistence: persistence}
 	for range simServers {
 		w.createServer(0)
 	}
