@@ -72,7 +72,7 @@ func TestEachServerKeepsItsDataOnAVolumeOfItsOwn(t *testing.T) {
 		require.Empty(t, used[claim.Spec.VolumeName], "the volume of pod %s has another pod too", pod.Name)
 		used[claim.Spec.VolumeName] = pod.Name
 		require.Equal(t, "10Gi", claim.Spec.Resources.Requests.Storage().String())
-		files, err := env.execute(t.Context(), r.namespace, pod.Name, nil, "ls", "/redis-master-data")
+		files, err := env.Execute(t.Context(), r.namespace, pod.Name, nil, "ls", "/redis-master-data")
 		require.NoError(t, err)
 		require.Contains(t, files, "appendonly", "files of pod %s", pod.Name)
 	}
@@ -85,7 +85,7 @@ func dataClaim(t *testing.T, r *release, pod *corev1.Pod) *corev1.PersistentVolu
 		if volume.Name == "data" {
 			require.NotNil(t, volume.Ephemeral, "volume data of pod %s", pod.Name)
 			// The name of such a claim is a rule of Kubernetes.
-			claim, err := env.kube.CoreV1().PersistentVolumeClaims(r.namespace).Get(t.Context(), pod.Name+"-data", metav1.GetOptions{})
+			claim, err := env.Kube.CoreV1().PersistentVolumeClaims(r.namespace).Get(t.Context(), pod.Name+"-data", metav1.GetOptions{})
 			require.NoError(t, err)
 			require.Equal(t, corev1.ClaimBound, claim.Status.Phase)
 			return claim

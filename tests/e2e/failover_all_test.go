@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/redis-ha/redis-ha/internal/fault"
 )
 
 // syncedAfter is the age at which a write is safe on disk: with appendfsync
@@ -23,14 +25,14 @@ const outageGap = 60 * time.Second
 func TestFailoverWhenAllRedisProcessesAreKilledKeepsTheData(t *testing.T) {
 	r := documentedRelease(t)
 	r.survivesOutage(t, func(servers []corev1.Pod) error {
-		return atOnce(servers, func(pod *corev1.Pod) error { return r.killRedis(t.Context(), pod) })
+		return fault.AtOnce(servers, func(pod *corev1.Pod) error { return env.KillRedis(t.Context(), pod) })
 	})
 }
 
 func TestFailoverWhenAllServerLaunchersAreKilledKeepsTheData(t *testing.T) {
 	r := documentedRelease(t)
 	r.survivesOutage(t, func(servers []corev1.Pod) error {
-		return atOnce(servers, func(pod *corev1.Pod) error { return r.killLauncher(t.Context(), pod) })
+		return fault.AtOnce(servers, func(pod *corev1.Pod) error { return env.KillLauncher(t.Context(), pod) })
 	})
 }
 
@@ -81,7 +83,7 @@ func TestFailoverAfterAllSentinelsAreDeleted(t *testing.T) {
 	eventually(t, recoveryTime, "new sentinels that know everything", allNew(r, v.component("sentinel")))
 	require.Equal(t, before.UID, r.master(t).UID, "the master while sentinels are replaced")
 	client.lostNothing(plannedGap)
-	r.failover(t, silentGap, func(master *corev1.Pod) { require.NoError(t, r.killLauncher(t.Context(), master)) })
+	r.failover(t, silentGap, func(master *corev1.Pod) { require.NoError(t, env.KillLauncher(t.Context(), master)) })
 }
 
 // allNew finds nothing wrong when the release is healthy and has none of the

@@ -32,5 +32,5 @@ func TestFailoverAfterSentinelsAreRolled(t *testing.T) {
 	eventually(t, 2*recoveryTime, "new sentinels that know each other and nothing of the past", allNew(r, v.component("sentinel")))
 	require.Equal(t, before.UID, r.master(t).UID, "the master while sentinels are replaced")
 	client.lostNothing(plannedGap)
-	r.failover(t, silentGap, func(master *corev1.Pod) { require.NoError(t, r.killLauncher(t.Context(), master)) })
+	r.failover(t, silentGap, func(master *corev1.Pod) { require.NoError(t, env.KillLauncher(t.Context(), master)) })
 }

@@ -39,13 +39,13 @@ func TestFailoverWhenMasterPodIsDeletedByForce(t *testing.T) {
 
 func TestFailoverWhenRedisIsKilled(t *testing.T) {
 	r := documentedRelease(t)
-	before, _ := r.failover(t, crashGap, func(master *corev1.Pod) { require.NoError(t, r.killRedis(t.Context(), master)) })
+	before, _ := r.failover(t, crashGap, func(master *corev1.Pod) { require.NoError(t, env.KillRedis(t.Context(), master)) })
 	requireSamePodAsSlave(t, r, before)
 }
 
 func TestFailoverWhenLauncherIsKilled(t *testing.T) {
 	r := documentedRelease(t)
-	before, _ := r.failover(t, silentGap, func(master *corev1.Pod) { require.NoError(t, r.killLauncher(t.Context(), master)) })
+	before, _ := r.failover(t, silentGap, func(master *corev1.Pod) { require.NoError(t, env.KillLauncher(t.Context(), master)) })
 	after := requireSamePodAsSlave(t, r, before)
 	require.Equal(t, restarts(before)+1, restarts(after), "restarts of the container")
 }
@@ -55,7 +55,7 @@ func TestFailoverWhenLauncherIsKilled(t *testing.T) {
 func TestFailoverWhenRedisIsFrozen(t *testing.T) {
 	r := documentedRelease(t)
 	before, _ := r.failover(t, silentGap, func(master *corev1.Pod) {
-		require.NoError(t, r.freezeRedis(t.Context(), master, 10*time.Second))
+		require.NoError(t, env.FreezeRedis(t.Context(), master, 10*time.Second))
 	})
 	requireSamePodAsSlave(t, r, before)
 }
@@ -64,10 +64,10 @@ func TestFailoverTwiceInARow(t *testing.T) {
 	r := documentedRelease(t)
 	first := r.master(t)
 	client := r.write(t)
-	require.NoError(t, r.killRedis(t.Context(), first))
+	require.NoError(t, env.KillRedis(t.Context(), first))
 	r.waitMaster(t, "the first successor", func(master *corev1.Pod) bool { return master.UID != first.UID })
 	second := r.master(t)
-	require.NoError(t, r.killRedis(t.Context(), second))
+	require.NoError(t, env.KillRedis(t.Context(), second))
 	r.waitMaster(t, "the second successor", func(master *corev1.Pod) bool { return master.UID != second.UID })
 	eventually(t, recoveryTime, "a complete release after two failovers", r.healthy)
 	client.advance(100)
@@ -81,7 +81,7 @@ func TestFailoverWithOneSentinelLess(t *testing.T) {
 	sentinel := v.component("sentinel")[0]
 	r.failover(t, crashGap, func(master *corev1.Pod) {
 		r.kubectl(t, "delete", "pod", sentinel.Name, "--wait=false")
-		require.NoError(t, r.killRedis(t.Context(), master))
+		require.NoError(t, env.KillRedis(t.Context(), master))
 	})
 }
 

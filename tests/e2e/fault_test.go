@@ -2,11 +2,9 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -54,7 +52,7 @@ func (r *release) waitMaster(t *testing.T, what string, wanted func(*corev1.Pod)
 
 // onlyMaster wants exactly one pod with the label, and that one as told.
 func (r *release) onlyMaster(ctx context.Context, wanted func(*corev1.Pod) bool) error {
-	pods, err := env.kube.CoreV1().Pods(r.namespace).List(ctx, r.listOptions())
+	pods, err := env.Kube.CoreV1().Pods(r.namespace).List(ctx, r.listOptions())
 	if err != nil {
 		return fmt.Errorf("list the pods: %w", err)
 	}
@@ -67,54 +65,6 @@ func (r *release) onlyMaster(ctx context.Context, wanted func(*corev1.Pod) bool)
 		return nil
 	}
 	return fmt.Errorf("redis-role=master have %v", names)
-}
-
-// killRedis kills the Redis process of a server pod, from inside it.
-func (r *release) killRedis(ctx context.Context, pod *corev1.Pod) error {
-	_, err := env.execute(ctx, r.namespace, pod.Name, nil, "bash", "-c", "kill -9 $(pidof redis-server)")
-	return err
-}
-
-// freezeRedis stops the Redis process of a server pod for some time.
-func (r *release) freezeRedis(ctx context.Context, pod *corev1.Pod, span time.Duration) error {
-	script := fmt.Sprintf("p=$(pidof redis-server) && kill -STOP $p || exit 1; (sleep %.0f; kill -CONT $p) <&- >&- 2>&- &", span.Seconds())
-	_, err := env.execute(ctx, r.namespace, pod.Name, nil, "bash", "-c", script)
-	return err
-}
-
-// killScript ends the launcher of the pod with the given UID on this node. The
-// launcher is process 1 of its container, which cannot be killed from inside.
-const killScript = `for process in /proc/[0-9]*; do
-  if [ "$(cat "$process/comm" 2>/dev/null)" = launcher ] && grep -qsz "^POD_UID=$1$" "$process/environ"; then
-    kill -9 "${process#/proc/}" && echo killed
-  fi
-done`
-
-// killLauncher kills process 1 of a pod, and by that everything in its
-// container, without a warning.
-func (r *release) killLauncher(ctx context.Context, pod *corev1.Pod) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*callTime)
-	defer cancel()
-	node, err := env.nodePod(ctx, pod.Spec.NodeName)
-	if err != nil {
-		return err
-	}
-	said, err := env.execute(ctx, workNamespace, node, nil, "bash", "-c", killScript, "kill", string(pod.UID))
-	if err == nil && strings.TrimSpace(said) != "killed" {
-		err = fmt.Errorf("on node %s one launcher of pod %s should have been killed: %q", pod.Spec.NodeName, pod.Name, said)
-	}
-	return err
-}
-
-// atOnce does something to several pods at the same time.
-func atOnce(pods []corev1.Pod, do func(pod *corev1.Pod) error) error {
-	problems := make([]error, len(pods))
-	var all sync.WaitGroup
-	for i := range pods {
-		all.Go(func() { problems[i] = do(&pods[i]) })
-	}
-	all.Wait()
-	return errors.Join(problems...)
 }
 
 // scaleServers sets the number of servers with kubectl, which is what healthy
@@ -150,5 +100,5 @@ func (r *release) tryCli(t *testing.T, password, host string, port int, args ...
 	for _, arg := range args {
 		script += " " + quote(arg)
 	}
-	return env.execute(t.Context(), workNamespace, clientPod, strings.NewReader(script+" </dev/null 2>&1\n"), "bash", "-s")
+	return env.Execute(t.Context(), workNamespace, clientPod, strings.NewReader(script+" </dev/null 2>&1\n"), "bash", "-s")
 }

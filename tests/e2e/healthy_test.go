@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/redis-ha/redis-ha/internal/fault"
 )
 
 // healthy finds nothing wrong when the API, every Redis and every Sentinel tell
@@ -37,7 +39,7 @@ func (v *view) podProblems(r *release) error {
 		}
 		for _, pod := range pods {
 			if pod.DeletionTimestamp != nil || !isReady(&pod) {
-				problems = append(problems, errors.New("not ready: "+describePod(&pod)))
+				problems = append(problems, errors.New("not ready: "+fault.DescribePod(&pod)))
 			}
 		}
 	}

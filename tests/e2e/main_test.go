@@ -15,8 +15,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/redis-ha/redis-ha/internal/fault"
 )
 
 var reuse = flag.Bool("reuse", false, "take the release redis-ha in kube-public as it is if there is one, and leave it")
@@ -26,10 +27,9 @@ const repositoryRoot = "../.."
 
 // environment is what all tests share.
 type environment struct {
-	rest *rest.Config
-	kube kubernetes.Interface
-	// image is the one that the chart uses by default.
-	image string
+	// Cluster does to the releases what can happen to them, with the image that
+	// the chart uses by default.
+	fault.Cluster
 	// charts is the address of a chart repository with the chart.
 	charts string
 	// dir is a folder for everything the tests write.
@@ -37,7 +37,7 @@ type environment struct {
 }
 
 // env is set before the first test.
-var env environment
+var env = environment{Cluster: fault.Cluster{Namespace: workNamespace}}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -97,16 +97,16 @@ func (e *environment) connect(ctx context.Context) error {
 	if err := os.Setenv("KUBECONFIG", path); err != nil {
 		return fmt.Errorf("set KUBECONFIG: %w", err)
 	}
-	if e.rest, err = clientcmd.BuildConfigFromFlags("", path); err != nil {
+	if e.Rest, err = clientcmd.BuildConfigFromFlags("", path); err != nil {
 		return fmt.Errorf("read KUBECONFIG (%s): %w", remedy, err)
 	}
 	// Tests poll; they are not to wait for their own rate limit.
-	e.rest.QPS, e.rest.Burst = 100, 200
-	client, err := kubernetes.NewForConfig(e.rest)
+	e.Rest.QPS, e.Rest.Burst = 100, 200
+	client, err := kubernetes.NewForConfig(e.Rest)
 	if err != nil {
 		return fmt.Errorf("use KUBECONFIG (%s): %w", remedy, err)
 	}
-	e.kube = client
+	e.Kube = client
 	nodes, err := listNodes(ctx, client)
 	if err != nil {
 		return fmt.Errorf("the cluster of %s does not answer (%s): %w", path, remedy, err)
@@ -139,7 +139,7 @@ func (e *environment) tearDown() error {
 	if shared.installed && !*reuse {
 		problems = append(problems, command(ctx, "helm", "uninstall", shared.name, "--namespace", shared.namespace, "--wait"))
 	}
-	err := e.kube.CoreV1().Namespaces().Delete(ctx, workNamespace, metav1.DeleteOptions{})
+	err := e.Kube.CoreV1().Namespaces().Delete(ctx, workNamespace, metav1.DeleteOptions{})
 	if err != nil {
 		problems = append(problems, fmt.Errorf("remove the namespace %s: %w", workNamespace, err))
 	}

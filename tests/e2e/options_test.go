@@ -33,7 +33,7 @@ func TestServicesBecomeLoadBalancersWithAnnotations(t *testing.T) {
 // service returns a Service of the release, by the end of its name.
 func (r *release) service(t *testing.T, end string) *corev1.Service {
 	t.Helper()
-	service, err := env.kube.CoreV1().Services(r.namespace).Get(t.Context(), r.fullname()+end, metav1.GetOptions{})
+	service, err := env.Kube.CoreV1().Services(r.namespace).Get(t.Context(), r.fullname()+end, metav1.GetOptions{})
 	require.NoError(t, err)
 	return service
 }
@@ -41,7 +41,7 @@ func (r *release) service(t *testing.T, end string) *corev1.Service {
 // pods lists the pods of the release.
 func (r *release) pods(t *testing.T) []corev1.Pod {
 	t.Helper()
-	pods, err := env.kube.CoreV1().Pods(r.namespace).List(t.Context(), r.listOptions())
+	pods, err := env.Kube.CoreV1().Pods(r.namespace).List(t.Context(), r.listOptions())
 	require.NoError(t, err)
 	return pods.Items
 }

@@ -58,7 +58,7 @@ func TestPassword(t *testing.T) {
 		requireReplacedAsSlave(t, r, before)
 	})
 	subtest("makes no difference when Redis is killed", func(t *testing.T) {
-		before, _ := r.failover(t, crashGap, func(master *corev1.Pod) { require.NoError(t, r.killRedis(t.Context(), master)) })
+		before, _ := r.failover(t, crashGap, func(master *corev1.Pod) { require.NoError(t, env.KillRedis(t.Context(), master)) })
 		requireSamePodAsSlave(t, r, before)
 	})
 	t.Run("goes with the release", func(t *testing.T) { r.uninstall(t) })
@@ -67,7 +67,7 @@ func TestPassword(t *testing.T) {
 // secretPassword reads the password from the Secret of the release.
 func (r *release) secretPassword(t *testing.T) string {
 	t.Helper()
-	secret, err := env.kube.CoreV1().Secrets(r.namespace).Get(t.Context(), r.fullname(), metav1.GetOptions{})
+	secret, err := env.Kube.CoreV1().Secrets(r.namespace).Get(t.Context(), r.fullname(), metav1.GetOptions{})
 	require.NoError(t, err)
 	return string(secret.Data["auth"])
 }
@@ -75,7 +75,7 @@ func (r *release) secretPassword(t *testing.T) string {
 // passwordIsSecret looks for the password where it must not be.
 func (r *release) passwordIsSecret(t *testing.T) {
 	t.Helper()
-	maps, err := env.kube.CoreV1().ConfigMaps(r.namespace).List(t.Context(), metav1.ListOptions{})
+	maps, err := env.Kube.CoreV1().ConfigMaps(r.namespace).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	for what, objects := range map[string]any{"pods": r.pods(t), "ConfigMaps": maps.Items} {
 		text, err := yaml.Marshal(objects)
@@ -83,7 +83,7 @@ func (r *release) passwordIsSecret(t *testing.T) {
 		require.NotContains(t, string(text), r.password, what)
 	}
 	for _, pod := range r.pods(t) {
-		arguments, err := env.execute(t.Context(), r.namespace, pod.Name, nil, "bash", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+		arguments, err := env.Execute(t.Context(), r.namespace, pod.Name, nil, "bash", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
 		require.NoError(t, err)
 		require.Contains(t, arguments, "launcher", "arguments of the processes of %s", pod.Name)
 		require.NotContains(t, arguments, r.password, "arguments of the processes of %s", pod.Name)

@@ -37,14 +37,14 @@ func TestQuietReleaseWritesNothingToTheAPI(t *testing.T) {
 // versions lists what launchers may write, with the version of each.
 func (r *release) versions(ctx context.Context) (map[string]string, error) {
 	found := map[string]string{}
-	pods, err := env.kube.CoreV1().Pods(r.namespace).List(ctx, r.listOptions())
+	pods, err := env.Kube.CoreV1().Pods(r.namespace).List(ctx, r.listOptions())
 	if err != nil {
 		return nil, fmt.Errorf("list the pods: %w", err)
 	}
 	for _, pod := range pods.Items {
 		found["pod "+pod.Name] = pod.ResourceVersion
 	}
-	leases, err := env.kube.CoordinationV1().Leases(r.namespace).List(ctx, metav1.ListOptions{LabelSelector: "release=" + r.name})
+	leases, err := env.Kube.CoordinationV1().Leases(r.namespace).List(ctx, metav1.ListOptions{LabelSelector: "release=" + r.name})
 	if err != nil {
 		return nil, fmt.Errorf("list the Leases: %w", err)
 	}

@@ -21,7 +21,7 @@ func (e *environment) serveChart(ctx context.Context) (stop func(), err error) {
 		}
 	}
 	chart := filepath.Join(repositoryRoot, "charts", "redis-ha")
-	if e.image, err = defaultImage(filepath.Join(chart, "values.yaml")); err != nil {
+	if e.Image, err = defaultImage(filepath.Join(chart, "values.yaml")); err != nil {
 		return nil, err
 	}
 	dir := filepath.Join(e.dir, "charts")

@@ -24,7 +24,7 @@ func TestTwoReleasesInOneNamespace(t *testing.T) {
 		"--set", "servers.serviceType=NodePort",
 		"--set", "servers.config.maxmemory=64mb",
 		"--set", "auth=true", "--set", `redisPassword=two words\, 'quoted' "twice"`,
-		"--set", "redis_image="+env.image,
+		"--set", "redis_image="+env.Image,
 	)
 	subtest := func(name string, test func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestTwoReleasesInOneNamespace(t *testing.T) {
 	subtest("a failover in one leaves the other alone", func(t *testing.T) {
 		client := first.write(t)
 		before := first.master(t)
-		second.failover(t, crashGap, func(master *corev1.Pod) { require.NoError(t, second.killRedis(t.Context(), master)) })
+		second.failover(t, crashGap, func(master *corev1.Pod) { require.NoError(t, env.KillRedis(t.Context(), master)) })
 		require.Equal(t, before.UID, first.master(t).UID, "master of the first release")
 		client.lostNothing(plannedGap)
 	})
@@ -63,7 +63,7 @@ func requireSecondValues(t *testing.T, r *release) {
 	t.Helper()
 	for _, pod := range r.pods(t) {
 		container := pod.Spec.Containers[0]
-		require.Equal(t, env.image, container.Image, pod.Name)
+		require.Equal(t, env.Image, container.Image, pod.Name)
 		require.Equal(t, "linux", pod.Spec.NodeSelector["kubernetes.io/os"], pod.Name)
 		require.Contains(t, pod.Spec.Tolerations, corev1.Toleration{Key: "dedicated", Operator: corev1.TolerationOpExists}, pod.Name)
 		require.Equal(t, "second-account", pod.Spec.ServiceAccountName, pod.Name)

@@ -17,7 +17,7 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	require.Greater(t, len(before), 20, "objects of the release: %v", before)
 	r.uninstall(t)
 	eventually(t, removalTime, "the volumes to be gone", func(ctx context.Context) error {
-		volumes, err := env.kube.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{})
+		volumes, err := env.Kube.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return fmt.Errorf("list the volumes: %w", err)
 		}

@@ -41,12 +41,12 @@ func (a answer) number(field string) int {
 
 // look takes a view of the release.
 func (r *release) look(ctx context.Context) (*view, error) {
-	pods, err := env.kube.CoreV1().Pods(r.namespace).List(ctx, r.listOptions())
+	pods, err := env.Kube.CoreV1().Pods(r.namespace).List(ctx, r.listOptions())
 	if err != nil {
 		return nil, fmt.Errorf("list the pods: %w", err)
 	}
 	v := &view{pods: pods.Items, endpoints: map[string][]string{}}
-	slicesFound, err := env.kube.DiscoveryV1().EndpointSlices(r.namespace).List(ctx, metav1.ListOptions{})
+	slicesFound, err := env.Kube.DiscoveryV1().EndpointSlices(r.namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list the endpoints: %w", err)
 	}
@@ -80,7 +80,7 @@ func (r *release) ask(ctx context.Context, pods []corev1.Pod) (map[string]answer
 		}
 		fmt.Fprintf(&script, "printf '%s' | ask %s %d\n", question, pod.Status.PodIP, port)
 	}
-	text, err := env.execute(ctx, workNamespace, clientPod, strings.NewReader(script.String()), "bash", "-s")
+	text, err := env.Execute(ctx, workNamespace, clientPod, strings.NewReader(script.String()), "bash", "-s")
 	if err != nil {
 		return nil, err
 	}

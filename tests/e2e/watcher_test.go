@@ -41,7 +41,7 @@ func watch(r *release) *watcher {
 		dir: filepath.Join(env.dir, "logs", r.namespace, r.name), cancel: cancel,
 		masters: map[string]bool{}, logged: map[string]bool{},
 	}
-	factory := informers.NewSharedInformerFactoryWithOptions(env.kube, 0, informers.WithNamespace(r.namespace),
+	factory := informers.NewSharedInformerFactoryWithOptions(env.Kube, 0, informers.WithNamespace(r.namespace),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = r.selector() }))
 	// The handler cannot be refused: the informer has not been stopped.
 	_, _ = factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -133,7 +133,7 @@ func (w *watcher) copyLog(ctx context.Context, pod *corev1.Pod, container, name 
 	}
 	defer file.Close()
 	options := &corev1.PodLogOptions{Container: container, Follow: true, Timestamps: true}
-	log, err := env.kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, options).Stream(ctx)
+	log, err := env.Kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, options).Stream(ctx)
 	if err != nil {
 		return fmt.Errorf("follow it: %w", err)
 	}

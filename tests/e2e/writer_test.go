@@ -69,7 +69,7 @@ func (r *release) write(t *testing.T) *writer {
 	script := "read -r REDIS_PASS; export REDIS_PASS; exec " + writerPath + ` "$@"`
 	read := make(chan struct{})
 	go func() {
-		err := env.stream(ctx, workNamespace, clientPod, stdin, stdout, "bash", "-c", script, "writer",
+		err := env.Stream(ctx, workNamespace, clientPod, stdin, stdout, "bash", "-c", script, "writer",
 			"-address", r.masterService()+":6379", "-interval", writeInterval, "-duration", writeLimit, "-until-stdin-ends", "-progress")
 		_ = stdout.Close()
 		<-read

@@ -1,0 +1,71 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// inPod finds the processes of the pod with the UID $1 whose name is $2, on the
+// node, and runs the rest of the arguments with the process number added. It
+// prints one line for each. A launcher is process 1 of its container, which
+// cannot be killed from inside.
+const inPod = `uid=$1 name=$2; shift 2
+for process in /proc/[0-9]*; do
+  if [ "$(cat "$process/comm" 2>/dev/null)" = "$name" ] && grep -qsz "^POD_UID=$uid$" "$process/environ"; then
+    "$@" "${process#/proc/}" && echo done
+  fi
+done`
+
+// The names of the processes in the pods of a release. A sentinel is a Redis, too.
+const (
+	Redis    = "redis-server"
+	Launcher = "launcher"
+)
+
+// Signal sends a signal ("KILL", "STOP", "CONT") to the process of a pod, from
+// its node.
+func (c *Cluster) Signal(ctx context.Context, pod *corev1.Pod, process, signal string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*callTime)
+	defer cancel()
+	said, err := c.OnNode(ctx, pod.Spec.NodeName, inPod, string(pod.UID), process, "kill", "-"+signal)
+	if err == nil && strings.TrimSpace(said) != "done" {
+		err = fmt.Errorf("one %s of pod %s on node %s should have got the signal %s: %q", process, pod.Name, pod.Spec.NodeName, signal, said)
+	}
+	return err
+}
+
+// KillRedis kills the Redis process of a pod, as the kernel's OOM killer may.
+func (c *Cluster) KillRedis(ctx context.Context, pod *corev1.Pod) error {
+	return c.Signal(ctx, pod, Redis, "KILL")
+}
+
+// KillLauncher kills process 1 of a pod, and by that everything in its
+// container, without a warning.
+func (c *Cluster) KillLauncher(ctx context.Context, pod *corev1.Pod) error {
+	return c.Signal(ctx, pod, Launcher, "KILL")
+}
+
+// FreezeRedis stops the Redis process of a pod for some time. It returns when
+// the process stands still; the end of the freeze needs nobody.
+func (c *Cluster) FreezeRedis(ctx context.Context, pod *corev1.Pod, span time.Duration) error {
+	script := fmt.Sprintf("p=$(pidof redis-server) && kill -STOP $p || exit 1; (sleep %.1f; kill -CONT $p) <&- >&- 2>&- &", span.Seconds())
+	_, err := c.Execute(ctx, pod.Namespace, pod.Name, nil, "bash", "-c", script)
+	return err
+}
+
+// AtOnce does something to several pods at the same time.
+func AtOnce(pods []corev1.Pod, do func(pod *corev1.Pod) error) error {
+	problems := make([]error, len(pods))
+	var all sync.WaitGroup
+	for i := range pods {
+		all.Go(func() { problems[i] = do(&pods[i]) })
+	}
+	all.Wait()
+	return errors.Join(problems...)
+}
