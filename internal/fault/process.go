@@ -13,11 +13,10 @@ import (
 
 // inPod finds the processes of the pod with the UID $1 whose name is $2, on the
 // node, and runs the rest of the arguments with the process number added. It
-// prints one line for each. A launcher is process 1 of its container, which
-// cannot be killed from inside.
+// prints one line for each. The control group of a process names its pod.
 const inPod = `uid=$1 name=$2; shift 2
 for process in /proc/[0-9]*; do
-  if [ "$(cat "$process/comm" 2>/dev/null)" = "$name" ] && grep -qsz "^POD_UID=$uid$" "$process/environ"; then
+  if [ "$(cat "$process/comm" 2>/dev/null)" = "$name" ] && grep -qs -e "$uid" -e "${uid//-/_}" "$process/cgroup"; then
     "$@" "${process#/proc/}" && echo done
   fi
 done`

@@ -9,6 +9,7 @@ import (
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/demo"
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/engine"
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/kindcluster"
+	"github.com/redis-ha/redis-ha/tools/internal/writer"
 )
 
 // installAndShow installs the release and shows a failover. imageChanged
@@ -57,15 +58,15 @@ func (w *workplace) table(ctx context.Context, show demo.Demo) error {
 
 // failover deletes the master while a client writes.
 func (w *workplace) failover(ctx context.Context, on *engine.Engine, cluster *kindcluster.Cluster, show demo.Demo) error {
-	writer, err := w.images(on).Writer(ctx)
+	image, err := w.images(on).Writer(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := w.load(ctx, cluster, writer); err != nil {
+	if _, err := w.load(ctx, cluster, image); err != nil {
 		return err
 	}
-	show.WriterImage = writer.Image
-	var report demo.Report
+	show.WriterImage = image.Image
+	var report writer.Report
 	err = w.progress.Step("Delete the master while a client writes", func() error {
 		report, err = show.Run(ctx, func(format string, args ...any) { w.progress.Line("  "+format, args...) })
 		return err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/command"
+	"github.com/redis-ha/redis-ha/tools/internal/writer"
 )
 
 //go:embed pod.yaml
@@ -26,15 +27,6 @@ const (
 	// patience bounds every single wait.
 	patience = 3 * time.Minute
 )
-
-// Report is what the client prints at its end; see package writer.
-type Report struct {
-	Acknowledged           int            `json:"acknowledged"`
-	Lost                   int            `json:"lost"`
-	LongestGapMilliseconds int64          `json:"longestGapMilliseconds"`
-	Failures               int            `json:"failures"`
-	FailureKinds           map[string]int `json:"failureKinds"`
-}
 
 // Demo works on one release.
 type Demo struct {
@@ -99,9 +91,9 @@ func (d Demo) waitMaster(ctx context.Context, old string) (string, error) {
 }
 
 // Run starts the client, deletes the master and returns what the client saw.
-func (d Demo) Run(ctx context.Context, say func(format string, args ...any)) (Report, error) {
+func (d Demo) Run(ctx context.Context, say func(format string, args ...any)) (writer.Report, error) {
 	if _, err := d.kubectl(ctx, "delete", "pod", pod, "--ignore-not-found", "--wait"); err != nil {
-		return Report{}, fmt.Errorf("remove the client of an earlier run: %w", err)
+		return writer.Report{}, fmt.Errorf("remove the client of an earlier run: %w", err)
 	}
 	defer func() {
 		_, _ = d.kubectl(context.WithoutCancel(ctx), "delete", "pod", pod, "--ignore-not-found", "--wait=false")
@@ -109,37 +101,37 @@ func (d Demo) Run(ctx context.Context, say func(format string, args ...any)) (Re
 	_, err := d.Runner.Input(ctx, strings.NewReader(d.manifest()), d.Kubectl,
 		"--kubeconfig", d.Kubeconfig, "--namespace", d.Namespace, "apply", "-f", "-")
 	if err != nil {
-		return Report{}, fmt.Errorf("start the client: %w", err)
+		return writer.Report{}, fmt.Errorf("start the client: %w", err)
 	}
 	if _, err := d.waitLog(ctx, func(log string) bool { return strings.Contains(log, "writing") }); err != nil {
-		return Report{}, fmt.Errorf("wait for the client's first write: %w", err)
+		return writer.Report{}, fmt.Errorf("wait for the client's first write: %w", err)
 	}
 	select {
 	case <-ctx.Done():
-		return Report{}, ctx.Err()
+		return writer.Report{}, ctx.Err()
 	case <-time.After(before):
 	}
 	master, err := d.waitMaster(ctx, "")
 	if err != nil {
-		return Report{}, err
+		return writer.Report{}, err
 	}
 	say("a client writes; deleting the master, %s", master)
 	start := time.Now()
 	if _, err := d.kubectl(ctx, "delete", "pod", master, "--wait=false"); err != nil {
-		return Report{}, fmt.Errorf("delete the master: %w", err)
+		return writer.Report{}, fmt.Errorf("delete the master: %w", err)
 	}
 	successor, err := d.waitMaster(ctx, master)
 	if err != nil {
-		return Report{}, err
+		return writer.Report{}, err
 	}
 	say("%s has the label redis-role=master, %.1fs after", successor, time.Since(start).Seconds())
-	var report Report
+	var report writer.Report
 	log, err := d.waitLog(ctx, func(log string) bool {
 		report, err = parseReport(log)
 		return err == nil
 	})
 	if err != nil {
-		return Report{}, fmt.Errorf("wait for the client's report: %w\n%s", err, command.Tail(log, 5))
+		return writer.Report{}, fmt.Errorf("wait for the client's report: %w\n%s", err, command.Tail(log, 5))
 	}
 	return report, nil
 }
@@ -177,21 +169,11 @@ func (d Demo) waitLog(ctx context.Context, wanted func(log string) bool) (string
 }
 
 // parseReport reads the last line of the client's log.
-func parseReport(log string) (Report, error) {
+func parseReport(log string) (writer.Report, error) {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
-	var report Report
+	var report writer.Report
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &report); err != nil {
 		return report, fmt.Errorf("the client's last line is no report: %w", err)
 	}
 	return report, nil
-}
-
-// Text tells a person what the client saw.
-func (r Report) Text() string {
-	text := fmt.Sprintf("longest gap between two acknowledged writes: %.3f s\nacknowledged writes: %d\nlost of these when read back: %d\nfailed attempts, repeated: %d",
-		float64(r.LongestGapMilliseconds)/1000, r.Acknowledged, r.Lost, r.Failures)
-	for kind, count := range r.FailureKinds {
-		text += fmt.Sprintf("\n  %d x %s", count, kind)
-	}
-	return text
 }

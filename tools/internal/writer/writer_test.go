@@ -1,4 +1,4 @@
-package main
+package writer
 
 import (
 	"errors"

@@ -1,4 +1,7 @@
-package main
+// Package writer is a client that writes numbered keys to Redis without a
+// pause, keeps account of what was acknowledged and when, and reads all of it
+// back at the end.
+package writer
 
 import (
 	"context"
@@ -14,6 +17,8 @@ const (
 	// attemptTime bounds one connection attempt and one command: a client
 	// that waits longer would measure its own patience.
 	attemptTime = 300 * time.Millisecond
+	// waitTime bounds one WAIT; it is below attemptTime, so that Redis answers.
+	waitTime = 200 * time.Millisecond
 	// retryPause separates two attempts.
 	retryPause = 5 * time.Millisecond
 	// verifyTime bounds the reading back.
@@ -41,6 +46,9 @@ type Config struct {
 	Stop <-chan struct{}
 	// Interval is the pause after an acknowledged write.
 	Interval time.Duration
+	// Replicas is how many replicas must have a write before it counts as
+	// acknowledged (WAIT); 0 for none.
+	Replicas int
 	// Started is called after the first acknowledged write.
 	Started func()
 	// Progress is called about every ProgressEvery while writing, if it is set.
@@ -76,10 +84,22 @@ type Report struct {
 	Gaps []Gap `json:"gaps,omitempty"`
 	// FirstLostAt is when Redis had confirmed the first of the lost writes.
 	FirstLostAt *time.Time `json:"firstLostAt,omitempty"`
+	// FirstAt is when Redis confirmed the first write.
+	FirstAt *time.Time `json:"firstAt,omitempty"`
 	// Failures is the number of failed attempts.
 	Failures int `json:"failures"`
 	// FailureKinds counts them by message.
 	FailureKinds map[string]int `json:"failureKinds,omitempty"`
+}
+
+// Text tells a person what the client saw.
+func (r Report) Text() string {
+	text := fmt.Sprintf("longest gap between two acknowledged writes: %.3f s\nacknowledged writes: %d\nlost of these when read back: %d\nfailed attempts, repeated: %d",
+		float64(r.LongestGapMilliseconds)/1000, r.Acknowledged, r.Lost, r.Failures)
+	for kind, count := range r.FailureKinds {
+		text += fmt.Sprintf("\n  %d x %s", count, kind)
+	}
+	return text
 }
 
 // Run writes, reads back and removes the keys.
@@ -134,7 +154,7 @@ func (w *writer) write(ctx context.Context) {
 			told, w.lastFailure = time.Now(), ""
 		}
 		number := w.report.Acknowledged
-		if err := w.connect().Set(ctx, w.key(number), number, keyLife).Err(); err != nil {
+		if err := w.set(ctx, number); err != nil {
 			w.failed(err)
 			continue
 		}
@@ -144,6 +164,18 @@ func (w *writer) write(ctx context.Context) {
 		}
 		time.Sleep(w.config.Interval)
 	}
+}
+
+// set writes one key, and waits for the replicas if that is wanted.
+func (w *writer) set(ctx context.Context, number int) error {
+	if err := w.connect().Set(ctx, w.key(number), number, keyLife).Err(); err != nil || w.config.Replicas == 0 {
+		return err
+	}
+	have, err := w.connect().Wait(ctx, w.config.Replicas, waitTime).Result()
+	if err == nil && int(have) < w.config.Replicas {
+		err = errors.New("too few replicas have the write")
+	}
+	return err
 }
 
 func (w *writer) stopped() bool {
@@ -165,6 +197,9 @@ func (w *writer) acknowledged() {
 		if gap >= gapFrom {
 			w.report.Gaps = append(w.report.Gaps, Gap{From: last, Milliseconds: gap.Milliseconds()})
 		}
+	}
+	if w.report.FirstAt == nil {
+		w.report.FirstAt = &now
 	}
 	w.confirmed = append(w.confirmed, now)
 	w.report.Acknowledged++

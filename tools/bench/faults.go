@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/redis-ha/redis-ha/internal/fault"
+)
+
+// freezeTime is how long a frozen process or a lost node stays away: longer than
+// the default down-after-milliseconds of 3 s plus a failover.
+const freezeTime = 9 * time.Second
+
+// kind is one fault that is measured.
+type kind struct {
+	// Name on the command line and in file names.
+	Name string
+	// Title in tables.
+	Title string
+	// P50 and P95 are the longest write gaps that the project aims at.
+	P50, P95 time.Duration
+	// Do makes the fault happen to the master, and returns what ends it, or nil.
+	Do func(ctx context.Context, b *bench, master *corev1.Pod) (end func(context.Context) error, err error)
+	// KeepsMaster says that the old master may come back as the master.
+	KeepsMaster bool
+}
+
+// kinds are all faults, in the order of the table.
+var kinds = []kind{
+	{Name: "delete", Title: "master pod deleted", P50: 300 * time.Millisecond, P95: 600 * time.Millisecond, Do: deletePod},
+	{Name: "drain", Title: "node of the master drained", P50: 300 * time.Millisecond, P95: 600 * time.Millisecond, Do: drain},
+	{Name: "upgrade", Title: "all servers rolled (`helm upgrade`)", P50: 300 * time.Millisecond, P95: 600 * time.Millisecond, Do: upgrade},
+	{Name: "kill-redis", Title: "`kill -9` of redis-server on the master", P50: 400 * time.Millisecond, P95: 800 * time.Millisecond, Do: simply((*fault.Cluster).KillRedis)},
+	{Name: "kill-launcher", Title: "`kill -9` of the launcher (whole container gone)", P50: 1200 * time.Millisecond, P95: 4500 * time.Millisecond, Do: simply((*fault.Cluster).KillLauncher)},
+	{Name: "force-delete", Title: "master pod deleted by force", P50: 1200 * time.Millisecond, P95: 4500 * time.Millisecond, Do: forceDelete},
+	{Name: "freeze", Title: "redis-server frozen (SIGSTOP)", P50: 4500 * time.Millisecond, P95: 5500 * time.Millisecond, Do: freeze},
+	{Name: "node-lost", Title: "node of the master lost (paused)", P50: 4500 * time.Millisecond, P95: 5500 * time.Millisecond, Do: loseNode},
+	{Name: "kill-all", Title: "all pods killed at once, data on disk", P50: 12 * time.Second, P95: 20 * time.Second, Do: killAll, KeepsMaster: true},
+}
+
+func simply(do func(*fault.Cluster, context.Context, *corev1.Pod) error) func(context.Context, *bench, *corev1.Pod) (func(context.Context) error, error) {
+	return func(ctx context.Context, b *bench, master *corev1.Pod) (func(context.Context) error, error) {
+		return nil, do(b.client.Cluster, ctx, master)
+	}
+}
+
+func deletePod(ctx context.Context, b *bench, master *corev1.Pod) (func(context.Context) error, error) {
+	return nil, b.client.Kube.CoreV1().Pods(master.Namespace).Delete(ctx, master.Name, metav1.DeleteOptions{})
+}
+
+func forceDelete(ctx context.Context, b *bench, master *corev1.Pod) (func(context.Context) error, error) {
+	now := int64(0)
+	return nil, b.client.Kube.CoreV1().Pods(master.Namespace).Delete(ctx, master.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+}
+
+// drain cordons the node and evicts the release's pods from it, the master
+// first, which is what kubectl drain does to them.
+func drain(ctx context.Context, b *bench, master *corev1.Pod) (func(context.Context) error, error) {
+	cordon := func(on bool) func(context.Context) error {
+		return func(ctx context.Context) error {
+			patch := fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, on)
+			_, err := b.client.Kube.CoreV1().Nodes().Patch(ctx, master.Spec.NodeName, "application/merge-patch+json", patch, metav1.PatchOptions{})
+			return err
+		}
+	}
+	if err := cordon(true)(ctx); err != nil {
+		return nil, fmt.Errorf("cordon the node: %w", err)
+	}
+	servers, others := b.watcher.Pods()
+	for _, pod := range append(servers, others...) {
+		if pod.Spec.NodeName != master.Spec.NodeName {
+			continue
+		}
+		eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace}}
+		if err := b.client.Kube.PolicyV1().Evictions(pod.Namespace).Evict(ctx, eviction); err != nil && pod.Name == master.Name {
+			return cordon(false), fmt.Errorf("evict the master: %w", err)
+		}
+	}
+	return cordon(false), nil
+}
+
+// upgrade runs helm upgrade with a changed annotation of the pods.
+func upgrade(ctx context.Context, b *bench, _ *corev1.Pod) (func(context.Context) error, error) {
+	if b.chart == "" {
+		return nil, fmt.Errorf("the fault upgrade needs -chart")
+	}
+	return nil, b.helm(ctx, "upgrade", b.releaseName, b.chart, "--reuse-values",
+		"--set-string", fmt.Sprintf("podAnnotations.bench=run-%d", time.Now().UnixNano()))
+}
+
+func freeze(ctx context.Context, b *bench, master *corev1.Pod) (func(context.Context) error, error) {
+	err := b.client.Signal(ctx, master, fault.Redis, "STOP")
+	return after(freezeTime, func(ctx context.Context) error { return b.client.Signal(ctx, master, fault.Redis, "CONT") }), err
+}
+
+func loseNode(ctx context.Context, _ *bench, master *corev1.Pod) (func(context.Context) error, error) {
+	resume, err := fault.PauseNode(ctx, master.Spec.NodeName)
+	return after(freezeTime, resume), err
+}
+
+// after makes the end of a fault wait until the fault has lasted long enough.
+func after(span time.Duration, end func(context.Context) error) func(context.Context) error {
+	began := time.Now()
+	return func(ctx context.Context) error {
+		time.Sleep(span - time.Since(began))
+		if end == nil {
+			return nil
+		}
+		return end(ctx)
+	}
+}
+
+func killAll(ctx context.Context, b *bench, _ *corev1.Pod) (func(context.Context) error, error) {
+	servers, others := b.watcher.Pods()
+	return nil, fault.AtOnce(append(servers, others...), func(pod *corev1.Pod) error { return b.client.KillLauncher(ctx, pod) })
+}
+
+// helm runs helm in the namespace of the release.
+func (b *bench) helm(ctx context.Context, args ...string) error {
+	args = append(args, "--namespace", b.release.Namespace, "--kubeconfig", b.kubeconfig)
+	output, err := exec.CommandContext(ctx, "helm", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("helm %q: %w\n%s", args, err, output)
+	}
+	return nil
+}

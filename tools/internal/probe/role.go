@@ -1,0 +1,17 @@
+// Package probe looks at a Redis release on a cluster as its clients and the
+// API see it: a client that writes, the role each server plays, the labels and
+// endpoints, and what is written to the API. It works for any chart whose
+// servers it can select.
+package probe
+
+import "time"
+
+// Role is what a server says of itself, or no role if it does not answer.
+type Role struct {
+	At      time.Time `json:"at"`
+	Address string    `json:"address"`
+	// Role is master, slave or empty.
+	Role string `json:"role"`
+	// Linked says that a slave is connected to its master.
+	Linked bool `json:"linked"`
+}

@@ -1,0 +1,97 @@
+// Command roles asks Redis servers for their role, all the time, and prints a
+// line of JSON whenever an answer changes. Each line of its standard input
+// replaces the list of servers: addresses, separated by spaces. The password is
+// in REDIS_PASS.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-ha/redis-ha/tools/internal/probe"
+)
+
+const (
+	// pollEvery is the pause between two questions to one server.
+	pollEvery = 10 * time.Millisecond
+	// attemptTime bounds a question; a server that takes longer plays no role.
+	attemptTime = 250 * time.Millisecond
+)
+
+func main() {
+	output := json.NewEncoder(os.Stdout)
+	var mu sync.Mutex
+	tell := func(r probe.Role) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = output.Encode(r)
+	}
+	running := map[string]context.CancelFunc{}
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		wanted := map[string]bool{}
+		for _, address := range strings.Fields(lines.Text()) {
+			wanted[address] = true
+			if running[address] == nil {
+				ctx, cancel := context.WithCancel(context.Background())
+				running[address] = cancel
+				go follow(ctx, address, tell)
+			}
+		}
+		for address, cancel := range running {
+			if !wanted[address] {
+				cancel()
+				delete(running, address)
+			}
+		}
+	}
+}
+
+// follow tells the role of one server at first and whenever it changes.
+func follow(ctx context.Context, address string, tell func(probe.Role)) {
+	var last probe.Role
+	client := connect(address)
+	for ctx.Err() == nil {
+		now, err := ask(ctx, client)
+		if err != nil {
+			_ = client.Close()
+			client = connect(address)
+		}
+		now.Address = address
+		if now != last {
+			last = now
+			now.At = time.Now()
+			tell(now)
+		}
+		time.Sleep(pollEvery)
+	}
+	_ = client.Close()
+}
+
+func connect(address string) *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Addr: address, Password: os.Getenv("REDIS_PASS"), PoolSize: 1, MaxRetries: -1, DialerRetries: 1,
+		DialTimeout: attemptTime, ReadTimeout: attemptTime, WriteTimeout: attemptTime, DisableIdentity: true, Protocol: 2,
+	})
+}
+
+// ask asks once. A server that does not answer has no role.
+func ask(ctx context.Context, client *redis.Client) (probe.Role, error) {
+	reply, err := client.Do(ctx, "ROLE").Slice()
+	if err != nil || len(reply) == 0 {
+		return probe.Role{}, err
+	}
+	role := probe.Role{}
+	role.Role, _ = reply[0].(string)
+	if role.Role == "slave" && len(reply) > 3 {
+		state, _ := reply[3].(string)
+		role.Linked = state == "connected"
+	}
+	return role, nil
+}
