@@ -121,10 +121,15 @@ type Notice struct{ Channel, Payload string }
 func (n *Node) Watch(ctx context.Context, deliver func(Notice), channels ...string) error {
 	subscription := n.current().Subscribe(ctx, channels...)
 	defer subscription.Close()
+	// A read in progress does not end with its context.
+	defer context.AfterFunc(ctx, func() { _ = subscription.Close() })()
 	for {
 		message, err := subscription.ReceiveTimeout(ctx, time.Minute)
+		if ctx.Err() != nil {
+			return fmt.Errorf("subscribe at %s: %w", n.addr, ctx.Err())
+		}
 		if err != nil {
-			if ctx.Err() == nil && strings.Contains(err.Error(), "i/o timeout") {
+			if strings.Contains(err.Error(), "i/o timeout") {
 				if err := subscription.Ping(ctx); err == nil {
 					continue
 				}

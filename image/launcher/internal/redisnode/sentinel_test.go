@@ -93,6 +93,29 @@ func TestTiltIsSeen(t *testing.T) {
 	}
 }
 
+func TestWatchEndsWithItsContext(t *testing.T) {
+	subscribed := make(chan struct{})
+	addr, _ := fake(t, func(command string) string {
+		if !strings.HasPrefix(command, "subscribe") {
+			return "+OK\r\n"
+		}
+		close(subscribed)
+		return list(bulk("subscribe"), bulk("+sdown"), ":1\r\n")
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	n := node(t, addr, "")
+	go func() { ended <- n.Watch(ctx, func(Notice) {}, "+sdown") }()
+	<-subscribed
+	cancel()
+	select {
+	case err := <-ended:
+		require.ErrorIs(t, err, context.Canceled)
+	case <-time.After(10 * time.Second):
+		t.Fatal("it watches on")
+	}
+}
+
 func TestMessagesOfASentinelAreDelivered(t *testing.T) {
 	addr, commands := fake(t, func(command string) string {
 		if !strings.HasPrefix(command, "subscribe") {
