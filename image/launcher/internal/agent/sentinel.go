@@ -184,7 +184,8 @@ func (s *Sentinel) observe(ctx context.Context) role.SentinelObservation {
 	s.forget(pods)
 	s.views = askSentinels(ctx, s.config, s.links, pods)
 	o := role.SentinelObservation{
-		Running: s.child != nil, Configured: s.config.Sentinels, First: true,
+		FailoverTimeout: s.config.FailoverTimeout,
+		Running:         s.child != nil, Configured: s.config.Sentinels, First: true,
 		Turn: int(time.Now().Unix()/int64(turnLength.Seconds()))%s.config.Sentinels == s.slot,
 	}
 	for _, v := range s.views {

@@ -51,8 +51,9 @@ type Server struct {
 
 	child      *process.Child
 	startedAt  time.Time
-	crashes    int       // starts that ended soon, in a row
-	standingAt time.Time // when the standing was last written to disk
+	crashes    int           // starts that ended soon, in a row
+	standingAt time.Time     // when the standing was last written to disk
+	standingOn role.Standing // the standing on disk
 
 	observed      observed
 	claimed       bool
@@ -91,6 +92,7 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	s.observed.since = time.Now()
 	s.observed.standing = readStanding(s.config)
+	s.standingOn = s.observed.standing
 	go s.api.Run(ctx)
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -86,17 +86,21 @@ func (s *Server) keepStanding(o role.Observation) {
 	if o.Local.Master && s.decided.Label == role.MasterLabel {
 		s.claimed = false
 	}
-	if next == m.standing {
+	m.standing = next
+	if !s.config.Persistence || next == s.standingOn {
 		return
 	}
-	m.standing = next
-	if !s.config.Persistence || time.Since(s.standingAt) < time.Second {
-		return
+	advanced := s.standingOn
+	advanced.Offset = next.Offset
+	if next == advanced && time.Since(s.standingAt) < time.Second {
+		return // only the offset moves, and it moves all the time
 	}
 	s.standingAt = time.Now()
 	if err := writeStanding(s.config, next); err != nil {
 		s.log.Warn("the standing could not be written; an election after a full restart may choose another server", "error", err)
+		return
 	}
+	s.standingOn = next
 }
 
 func writeStanding(c config.Config, standing role.Standing) error {

@@ -123,6 +123,29 @@ func TestStandingIsWrittenAtMostOnceASecond(t *testing.T) {
 	require.EqualValues(t, 0, readStanding(s.config).Offset)
 }
 
+func TestStandingThatWasNotWrittenAtOnceIsWrittenLater(t *testing.T) {
+	s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
+	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a"}})
+	at := func(offset int64) role.Observation {
+		return role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: offset}}
+	}
+	s.keepStanding(at(1))
+	s.keepStanding(at(2))
+	require.EqualValues(t, 1, readStanding(s.config).Offset)
+	s.standingAt = s.standingAt.Add(-time.Minute)
+	s.keepStanding(at(2))
+	require.EqualValues(t, 2, readStanding(s.config).Offset, "though nothing has changed since")
+}
+
+func TestStandingOfALaterMasterIsWrittenAtOnce(t *testing.T) {
+	s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
+	for generation := range int64(3) {
+		s.observed.setRecord(kube.Record{Generation: generation, Master: kube.Member{UID: "uid-a"}})
+		s.keepStanding(role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: 7}})
+		require.Equal(t, generation, readStanding(s.config).Generation)
+	}
+}
+
 func TestDataOfAnEndedProcessWithoutPersistenceAreGone(t *testing.T) {
 	s := &Server{log: quiet, startedAt: time.Now(), claimed: true}
 	child, err := process.Start("true")

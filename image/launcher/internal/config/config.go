@@ -168,6 +168,10 @@ func (r *reader) boolean(name string, fallback bool) bool {
 	}
 }
 
+// ShortestDownAfter leaves room for the write pause of a hand-over, which must
+// end a second before the sentinels would find the paused master down.
+const ShortestDownAfter = 1500 * time.Millisecond
+
 // FromEnviron reads the environment, given in the form of os.Environ. The
 // error is a *ProblemsError that lists every problem at once.
 func FromEnviron(environ []string) (Config, error) {
@@ -190,7 +194,7 @@ func FromEnviron(environ []string) (Config, error) {
 		MasterName:          r.text("LAUNCHER_MASTER_NAME", "mymaster"),
 		Servers:             r.number("LAUNCHER_SERVERS", 3, 1, 50),
 		Sentinels:           r.number("LAUNCHER_SENTINELS", 3, 1, 15),
-		DownAfter:           time.Duration(r.number("LAUNCHER_DOWN_AFTER_MILLISECONDS", 3000, 500, 600000)) * time.Millisecond,
+		DownAfter:           time.Duration(r.number("LAUNCHER_DOWN_AFTER_MILLISECONDS", 3000, int(ShortestDownAfter.Milliseconds()), 600000)) * time.Millisecond,
 		FailoverTimeout:     time.Duration(r.number("LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS", 8000, 3000, 3600000)) * time.Millisecond,
 		MinReplicasMaxLag:   time.Duration(r.number("LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS", 3, 1, 3600)) * time.Second,
 		Persistence:         r.boolean("LAUNCHER_PERSISTENCE", true),
@@ -277,11 +281,17 @@ func (r *reader) checkValues(c *Config) {
 }
 
 // ownedDirectives are written by the launcher; a user's value would break
-// replication, failover or the container's isolation.
+// replication, failover or the container's isolation. One is not obvious: save
+// would write a second copy of the data, in a shutdown while its time runs out,
+// and without persistence a copy that outlives the process it is not told of.
+// The chart refuses the same ones (templates/_validate.tpl).
 var ownedDirectives = regexp.MustCompile(`^(bind|port|dir|requirepass|masterauth|masteruser|user|aclfile|replicaof|slaveof|` +
 	`(replica|slave)-(priority|announce.*|read-only)|min-(replicas|slaves)-.*|appendonly|appendfilename|appenddirname|` +
-	`dbfilename|daemonize|pidfile|supervised|logfile|include|loadmodule|rename-command|protected-mode|unixsocket.*|` +
+	`save|dbfilename|daemonize|pidfile|supervised|logfile|include|loadmodule|rename-command|protected-mode|unixsocket.*|` +
 	`cluster-.*|tls-.*|syslog-.*|sentinel)$`)
+
+// Owned says whether a directive, in lower case, is the launcher's own.
+func Owned(directive string) bool { return ownedDirectives.MatchString(directive) }
 
 // readExtraConfig loads the user's directives and refuses the launcher's own.
 func (r *reader) readExtraConfig(c *Config) {
@@ -299,7 +309,7 @@ func (r *reader) readExtraConfig(c *Config) {
 			continue
 		}
 		directive := strings.Fields(line)[0]
-		if ownedDirectives.MatchString(strings.ToLower(strings.Trim(directive, `"'`))) {
+		if Owned(strings.ToLower(strings.Trim(directive, `"'`))) {
 			r.problem("LAUNCHER_REDIS_CONFIG_FILE sets %q, which the launcher owns: remove it", directive)
 			continue
 		}

@@ -111,7 +111,7 @@ func TestEachBadValueIsRefusedWithItsNameAndTheRemedy(t *testing.T) {
 		"LAUNCHER_QUORUM=1":                           "LAUNCHER_QUORUM is 1: with 3 sentinels set it from 2 (a majority) to 3",
 		"LAUNCHER_QUORUM=4":                           "LAUNCHER_QUORUM is 4: with 3 sentinels set it from 2 (a majority) to 3",
 		"LAUNCHER_MASTER_NAME=my master":              `LAUNCHER_MASTER_NAME is "my master": use 1 to 63 letters, digits, '.', '_' or '-'`,
-		"LAUNCHER_DOWN_AFTER_MILLISECONDS=499":        `LAUNCHER_DOWN_AFTER_MILLISECONDS is "499": set it to a whole number from 500 to 600000`,
+		"LAUNCHER_DOWN_AFTER_MILLISECONDS=1499":       `LAUNCHER_DOWN_AFTER_MILLISECONDS is "1499": set it to a whole number from 1500 to 600000`,
 		"LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS=2999": `LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS is "2999": set it to a whole number from 3000 to 3600000`,
 		"LAUNCHER_MIN_REPLICAS_TO_WRITE=-1":           `LAUNCHER_MIN_REPLICAS_TO_WRITE is "-1": set it to a whole number from 0 to 49`,
 		"LAUNCHER_MIN_REPLICAS_TO_WRITE=3":            "LAUNCHER_MIN_REPLICAS_TO_WRITE is 3: 3 server(s) have at most 2 replica(s)",
@@ -176,7 +176,7 @@ func TestDirectivesThatTheLauncherOwnsAreRefused(t *testing.T) {
 	for _, directive := range []string{
 		"bind 0.0.0.0", "port 1", "dir /tmp", "requirepass x", "masterauth x", "masteruser x", "user x on", "aclfile /x", "replicaof 1.2.3.4 1",
 		"slaveof 1.2.3.4 1", "replica-priority 1", "slave-priority 1", "replica-announce-ip 1.2.3.4", "slave-announce-port 1",
-		"replica-announced no", "replica-read-only no", "slave-read-only no", "min-replicas-to-write 0", "min-slaves-max-lag 1", "appendonly no",
+		"replica-announced no", "save 60 1", "replica-read-only no", "slave-read-only no", "min-replicas-to-write 0", "min-slaves-max-lag 1", "appendonly no",
 		"appendfilename x", "appenddirname x", "dbfilename x", "daemonize yes", "pidfile /x", "supervised no", "logfile x", "include /x",
 		"loadmodule /x", "rename-command GET x", "protected-mode no", "unixsocket /x", "unixsocketperm 700", "cluster-enabled yes",
 		"tls-port 1", "syslog-enabled yes", "sentinel monitor x", "PORT 1", `"port" 1`, "port\t1", "  port 1", "'port' 1",

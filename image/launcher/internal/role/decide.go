@@ -43,13 +43,12 @@ const (
 	StartReplica               // start Redis as a replica of Target
 	Claim                      // write this pod into the record as master; then start as master, or become it
 	Follow                     // make the running Redis a replica of Target and drop its clients
-	Promote                    // make the running Redis a master
 	FailOver                   // tell a sentinel to replace the master, whose Redis is known to be dead (this pod's own)
 	Nudge                      // tell a sentinel to replace the master, which a majority has found down for long
 )
 
 func (a Action) String() string {
-	return [...]string{"wait", "start-replica", "claim", "follow", "promote", "fail-over", "nudge"}[a]
+	return [...]string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge"}[a]
 }
 
 // Decision is what to do and why.

@@ -113,7 +113,7 @@ func anyObservation() *rapid.Generator[Observation] {
 	return rapid.Custom(func(t *rapid.T) Observation {
 		o := Observation{
 			Self: anyMember("a").Draw(t, "self"), Local: anyLocal().Draw(t, "local"), Standing: anyStanding().Draw(t, "standing"),
-			Claimed: rapid.Bool().Draw(t, "claimed"), Servers: rapid.IntRange(1, 4).Draw(t, "servers"),
+			Servers:   rapid.IntRange(1, 4).Draw(t, "servers"),
 			Sentinels: rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "sentinels"), DownAfter: 3 * time.Second,
 			Waiting: clock().Draw(t, "waiting"), MasterDown: clock().Draw(t, "master down"),
 			PodsKnown: rapid.IntRange(0, 9).Draw(t, "no pods") > 0, RecordKnown: rapid.IntRange(0, 5).Draw(t, "no record") > 0,

@@ -97,7 +97,8 @@ func (o Observation) masterLeaves() bool {
 
 // PauseLimit is how long writes may be paused in a hand-over. A pause also
 // holds back Sentinel's hello, and the PINGs queued behind it: a second less
-// than down-after keeps the sentinels from finding the master down.
+// than down-after keeps the sentinels from finding the master down. The shortest
+// down-after that package config accepts leaves half a second, which a failover needs.
 func PauseLimit(downAfter time.Duration) time.Duration {
-	return min(max(downAfter-time.Second, 500*time.Millisecond), 1500*time.Millisecond)
+	return min(max(downAfter-time.Second, 0), 1500*time.Millisecond)
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 )
 
 func TestTerminatingPodHandsOverBeforeItLeaves(t *testing.T) {
@@ -65,7 +67,10 @@ func TestPauseEndsBeforeSentinelsFindTheMasterDown(t *testing.T) {
 	require.Equal(t, 1500*time.Millisecond, PauseLimit(3*time.Second))
 	require.Equal(t, time.Second, PauseLimit(2*time.Second))
 	require.Equal(t, 500*time.Millisecond, PauseLimit(1500*time.Millisecond))
-	require.Equal(t, 500*time.Millisecond, PauseLimit(time.Second), "in less than that no failover is done")
+	for downAfter := config.ShortestDownAfter; downAfter < time.Minute; downAfter += 100 * time.Millisecond {
+		require.LessOrEqual(t, PauseLimit(downAfter), downAfter-time.Second, "the sentinels would find the master down")
+		require.GreaterOrEqual(t, PauseLimit(downAfter), 500*time.Millisecond, "in less than that no failover is done")
+	}
 }
 
 func TestMasterNeedsItsReplicasUnlessItCanSeeThatItIsNotCutOff(t *testing.T) {
@@ -105,5 +110,5 @@ func TestStatesAndActionsHaveNames(t *testing.T) {
 		actions = append(actions, a.String())
 	}
 	require.Equal(t, []string{"booting", "discovering", "starting", "serving", "uncertain", "stopping", "stopped"}, states)
-	require.Equal(t, []string{"wait", "start-replica", "claim", "follow", "promote", "fail-over", "nudge"}, actions)
+	require.Equal(t, []string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge"}, actions)
 }

@@ -109,7 +109,6 @@ type Observation struct {
 	Self     Member
 	Local    Local
 	Standing Standing
-	Claimed  bool // this pod has been granted mastership and has not yet served
 
 	Servers   int // configured
 	Sentinels int // configured

@@ -14,10 +14,12 @@ type SentinelObservation struct {
 	First   bool   // no other answering sentinel comes before this one by name
 	Turn    bool   // it is this sentinel's turn to clean up; one at a time has it
 
-	Configured int          // number of sentinels
-	Replicas   []netip.Addr // known to the local sentinel
-	Stale      bool         // it knows replicas or sentinels that are down and no pods of the release
-	Servers    []Peer       // all server pods
+	Configured      int           // number of sentinels
+	FailoverTimeout time.Duration // of one attempt
+
+	Replicas []netip.Addr // known to the local sentinel
+	Stale    bool         // it knows replicas or sentinels that are down and no pods of the release
+	Servers  []Peer       // all server pods
 
 	FileMaster netip.Addr // what the local sentinel knew before the container restarted; may be invalid
 	MasterUID  string     // the record's master
@@ -48,9 +50,11 @@ type SentinelDecision struct {
 
 const (
 	// seedPatience is how long a sentinel may find its master down, with no
-	// failover under way, before it is given the facts anew. It exceeds one
-	// failover attempt.
+	// failover under way, before it is given the facts anew.
 	seedPatience = 12 * time.Second
+	// attemptReserve is how much longer than the failover-timeout that is at
+	// least: detection and the election of a leader come before an attempt.
+	attemptReserve = 4 * time.Second
 	// settlePatience is how long a labelled and recorded master may go unnoticed
 	// by the sentinel that monitors its dead predecessor. A failover needs 1.3 s
 	// to its end; after down-after (3 s) a sentinel that missed it, because the
@@ -84,10 +88,10 @@ func DecideSentinel(o SentinelObservation) SentinelDecision {
 	case o.MislabelFor > settlePatience && o.succeeded(recorded):
 		d.Action, d.Master, d.NewEpoch = SentinelSeed, recorded.IP, true
 		d.Reason = fmt.Sprintf("%s has replaced the master it monitors, and no sentinel has noticed", recorded.Name)
-	case o.DownFor > seedPatience && recorded != nil && recorded.Master && recorded.IP != o.Own.Master:
+	case o.DownFor > o.seedPatience() && recorded != nil && recorded.Master && recorded.IP != o.Own.Master:
 		d.Action, d.Master, d.NewEpoch = SentinelSeed, recorded.IP, true
 		d.Reason = fmt.Sprintf("the master it monitors is gone and %s is the recorded master", recorded.Name)
-	case o.DownFor > seedPatience && o.forgotten():
+	case o.DownFor > o.seedPatience() && o.forgotten():
 		d.Action, d.Master = SentinelSeed, o.Own.Master
 		d.Reason = "the master is down and the sentinel does not know all replicas"
 	case o.StaleFor > stalePatience && o.DownFor == 0 && o.Turn && o.unanimous():
@@ -125,6 +129,12 @@ func startSentinel(o SentinelObservation) SentinelDecision {
 		return SentinelDecision{Action: SentinelStart, Master: o.FileMaster, Reason: fmt.Sprintf("this sentinel monitored %v before", o.FileMaster)}
 	}
 	return SentinelDecision{Reason: "waiting for a server to become master"}
+}
+
+// seedPatience is the constant of that name, or what exceeds one failover
+// attempt where that is longer: a seed in the middle of one would end it.
+func (o SentinelObservation) seedPatience() time.Duration {
+	return max(seedPatience, o.FailoverTimeout+attemptReserve)
 }
 
 // recorded gives the server in the record; nil if it is gone.

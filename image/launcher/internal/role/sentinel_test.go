@@ -39,6 +39,10 @@ func fileNames(pod string) sentinelEdit {
 	return func(o *SentinelObservation) { o.FileMaster = address(pod) }
 }
 
+func tries(failoverTimeout time.Duration) func(*SentinelObservation) {
+	return func(o *SentinelObservation) { o.FailoverTimeout = failoverTimeout }
+}
+
 func downFor(d time.Duration) sentinelEdit { return func(o *SentinelObservation) { o.DownFor = d } }
 
 func knows(pods ...string) sentinelEdit {
@@ -125,6 +129,10 @@ func TestSentinelIsSeededAnewWhenItCannotGoOnByItself(t *testing.T) {
 		{"its master is gone and another is recorded", watch("b!", "b! b!", long, with("c", isMaster), recordNames("c")),
 			seeding("c", true, newMaster)},
 		{"not at once", watch("b!", "b! b!", downFor(seedPatience), with("c", isMaster), recordNames("c")), monitoring("b")},
+		{"not before an attempt with a long failover-timeout can have ended",
+			watch("b!", "b! b!", long, tries(time.Minute), with("c", isMaster), recordNames("c")), monitoring("b")},
+		{"but after it", watch("b!", "b! b!", downFor(time.Minute+5*time.Second), tries(time.Minute), with("c", isMaster), recordNames("c")),
+			seeding("c", true, newMaster)},
 		{"not while it replaces the master", watch("b*", "b! b!", long, with("c", isMaster), recordNames("c")), monitoring("b")},
 		{"not with a recorded one that is not master", watch("b!", "b! b!", long, with("c", isReplica), recordNames("c"), knows("c")),
 			monitoring("b")},

@@ -243,7 +243,7 @@ func (s *simSentinel) turn(w *world) {
 }
 
 func (s *simSentinel) observe(w *world) SentinelObservation {
-	o := SentinelObservation{Running: s.running, Configured: simSentinels, First: true, MasterUID: s.record.uid}
+	o := SentinelObservation{Running: s.running, Configured: simSentinels, FailoverTimeout: failoverTimeout, First: true, MasterUID: s.record.uid}
 	for i, other := range w.sentinels {
 		if other == s {
 			o.Turn = int(w.now/(10*time.Second))%simSentinels == i
