@@ -30,7 +30,7 @@ func TestDirectivesAreSpelledAsRedisReadsThem(t *testing.T) {
 		"maxmemory-policy allkeys-lru",
 		`notify-keyspace-events ""`,
 		`proc-title-template "{title} {listen-addr}"`,
-		`save ""`,
+		`sanitize-dump-payload ""`,
 		"set-proc-title-ratio 0.5",
 	}, redisConf(t, render.YAML(t, `
 activedefrag: yes
@@ -41,7 +41,7 @@ maxmemory: 10737418240
 maxmemory-policy: allkeys-lru
 notify-keyspace-events: ""
 proc-title-template: '"{title} {listen-addr}"'
-save: '""'
+sanitize-dump-payload: '""'
 set-proc-title-ratio: 0.5`)))
 }
 

@@ -3,6 +3,9 @@ package chart_test
 import (
 	"fmt"
 	"maps"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -138,6 +141,7 @@ var ownedDirectives = []string{
 	"bind", "port", "protected-mode", "unixsocket", "unixsocketperm", "tls-port", "tls-cert-file", "tls-replication",
 	"cluster-enabled", "cluster-config-file", "sentinel", "dir", "dbfilename", "appendonly", "appenddirname", "appendfilename",
 	"requirepass", "masterauth", "masteruser", "user", "aclfile", "rename-command", "replicaof", "slaveof", "replica-priority", "slave-priority",
+	"replica-read-only", "slave-read-only", "save",
 	"replica-announce-ip", "replica-announce-port", "replica-announced", "slave-announce-ip", "slave-announce-port",
 	"min-replicas-to-write", "min-replicas-max-lag", "min-slaves-to-write", "min-slaves-max-lag",
 	"daemonize", "supervised", "pidfile", "logfile", "syslog-enabled", "syslog-ident", "syslog-facility", "include", "loadmodule",
@@ -155,10 +159,57 @@ func TestDirectivesOfTheLauncherAreRefused(t *testing.T) {
 	}
 }
 
+// The chart refuses at install what the launcher would refuse at start, and nothing else.
+func TestChartAndLauncherOwnTheSameDirectives(t *testing.T) {
+	alternatives := func(path, begin string) []string {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		_, after, found := strings.Cut(string(content), begin)
+		require.True(t, found, "%s has no %q", path, begin)
+		expression, _, _ := strings.Cut(after, ")$")
+		return directivesOf(t, regexp.MustCompile("`\\s*\\+\\s*`").ReplaceAllString(expression, ""))
+	}
+	chart := alternatives("../../charts/redis-ha/templates/_validate.tpl", "\n^(")
+	launcher := alternatives("../../image/launcher/internal/config/config.go", "`^(")
+	assert.Equal(t, launcher, chart)
+}
+
+// directivesOf gives the alternatives of an expression, sorted; those in inner brackets are written out.
+func directivesOf(t *testing.T, expression string) []string {
+	inner := regexp.MustCompile(`\(([^()]*)\)`)
+	var out []string
+	var expand func(string)
+	expand = func(alternative string) {
+		at := inner.FindStringSubmatchIndex(alternative)
+		if at == nil {
+			out = append(out, strings.ReplaceAll(alternative, ".+", ".*"))
+			return
+		}
+		for choice := range strings.SplitSeq(alternative[at[2]:at[3]], "|") {
+			expand(alternative[:at[0]] + choice + alternative[at[1]:])
+		}
+	}
+	depth, start := 0, 0
+	for i, c := range expression + "|" {
+		switch {
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == '|' && depth == 0:
+			expand(expression[start:i])
+			start = i + 1
+		}
+	}
+	require.Zero(t, depth, expression)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 func TestDirectivesWithAValueOfTheirOwnNameIt(t *testing.T) {
 	for directive, instead := range map[string]string{
 		"min-replicas-to-write": "set servers.minReplicasToWrite", "min-slaves-max-lag": "set servers.minReplicasMaxLagSeconds",
-		"appendonly": "set persistence.enabled", "requirepass": "set auth", "masterauth": "set auth", "port": "remove it",
+		"appendonly": "set persistence.enabled", "save": "set persistence.enabled", "requirepass": "set auth", "masterauth": "set auth", "port": "remove it",
 	} {
 		assert.Contains(t, problems(t, render.Values{"servers": map[string]any{"config": map[string]any{directive: "x"}}})[0], instead)
 	}
@@ -167,7 +218,7 @@ func TestDirectivesWithAValueOfTheirOwnNameIt(t *testing.T) {
 func TestDirectivesNextToThoseOfTheLauncherAreAccepted(t *testing.T) {
 	config := map[string]any{}
 	for _, directive := range []string{"appendfsync", "auto-aof-rewrite-percentage", "replica-lazy-flush", "repl-backlog-size", "loglevel", "databases",
-		"tcp-backlog", "timeout", "maxmemory", "maxclients", "save", "latency-monitor-threshold", "repl-diskless-sync-delay", "io-threads"} {
+		"tcp-backlog", "timeout", "maxmemory", "maxclients", "repl-diskless-sync", "latency-monitor-threshold", "repl-diskless-sync-delay", "io-threads"} {
 		config[directive] = "1"
 	}
 	assert.Len(t, redisConf(t, maps.Clone(config)), len(config))

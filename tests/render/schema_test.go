@@ -70,7 +70,7 @@ func TestSchemaRefusesWrongTypesByPath(t *testing.T) {
 
 func TestSchemaBoundsNumbers(t *testing.T) {
 	for path, bounds := range map[string][2]int{
-		"sentinel.downAfterMilliseconds":        {1000, 600000},
+		"sentinel.downAfterMilliseconds":        {1500, 600000},
 		"sentinel.failoverTimeoutMilliseconds":  {3000, 3600000},
 		"servers.terminationGracePeriodSeconds": {15, 3600},
 		"servers.minReplicasMaxLagSeconds":      {1, 3600},

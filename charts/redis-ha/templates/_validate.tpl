@@ -102,7 +102,7 @@ resources.slave: differs from resources.server, but any server pod may become ma
 {{/* redis-ha.ownedDirectives: expression for the redis.conf directives that the launcher writes itself, or that would break
 what the chart promises. */}}
 {{- define "redis-ha.ownedDirectives" -}}
-^(bind|port|protected-mode|unixsocket.*|tls-.+|cluster-.+|sentinel|dir|dbfilename|append(only|dirname|filename)|requirepass|masterauth|masteruser|user|aclfile|rename-command|replicaof|slaveof|(replica|slave)-(priority|announce.*)|min-(replicas|slaves)-.+|daemonize|supervised|pidfile|logfile|syslog-.+|include|loadmodule)$
+^(bind|port|protected-mode|unixsocket.*|tls-.+|cluster-.+|sentinel|dir|dbfilename|save|append(only|dirname|filename)|requirepass|masterauth|masteruser|user|aclfile|rename-command|replicaof|slaveof|(replica|slave)-(priority|announce.*|read-only)|min-(replicas|slaves)-.+|daemonize|supervised|pidfile|logfile|syslog-.+|include|loadmodule)$
 {{- end -}}
 
 {{/* redis-ha.problems.config: entries of servers.config that the launcher owns or that would not stay one directive on one
@@ -120,7 +120,7 @@ line. A value is plain words and words in double quotes. */}}
 {{- $instead = "set servers.minReplicasToWrite" }}
 {{- else if regexMatch "^min-.+-max-lag$" $name }}
 {{- $instead = "set servers.minReplicasMaxLagSeconds" }}
-{{- else if eq $name "appendonly" }}
+{{- else if has $name (list "appendonly" "save") }}
 {{- $instead = "set persistence.enabled" }}
 {{- else if has $name (list "requirepass" "masterauth") }}
 {{- $instead = "set auth, and redisPassword or existingSecret" }}

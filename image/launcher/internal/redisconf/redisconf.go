@@ -65,6 +65,11 @@ func bind(c config.Config) string {
 // makes a master.
 func Server(c config.Config, master netip.AddrPort) string {
 	var l lines
+	// Of a directive that is repeated Redis takes the last: defaults that the
+	// user may change come before the user's directives, the others after.
+	l.add("repl-diskless-sync", "yes")
+	l.add("repl-diskless-sync-delay", 0)
+	l.add("repl-backlog-size", ReplicationBacklog)
 	for _, directive := range c.ExtraConfig {
 		l.add(directive)
 	}
@@ -80,11 +85,6 @@ func Server(c config.Config, master netip.AddrPort) string {
 		l.add("appendfilename", "appendonly.aof")
 		l.add("appenddirname", "appendonlydir")
 	}
-	l.add("repl-diskless-sync", "yes")
-	l.add("repl-diskless-sync-delay", 0)
-	if !mentions(c.ExtraConfig, "repl-backlog-size") {
-		l.add("repl-backlog-size", ReplicationBacklog)
-	}
 	l.add("replica-announce-ip", c.PodIP)
 	l.add("replica-announce-port", c.RedisPort)
 	l.add("replica-priority", BootPriority)
@@ -98,15 +98,6 @@ func Server(c config.Config, master netip.AddrPort) string {
 		l.add("replicaof", master.Addr(), master.Port())
 	}
 	return l.String()
-}
-
-func mentions(directives []string, name string) bool {
-	for _, d := range directives {
-		if first, _, _ := strings.Cut(d, " "); strings.EqualFold(first, name) {
-			return true
-		}
-	}
-	return false
 }
 
 func yesNo(b bool) string {

@@ -99,11 +99,24 @@ func TestServerFollowsTheGivenMasterAndStartsUnpromotable(t *testing.T) {
 	require.Equal(t, [][]string{{"127.0.0.9"}}, master["bind"])
 }
 
-func TestFurtherDirectivesComeFirstSoThatTheLaunchersOwnWin(t *testing.T) {
+func TestFurtherDirectivesComeBetweenDefaultsAndWhatTheLauncherOwns(t *testing.T) {
 	text := Server(settings(func(c *config.Config) { c.ExtraConfig = []string{"maxmemory 1mb", "Repl-Backlog-Size 64mb"} }), netip.AddrPort{})
-	require.True(t, strings.HasPrefix(text, "maxmemory 1mb\nRepl-Backlog-Size 64mb\nbind "))
-	require.NotContains(t, text, "\nrepl-backlog-size", "the user's size counts")
+	require.Contains(t, text, "\nmaxmemory 1mb\nRepl-Backlog-Size 64mb\nbind ")
 	require.Contains(t, Server(settings(nil), netip.AddrPort{}), "\nrepl-backlog-size 16mb\n")
+}
+
+func TestDirectivesTheLauncherWritesAreOwnedOrTheUsersValueIsTheLast(t *testing.T) {
+	for _, persistence := range []bool{true, false} {
+		ours := parsed(t, Server(settings(func(c *config.Config) { c.Persistence = persistence }), netip.MustParseAddrPort("10.0.0.2:6379")))
+		for directive := range ours {
+			if config.Owned(directive) {
+				continue
+			}
+			text := Server(settings(func(c *config.Config) { c.ExtraConfig = []string{strings.ToUpper(directive) + " of-the-user"} }), netip.AddrPort{})
+			values := parsed(t, strings.ToLower(text))[directive]
+			require.Equal(t, []string{"of-the-user"}, values[len(values)-1], "Redis takes the last value of %s", directive)
+		}
+	}
 }
 
 var seed = SentinelSeed{
