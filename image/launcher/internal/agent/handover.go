@@ -53,6 +53,7 @@ func (s *Server) leave(ctx context.Context) bool {
 		}
 		if err := s.handOver(ctx, leaving.Successors); err != nil {
 			s.metrics.handOvers.WithLabelValues("aborted").Inc()
+			s.handOverAt = time.Now() // writes go on for a second, however long they were paused
 			s.log.Warn("the hand-over was aborted; this pod serves on", "error", err)
 			return false
 		}
