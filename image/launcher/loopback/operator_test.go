@@ -57,12 +57,12 @@ func TestSentinelThatWasResetDoesNotPreventAFailover(t *testing.T) {
 }
 
 // A sentinel that stood still for 3 s is in TILT: it takes commands and obeys
-// half a minute later.
+// half a minute later, when there has been a failover.
 func TestSentinelInTILTDoesNotDelayAFailover(t *testing.T) {
 	t.Parallel()
 	c := start(t, options{})
 	w := c.write()
-	old := c.converge()
+	old, epoch := c.converge(), c.epoch()
 	tilted := c.sentinels()[0]
 	tilted.freezeRedis()
 	time.Sleep(3 * time.Second) // the length makes the TILT
@@ -78,6 +78,22 @@ func TestSentinelInTILTDoesNotDelayAFailover(t *testing.T) {
 	took := eventually(t, 20*time.Second, "another master", func() error { return c.checkMasterIsNot(old) })
 	t.Logf("another pod was labelled after %v", took)
 	w.advance(100)
+	eventually(t, settle, "the end of the TILT", func() error {
+		text, err := c.client(tilted).Info(t.Context(), "sentinel").Result()
+		if err == nil && !strings.Contains(text, "sentinel_tilt:0") {
+			err = fmt.Errorf("still in TILT: %s", text)
+		}
+		return err
+	})
+	master := c.converge()
+	throughout(t, 5*time.Second, "the sentinel that was in TILT replaces nobody", func() error {
+		now, err := c.masterPod()
+		if err == nil && now != master {
+			err = fmt.Errorf("%s is master", now.name)
+		}
+		return err
+	})
+	c.requireOneFailover(epoch)
 	w.requireLostAtMost(asyncTail)
 	w.requireGapBelow(15 * time.Second)
 }

@@ -1,0 +1,179 @@
+package loopback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// awaitPromotion waits until one of some slaves is master and returns it.
+func (c *cluster) awaitPromotion(slaves []*pod) *pod {
+	c.t.Helper()
+	var promoted *pod
+	eventually(c.t, settle, "a slave to be promoted", func() error {
+		for _, p := range slaves {
+			if n, err := c.info(p); err == nil && n.role == "master" {
+				promoted = p
+				return nil
+			}
+		}
+		return errors.New("all are slaves")
+	})
+	return promoted
+}
+
+// requireOneFailover fails the test unless there was exactly one since the
+// sentinels had an epoch.
+func (c *cluster) requireOneFailover(epoch int64) {
+	c.t.Helper()
+	if now := c.epoch(); now != epoch+1 {
+		c.t.Errorf("the configuration epoch went from %d to %d for one failover", epoch, now)
+	}
+	switches := 0
+	for _, e := range c.api.Events() {
+		if strings.Contains(e.Message, "+switch-master") {
+			switches++
+		}
+	}
+	if switches != 1 {
+		c.t.Errorf("%d Events for one switch of the master", switches)
+	}
+}
+
+// ordersOf counts the failovers that the launcher of a pod has commanded.
+func ordersOf(p *pod) int { return strings.Count(p.output.last(0), "failover commanded") }
+
+// Two reasons for a failover at the same time: a hand-over that has begun, and
+// the death of the redis that is to be handed over.
+func TestCrashInAHandOverIsOneFailover(t *testing.T) {
+	t.Parallel()
+	for _, delay := range []time.Duration{5 * time.Millisecond, 50 * time.Millisecond, 200 * time.Millisecond} {
+		t.Run(delay.String(), func(t *testing.T) {
+			t.Parallel()
+			c := start(t, options{})
+			w := c.write()
+			w.advance(200)
+			old, epoch := c.converge(), c.epoch()
+			redis, err := old.current().redis()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := old.expectExit().signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(delay) // the claim is about this moment
+			_ = syscall.Kill(redis, syscall.SIGKILL)
+			eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+			w.advance(200)
+			if now := c.converge(); now == old {
+				t.Errorf("%s is master again", old.name)
+			}
+			c.requireOneFailover(epoch)
+			w.requireLostAtMost(asyncTail)
+			w.requireGapBelow(15 * time.Second)
+		})
+	}
+}
+
+// The sentinels are about to replace a master that stands still when its redis
+// dies for good, and its launcher would order a failover, too.
+func TestMasterThatDiesWhileTheSentinelsReplaceItIsReplacedOnce(t *testing.T) {
+	t.Parallel()
+	for _, moment := range []string{"o_down", "failover_in_progress"} {
+		t.Run(moment, func(t *testing.T) {
+			t.Parallel()
+			c := start(t, options{})
+			c.fill(t, 100)
+			old, epoch := c.converge(), c.epoch()
+			slaves := c.slavesOf(old)
+			redis, err := old.current().redis()
+			if err != nil {
+				t.Fatal(err)
+			}
+			old.freezeRedis()
+			for begin, seen := time.Now(), false; !seen; time.Sleep(2 * time.Millisecond) {
+				if time.Since(begin) > settle {
+					t.Fatalf("waited %v for a sentinel to say %s", settle, moment)
+				}
+				for _, p := range c.sentinels() {
+					v, err := c.sentinelView(t.Context(), p)
+					seen = seen || (err == nil && strings.Contains(v.flags, moment))
+				}
+			}
+			_ = syscall.Kill(redis, syscall.SIGKILL)
+			c.awaitPromotion(slaves)
+			eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+			c.converge()
+			t.Logf("%d commanded", ordersOf(old))
+			c.requireOneFailover(epoch)
+			c.requireKeys(100)
+			if n := ordersOf(old); n > 0 {
+				t.Errorf("its launcher commanded %d failovers although the sentinels were at it", n)
+			}
+		})
+	}
+}
+
+// The new master has served for half a second when it dies, too: its replica
+// may not be known to anybody yet, and Sentinel waits between two failovers.
+func TestSuccessorThatDiesAtOnceIsReplacedInItsTurn(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	w.advance(200)
+	first := c.converge()
+	slaves := c.slavesOf(first)
+	first.killRedis()
+	second := c.awaitPromotion(slaves)
+	time.Sleep(500 * time.Millisecond) // the claim is about this moment
+	second.killRedis()
+	took := eventually(t, settle, "a third master", func() error { return c.checkMasterIsNot(second) })
+	t.Logf("another pod was labelled after %v", took)
+	w.advance(100)
+	if now := c.converge(); now == second {
+		t.Errorf("%s is master again", second.name)
+	}
+	w.requireLostAtMost(2 * asyncTail)
+	w.requireGapBelow(15 * time.Second) // twice the failover-timeout is 16 s
+}
+
+// There is nobody to promote: the one with the data must resume with them.
+func TestMasterWithoutALiveSlaveResumesWithItsData(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.fill(t, 100)
+	master := c.converge()
+	slaves := c.slavesOf(master)
+	for _, p := range slaves {
+		p.hold()
+		p.kill()
+	}
+	master.killRedis()
+	took := eventually(t, settle, "the only server to accept writes again", func() error {
+		if err := c.hasKeys(master, 100); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return c.client(master).Set(ctx, "resumed", 1, 0).Err()
+	})
+	t.Logf("it accepted writes after %v", took)
+	for _, p := range slaves {
+		p.run()
+	}
+	if now := c.converge(); now != master {
+		t.Errorf("the master moved from %s to %s", master.name, now.name)
+	}
+	for _, p := range c.servers() {
+		if err := c.hasKeys(p, 101); err != nil {
+			t.Error(err)
+		}
+	}
+	if n, err := c.info(master); err != nil || n.role != "master" {
+		t.Error(fmt.Errorf("%s is %s (%w)", master.name, n.role, err))
+	}
+}
