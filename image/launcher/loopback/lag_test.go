@@ -1,0 +1,67 @@
+package loopback
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The replicas are in sync and far behind: they take the stream and do not
+// carry it out. A hand-over pauses writes no longer than it may, gives up, and
+// the old master serves until they have caught up.
+func TestHandOverThatSlavesCannotFollowIsGivenUpAndRepeated(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	w.advance(200)
+	old := c.converge()
+	slaves := c.slavesOf(old)
+	const behind = 6 * time.Second
+	for _, p := range slaves {
+		if err := c.client(p).Do(t.Context(), "CLIENT", "PAUSE", behind.Milliseconds(), "WRITE").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	paused := time.Now()
+	value := strings.Repeat("x", 1<<20)
+	for number := range 50 {
+		if err := c.client(old).Set(t.Context(), fmt.Sprintf("large:%d", number), value, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removed := make(chan struct{})
+	go func() { old.remove(); close(removed) }()
+	eventually(t, behind, "the hand-over to be given up", func() error { return says(old, "the hand-over was aborted") })
+	before := w.count()
+	eventually(t, time.Second, "writes to go on at the old master", func() error {
+		if w.count() < before+20 {
+			return w.failure()
+		}
+		return nil
+	})
+	if time.Since(paused) > behind {
+		t.Errorf("the slaves were behind for %v only: nothing was tested", behind)
+	}
+	if err := c.nobodyIsPromoted(slaves); err != nil {
+		t.Error(err)
+	}
+	eventually(t, settle, "the old master to have left", func() error {
+		select {
+		case <-removed:
+			return nil
+		default:
+			return errors.New("it is still there")
+		}
+	})
+	c.addServer().run()
+	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+	w.advance(100)
+	master := c.converge()
+	if size, err := c.client(master).StrLen(t.Context(), "large:49").Result(); err != nil || size != 1<<20 {
+		t.Errorf("the last large value has %d bytes (%v)", size, err)
+	}
+	w.requireNothingLost()
+	w.requireGapBelow(5 * time.Second)
+}
