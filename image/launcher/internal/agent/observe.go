@@ -136,7 +136,7 @@ func (s *Server) observation(local role.Local, pods []kube.Pod) role.Observation
 		Self:  role.Member{Name: s.config.PodName, UID: s.config.PodUID, IP: s.config.PodIP, Terminating: s.stopping},
 		Local: local, Standing: m.standing,
 		Servers: s.config.Servers, Sentinels: s.config.Sentinels, DownAfter: s.config.DownAfter,
-		Peers: m.peers, RecordKnown: m.recordOK, Initialised: m.record.Initialised, MasterUID: m.record.Master.UID,
+		Peers: m.peers, RecordKnown: m.recordOK, Initialised: m.record.Initialised, Generation: m.record.Generation, MasterUID: m.record.Master.UID,
 		PodsKnown: s.api.Synced(), Waiting: time.Since(m.since),
 	}
 	o.PreviousIP, _ = netip.ParseAddr(m.record.Previous.IP)

@@ -381,6 +381,7 @@ func (s *Server) childEnded() {
 		s.crashes = 0
 	}
 	s.observed.processEnded()
+	s.observed.standing.Broken = !s.observed.standing.Empty && s.crashes >= brokenAfter
 	s.claimed = false // an election that chooses this pod again says so again
 	if !s.config.Persistence {
 		s.observed.standing = role.Standing{Empty: true} // gone with the process

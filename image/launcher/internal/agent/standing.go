@@ -16,8 +16,9 @@ const (
 	standingFile = "redis-ha.json"
 	// appendDir holds the append-only file; see package redisconf.
 	appendDir = "appendonlydir"
-	// brokenAfter is how many starts in a row may fail before a replica's own
-	// data are put aside: they are not needed, its master has them all.
+	// brokenAfter is how many starts in a row may fail before a server's own data
+	// count as broken. A replica puts them aside: its master has them all. In an
+	// election any other data come first, but these still before none.
 	brokenAfter = 4
 )
 
@@ -49,6 +50,7 @@ func readStanding(c config.Config) role.Standing {
 		// Data without a word on where they come from are better than none.
 		return role.Standing{}
 	}
+	standing.Broken = false // it may have been repaired; the next starts will tell
 	return standing
 }
 
@@ -72,6 +74,7 @@ func (s *Server) keepStanding(o role.Observation) {
 		return
 	}
 	next := m.standing
+	next.Broken = false
 	switch {
 	case o.Local.Master && o.MasterUID == s.self.UID:
 		next = role.Standing{Generation: m.record.Generation, Master: true, Offset: o.Local.Offset}
@@ -131,6 +134,12 @@ func (s *Server) setDataAside() {
 		s.log.Warn("broken data could not be put aside", "error", err)
 		return
 	}
-	s.crashes = 0
+	s.crashes, s.observed.standing = 0, role.Standing{Empty: true}
+	// Redis makes files of its own before the copy has come; they must not count for what is gone.
+	if err := writeStanding(s.config, s.observed.standing); err != nil {
+		s.log.Warn("that the data were put aside could not be written down", "error", err)
+	} else {
+		s.standingOn = s.observed.standing
+	}
 	s.log.Error("redis-server could not start with the data on disk several times; they were put aside and come anew from the master", "kept", to)
 }

@@ -165,12 +165,49 @@ func TestDataOfAnEndedProcessWithoutPersistenceAreGone(t *testing.T) {
 	require.Equal(t, role.Standing{Empty: true}, s.observed.standing)
 }
 
+func TestDataThatRedisCannotLoadSeveralTimesAreToldToBeBroken(t *testing.T) {
+	s := &Server{config: disk(t), log: quiet}
+	s.observed.standing = role.Standing{Generation: 5, Offset: 7}
+	for crash := range brokenAfter {
+		require.False(t, s.observed.standing.Broken, "after %d crashes", crash)
+		child, err := process.Start("true")
+		require.NoError(t, err)
+		<-child.Done()
+		s.child, s.startedAt = child, time.Now()
+		s.childEnded()
+	}
+	require.Equal(t, role.Standing{Generation: 5, Offset: 7, Broken: true}, s.observed.standing)
+
+	require.NoError(t, writeStanding(s.config, s.observed.standing))
+	require.False(t, readStanding(s.config).Broken, "the next container tries again")
+	s.child = &process.Child{}
+	s.observed.setRecord(kube.Record{Generation: 6, Master: kube.Member{UID: "uid-b"}})
+	s.keepStanding(role.Observation{Local: role.Local{Answering: true, Synced: true}})
+	require.False(t, s.observed.standing.Broken, "what Redis serves is not")
+
+	s.observed.standing = role.Standing{Empty: true}
+	s.child = nil
+	s.crashes = brokenAfter - 1
+	child, err := process.Start("true")
+	require.NoError(t, err)
+	<-child.Done()
+	s.child, s.startedAt = child, time.Now()
+	s.childEnded()
+	require.Equal(t, role.Standing{Empty: true}, s.observed.standing, "nothing cannot be broken")
+}
+
 func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
 	s := &Server{config: disk(t), log: quiet, crashes: brokenAfter}
+	require.NoError(t, writeStanding(s.config, role.Standing{Generation: 5, Master: true}))
 	s.setDataAside()
 	require.Zero(t, s.crashes)
+	require.Equal(t, role.Standing{Empty: true}, s.observed.standing, "until the master has sent a copy")
 	require.NoDirExists(t, filepath.Join(s.config.DataDir, appendDir))
 	require.FileExists(t, filepath.Join(s.config.DataDir, appendDir+".broken", "appendonly.aof.1.incr.aof"))
+	require.NoError(t, os.Mkdir(filepath.Join(s.config.DataDir, appendDir), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(s.config.DataDir, appendDir, "appendonly.aof.1.incr.aof"), nil, 0o600))
+	require.Equal(t, role.Standing{Empty: true}, readStanding(s.config), "what Redis makes anew is nothing before it has synchronised")
+	require.NoError(t, os.RemoveAll(filepath.Join(s.config.DataDir, appendDir)))
 	s.crashes = brokenAfter
 	s.setDataAside()
 	require.Equal(t, brokenAfter, s.crashes, "there is nothing more to put aside")

@@ -159,6 +159,12 @@ func recordUnknown(o *Observation) {
 	o.RecordKnown, o.MasterUID, o.Initialised, o.Fence = false, "", false, nil
 }
 
+// generation is the number of the recorded master.
+func generation(n int64) edit { return func(o *Observation) { o.Generation = n } }
+
+// broken are data that Redis cannot load.
+func broken(s Standing) Standing { s.Broken = true; return s }
+
 func holds(s Standing) edit { return func(o *Observation) { o.Standing = s } }
 
 func waiting(d time.Duration) edit { return func(o *Observation) { o.Waiting = d } }

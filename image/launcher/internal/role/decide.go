@@ -127,8 +127,14 @@ func discover(o Observation) Decision {
 	if len(masters) == 1 && ok && agreed == o.Self.IP && o.outdated(masters[0]) {
 		return elect(o, fmt.Sprintf("the sentinels and the record name this pod, and %s has older data", masters[0].Name))
 	}
-	if len(masters) == 1 && (!ok || agreed == o.Self.IP || masters[0].UID == o.MasterUID) {
+	if len(masters) == 1 && (!ok && !o.older(masters[0]) || agreed == o.Self.IP || masters[0].UID == o.MasterUID) {
 		return start(masters[0].IP, "%s is the only master", masters[0].Name)
+	}
+	if o.onlyStrangers() && o.sentinelsKnowNothing() && (len(masters) > 1 || o.older(masters[0])) {
+		return elect(o, fmt.Sprintf("%d server(s) say they are master, and nobody knows of them", len(masters)))
+	}
+	if len(masters) == 1 && !ok {
+		return wait("%s is the only master, but its data are older than this pod's", masters[0].Name)
 	}
 	if len(masters) > 0 {
 		return wait("%d server(s) say they are master; the sentinels must agree on one", len(masters))
@@ -157,8 +163,7 @@ func discover(o Observation) Decision {
 // this pod is in the record, has not handed over, and its data come from a later
 // master than the peer's.
 func (o Observation) outdated(p Peer) bool {
-	fenced := o.Fence != nil && o.Fence.UID == o.Self.UID
-	return o.MasterUID == o.Self.UID && !fenced && !o.Standing.Empty && p.Status != nil &&
+	return o.MasterUID == o.Self.UID && !o.fencedSelf() && !o.Standing.Empty && p.Status != nil &&
 		p.Status.Standing.Generation < o.Standing.Generation
 }
 
@@ -209,6 +214,8 @@ func serveMaster(o Observation) Decision {
 		return serving("this pod is the recorded master and the sentinels do not name another")
 	case len(o.masters()) == 0 && o.RecordKnown && o.sentinelsKnowNothing():
 		return elect(o, "this pod is master without a record of it")
+	case o.onlyStrangers() && o.sentinelsKnowNothing():
+		return elect(o, "this pod is one of several masters without a record of it")
 	default:
 		return Decision{State: Uncertain, Reason: "this pod is master but the sentinels have not agreed on it yet"}
 	}
@@ -281,10 +288,13 @@ func serveReplica(o Observation) Decision {
 		if o.MasterDown > nudgePatience && !failingOver && o.Local.Synced && len(masters) == 0 && o.best(live) {
 			d.Action, d.Reason = Nudge, "the master has been down for long and the sentinels do not replace it"
 		}
-	case len(masters) == 1 && masters[0].IP != o.Local.Follows && o.Local.LinkDown > astrayPatience:
+	case len(masters) == 1 && masters[0].IP != o.Local.Follows && o.Local.LinkDown > astrayPatience && !o.older(masters[0]):
 		d.Action, d.Target, d.Reason = Follow, masters[0].IP, fmt.Sprintf("%s is the only master", masters[0].Name)
 	case len(masters) == 0 && o.Local.LinkDown > o.DownAfter && o.sentinelsKnowNothing():
 		elected := elect(o, "the master is gone and the sentinels know nothing")
+		d.Action, d.Reason = elected.Action, elected.Reason
+	case o.onlyStrangers() && o.Local.LinkDown > o.DownAfter && o.sentinelsKnowNothing():
+		elected := elect(o, fmt.Sprintf("%d server(s) say they are master, and nobody knows of them", len(masters)))
 		d.Action, d.Reason = elected.Action, elected.Reason
 	}
 	return d

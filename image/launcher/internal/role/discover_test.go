@@ -50,6 +50,12 @@ func TestServerThatFindsAMasterStartsAsItsReplica(t *testing.T) {
 		{"the only master where the sentinels do not agree",
 			observe(sentinels("b c none"), peer("b", isMaster), peer("c", isReplica)),
 			startsAfter("b", "server-b is the only master")},
+		{"the only master of data as late as its own, where the sentinels do not agree",
+			observe(sentinels("silent silent c"), holds(wasReplica(2, 99)), peer("b", isMaster, reports(wasReplica(2, 1)))),
+			startsAfter("b", "server-b is the only master")},
+		{"the recorded master, whatever it reports",
+			observe(sentinels("silent silent c"), recorded("b"), holds(wasReplica(2, 99)), peer("b", isMaster, reports(wasReplica(1, 1)))),
+			startsAfter("b", "server-b is the only master")},
 		{"the only master where there is no sentinel",
 			observe(peer("b", isMaster)),
 			startsAfter("b", "server-b is the only master")},
@@ -70,9 +76,18 @@ func TestServerWaitsWhileItIsNotClearWhoIsMaster(t *testing.T) {
 		{"two masters and no majority",
 			observe(sentinels("b c none"), peer("b", isMaster), peer("c", isMaster)),
 			discovering("2 server(s) say they are master; the sentinels must agree on one")},
-		{"two masters and no sentinel",
-			observe(peer("b", isMaster), peer("c", isMaster)),
+		{"two masters of which one may be the recorded one, without a sentinel",
+			observe(peer("b", isMaster), peer("c", isMaster), recorded("c")),
 			discovering("2 server(s) say they are master; the sentinels must agree on one")},
+		{"two masters and no sentinel, of which it is the one with the better data",
+			observe(peer("b", isMaster), peer("c", isMaster)),
+			discovering("2 server(s) say they are master, and nobody knows of them; server-b holds the most advanced data")},
+		{"two masters of which one has not told what its data are worth",
+			observe(peer("b", isMaster), peer("c", isMaster, func(p *Peer) { p.Status = nil })),
+			discovering("2 server(s) say they are master; the sentinels must agree on one")},
+		{"one whose data are older than its own, while sentinels may remember a better one",
+			observe(sentinels("silent silent c"), holds(wasReplica(2, 1)), peer("b", isMaster, reports(wasMaster(1, 99)))),
+			discovering("server-b is the only master, but its data are older than this pod's")},
 		{"a replica lives and can be promoted",
 			observe(sentinels("b b b"), peer("b", isDead), peer("c", linkDown)),
 			discovering("the sentinels name 10.0.0.2, which is not master; they will promote a replica")},
@@ -125,6 +140,18 @@ func TestServerThatEverybodyNamesDoesNotFollowAMasterOfThePast(t *testing.T) {
 		{"but one it handed over to", observe(late, fenced("a", 0), peer("b", isMaster, reports(wasReplica(1, 99)))), follow},
 		{"but one that has taken the record", observe(late, recorded("b"), peer("b", isMaster, reports(wasReplica(1, 1)))), follow},
 		{"but any where it holds nothing itself", observe(late, holds(nothing), peer("b", isMaster, reports(wasMaster(1, 1)))), follow},
+	})
+}
+
+func TestServerWithLaterDataIsElectedOverAMasterThatNobodyKnowsOf(t *testing.T) {
+	late := together(sentinels("none none none"), holds(wasMaster(2, 10)), peer("c", isStopped, reports(nothing)), peer("b", isMaster, reports(wasMaster(1, 99))))
+	why := "1 server(s) say they are master, and nobody knows of them"
+	check(t, []claim{
+		{"where it is the recorded one", observe(late, recorded("a")), claiming(why)},
+		{"where the recorded one is gone", observe(late, recorded("f")), claiming(why)},
+		{"but follows it where it is the recorded one", observe(late, recorded("b")), startsAfter("b", "server-b is the only master")},
+		{"but not while the record cannot be read", observe(late, recordUnknown),
+			discovering("server-b is the only master, but its data are older than this pod's")},
 	})
 }
 

@@ -3,6 +3,7 @@ package role
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -12,15 +13,15 @@ type candidate struct {
 	Standing Standing
 }
 
-// compare orders candidates by the worth of their data: any before none, the
-// later generation, the master of that generation before its replicas, the
+// compare orders candidates by the worth of their data: any that Redis can load
+// before what it could not, and that before none; the later generation, the master of that generation before its replicas, the
 // higher offset; then the older pod, then the lower name.
 func compare(a, b candidate) int {
 	rank := func(s Standing) []int64 {
 		if s.Empty {
 			return []int64{0, 0, 0, 0}
 		}
-		return []int64{1, s.Generation, number(s.Master), s.Offset}
+		return []int64{2 - number(s.Broken), s.Generation, number(s.Master), s.Offset}
 	}
 	ra, rb := rank(a.Standing), rank(b.Standing)
 	for i := range ra {
@@ -53,6 +54,9 @@ func elect(o Observation, why string) Decision {
 	if o.Self.Terminating {
 		return wait("this pod is terminating")
 	}
+	if live := o.liveReplicas(); o.fencedSelf() && len(live) > 0 {
+		return wait("this pod is fenced, and %s holds the data", live[0].Name)
+	}
 	best := candidate{Member: o.Self, Standing: o.Standing}
 	known, silent := 1, 0
 	for _, p := range o.Peers {
@@ -60,6 +64,12 @@ func elect(o Observation, why string) Decision {
 		case p.Terminating:
 		case p.UID == o.MasterUID && p.Redis == Unknown && p.Ready:
 			return wait("the recorded master %s cannot be reached from here, but the API finds it ready", p.Name)
+		case o.givesWay(p):
+			known++ // it leaves mastership to a replica that lives
+		case p.Status == nil && p.UID == o.MasterUID && p.Redis == Refused && o.heirLives():
+			known++ // it does not run, and Sentinel would not wait for it either
+		case o.stoodFor(p):
+			known++
 		case p.Status == nil:
 			silent++
 		case p.Status.Claimed && p.UID == o.MasterUID:
@@ -72,13 +82,54 @@ func elect(o Observation, why string) Decision {
 		}
 	}
 	missing := max(silent, o.Servers-known)
-	if patience := patienceFor(o, best); missing > 0 && o.searching() < patience {
+	if patience := patienceFor(o, best); missing > 0 && !o.unbeatable(best) && o.searching() < patience {
 		return wait("waiting up to %v for %d more server(s) to tell what data they hold", patience, missing)
 	}
 	if best.UID != o.Self.UID {
 		return wait("%s holds the most advanced data", best.Name)
 	}
 	return Decision{State: Starting, Label: HoldLabel, Action: Claim, Reason: why + "; this pod holds the most advanced data"}
+}
+
+// givesWay says whether a peer is the fenced master while a replica lives, be it
+// this pod: whoever is elected then, it is not the one that was fenced.
+func (o Observation) givesWay(p Peer) bool {
+	if o.Fence == nil || p.UID != o.Fence.UID {
+		return false
+	}
+	return o.liveSelf() || slices.ContainsFunc(o.liveReplicas(), func(r Peer) bool { return r.UID != p.UID })
+}
+
+// liveSelf is Peer.live of this pod, as its peers see it.
+func (o Observation) liveSelf() bool {
+	return !o.Self.Terminating && o.Local.Answering && !o.Local.Loading && !o.Local.Master && o.Local.Synced
+}
+
+// stoodFor says whether a peer's data are certainly those of a master that takes
+// part in the election itself: its standing may tell of data it has given up.
+func (o Observation) stoodFor(p Peer) bool {
+	if !p.LinkUp || p.Redis != Answered || !(o.Local.Master || o.MasterInView()) {
+		return false
+	}
+	// A server that does not answer may be the one it follows.
+	return !slices.ContainsFunc(o.Peers, func(other Peer) bool { return other.Redis == Unknown })
+}
+
+// heirLives says whether a running replica, be it this pod, holds data of the
+// recorded master. Where that one certainly does not run, the sentinels would
+// promote it after down-after.
+func (o Observation) heirLives() bool {
+	heir := func(s Standing) bool { return !s.Empty && s.Generation == o.Generation }
+	return o.liveSelf() && heir(o.Standing) ||
+		slices.ContainsFunc(o.liveReplicas(), func(r Peer) bool { return r.Status != nil && heir(r.Status.Standing) })
+}
+
+// unbeatable says whether no server that has not told its standing can hold
+// better data: these are the recorded master's own, and it has not handed over.
+func (o Observation) unbeatable(c candidate) bool {
+	s := c.Standing
+	fenced := o.Fence != nil && o.Fence.UID == c.UID
+	return o.Initialised && !s.Empty && !s.Broken && s.Master && s.Generation == o.Generation && c.UID == o.MasterUID && !fenced
 }
 
 // patienceFor is how long missing servers are waited for.

@@ -17,6 +17,8 @@ func TestElectionPrefersTheMostAdvancedData(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ better, worse candidate }{
 		"any data before none":                       {at("b", wasReplica(0, 0)), at("a", nothing)},
+		"any data before data that cannot be loaded": {at("b", wasReplica(1, 1)), at("a", broken(wasMaster(2, 9)))},
+		"data that cannot be loaded before none":     {at("b", broken(wasReplica(0, 0))), at("a", nothing)},
 		"a later generation before a higher offset":  {at("b", wasReplica(3, 1)), at("a", wasMaster(2, 900))},
 		"the master of a generation before replicas": {at("b", wasMaster(2, 1)), at("a", wasReplica(2, 900))},
 		"the higher offset":                          {at("b", wasReplica(2, 101)), at("a", full)},
@@ -73,9 +75,35 @@ func TestServerIsElectedOnlyWithEveryDoubtRuledOut(t *testing.T) {
 		{"without waiting for a server that is terminating, nor for its data",
 			observe(servers(1), peer("b", isStopped, isTerminating, reports(wasMaster(9, 9)))),
 			claiming("nobody knows a master")},
+		{"without waiting for data that cannot be better than the recorded master's own",
+			observe(recorded("a"), generation(3), holds(wasMaster(3, 5)), peer("b", isDead)), claiming("nobody knows a master")},
+		{"but waiting for it where it has handed over",
+			observe(fenced("a", time.Hour), generation(3), holds(wasMaster(3, 5)), peer("b", isDead)),
+			doubt("waiting up to 15s for 2 more server(s) to tell what data they hold")},
+		{"but waiting for it where its data are of an earlier time",
+			observe(recorded("a"), generation(4), holds(wasMaster(3, 5)), peer("b", isDead)),
+			doubt("waiting up to 15s for 2 more server(s) to tell what data they hold")},
+		{"not while it is fenced and a replica lives",
+			observe(fenced("a", time.Hour), generation(3), holds(wasMaster(3, 5)), peer("b", linkDown, reports(wasReplica(3, 1)))),
+			doubt("this pod is fenced, and server-b holds the data")},
 		{"with a fourth server that is there while the pods are replaced, only when it has told, too",
 			observe(data, wholeRelease, peer("d", isDead)),
 			doubt("waiting up to 15s for 1 more server(s) to tell what data they hold")},
+	})
+}
+
+func TestReplicaSucceedsAMasterThatDoesNotRunWithoutWaitingForIt(t *testing.T) {
+	lost := together(lostLink("b", 4*time.Second), generation(3), holds(wasReplica(3, 100)), recorded("b"), peer("c", linkDown, reports(wasReplica(3, 9))))
+	check(t, []claim{
+		{"its pod is dead", observe(lost, peer("b", isDead)), Decision{State: Uncertain, Label: SlaveLabel, Action: Claim,
+			Reason: "the master is gone and the sentinels know nothing; this pod holds the most advanced data"}},
+		{"it is fenced, whatever it holds", observe(lost, fenced("b", time.Hour), peer("b", isStopped, reports(wasMaster(3, 900)))),
+			Decision{State: Uncertain, Label: SlaveLabel, Action: Claim,
+				Reason: "the master is gone and the sentinels know nothing; this pod holds the most advanced data"}},
+		{"but it waits for one that merely does not answer", observe(lost, peer("b", isGone)), replica(Uncertain,
+			"the master is gone and the sentinels know nothing; waiting up to 15s for 1 more server(s) to tell what data they hold")},
+		{"and with data of an earlier time", observe(lost, generation(4), peer("b", isDead)), replica(Uncertain,
+			"the master is gone and the sentinels know nothing; waiting up to 15s for 1 more server(s) to tell what data they hold")},
 	})
 }
 

@@ -35,6 +35,7 @@ func anyStanding() *rapid.Generator[Standing] {
 			Generation: rapid.Int64Range(0, 3).Draw(t, "generation"),
 			Master:     rapid.Bool().Draw(t, "was master"),
 			Offset:     rapid.Int64Range(0, 3).Draw(t, "offset"),
+			Broken:     rapid.IntRange(0, 4).Draw(t, "broken") == 0,
 		}
 	})
 }
@@ -129,6 +130,7 @@ func anyObservation() *rapid.Generator[Observation] {
 			return o
 		}
 		if o.Initialised = rapid.IntRange(0, 3).Draw(t, "not initialised") > 0; o.Initialised {
+			o.Generation = rapid.Int64Range(0, 3).Draw(t, "recorded generation")
 			o.MasterUID, o.PreviousIP = anyUID().Draw(t, "recorded"), anyAddress().Draw(t, "previous")
 			if rapid.Bool().Draw(t, "fence") {
 				o.Fence = &Fence{UID: anyUID().Draw(t, "fenced"), Age: clock().Draw(t, "fenced for")}

@@ -132,6 +132,143 @@ func TestClaimEndsWithTheProcess(t *testing.T) {
 	w.endsWell(t)
 }
 
+// past is a release whose first master has come back, with its data of an
+// earlier generation, while the recorded master and two sentinels are away; it
+// gives the first master and a replica of the recorded one, which restarts.
+func past(t *testing.T) (w *world, first, replica *simServer) {
+	w = settled(t, true)
+	first = w.labelled()[0]
+	first.isolated = true
+	w.live(30 * time.Second)
+	second := w.labelled()[0]
+	require.NotSame(t, first, second)
+	for _, s := range w.servers {
+		if s != first && s != second {
+			replica = s
+		}
+	}
+	require.Greater(t, replica.redis.data.writes, first.redis.data.writes)
+	for _, s := range w.sentinels[1:] {
+		s.isolated = true
+	}
+	w.restart(second, time.Hour)
+	w.restart(replica, time.Second)
+	first.isolated = false
+	return w, first, replica
+}
+
+func TestMasterOfThePastIsNotFollowedWithoutASentinelMajority(t *testing.T) {
+	w, first, replica := past(t)
+	written := replica.disk.writes
+	w.live(time.Minute)
+	require.GreaterOrEqual(t, replica.disk.writes, written, "the data are still there")
+	require.NotEqual(t, first.IP, replica.redis.follows)
+	for _, s := range w.servers {
+		s.upAt = min(s.upAt, w.now)
+	}
+	w.endsWell(t)
+	require.GreaterOrEqual(t, w.labelled()[0].redis.data.writes, written)
+}
+
+func TestBestOfTwoMastersWithoutARecordIsElectedWhereSentinelsKnowNothing(t *testing.T) {
+	w := settled(t, true)
+	recorded := w.labelled()[0]
+	var others []*simServer
+	for i, s := range w.servers {
+		if s != recorded {
+			others = append(others, s)
+			s.redis.data.writes += int64(i)
+		}
+	}
+	for i, s := range w.servers {
+		if s == recorded {
+			w.replace(i, time.Hour)
+		}
+	}
+	for _, s := range others {
+		s.becomeMaster(w, "by hand")
+	}
+	for i := range w.sentinels {
+		w.replaceSentinel(i, time.Second)
+	}
+	w.live(40 * time.Second)
+	require.Len(t, w.labelled(), 1, "one of them is the master before a third server comes")
+	require.True(t, w.labelled()[0].accepts(w))
+	for _, s := range w.servers {
+		s.upAt = min(s.upAt, w.now)
+	}
+	w.endsWell(t)
+}
+
+func TestReplicaSucceedsADeadMasterSoonWhereAllSentinelsAreNew(t *testing.T) {
+	w := settled(t, true)
+	master := w.labelled()[0]
+	w.restart(master, time.Hour)
+	for i := range w.sentinels {
+		w.replaceSentinel(i, time.Second)
+	}
+	w.live(7 * time.Second)
+	require.NotEmpty(t, w.labelled())
+	require.True(t, w.labelled()[0].accepts(w))
+	require.NotSame(t, master, w.labelled()[0])
+	master.upAt = w.now
+	w.endsWell(t)
+}
+
+func TestFencedMasterDoesNotClaimBesideALiveReplica(t *testing.T) {
+	w := settled(t, true)
+	master := w.labelled()[0]
+	w.record.fence, w.record.fencedAt = master.UID, w.now
+	w.record.version++
+	w.restart(master, 0)
+	for i := range w.sentinels {
+		w.replaceSentinel(i, 20*time.Second)
+	}
+	w.live(15 * time.Second)
+	require.False(t, master.redis.master, "it has given mastership away")
+	w.endsWell(t)
+	require.NotSame(t, master, w.labelled()[0])
+}
+
+func TestDataThatRedisCannotLoadGiveWayToOtherData(t *testing.T) {
+	w := settled(t, true)
+	broken := w.labelled()[0]
+	broken.corrupt = true
+	for _, s := range w.servers {
+		w.restart(s, time.Second)
+	}
+	for i := range w.sentinels {
+		w.replaceSentinel(i, time.Second)
+	}
+	w.live(time.Minute)
+	require.Len(t, w.labelled(), 1)
+	require.NotSame(t, broken, w.labelled()[0])
+	w.endsWell(t)
+	require.NotZero(t, w.labelled()[0].redis.data.writes)
+}
+
+func TestDataThatRedisCannotLoadDoNotGiveWayToNone(t *testing.T) {
+	w := settled(t, true)
+	broken := w.labelled()[0]
+	broken.corrupt = true
+	for _, s := range w.servers {
+		if s != broken {
+			s.disk = data{}
+		}
+		w.restart(s, time.Second)
+	}
+	for i := range w.sentinels {
+		w.replaceSentinel(i, time.Second)
+	}
+	w.live(5 * time.Minute)
+	for _, s := range w.servers {
+		require.False(t, s.redis.master, "%s is master without the data", s.Name)
+	}
+	broken.corrupt = false // repaired by hand
+	w.endsWell(t)
+	require.Same(t, broken, w.labelled()[0])
+}
+
 func TestSuccessorThatRestartsDoesNotFollowAMasterOfThePast(t *testing.T) {
 	w := settled(t, true)
 	past := w.labelled()[0]

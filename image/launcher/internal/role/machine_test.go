@@ -1,6 +1,7 @@
 package role
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -52,6 +53,12 @@ func (w *world) faults() map[string]func(*rapid.T) {
 			s := w.anyServer(t)
 			s.redis.frozen = w.now + downtime(t)
 			w.logf("redis of %s is frozen until %v", s.Name, s.redis.frozen)
+		},
+		"data on disk are damaged": func(t *rapid.T) {
+			if s := w.anyServer(t); w.persistence && !slices.ContainsFunc(w.servers, func(s *simServer) bool { return s.corrupt }) {
+				s.corrupt = true
+				w.logf("what is on the disk of %s is damaged", s.Name)
+			}
 		},
 		"node is cut off": func(t *rapid.T) {
 			s := w.anyServer(t)
@@ -134,6 +141,7 @@ func (w *world) heal() {
 	w.logf("everything works again")
 	w.apiDown = false
 	for _, s := range w.servers {
+		s.corrupt = false
 		s.isolated, s.apiCut, s.redis.frozen = false, false, 0
 		s.thawAt = min(s.thawAt, w.now)
 	}

@@ -29,10 +29,11 @@ const (
 
 // Standing is what a server's data are worth as the start of a master.
 type Standing struct {
-	Empty      bool  `json:"empty"`      // no data at all
-	Generation int64 `json:"generation"` // number of the master the data came from; see kube.Record
-	Master     bool  `json:"master"`     // this server was that master itself
-	Offset     int64 `json:"offset"`     // replication offset reached in that generation
+	Empty      bool  `json:"empty"`            // no data at all
+	Generation int64 `json:"generation"`       // number of the master the data came from; see kube.Record
+	Master     bool  `json:"master"`           // this server was that master itself
+	Offset     int64 `json:"offset"`           // replication offset reached in that generation
+	Broken     bool  `json:"broken,omitempty"` // Redis could not load them several times in a row
 }
 
 // Member is a server pod.
@@ -120,6 +121,7 @@ type Observation struct {
 	PodsKnown   bool // the pod list has been read, so that a pod that is not in it does not exist
 	RecordKnown bool // the record could be read
 	Initialised bool
+	Generation  int64      // of the recorded master
 	MasterUID   string     // the record's master
 	PreviousIP  netip.Addr // the master before it
 	Fence       *Fence
@@ -221,6 +223,32 @@ func (o Observation) masters() []Peer {
 	}
 	return out
 }
+
+// older says whether the data of a peer that says it is master are certainly,
+// or for all that is known, of an earlier master than this pod's own. To follow
+// it would lose what has been written since.
+func (o Observation) older(p Peer) bool {
+	if o.Standing.Empty || (o.MasterUID != "" && p.UID == o.MasterUID) {
+		return false
+	}
+	return p.Status == nil || p.Status.Standing.Generation < o.Standing.Generation
+}
+
+// onlyStrangers says whether there are masters in view, the record names none of
+// them, and each has told what its data are worth: promoted or left over, and
+// with no sentinel to say which.
+func (o Observation) onlyStrangers() bool {
+	masters := o.masters()
+	for _, p := range masters {
+		if p.UID == o.MasterUID || p.Status == nil {
+			return false
+		}
+	}
+	return o.RecordKnown && len(masters) > 0
+}
+
+// fencedSelf says whether this pod has given mastership away, or died as master.
+func (o Observation) fencedSelf() bool { return o.Fence != nil && o.Fence.UID == o.Self.UID }
 
 // MasterInView says whether another server says it is master.
 func (o Observation) MasterInView() bool { return len(o.masters()) > 0 }

@@ -102,7 +102,7 @@ func DecideSentinel(o SentinelObservation) SentinelDecision {
 }
 
 // startSentinel finds the master to monitor: what other sentinels say, else the
-// one server that says it is master, else what this sentinel knew before.
+// one server that says it is master unless the record names another, else what this sentinel knew before.
 func startSentinel(o SentinelObservation) SentinelDecision {
 	var latest *View
 	for i, v := range o.Others {
@@ -119,7 +119,9 @@ func startSentinel(o SentinelObservation) SentinelDecision {
 			masters = append(masters, p)
 		}
 	}
-	if len(masters) == 1 {
+	// A master that the record does not name may be one of the past: the servers
+	// settle that, and record who it is.
+	if len(masters) == 1 && (o.MasterUID == "" || masters[0].UID == o.MasterUID) {
 		return SentinelDecision{Action: SentinelStart, Master: masters[0].IP, Reason: fmt.Sprintf("%s is master", masters[0].Name)}
 	}
 	if recorded := o.recorded(); recorded != nil && recorded.Redis == Answered && recorded.Master {

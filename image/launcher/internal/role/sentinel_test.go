@@ -106,6 +106,8 @@ func TestSentinelStartsWithTheMasterThatIsTrue(t *testing.T) {
 		{"what it monitored before, of two masters without a record",
 			watch("stopped", "", with("b", isMaster), with("c", isMaster), fileNames("b")),
 			starting("b", "this sentinel monitored 10.0.0.2 before")},
+		{"none while the only master is not the recorded one, and may be one of the past", watch("stopped", "none", with("b", isMaster), recordNames("c")),
+			SentinelDecision{Reason: "waiting for a server to become master"}},
 		{"none while no server is master", watch("stopped", "none", with("b", isReplica), recordNames("b")),
 			SentinelDecision{Reason: "waiting for a server to become master"}},
 		{"none while a server that was master does not run", watch("stopped", "", with("b", isMaster, isStopped), recordNames("b")),

@@ -57,9 +57,22 @@ func (s *simServer) follow(w *world, ip netip.Addr) {
 	s.redis.master, s.redis.linkUp, s.redis.follows, s.redis.heard = false, false, ip, w.now
 }
 
+// brokenAfter is that of package agent.
+const brokenAfter = 4
+
 // start starts the process on what is on disk, as a replica that must not be
-// promoted before it has synchronised.
+// promoted before it has synchronised. It ends at once where Redis cannot load
+// that; a replica puts it aside after a while.
 func (s *simServer) start(master netip.Addr) {
+	if s.corrupt {
+		if s.crashes < brokenAfter || !master.IsValid() {
+			s.crashes++
+			s.claimed, s.standing.Broken = false, s.crashes >= brokenAfter
+			return
+		}
+		s.corrupt, s.crashes, s.disk, s.standing = false, 0, data{}, Standing{Empty: true}
+	}
+	s.crashes = 0
 	s.redis = redis{running: true, follows: master, heard: -linkTimeout}
 	if s.disk.writes > 0 {
 		s.redis.data = s.disk

@@ -13,6 +13,8 @@ type simServer struct {
 	acks  map[*simServer]time.Duration // of a master: when each replica last acknowledged
 	disk  data
 
+	corrupt                                                             bool // Redis cannot load what is on disk
+	crashes                                                             int  // starts that ended at once, in a row
 	since, masterAt, astrayAt, linkDownAt, downAt, failedAt, recordedAt time.Duration
 	synced, claimed, wasRunning                                         bool
 	wasMaster                                                           bool
@@ -35,8 +37,9 @@ const never = -time.Hour
 
 // boot is the start of the container.
 func (s *simServer) boot(w *world) {
-	fresh := simServer{pod: s.pod, disk: s.disk, kept: s.kept, acks: map[*simServer]time.Duration{}, applied: -1}
+	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, kept: s.kept, acks: map[*simServer]time.Duration{}, applied: -1}
 	fresh.since, fresh.viewsAt, fresh.recordAt, fresh.failedAt = max(w.now, s.upAt), never, never, never
+	s.kept.Broken, fresh.kept.Broken = false, false
 	fresh.standing = Standing{Empty: true}
 	if w.persistence && s.disk.writes > 0 {
 		fresh.standing = s.kept
@@ -128,7 +131,7 @@ func (s *simServer) observe(w *world) Observation {
 	o = Observation{
 		Self: s.Member, Local: local, Standing: s.standing,
 		Servers: simServers, Sentinels: simSentinels, DownAfter: simDownAfter, Views: s.views, Peers: peers,
-		PodsKnown: true, RecordKnown: s.recordOK, Initialised: r.initialised, MasterUID: r.uid, PreviousIP: r.previous,
+		PodsKnown: true, RecordKnown: s.recordOK, Initialised: r.initialised, Generation: r.generation, MasterUID: r.uid, PreviousIP: r.previous,
 		Waiting: w.now - s.since,
 	}
 	for _, m := range s.servers {
@@ -289,6 +292,9 @@ func (s *simServer) claim(w *world, o Observation) {
 	s.record, s.recordOK, s.recordAt = w.record, true, w.now
 	if !o.Local.Running {
 		s.start(netip.Addr{})
+		if !s.redis.running {
+			return
+		}
 		s.wasRunning, s.synced = true, false
 	}
 	if !s.redis.master {
