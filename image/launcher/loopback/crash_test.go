@@ -1,6 +1,7 @@
 package loopback
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -38,6 +39,36 @@ func TestCrashOfTheMastersLauncherIsFailedOverOrResumedWithData(t *testing.T) {
 	c.converge()
 	w.requireLostAtMost(asyncTail)
 	w.requireGapBelow(20 * time.Second)
+}
+
+// Nobody is left in the pod to say that it is dead. The replicas see that
+// nothing listens there, and need not wait for the sentinels to find it down.
+func TestMasterWhoseContainerStaysDownIsReplacedBeforeTheSentinelsNotice(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	w.advance(200)
+	old := c.converge()
+	old.hold()
+	old.kill()
+	took := eventually(t, settle, "another master", func() error {
+		for _, p := range c.labelled("master") {
+			if p != old {
+				return nil
+			}
+		}
+		return errors.New("no other pod is labelled")
+	})
+	t.Logf("another pod was labelled after %v", took)
+	if limit := downAfter - time.Second/2; took > limit {
+		t.Errorf("another pod was labelled after %v, want less than %v: the sentinels notice after %v", took, limit, downAfter)
+	}
+	w.advance(200)
+	old.run()
+	if master := c.converge(); master == old {
+		t.Errorf("%s is master again", old.name)
+	}
+	w.requireLostAtMost(asyncTail)
 }
 
 func TestCrashOfASlaveLeavesTheMasterAlone(t *testing.T) {

@@ -111,7 +111,7 @@ func (s *Server) refreshTerminating(ctx context.Context, peers []role.Peer) {
 // on connections that arrive here are passed on to the successor.
 func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
 	began := time.Now()
-	if err := s.fence(ctx, "hand-over"); err != nil {
+	if err := s.fence(ctx, s.self.UID, "hand-over"); err != nil {
 		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)
 	}
 	node, limit := s.local(), role.PauseLimit(s.config.DownAfter)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
@@ -25,6 +27,7 @@ type observed struct {
 	astrayAt   time.Time // following another than the agreed master since
 	linkDownAt time.Time
 	downAt     time.Time // the sentinels find the master down since
+	refusedAt  time.Time // nothing listens in the pod of the sentinels' master since
 	stopAt     time.Time // TERM has come
 
 	views   []sentinelView
@@ -161,7 +164,11 @@ func (s *Server) observeAgreement(o *role.Observation) {
 	down, _ := o.MasterIsDown()
 	mark(&m.astrayAt, ok && o.Local.Running && !o.Local.Master && agreed != o.Local.Follows)
 	mark(&m.downAt, down)
-	o.Local.Astray, o.MasterDown = since(m.astrayAt), since(m.downAt)
+	refused := slices.ContainsFunc(o.Peers, func(p role.Peer) bool {
+		return ok && p.IP == agreed && p.Redis == role.Refused && p.Launcher == role.Refused
+	})
+	mark(&m.refusedAt, refused)
+	o.Local.Astray, o.MasterDown, o.MasterRefused = since(m.astrayAt), since(m.downAt), since(m.refusedAt)
 }
 
 // observeLocal asks the own Redis.
@@ -217,8 +224,14 @@ func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
 		go func() {
 			defer close(statusKnown)
 			var status role.Status
-			if web.FetchStatus(ctx, p.IP.String(), s.config.HTTPPort, &status) == nil && status.UID == p.UID {
-				p.Status = &status
+			err := web.FetchStatus(ctx, p.IP.String(), s.config.HTTPPort, &status)
+			switch {
+			case err == nil && status.UID == p.UID:
+				p.Status, p.Launcher = &status, role.Answered
+			case errors.Is(err, web.ErrNotServing):
+				p.Launcher = role.Answered
+			case errors.Is(err, syscall.ECONNREFUSED):
+				p.Launcher = role.Refused
 			}
 		}()
 		info, err := s.links.to(p.IP, s.config.RedisPort).Info(ctx)

@@ -223,70 +223,10 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 		if o.Local.Master {
 			return node.DropClients(ctx)
 		}
-	case role.FailOver, role.Nudge:
+	case role.FailOver, role.Nudge, role.ReplaceDead:
 		return s.failOver(ctx, d)
 	}
 	return nil
-}
-
-// failOver commands a failover, at most every 2 s. For a master that is known
-// to be dead it first records that, which lets its successor be labelled early.
-func (s *Server) failOver(ctx context.Context, d role.Decision) error {
-	pause := 2 * time.Second
-	if d.Action == role.Nudge {
-		pause = 10 * time.Second
-	}
-	if time.Since(s.failedAt) < pause {
-		return nil
-	}
-	s.failedAt = time.Now()
-	var master netip.Addr
-	if d.Action == role.FailOver {
-		master = s.config.PodIP
-		if err := s.fence(ctx, "redis-server has ended"); err != nil {
-			s.log.Warn("the fence could not be recorded; the sentinels decide alone when the label moves", "error", err)
-		}
-	} else {
-		master = s.observed.info.MasterAddr.Addr()
-	}
-	sentinel, err := commandFailover(ctx, s.config, s.observed.views, master)
-	if errors.Is(err, errFailoverRunning) {
-		return nil
-	}
-	if err == nil {
-		s.metrics.failovers.WithLabelValues(d.Action.String()).Inc()
-		s.log.Info("failover commanded", "sentinel", sentinel, "reason", d.Reason)
-	}
-	return err
-}
-
-// fence records that this pod, if it is the recorded master, accepts no writes.
-func (s *Server) fence(ctx context.Context, reason string) error {
-	record, err := s.api.Record(ctx)
-	if err != nil {
-		return err
-	}
-	if record.Master.UID != s.self.UID {
-		return nil
-	}
-	record.Fence = &kube.Fence{UID: s.self.UID, Reason: reason, At: time.Now()}
-	record, err = s.api.WriteRecord(ctx, record)
-	if err == nil {
-		s.observed.setRecord(record)
-	}
-	return err
-}
-
-// unfence takes the fence back when the hand-over did not happen.
-func (s *Server) unfence(ctx context.Context) {
-	record, err := s.api.Record(ctx)
-	if err != nil || record.Fence == nil || record.Fence.UID != s.self.UID {
-		return
-	}
-	record.Fence = nil
-	if _, err := s.api.WriteRecord(ctx, record); err != nil {
-		s.log.Warn("the fence could not be taken back; it ends by itself", "error", err)
-	}
 }
 
 // claim writes this pod into the record as the master and makes it so.

@@ -40,7 +40,7 @@ func (s *Server) tune(ctx context.Context, o role.Observation) {
 		return // alone, allowed to be, and still the master
 	}
 	fresh := o.Local.Online < s.config.MinReplicas && s.fresh(ctx)
-	n, known := role.MinReplicas(s.config.MinReplicas, o.Local.Online, majority, fresh)
+	n, known := role.MinReplicas(s.config.MinReplicas, o.Local.Online, majority, fresh, o.Local.MasterFor)
 	if !known || n == s.applied {
 		return
 	}

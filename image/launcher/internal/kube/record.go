@@ -26,7 +26,9 @@ type Member struct {
 type Fence struct {
 	UID    string    `json:"uid"`    // the fenced pod
 	Reason string    `json:"reason"` // how it was fenced
-	At     time.Time `json:"at"`     // when, by the fenced pod's clock
+	At     time.Time `json:"at"`     // when, by the writer's clock
+	// By is the replica that saw the container of the fenced pod ended; empty if the fenced pod says so itself.
+	By string `json:"by,omitempty"`
 }
 
 // Record is the release's memory of its master. It outlives every pod and goes

@@ -61,6 +61,11 @@ func bind(c config.Config) string {
 	return "* -::*"
 }
 
+// parallelSyncs is how many replicas Sentinel re-points to a new master at a
+// time: all of them. It counts those that are gone, too, until it finds them
+// down, and a replica that waits for its turn leaves the new master alone.
+const parallelSyncs = 100
+
 // Server gives redis.conf. master is the server to follow; an invalid address
 // makes a master.
 func Server(c config.Config, master netip.AddrPort) string {
@@ -146,7 +151,7 @@ func Sentinel(c config.Config, seed SentinelSeed) string {
 	l.add("sentinel monitor", name, seed.Master.Addr(), seed.Master.Port(), c.Quorum)
 	l.add("sentinel down-after-milliseconds", name, c.DownAfter.Milliseconds())
 	l.add("sentinel failover-timeout", name, c.FailoverTimeout.Milliseconds())
-	l.add("sentinel parallel-syncs", name, max(1, c.Servers-1))
+	l.add("sentinel parallel-syncs", name, parallelSyncs)
 	if c.Password != "" {
 		l.add("sentinel auth-pass", name, quote(c.Password))
 	}

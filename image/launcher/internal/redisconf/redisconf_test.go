@@ -132,14 +132,14 @@ func TestSentinelStartsWithTheSettingsAndTheSeed(t *testing.T) {
 	directives := parsed(t, Sentinel(settings(nil), seed))["sentinel"]
 	for _, want := range []string{
 		"announce-ip 10.0.0.1", "announce-port 26379", "deny-scripts-reconfig yes", "resolve-hostnames no", "monitor mymaster 10.0.0.2 6379 2",
-		"down-after-milliseconds mymaster 3000", "failover-timeout mymaster 8000", "parallel-syncs mymaster 2", "config-epoch mymaster 7",
+		"down-after-milliseconds mymaster 3000", "failover-timeout mymaster 8000", "parallel-syncs mymaster 100", "config-epoch mymaster 7",
 		"leader-epoch mymaster 9", "current-epoch 9", "known-replica mymaster 10.0.0.3 6379", "known-replica mymaster fd00::4 6379",
 		"known-sentinel mymaster 10.0.0.5 26379 " + strings.Repeat("a", 40),
 	} {
 		require.Contains(t, directives, strings.Fields(want))
 	}
 	alone := parsed(t, Sentinel(settings(func(c *config.Config) { c.Servers = 1 }), seed))["sentinel"]
-	require.Contains(t, alone, strings.Fields("parallel-syncs mymaster 1"), "0 is refused by Sentinel")
+	require.Contains(t, alone, strings.Fields("parallel-syncs mymaster 100"), "0 is refused by Sentinel")
 }
 
 func TestSentinelFileIsReadBack(t *testing.T) {

@@ -19,6 +19,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/patience"
 )
 
 // The client library's own log says again what the returned errors say.
@@ -69,8 +71,9 @@ type Node struct {
 	addr     netip.AddrPort
 	password string
 
-	mu     sync.Mutex
-	client *redis.Client
+	mu       sync.Mutex
+	client   *redis.Client
+	patience patience.Patience
 }
 
 // New prepares a connection; it is opened with the first call.
@@ -124,12 +127,15 @@ func (n *Node) Addr() netip.AddrPort { return n.addr }
 // Close drops the connections.
 func (n *Node) Close() { _ = n.current().Close() }
 
-// Do sends one command.
+// Do sends one command. A node that has just been silent gets less time.
 func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	limited, cancel := context.WithTimeout(ctx, n.patience.Limit(callTimeout))
 	defer cancel()
 	client := n.current()
-	reply, err := client.Do(ctx, args...).Result()
+	reply, err := client.Do(limited, args...).Result()
+	if ctx.Err() == nil {
+		n.patience.Note(ReachOf(err) == Unknown)
+	}
 	if err != nil {
 		var network *net.OpError
 		if errors.As(err, &network) && network.Op == "dial" {

@@ -22,14 +22,34 @@ func TestSentinelsViewOfTheMasterIsRead(t *testing.T) {
 		"master,failover_in_progress":        {FailingOver: true},
 		"master,force_failover,not_s_down_x": {},
 	} {
-		addr, commands := fake(t, func(string) string { return masterReply(flags) })
+		addr, commands := fake(t, func(command string) string {
+			if strings.Contains(command, "GET-MASTER") {
+				return words("10.0.0.1", "6379")
+			}
+			return masterReply(flags)
+		})
 		got, found, err := node(t, addr, "").Master(t.Context(), "mymaster")
 		require.NoError(t, err)
 		require.True(t, found)
 		want.Addr, want.ConfigEpoch, want.Quorum = netip.MustParseAddrPort("10.0.0.1:6379"), 7, 2
 		require.Equal(t, want, got, flags)
-		require.Equal(t, []string{"SENTINEL MASTER mymaster"}, commands())
+		require.Equal(t, "SENTINEL MASTER mymaster", commands()[0])
 	}
+}
+
+// It keeps the old master in SENTINEL MASTER until all replicas have moved.
+func TestSentinelThatLeadsAFailoverNamesTheSuccessorOnceItIsPromoted(t *testing.T) {
+	addr, _ := fake(t, func(command string) string {
+		if strings.Contains(command, "GET-MASTER") {
+			return words("10.0.0.2", "6379")
+		}
+		return masterReply("s_down,o_down,master,failover_in_progress")
+	})
+	got, found, err := node(t, addr, "").Master(t.Context(), "mymaster")
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, MasterView{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), FailingOver: true, ConfigEpoch: 7, Quorum: 2}, got,
+		"it is the old master that is down")
 }
 
 func TestSentinelWithoutTheMasterIsNotAnError(t *testing.T) {

@@ -131,6 +131,9 @@ func isGone(p *Peer) { p.Redis, p.Status = Unknown, nil }
 // isDead is a pod on whose address nothing listens.
 func isDead(p *Peer) { p.Redis, p.Status = Refused, nil }
 
+// nothingListens is a pod whose container has ended.
+func nothingListens(p *Peer) { isDead(p); p.Launcher = Refused }
+
 // linkDown is a replica that holds data and has lost its master.
 func linkDown(p *Peer) { isReplica(p); p.LinkUp = false }
 

@@ -45,10 +45,11 @@ const (
 	Follow                     // make the running Redis a replica of Target and drop its clients
 	FailOver                   // tell a sentinel to replace the master, whose Redis is known to be dead (this pod's own)
 	Nudge                      // tell a sentinel to replace the master, which a majority has found down for long
+	ReplaceDead                // fence the recorded master, whose container is seen to have ended, and tell a sentinel to replace it
 )
 
 func (a Action) String() string {
-	return [...]string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge"}[a]
+	return [...]string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead"}[a]
 }
 
 // Decision is what to do and why.
@@ -86,6 +87,10 @@ const (
 	// kube-proxy would spend its sync on that and the successor would wait a
 	// second for the next one.
 	labelPatience = 3 * time.Second
+	// refusedPatience is how long nothing may listen in a master's pod, neither
+	// Redis nor the launcher, before a replica has it replaced. A container that
+	// is restarted needs longer, and its launcher listens before Redis does.
+	refusedPatience = 150 * time.Millisecond
 	// nudgePatience is how long the sentinels may find a master down before one
 	// of them is told to act: an attempt that failed blocks them for twice the
 	// failover timeout.
@@ -283,6 +288,9 @@ func serveReplica(o Observation) Decision {
 			return Decision{Reason: fmt.Sprintf(format, args...)}
 		})
 		d.Action, d.Reason = elected.Action, elected.Reason
+	case ok && o.masterContainerEnded(agreed, live):
+		d.Action, d.Target = ReplaceDead, agreed
+		d.Reason = fmt.Sprintf("nothing listens in the pod of the master %v any more", agreed)
 	case ok:
 		_, failingOver := o.MasterIsDown()
 		if o.MasterDown > nudgePatience && !failingOver && o.Local.Synced && len(masters) == 0 && o.best(live) {
@@ -298,6 +306,18 @@ func serveReplica(o Observation) Decision {
 		d.Action, d.Reason = elected.Action, elected.Reason
 	}
 	return d
+}
+
+// masterContainerEnded says whether the container of the recorded master has
+// certainly ended and this replica is the one to act: its address answers that
+// nobody listens, at the ports of Redis and of the launcher, so the pod is there
+// and its processes are not; no sentinel is at work, and nobody is fenced yet.
+func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
+	p := o.peerAt(agreed)
+	_, failingOver := o.MasterIsDown()
+	return p != nil && p.UID == o.MasterUID && o.RecordKnown && o.Fence == nil && o.MasterRefused >= refusedPatience &&
+		p.Redis == Refused && p.Launcher == Refused && o.Local.Synced && !o.Local.LinkUp && !o.Self.Terminating &&
+		!failingOver && !o.MasterInView() && o.best(live)
 }
 
 // successor gives the recorded master, if it has replaced the one that the
@@ -327,8 +347,9 @@ func (o Observation) best(live []Peer) bool {
 // writes; ok is false when the present setting stays. A master alone may
 // serve, but only while it can see that it is not cut off: majority says that
 // the sentinels name it, fresh that the API answered just now and has it as the
-// master. With neither it may have been replaced, and must not serve alone.
-func MinReplicas(configured, online int, majority, fresh bool) (n int, ok bool) {
+// master. With neither it may have been replaced, and must not serve alone,
+// unless it has become master just now, masterFor ago: then neither can know yet.
+func MinReplicas(configured, online int, majority, fresh bool, masterFor time.Duration) (n int, ok bool) {
 	switch {
 	case configured == 0:
 		return 0, true
@@ -336,7 +357,7 @@ func MinReplicas(configured, online int, majority, fresh bool) (n int, ok bool) 
 		return configured, true
 	case majority && fresh:
 		return online, true
-	case !majority && !fresh:
+	case !majority && !fresh && masterFor > promotionPatience:
 		return configured, true
 	default:
 		return 0, false

@@ -82,20 +82,22 @@ func TestMasterNeedsItsReplicasUnlessItCanSeeThatItIsNotCutOff(t *testing.T) {
 		configured, online int
 		majority, fresh    bool
 		want               setting
+		masterFor          time.Duration
 	}{
-		"nothing is needed where nothing is configured":              {0, 0, false, false, setting{0, true}},
-		"as many as are configured where they are online":            {1, 2, false, false, setting{1, true}},
-		"as many as are configured, not as are online":               {2, 3, true, true, setting{2, true}},
-		"as many as are left where sentinels and API answer":         {2, 1, true, true, setting{1, true}},
-		"none where none is left and sentinels and API answer":       {1, 0, true, true, setting{0, true}},
-		"the present setting stays where the API does not answer":    {1, 0, true, false, setting{0, false}},
-		"the present setting stays where there is no majority":       {1, 0, false, true, setting{0, false}},
-		"as many as are configured where the master may be cut off":  {2, 1, false, false, setting{2, true}},
-		"as many as are configured, though nobody else answers":      {2, 2, false, false, setting{2, true}},
-		"as many as are configured as soon as they are back online ": {1, 1, true, true, setting{1, true}},
+		"nothing is needed where nothing is configured":                              {0, 0, false, false, setting{0, true}, time.Minute},
+		"as many as are configured where they are online":                            {1, 2, false, false, setting{1, true}, time.Minute},
+		"as many as are configured, not as are online":                               {2, 3, true, true, setting{2, true}, time.Minute},
+		"as many as are left where sentinels and API answer":                         {2, 1, true, true, setting{1, true}, time.Minute},
+		"none where none is left and sentinels and API answer":                       {1, 0, true, true, setting{0, true}, time.Minute},
+		"the present setting stays where the API does not answer":                    {1, 0, true, false, setting{0, false}, time.Minute},
+		"the present setting stays where there is no majority":                       {1, 0, false, true, setting{0, false}, time.Minute},
+		"as many as are configured where the master may be cut off":                  {2, 1, false, false, setting{2, true}, time.Minute},
+		"as many as are configured, though nobody else answers":                      {2, 2, false, false, setting{2, true}, time.Minute},
+		"the present setting stays where nobody can have agreed on a new master yet": {2, 0, false, false, setting{0, false}, time.Second},
+		"as many as are configured as soon as they are back online ":                 {1, 1, true, true, setting{1, true}, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n, ok := MinReplicas(c.configured, c.online, c.majority, c.fresh)
+			n, ok := MinReplicas(c.configured, c.online, c.majority, c.fresh, c.masterFor)
 			require.Equal(t, c.want, setting{n, ok})
 		})
 	}
@@ -106,9 +108,9 @@ func TestStatesAndActionsHaveNames(t *testing.T) {
 	for s := Booting; s <= Stopped; s++ {
 		states = append(states, s.String())
 	}
-	for a := Wait; a <= Nudge; a++ {
+	for a := Wait; a <= ReplaceDead; a++ {
 		actions = append(actions, a.String())
 	}
 	require.Equal(t, []string{"booting", "discovering", "starting", "serving", "uncertain", "stopping", "stopped"}, states)
-	require.Equal(t, []string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge"}, actions)
+	require.Equal(t, []string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead"}, actions)
 }

@@ -82,6 +82,8 @@ type Peer struct {
 	LinkUp bool
 	Offset int64
 	Status *Status // nil: its launcher did not answer
+
+	Launcher Reach // whether its launcher answers
 }
 
 // live says whether the peer is a running replica that holds data.
@@ -128,6 +130,8 @@ type Observation struct {
 
 	Waiting    time.Duration // how long this pod has been looking for its role
 	MasterDown time.Duration // how long a majority of sentinels has found the master down
+	// MasterRefused is how long the sentinels' master has been seen to refuse connections to Redis and to its launcher.
+	MasterRefused time.Duration
 }
 
 // majority is the number of sentinels that is more than half of the configured ones.

@@ -66,6 +66,11 @@ const (
 	// mislabelPatience is how long a living pod may keep a master label that a
 	// majority of sentinels contradicts; its own launcher moves it in a second or two.
 	mislabelPatience = 4 * time.Second
+	// successorPatience is how long the label stays on a pod that cannot speak for
+	// itself, for its successor to be labelled first: the other way round
+	// kube-proxy would spend its sync on the removal, and clients would be
+	// without an address for a second.
+	successorPatience = 1500 * time.Millisecond
 	// deputyPatience is how much longer a sentinel that is not the first waits.
 	deputyPatience = 2 * time.Second
 )
@@ -212,7 +217,10 @@ func (o SentinelObservation) mislabelled() []Member {
 	if !o.First {
 		patience = deputyPatience
 	}
-	confirmed := false
+	confirmed, labelled := false, false
+	for _, p := range o.Servers {
+		labelled = labelled || p.IP == agreed && p.Label == Master
+	}
 	var out []Member
 	for _, p := range o.Servers {
 		confirmed = confirmed || p.IP == agreed && p.Redis == Answered && p.Master
@@ -220,8 +228,11 @@ func (o SentinelObservation) mislabelled() []Member {
 			continue
 		}
 		wait := patience
-		if p.Redis == Answered {
+		switch {
+		case p.Redis == Answered:
 			wait += mislabelPatience
+		case !labelled:
+			wait += successorPatience
 		}
 		if o.MislabelFor >= wait {
 			out = append(out, p.Member)

@@ -171,9 +171,13 @@ func mislabelledFor(d time.Duration) sentinelEdit {
 func deputy(o *SentinelObservation) { o.First = false }
 
 func TestSentinelTakesTheLabelOffAMasterThatAMajorityHasReplaced(t *testing.T) {
-	current := with("b", isMaster)
+	current, unlabelled := with("b", isMaster, hasLabel), with("b", isMaster)
 	checkSentinel(t, []sentinelClaim{
 		{"at once where the pod cannot speak for itself", watch("b", "b c", current, with("c", isGone, hasLabel)), monitoring("b", "c")},
+		{"not before its successor is labelled", watch("b", "b c", unlabelled, with("c", isGone, hasLabel), mislabelledFor(successorPatience-1)),
+			monitoring("b")},
+		{"without a label of its successor, if that does not come",
+			watch("b", "b c", unlabelled, with("c", isGone, hasLabel), mislabelledFor(successorPatience)), monitoring("b", "c")},
 		{"a little later as a deputy", watch("b", "b c", current, with("c", isDead, hasLabel), deputy, mislabelledFor(deputyPatience)),
 			monitoring("b", "c")},
 		{"not at once as a deputy", watch("b", "b c", current, with("c", isDead, hasLabel), deputy, mislabelledFor(deputyPatience-1)),

@@ -49,6 +49,32 @@ func TestMasterIsLabelled(t *testing.T) {
 	})
 }
 
+// The container of a master that has been killed is back within a second or
+// two; a replica that sees it gone need not wait for that, nor for the sentinels.
+func TestReplicaHasAMasterReplacedWhoseContainerIsSeenToHaveEnded(t *testing.T) {
+	seen := func(d time.Duration) edit { return func(o *Observation) { o.MasterRefused = d } }
+	dead := together(lostLink("b", time.Second), recorded("b"), sentinels("b b b"), peer("b", nothingListens), peer("c", linkDown), seen(refusedPatience))
+	lost := Decision{State: Uncertain, Label: SlaveLabel, Reason: "replica of 10.0.0.2, not connected to it"}
+	replace := lost
+	replace.Action, replace.Target, replace.Reason = ReplaceDead, address("b"), "nothing listens in the pod of the master 10.0.0.2 any more"
+	but := func(change func(*Observation)) Observation { return observe(dead, change) }
+	check(t, []claim{
+		{"at once", observe(dead), replace},
+		{"not at the first look", but(seen(refusedPatience - 1)), lost},
+		{"not while its launcher answers", but(func(o *Observation) { o.Peers[0].Launcher = Answered }), lost},
+		{"not while its launcher may be there", but(func(o *Observation) { o.Peers[0].Launcher = Unknown }), lost},
+		{"not while its Redis may be there", but(func(o *Observation) { o.Peers[0].Redis = Unknown }), lost},
+		{"not a master that is not the recorded one", but(recorded("c")), lost},
+		{"not where the record is not known", but(recordUnknown), lost},
+		{"not twice", but(fenced("b", time.Second)), lost},
+		{"not while a sentinel is at work", but(sentinels("b b* b")), lost},
+		{"not by a replica that leaves", but(func(o *Observation) { o.Self.Terminating = true }), lost},
+		{"not by a replica that has not synchronised", but(local(func(l *Local) { l.Synced = false })), lost},
+		{"not by a replica with less data than another", but(func(o *Observation) { o.Peers[1].Offset++ }), lost},
+		{"not while the link is up", but(local(func(l *Local) { l.LinkUp = true })), Decision{State: Serving, Label: SlaveLabel, Reason: "replica of 10.0.0.2"}},
+	})
+}
+
 func TestFenceOpensTheWayOnlyForTheSuccessorOfTheRecordedMaster(t *testing.T) {
 	young := runsAsMaster(time.Second)
 	waits := uncertain(HoldLabel, "this pod was promoted; the sentinels have not agreed on it yet")

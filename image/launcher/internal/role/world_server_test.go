@@ -13,24 +13,24 @@ type simServer struct {
 	acks  map[*simServer]time.Duration // of a master: when each replica last acknowledged
 	disk  data
 
-	corrupt                                                             bool // Redis cannot load what is on disk
-	crashes                                                             int  // starts that ended at once, in a row
-	since, masterAt, astrayAt, linkDownAt, downAt, failedAt, recordedAt time.Duration
-	synced, claimed, wasRunning                                         bool
-	wasMaster                                                           bool
-	followed                                                            netip.Addr
-	applied                                                             int
-	standing, kept                                                      Standing // in memory and on disk
-	views                                                               []View
-	viewsAt, recordAt                                                   time.Duration
-	record                                                              simRecord
-	recordOK, podsOK                                                    bool
-	servers                                                             []Member // the pod list as last seen
-	sentinels                                                           []*simSentinel
-	decided                                                             Decision
-	wish                                                                string
-	wishes                                                              bool
-	turns, acts                                                         int // looks, and looks with an effect
+	corrupt                                                                        bool // Redis cannot load what is on disk
+	crashes                                                                        int  // starts that ended at once, in a row
+	since, masterAt, astrayAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt time.Duration
+	synced, claimed, wasRunning                                                    bool
+	wasMaster                                                                      bool
+	followed                                                                       netip.Addr
+	applied                                                                        int
+	standing, kept                                                                 Standing // in memory and on disk
+	views                                                                          []View
+	viewsAt, recordAt                                                              time.Duration
+	record                                                                         simRecord
+	recordOK, podsOK                                                               bool
+	servers                                                                        []Member // the pod list as last seen
+	sentinels                                                                      []*simSentinel
+	decided                                                                        Decision
+	wish                                                                           string
+	wishes                                                                         bool
+	turns, acts                                                                    int // looks, and looks with an effect
 }
 
 const never = -time.Hour
@@ -145,7 +145,12 @@ func (s *simServer) observe(w *world) Observation {
 	down, _ := o.MasterIsDown()
 	mark(&s.astrayAt, ok && local.Running && !local.Master && agreed != local.Follows, w.now)
 	mark(&s.downAt, down, w.now)
-	o.Local.Astray, o.MasterDown = elapsed(s.astrayAt, w.now), elapsed(s.downAt, w.now)
+	refused := false
+	for _, p := range peers {
+		refused = refused || ok && p.IP == agreed && p.Redis == Refused && p.Launcher == Refused
+	}
+	mark(&s.refusedAt, refused, w.now)
+	o.Local.Astray, o.MasterDown, o.MasterRefused = elapsed(s.astrayAt, w.now), elapsed(s.downAt, w.now), elapsed(s.refusedAt, w.now)
 	return o
 }
 
@@ -205,6 +210,12 @@ func (w *world) ask(from *pod, m Member, status bool) Peer {
 		p.Redis = Refused
 	case other.alive(w):
 		p.Redis, p.Master, p.LinkUp, p.Offset = Answered, other.redis.master, other.redis.linkUp, other.redis.data.writes
+	}
+	if status {
+		p.Launcher = Refused
+		if other.up(w) {
+			p.Launcher = Answered
+		}
 	}
 	if status && other.up(w) && other.turns > 0 {
 		p.Status = &Status{UID: other.UID, Claimed: other.claimed, Synced: other.redis.running && other.synced, Standing: other.standing}
@@ -273,7 +284,7 @@ func (s *simServer) act(w *world, o Observation, d Decision) {
 		s.claim(w, o)
 	case Follow:
 		s.follow(w, d.Target)
-	case FailOver, Nudge:
+	case FailOver, Nudge, ReplaceDead:
 		s.failOver(w, d)
 	}
 }
@@ -313,10 +324,20 @@ func (s *simServer) failOver(w *world, d Decision) {
 		return
 	}
 	s.failedAt = w.now
-	if d.Action == FailOver && w.apiServes(&s.pod) && w.record.uid == s.UID {
-		w.record.version++
-		w.record.fence, w.record.fencedAt = s.UID, w.now
-		s.record, s.recordAt = w.record, w.now
+	switch d.Action {
+	case FailOver:
+		if r := s.record; r.fence == s.UID && r.fencedBy != "" && w.now-r.fencedAt < pause {
+			return
+		}
+		if w.apiServes(&s.pod) && w.record.uid == s.UID {
+			s.fence(w, s.UID, "")
+		}
+	case ReplaceDead:
+		master = d.Target
+		if !w.apiServes(&s.pod) || w.record.uid != s.record.uid || w.record.fence != "" {
+			return
+		}
+		s.fence(w, w.record.uid, s.UID)
 	}
 	for _, v := range s.views {
 		if v.FailingOver {
@@ -328,6 +349,14 @@ func (s *simServer) failOver(w *world, d Decision) {
 			return
 		}
 	}
+}
+
+// fence is agent.fence.
+func (s *simServer) fence(w *world, uid, by string) {
+	w.record.version++
+	w.record.fence, w.record.fencedAt, w.record.fencedBy = uid, w.now, by
+	s.record, s.recordAt = w.record, w.now
+	w.logf("%s fences %s", s.Name, uid)
 }
 
 // keepStanding is agent.keepStanding.
@@ -382,7 +411,7 @@ func (s *simServer) tune(w *world, o Observation) {
 		s.record, s.recordOK, s.recordAt = w.record, true, w.now
 		fresh = w.record.uid == s.UID
 	}
-	if n, known := MinReplicas(simMinReplicas, o.Local.Online, majority, fresh); known {
+	if n, known := MinReplicas(simMinReplicas, o.Local.Online, majority, fresh, o.Local.MasterFor); known {
 		s.applied, s.redis.needs = n, n
 	}
 }

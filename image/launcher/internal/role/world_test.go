@@ -54,6 +54,7 @@ type simRecord struct {
 	previous    netip.Addr
 	fence       string
 	fencedAt    time.Duration
+	fencedBy    string
 }
 
 // pod is what servers and sentinels have in common.

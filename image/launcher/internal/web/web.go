@@ -10,11 +10,14 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/patience"
 )
 
 // Health is what the probes answer; an empty string is healthy, anything else
@@ -81,6 +84,9 @@ func answer(w http.ResponseWriter, problem string) {
 // statusTimeout bounds one question to a peer's launcher.
 const statusTimeout = 400 * time.Millisecond
 
+// silent holds the patience with hosts that did not answer last time.
+var silent sync.Map
+
 // ErrNotServing is the error of a peer whose launcher listens but has no status yet.
 var ErrNotServing = errors.New("the launcher has no status yet")
 
@@ -93,8 +99,23 @@ var client = &http.Client{
 	},
 }
 
-// FetchStatus reads a peer's /status into out.
+// FetchStatus reads a peer's /status into out. A peer that has just been silent
+// gets less time.
 func FetchStatus(ctx context.Context, host string, port int, out any) error {
+	known, _ := silent.LoadOrStore(host, &patience.Patience{})
+	limited, cancel := context.WithTimeout(ctx, known.(*patience.Patience).Limit(statusTimeout))
+	defer cancel()
+	err := fetchStatus(limited, host, port, out)
+	var timeout net.Error
+	if ctx.Err() == nil && errors.As(err, &timeout) && timeout.Timeout() {
+		known.(*patience.Patience).Note(true)
+		return err
+	}
+	silent.Delete(host)
+	return err
+}
+
+func fetchStatus(ctx context.Context, host string, port int, out any) error {
 	url := "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + "/status"
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -1,0 +1,92 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+// failOver commands a failover, at most every 2 s. For a master that is known
+// to be dead it first records that, which lets its successor be labelled early.
+func (s *Server) failOver(ctx context.Context, d role.Decision) error {
+	pause := 2 * time.Second
+	if d.Action == role.Nudge {
+		pause = 10 * time.Second
+	}
+	if time.Since(s.failedAt) < pause {
+		return nil
+	}
+	s.failedAt = time.Now()
+	var master netip.Addr
+	switch d.Action {
+	case role.FailOver:
+		master = s.config.PodIP
+		if f := s.observed.record.Fence; f != nil && f.UID == s.self.UID && f.By != "" && time.Since(f.At) < pause {
+			return nil // a replica has just commanded it; two failovers would take the same epoch
+		}
+		if err := s.fence(ctx, s.self.UID, "redis-server has ended"); err != nil {
+			s.log.Warn("the fence could not be recorded; the sentinels decide alone when the label moves", "error", err)
+		}
+	case role.ReplaceDead:
+		// The record is the lock: who writes the fence commands the failover.
+		master = d.Target
+		if err := s.fence(ctx, s.observed.record.Master.UID, "its container has ended"); err != nil {
+			return err
+		}
+	default:
+		master = s.observed.info.MasterAddr.Addr()
+	}
+	sentinel, err := commandFailover(ctx, s.config, s.observed.views, master)
+	if errors.Is(err, errFailoverRunning) {
+		return nil
+	}
+	if err == nil {
+		s.metrics.failovers.WithLabelValues(d.Action.String()).Inc()
+		s.log.Info("failover commanded", "sentinel", sentinel, "reason", d.Reason)
+	}
+	return err
+}
+
+// fence records that a master accepts no writes any more, if it is the recorded
+// one. Who fences another one must be the first to do so.
+func (s *Server) fence(ctx context.Context, uid, reason string) error {
+	record, err := s.api.Record(ctx)
+	if err != nil {
+		return err
+	}
+	other := uid != s.self.UID
+	switch {
+	case record.Master.UID != uid && !other:
+		return nil
+	case record.Master.UID != uid:
+		return fmt.Errorf("the master %s has been replaced meanwhile", uid)
+	case other && record.Fence != nil:
+		return fmt.Errorf("the master %s has been fenced meanwhile", uid)
+	}
+	record.Fence = &kube.Fence{UID: uid, Reason: reason, At: time.Now()}
+	if other {
+		record.Fence.By = s.self.Name
+	}
+	record, err = s.api.WriteRecord(ctx, record)
+	if err == nil {
+		s.observed.setRecord(record)
+	}
+	return err
+}
+
+// unfence takes the fence back when the hand-over did not happen.
+func (s *Server) unfence(ctx context.Context) {
+	record, err := s.api.Record(ctx)
+	if err != nil || record.Fence == nil || record.Fence.UID != s.self.UID {
+		return
+	}
+	record.Fence = nil
+	if _, err := s.api.WriteRecord(ctx, record); err != nil {
+		s.log.Warn("the fence could not be taken back; it ends by itself", "error", err)
+	}
+}
