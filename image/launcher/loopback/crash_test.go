@@ -60,8 +60,8 @@ func TestMasterWhoseContainerStaysDownIsReplacedBeforeTheSentinelsNotice(t *test
 		return errors.New("no other pod is labelled")
 	})
 	t.Logf("another pod was labelled after %v", took)
-	if limit := downAfter - time.Second/2; took > limit {
-		t.Errorf("another pod was labelled after %v, want less than %v: the sentinels notice after %v", took, limit, downAfter)
+	if limit := c.options.downAfter - time.Second/2; took > limit {
+		t.Errorf("another pod was labelled after %v, want less than %v: the sentinels notice after %v", took, limit, c.options.downAfter)
 	}
 	w.advance(200)
 	old.run()
