@@ -217,6 +217,11 @@ func serveMaster(o Observation) Decision {
 		return contested(o, agreed, serving)
 	case o.MasterUID == o.Self.UID:
 		return serving("this pod is the recorded master and the sentinels do not name another")
+	case o.Local.MasterFor > promotionPatience && o.replacedBy() != nil:
+		// The sentinels may be those that cannot be reached from here.
+		p := o.replacedBy()
+		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: p.IP,
+			Reason: fmt.Sprintf("the record names %s as master in place of this one", p.Name)}
 	case len(o.masters()) == 0 && o.RecordKnown && o.sentinelsKnowNothing():
 		return elect(o, "this pod is master without a record of it")
 	case o.onlyStrangers() && o.sentinelsKnowNothing():
@@ -318,6 +323,17 @@ func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
 	return p != nil && p.UID == o.MasterUID && o.RecordKnown && o.Fence == nil && o.MasterRefused >= refusedPatience &&
 		p.Redis == Refused && p.Launcher == Refused && o.Local.Synced && !o.Local.LinkUp && !o.Self.Terminating &&
 		!failingOver && !o.MasterInView() && o.best(live)
+}
+
+// replacedBy gives the recorded master, if that has replaced this one and says it
+// is master: what the API and the pod itself agree on needs no sentinel.
+func (o Observation) replacedBy() *Peer {
+	for i, p := range o.Peers {
+		if o.RecordKnown && o.PreviousIP == o.Self.IP && p.UID == o.MasterUID && p.Redis == Answered && p.Master {
+			return &o.Peers[i]
+		}
+	}
+	return nil
 }
 
 // successor gives the recorded master, if it has replaced the one that the
