@@ -32,7 +32,12 @@ func (e *environment) startClient(ctx context.Context) error {
 	if err := e.recreateNamespace(ctx); err != nil {
 		return err
 	}
-	if err := e.CreatePod(ctx, e.SleepingPod(clientPod)); err != nil {
+	// Servers and sentinels do not run on the control plane, so the client is
+	// still there when one of their nodes is lost.
+	client := e.SleepingPod(clientPod)
+	client.Spec.NodeSelector = map[string]string{"node-role.kubernetes.io/control-plane": ""}
+	client.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+	if err := e.CreatePod(ctx, client); err != nil {
 		return err
 	}
 	program, err := os.Open(writer)
