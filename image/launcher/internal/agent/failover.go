@@ -62,7 +62,7 @@ func reach(err error) role.Reach {
 	}
 }
 
-var errFailoverRunning = errors.New("a sentinel is already replacing the master")
+var errFailoverRunning = errors.New("a sentinel is replacing the master, or has replaced it")
 
 // commandFailover tells one sentinel to replace master. A sentinel in TILT is
 // passed over: it would obey half a minute later. One that refuses is followed
@@ -77,6 +77,14 @@ func commandFailover(ctx context.Context, c config.Config, views []sentinelView,
 	for _, v := range views {
 		if v.Reach != role.Answered || !v.HasMaster || v.Master != master {
 			continue
+		}
+		// Its view may be old by now: whoever it names is whom it would replace.
+		now, found, err := v.node.Master(ctx, c.MasterName)
+		switch {
+		case err == nil && now.FailingOver:
+			return "", errFailoverRunning
+		case err == nil && (!found || now.Addr.Addr() != master):
+			return "", fmt.Errorf("%w: sentinel %s names %v by now", errFailoverRunning, v.pod.Name, now.Addr)
 		}
 		tilted, err := v.node.Tilted(ctx)
 		if err != nil || tilted {

@@ -86,6 +86,34 @@ func (s *speaker) serve(conn net.Conn) {
 	}
 }
 
+// A view is some time old when it is acted on: the sentinel may have replaced
+// the dead master meanwhile, and would replace its healthy successor.
+func TestFailoverIsNotCommandedToASentinelThatNamesAnotherMasterByNow(t *testing.T) {
+	const master = "10.0.0.1"
+	reply := func(ip, flags string) string {
+		words := []string{"ip", ip, "port", "6379", "flags", flags}
+		out := fmt.Sprintf("*%d\r\n", len(words))
+		for _, word := range words {
+			out += text(word)
+		}
+		return out
+	}
+	for name, now := range map[string]string{
+		"which it has replaced":  reply("10.0.0.2", "master"),
+		"which it is replacing":  reply(master, "master,failover_in_progress"),
+		"which it has forgotten": "-ERR No such master with that name\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			view, s := sentinelAt(t, "first", master, map[string]string{"SENTINEL MASTER": now})
+			other, untold := sentinelAt(t, "second", master, nil)
+			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{view, other}, netip.MustParseAddr(master))
+			require.ErrorIs(t, err, errFailoverRunning)
+			require.False(t, commanded(s))
+			require.False(t, commanded(untold), "nor to another, whose view may be behind")
+		})
+	}
+}
+
 func text(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
 
 // sentinelAt is a sentinel that names a master; changes replace answers.

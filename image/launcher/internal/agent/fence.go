@@ -11,6 +11,11 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
+// fenceTime is how long a dead master waits for the API to record that it is
+// dead. Without the record the label moves a second later; an API that does not
+// answer costs more.
+const fenceTime = 700 * time.Millisecond
+
 // failOver commands a failover, at most every 2 s. For a master that is known
 // to be dead it first records that, which lets its successor be labelled early.
 func (s *Server) failOver(ctx context.Context, d role.Decision) error {
@@ -29,7 +34,9 @@ func (s *Server) failOver(ctx context.Context, d role.Decision) error {
 		if f := s.observed.record.Fence; f != nil && f.UID == s.self.UID && f.By != "" && time.Since(f.At) < pause {
 			return nil // a replica has just commanded it; two failovers would take the same epoch
 		}
-		if err := s.fence(ctx, s.self.UID, "redis-server has ended"); err != nil {
+		limited, cancel := context.WithTimeout(ctx, fenceTime)
+		defer cancel()
+		if err := s.fence(limited, s.self.UID, "redis-server has ended"); err != nil {
 			s.log.Warn("the fence could not be recorded; the sentinels decide alone when the label moves", "error", err)
 		}
 	case role.ReplaceDead:

@@ -94,7 +94,7 @@ const (
 	// nudgePatience is how long the sentinels may find a master down before one
 	// of them is told to act: an attempt that failed blocks them for twice the
 	// failover timeout.
-	nudgePatience = 10 * time.Second
+	nudgePatience = 3 * time.Second
 )
 
 // Decide says what a server does next.

@@ -14,8 +14,9 @@ type candidate struct {
 }
 
 // compare orders candidates by the worth of their data: any that Redis can load
-// before what it could not, and that before none; the later generation, the master of that generation before its replicas, the
-// higher offset; then the older pod, then the lower name.
+// before what it could not, and that before none; the later generation, the
+// master of that generation before its replicas, the higher offset; then the
+// older pod, then the lower name.
 func compare(a, b candidate) int {
 	rank := func(s Standing) []int64 {
 		if s.Empty {
@@ -91,13 +92,16 @@ func elect(o Observation, why string) Decision {
 	return Decision{State: Starting, Label: HoldLabel, Action: Claim, Reason: why + "; this pod holds the most advanced data"}
 }
 
-// givesWay says whether a peer is the fenced master while a replica lives, be it
-// this pod: whoever is elected then, it is not the one that was fenced.
+// givesWay says whether a peer is the fenced master while a replica lives that
+// tells of data, be it this pod: whoever is elected then, it is not the one that
+// was fenced.
 func (o Observation) givesWay(p Peer) bool {
 	if o.Fence == nil || p.UID != o.Fence.UID {
 		return false
 	}
-	return o.liveSelf() || slices.ContainsFunc(o.liveReplicas(), func(r Peer) bool { return r.UID != p.UID })
+	return o.liveSelf() && !o.Standing.Empty || slices.ContainsFunc(o.liveReplicas(), func(r Peer) bool {
+		return r.UID != p.UID && r.Status != nil && !r.Status.Standing.Empty
+	})
 }
 
 // liveSelf is Peer.live of this pod, as its peers see it.
