@@ -177,6 +177,7 @@ func measureFaults(ctx context.Context, o options) error {
 					return fmt.Errorf("%s, run %d: %w", k.Name, i+1, err)
 				}
 				runs = append(runs, r)
+				rest(ctx, k.Rest)
 				fmt.Printf("%-14s %2d of %d: gap %5.0f ms (WAIT 1: %5.0f), lost %d (%d), one label after %5.0f ms, rejoined after %5.0f ms, %d writes to the API\n",
 					k.Name, i+1, o.runs, r.GapMS, r.WaitGapMS, r.Lost, r.WaitLost, r.LabelMS, r.RejoinedMS, r.Writes)
 			}
@@ -186,6 +187,14 @@ func measureFaults(ctx context.Context, o options) error {
 		}
 		return nil
 	})
+}
+
+// rest waits, or until ctx ends.
+func rest(ctx context.Context, span time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(span):
+	}
 }
 
 // thin keeps the history of the median run only, which the picture shows.

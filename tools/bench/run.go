@@ -51,6 +51,11 @@ type run struct {
 
 // once makes a fault happen once while two clients write.
 func (b *bench) once(ctx context.Context, k kind) (run, error) {
+	if k.Before != nil {
+		if err := k.Before(ctx, b); err != nil {
+			return run{}, fmt.Errorf("before the fault: %w", err)
+		}
+	}
 	if err := b.watcher.AwaitHealthy(ctx, b.servers, b.pods, settled, recovery); err != nil {
 		return run{}, fmt.Errorf("before the fault: %w", err)
 	}
