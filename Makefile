@@ -4,6 +4,9 @@
 
 # Flags for every `go test`, for instance TESTFLAGS=-v.
 TESTFLAGS ?=
+# How long `make chaos` runs; its faults follow from SEED, by default a new one.
+DURATION ?= 10m
+SEED ?=
 BIN := $(CURDIR)/.cache/bin
 export PATH := $(BIN):$(PATH)
 export KUBECONFIG := $(CURDIR)/.cache/kubeconfig
@@ -39,10 +42,24 @@ e2e: ## the end-to-end tests and chart-testing's install, on the cluster
 	cd tests/e2e && go vet ./... && go test -count=1 -timeout 40m -v $(TESTFLAGS) ./...
 	ct install --config ct.yaml
 
-tools: ## build kubectl, helm, ct and kind into .cache/bin
-	@$(CLUSTER) tools
+chaos: ## random faults under two writers, with a check after each; DURATION=10m SEED=1
+	$(CLUSTER) up
+	cd tools && go run ./chaos -duration $(DURATION) $(if $(SEED),-seed $(SEED))
+
+##@ Measure it
+
+bench: ## what clients notice of faults and what the launcher costs; about two hours
+	$(CLUSTER) up
+	cd tools && go run ./bench faults && go run ./bench install && go run ./bench throughput && go run ./bench launcher && go run ./bench quiet
+	$(MAKE) bench-report
+
+bench-report: ## write the tables and pictures of docs/benchmarks.md from docs/benchmarks.json
+	cd tools && go run ./bench report
 
 ##@ Change it
+
+tools: ## build kubectl, helm, ct and kind into .cache/bin
+	@$(CLUSTER) tools
 
 golden: ## write the rendered manifests that the tests compare with
 	go test ./tests/render/... -run Golden -update
@@ -51,7 +68,7 @@ clean: ## remove what the build left in this folder; caches of the machine stay
 	rm -rf .cache
 
 help:
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: up down image test lint e2e tools golden clean help
+.PHONY: up down image test lint e2e chaos bench bench-report tools golden clean help

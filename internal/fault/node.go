@@ -3,7 +3,9 @@ package fault
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,6 +52,14 @@ func (c *Cluster) nodePod(ctx context.Context, node string) (string, error) {
 	return pod.Name, c.CreatePod(ctx, pod)
 }
 
+// engineConfig names Podman's configuration.
+const engineConfig = "CONTAINERS_CONF"
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // PauseNode stops a node of a kind cluster with all that runs on it, as if the
 // machine were lost, and returns what lets it go on.
 func PauseNode(ctx context.Context, node string) (resume func(context.Context) error, err error) {
@@ -71,8 +81,16 @@ func engineOf(ctx context.Context, node string) (string, error) {
 	return "", fmt.Errorf("neither docker nor podman on this machine has a container %s: run this where the kind cluster runs", node)
 }
 
+// run runs the engine, with the private configuration that `make up` gives to
+// Podman where it needs one.
 func run(ctx context.Context, name string, args ...string) error {
-	output, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	command := exec.CommandContext(ctx, name, args...)
+	if cache, err := os.UserCacheDir(); err == nil && os.Getenv(engineConfig) == "" {
+		if path := filepath.Join(cache, "redis-ha", "containers.conf"); exists(path) {
+			command.Env = append(os.Environ(), engineConfig+"="+path)
+		}
+	}
+	output, err := command.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s %q: %w\n%s", name, args, err, output)
 	}

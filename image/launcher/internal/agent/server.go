@@ -27,7 +27,7 @@ const (
 	// calmTick is how often the sentinels are asked while everybody agrees.
 	calmTick = time.Second
 	// recordEvery is how often the record is read while the role is not settled.
-	recordEvery = 300 * time.Millisecond
+	recordEvery = 100 * time.Millisecond
 	// recordCalm is how often it is read otherwise.
 	recordCalm = 15 * time.Second
 	// hungAfter is how long Redis may not answer before the kubelet restarts the container.

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/redis-ha/redis-ha/tools/internal/probe"
+)
+
+// skew is how long two pods may seem to be labelled masters at once: what the
+// API and the servers say reaches the observer at different times.
+const skew = 700 * time.Millisecond
+
+// twoMasters looks for times in which two pods said that they are master and
+// were labelled so, longer than the observer can be wrong. The history begins
+// when the observer does; what had ended before from is left out.
+func twoMasters(history []probe.Entry, from, until time.Time) []string {
+	role, label := map[string]bool{}, map[string]bool{}
+	var since time.Time
+	var problems []string
+	end := func(at time.Time) {
+		if !since.IsZero() && at.Sub(since) > skew && at.After(from) {
+			problems = append(problems, fmt.Sprintf("two pods were masters and labelled so for %s, from %s", at.Sub(since).Round(time.Millisecond), since.Format("15:04:05.000")))
+		}
+		since = time.Time{}
+	}
+	for _, e := range history {
+		switch {
+		case e.Kind == probe.RoleKind:
+			role[e.Pod] = e.Value == "master"
+		case e.Kind == probe.LabelKind:
+			label[e.Pod] = e.Value == "master"
+		case e.Kind == probe.PodKind && e.Value == "gone":
+			role[e.Pod], label[e.Pod] = false, false
+		}
+		both := 0
+		for pod, is := range role {
+			if is && label[pod] {
+				both++
+			}
+		}
+		switch {
+		case both > 1 && since.IsZero():
+			since = e.At
+		case both < 2:
+			end(e.At)
+		}
+	}
+	end(until)
+	return problems
+}

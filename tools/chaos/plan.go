@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// step is one fault of a plan. It names its target by role and number, not by
+// pod, so that the same seed gives the same plan on every cluster.
+type step struct {
+	Fault  string        `json:"fault"`
+	Target string        `json:"target"` // master, slave or sentinel
+	Number int           `json:"number"` // which of the slaves or sentinels, by name
+	Pause  time.Duration `json:"pause"`  // before the fault
+	// Overlaps says that the release is not left to recover before the next step.
+	Overlaps bool `json:"overlaps"`
+}
+
+func (s step) String() string {
+	target := s.Target
+	if s.Target != "master" {
+		target = fmt.Sprintf("%s %d", s.Target, s.Number)
+	}
+	return s.Fault + " of the " + target
+}
+
+// choice is a fault that a plan may hold.
+type choice struct {
+	fault, target string
+	weight        int
+}
+
+// choices are the faults, with how often each comes.
+var choices = []choice{
+	{"delete", "master", 4}, {"kill-redis", "master", 4}, {"kill-launcher", "master", 3}, {"force-delete", "master", 2}, {"freeze", "master", 3},
+	{"delete", "slave", 2}, {"kill-redis", "slave", 2}, {"kill-launcher", "slave", 2}, {"freeze", "slave", 1},
+	{"delete", "sentinel", 2}, {"kill-redis", "sentinel", 2}, {"kill-launcher", "sentinel", 2}, {"freeze", "sentinel", 1},
+}
+
+const (
+	// maxPause is the longest pause before a fault.
+	maxPause = 4 * time.Second
+	// overlapShare is how many of ten steps are followed by another at once.
+	overlapShare = 3
+)
+
+// planner draws steps from a seed.
+type planner struct{ random *rand.Rand }
+
+func newPlanner(seed uint64) *planner { return &planner{rand.New(rand.NewPCG(seed, 0))} }
+
+// next draws a step.
+func (p *planner) next() step {
+	sum := 0
+	for _, c := range choices {
+		sum += c.weight
+	}
+	drawn := p.random.IntN(sum)
+	for _, c := range choices {
+		if drawn -= c.weight; drawn < 0 {
+			return step{
+				Fault: c.fault, Target: c.target, Number: p.random.IntN(2),
+				Pause: time.Duration(p.random.Int64N(int64(maxPause))), Overlaps: p.random.IntN(10) < overlapShare,
+			}
+		}
+	}
+	panic("the weights do not add up")
+}
+
+// round draws the steps until one that is left to recover: one to three.
+func (p *planner) round() []step {
+	var steps []step
+	for {
+		s := p.next()
+		if len(steps) == 2 {
+			s.Overlaps = false
+		}
+		steps = append(steps, s)
+		if !s.Overlaps {
+			return steps
+		}
+	}
+}
+
+// promise is how many acknowledged writes of a plain client may be lost in a
+// round: none where the master is only asked to leave, and what had not left its
+// sockets for each time that it dies. Where servers fail together there is no
+// bound, as no replica may have been connected.
+func promise(steps []step) (lost int, bounded bool) {
+	servers := 0
+	for _, s := range steps {
+		if s.Target == "sentinel" {
+			continue
+		}
+		servers++
+		if s.Target == "master" && s.Fault != "delete" {
+			lost += asyncTail
+		}
+	}
+	return lost, servers <= 1
+}
+
+// asyncTail is how many acknowledged writes one client may lose with a master
+// that dies: Redis replicates asynchronously.
+const asyncTail = 2

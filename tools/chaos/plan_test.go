@@ -1,0 +1,59 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestSameSeedGivesTheSamePlan(t *testing.T) {
+	one, same, other := newPlanner(7), newPlanner(7), newPlanner(8)
+	differs := false
+	for range 50 {
+		a := one.round()
+		assert.Equal(t, a, same.round())
+		differs = differs || len(a) != len(other.round())
+	}
+	assert.True(t, differs, "another seed gives another plan")
+}
+
+func TestRoundsAreShortAndEndWithRecovery(t *testing.T) {
+	p := newPlanner(1)
+	seen := map[string]bool{}
+	for range 500 {
+		steps := p.round()
+		assert.LessOrEqual(t, len(steps), 3)
+		for i, s := range steps {
+			seen[s.Fault+" "+s.Target] = true
+			assert.Equal(t, i < len(steps)-1, s.Overlaps)
+			assert.Less(t, s.Pause, maxPause)
+		}
+	}
+	assert.Len(t, seen, len(choices), "every fault comes up")
+}
+
+func TestPromiseFollowsWhatCanBeKept(t *testing.T) {
+	of := func(words ...string) []step {
+		var steps []step
+		for i := 0; i < len(words); i += 2 {
+			steps = append(steps, step{Fault: words[i], Target: words[i+1], Pause: time.Second})
+		}
+		return steps
+	}
+	for _, c := range []struct {
+		steps   []step
+		lost    int
+		bounded bool
+	}{
+		{of("delete", "master"), 0, true},
+		{of("kill-redis", "master"), asyncTail, true},
+		{of("freeze", "sentinel", "delete", "sentinel"), 0, true},
+		{of("freeze", "sentinel", "kill-redis", "master"), asyncTail, true},
+		{of("kill-redis", "slave", "kill-redis", "master"), asyncTail, false},
+	} {
+		lost, bounded := promise(c.steps)
+		assert.Equal(t, c.lost, lost, c.steps)
+		assert.Equal(t, c.bounded, bounded, c.steps)
+	}
+}

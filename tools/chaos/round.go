@@ -1,0 +1,199 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/redis-ha/redis-ha/tools/internal/probe"
+)
+
+const (
+	// settled is how long a release must have been healthy before a round.
+	settled = 2 * time.Second
+	// recovery bounds the time to a healthy release; the kubelet waits up to five
+	// minutes before it restarts a container that has died often.
+	recovery = 6 * time.Minute
+	// agreement bounds the time until all sentinels name the master after that.
+	agreement = 30 * time.Second
+	// freezeTime is how long a process stands still.
+	freezeTime = 8 * time.Second
+)
+
+// chaos is the release and who looks at it.
+type chaos struct {
+	client  *probe.Client
+	watcher *probe.Watcher
+	address string
+	// servers and pods are how many a complete release has.
+	servers, pods int
+}
+
+// outcome is what a round did.
+type outcome struct {
+	Steps            []step        `json:"steps"`
+	At               time.Time     `json:"at"`
+	Acknowledged     int           `json:"acknowledged"`
+	Lost             int           `json:"lost"`
+	WaitAcknowledged int           `json:"waitAcknowledged"`
+	WaitLost         int           `json:"waitLost"`
+	Gap              time.Duration `json:"gap"`
+	Recovery         time.Duration `json:"recovery"`
+	History          []probe.Entry `json:"history"`
+}
+
+func (o *outcome) add(other outcome) {
+	o.Acknowledged += other.Acknowledged
+	o.Lost += other.Lost
+	o.WaitAcknowledged += other.WaitAcknowledged
+	o.WaitLost += other.WaitLost
+	o.Gap = max(o.Gap, other.Gap)
+}
+
+// round makes the faults of a round happen while two clients write, waits for
+// recovery, and compares what was found with what is promised.
+func (c *chaos) round(ctx context.Context, steps []step) (outcome, error) {
+	found := outcome{Steps: steps, At: time.Now()}
+	if err := c.watcher.AwaitHealthy(ctx, c.servers, c.pods, settled, recovery); err != nil {
+		return found, fmt.Errorf("before the round: %w", err)
+	}
+	plain, err := c.client.Write(ctx, c.address, 0, 2*time.Millisecond, 2*recovery)
+	if err != nil {
+		return found, err
+	}
+	defer plain.Abandon()
+	waiting, err := c.client.Write(ctx, c.address, 1, 2*time.Millisecond, 2*recovery)
+	if err != nil {
+		return found, err
+	}
+	defer waiting.Abandon()
+	if err := errors.Join(plain.Advance(ctx, 200, time.Minute), waiting.Advance(ctx, 200, time.Minute)); err != nil {
+		return found, fmt.Errorf("before the faults: %w", err)
+	}
+	found.At = time.Now()
+	for _, s := range steps {
+		time.Sleep(s.Pause)
+		if err := c.do(ctx, s); err != nil {
+			return found, fmt.Errorf("%v: %w", s, err)
+		}
+	}
+	began := time.Now()
+	if err := c.watcher.AwaitHealthy(ctx, c.servers, c.pods, settled, recovery); err != nil {
+		return found, err
+	}
+	found.Recovery = time.Since(began) - settled
+	if err := c.awaitAgreement(ctx); err != nil {
+		return found, err
+	}
+	if err := errors.Join(plain.Advance(ctx, 100, time.Minute), waiting.Advance(ctx, 100, time.Minute)); err != nil {
+		return found, fmt.Errorf("after recovery: %w", err)
+	}
+	return found, c.judge(&found, plain, waiting)
+}
+
+// judge enters what the clients found and says what was promised and not kept.
+func (c *chaos) judge(found *outcome, plain, waiting *probe.Writer) error {
+	first, err := plain.Finish()
+	if err != nil {
+		return err
+	}
+	second, err := waiting.Finish()
+	if err != nil {
+		return err
+	}
+	found.Acknowledged, found.Lost = first.Acknowledged, first.Lost
+	found.WaitAcknowledged, found.WaitLost = second.Acknowledged, second.Lost
+	found.Gap = time.Duration(first.LongestGapMilliseconds) * time.Millisecond
+	found.History = c.watcher.History(found.At)
+	var problems []error
+	for _, problem := range twoMasters(c.watcher.History(time.Time{}), found.At, time.Now()) {
+		problems = append(problems, errors.New(problem))
+	}
+	allowed, bounded := promise(found.Steps)
+	if bounded && found.Lost > allowed {
+		problems = append(problems, fmt.Errorf("%d acknowledged writes are lost, the promise is %d", found.Lost, allowed))
+	}
+	if bounded && found.WaitLost > 0 {
+		problems = append(problems, fmt.Errorf("%d writes that a replica had are lost", found.WaitLost))
+	}
+	return errors.Join(problems...)
+}
+
+// do makes one fault happen.
+func (c *chaos) do(ctx context.Context, s step) error {
+	pod := c.target(s)
+	if pod == nil {
+		return nil // an earlier fault of the round has left no such pod
+	}
+	switch s.Fault {
+	case "delete":
+		return c.client.Kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
+	case "force-delete":
+		now := int64(0)
+		return c.client.Kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+	}
+	strike := map[string]func() error{
+		"freeze":        func() error { return c.client.FreezeRedis(ctx, pod, freezeTime) },
+		"kill-redis":    func() error { return c.client.KillRedis(ctx, pod) },
+		"kill-launcher": func() error { return c.client.KillLauncher(ctx, pod) },
+	}[s.Fault]
+	if strike == nil {
+		return fmt.Errorf("unknown fault %q", s.Fault)
+	}
+	// There may be nothing to hit: a fault of the same round may have ended the
+	// process before.
+	if err := strike(); err != nil {
+		fmt.Printf("           %v was not hit: %.100s\n", s, err.Error())
+	}
+	return nil
+}
+
+// target gives the pod that a step names; nil if there is none now.
+func (c *chaos) target(s step) *corev1.Pod {
+	servers, others := c.watcher.Pods()
+	byName := func(a, b corev1.Pod) int { return cmp.Compare(a.Name, b.Name) }
+	slices.SortFunc(servers, byName)
+	slices.SortFunc(others, byName)
+	master, _ := c.watcher.Master()
+	if s.Target == "master" {
+		return master
+	}
+	pods := others
+	if s.Target == "slave" {
+		pods = slices.DeleteFunc(servers, func(p corev1.Pod) bool { return master != nil && p.UID == master.UID })
+	}
+	if s.Number >= len(pods) {
+		return nil
+	}
+	return &pods[s.Number]
+}
+
+// awaitAgreement waits until all sentinels name the master, as launcher status
+// tells it.
+func (c *chaos) awaitAgreement(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, agreement)
+	defer cancel()
+	_, sentinels := c.watcher.Pods()
+	want := fmt.Sprintf("%d of %d answer", len(sentinels), len(sentinels))
+	said := ""
+	for {
+		master, err := c.watcher.Master()
+		if err == nil && len(sentinels) > 0 {
+			said, err = c.client.Execute(ctx, sentinels[0].Namespace, sentinels[0].Name, nil, "launcher", "status")
+			if err == nil && strings.Contains(said, want) && strings.Contains(said, fmt.Sprintf("%d name %s", len(sentinels), master.Status.PodIP)) {
+				return nil
+			}
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("waited %s for all sentinels to name the master:\n%s", agreement, said)
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+}
