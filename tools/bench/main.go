@@ -9,7 +9,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -20,10 +19,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/redis-ha/redis-ha/internal/fault"
 	"github.com/redis-ha/redis-ha/tools/internal/probe"
 )
 
@@ -103,17 +99,9 @@ func names() []string {
 
 // withBench prepares the cluster for measurements and cleans up after them.
 func withBench(ctx context.Context, o options, do func(ctx context.Context, b *bench) error) error {
-	if o.kubeconfig == "" {
-		return errors.New("no cluster is named: set KUBECONFIG or -kubeconfig (`make up` prints it)")
-	}
-	config, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
+	client, err := probe.Connect(o.kubeconfig, o.image, "redis-ha-bench")
 	if err != nil {
-		return fmt.Errorf("read the kubeconfig: %w", err)
-	}
-	config.QPS, config.Burst = 100, 200
-	kube, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return fmt.Errorf("use the kubeconfig: %w", err)
+		return err
 	}
 	dir, err := os.MkdirTemp("", "redis-ha-bench-")
 	if err != nil {
@@ -121,7 +109,7 @@ func withBench(ctx context.Context, o options, do func(ctx context.Context, b *b
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{
-		client:  &probe.Client{Cluster: &fault.Cluster{Rest: config, Kube: kube, Image: o.image, Namespace: "redis-ha-bench"}, Password: os.Getenv("REDIS_PASS")},
+		client:  client,
 		address: o.address, releaseName: o.release, chart: o.chart, kubeconfig: o.kubeconfig, dir: dir,
 		release: probe.Release{Namespace: o.namespace, Selector: o.selector, Servers: o.servers, MasterService: o.service, Port: 6379},
 	}

@@ -14,10 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/redis-ha/redis-ha/internal/fault"
 	"github.com/redis-ha/redis-ha/tools/internal/probe"
 )
 
@@ -49,17 +46,9 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	if o.kubeconfig == "" {
-		return errors.New("no cluster is named: set KUBECONFIG or -kubeconfig (`make up` prints it)")
-	}
-	config, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
+	client, err := probe.Connect(o.kubeconfig, o.image, "redis-ha-chaos")
 	if err != nil {
-		return fmt.Errorf("read the kubeconfig: %w", err)
-	}
-	config.QPS, config.Burst = 100, 200
-	kube, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return fmt.Errorf("use the kubeconfig: %w", err)
+		return err
 	}
 	dir, err := os.MkdirTemp("", "redis-ha-chaos-")
 	if err != nil {
@@ -67,10 +56,7 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(dir)
 	selector := "app=redis-ha,release=" + o.release
-	c := &chaos{
-		client:  &probe.Client{Cluster: &fault.Cluster{Rest: config, Kube: kube, Image: o.image, Namespace: "redis-ha-chaos"}, Password: os.Getenv("REDIS_PASS")},
-		address: o.release + "-redis-ha-master-svc." + o.namespace + ":6379",
-	}
+	c := &chaos{client: client, address: o.release + "-redis-ha-master-svc." + o.namespace + ":6379"}
 	fmt.Println("preparing a client in the cluster ...")
 	if err := c.client.Start(ctx, ".", dir); err != nil {
 		return err

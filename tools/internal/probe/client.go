@@ -15,9 +15,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"github.com/redis-ha/redis-ha/internal/fault"
 	"github.com/redis-ha/redis-ha/tools/internal/writer"
@@ -37,6 +41,30 @@ type Client struct {
 	*fault.Cluster
 	// Password of Redis, empty for none.
 	Password string
+}
+
+// Connect prepares a client for the cluster of a kubeconfig, which must be named:
+// faults are no fun on whatever cluster kubectl uses by default. image is one
+// with bash that all nodes have; namespace is made by Start, and must be nobody
+// else's.
+func Connect(kubeconfig, image, namespace string) (*Client, error) {
+	if kubeconfig == "" {
+		return nil, errors.New("no cluster is named: set KUBECONFIG or --kubeconfig (`make up` prints it)")
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	// Whoever measures is not to wait for the client's own rate limit.
+	config.QPS, config.Burst = 100, 200
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("use the kubeconfig: %w", err)
+	}
+	// Streams that are ended early say so in the log of the library.
+	klog.SetLogger(logr.Discard())
+	cluster := &fault.Cluster{Rest: config, Kube: kube, Image: image, Namespace: namespace}
+	return &Client{Cluster: cluster, Password: os.Getenv("REDIS_PASS")}, nil
 }
 
 // Start makes the namespace and the pod, and copies the programs of this module
