@@ -144,9 +144,12 @@ func (w *Watcher) sawPod(before, after metav1.Object) {
 		}
 		w.mu.Lock()
 		delete(w.pods, old.Name)
-		if w.servers[old.Status.PodIP] == old.Name {
-			delete(w.servers, old.Status.PodIP)
-			delete(w.role, old.Status.PodIP)
+		// The last state of a pod may have no address any more.
+		for address, name := range w.servers {
+			if name == old.Name {
+				delete(w.servers, address)
+				delete(w.role, address)
+			}
 		}
 		w.mu.Unlock()
 		w.askRoles()

@@ -24,6 +24,10 @@ import (
 const (
 	// quickTick is how often the own Redis is asked: a promotion is seen within it.
 	quickTick = 100 * time.Millisecond
+	// failoverTick is how often it is asked for failoverTime from the moment that a
+	// replica has lost its master, a master has died, or a replica was promoted.
+	failoverTick = 25 * time.Millisecond
+	failoverTime = 3 * time.Second
 	// calmTick is how often the sentinels are asked while everybody agrees.
 	calmTick = time.Second
 	// recordEvery is how often the record is read while the role is not settled.
@@ -106,6 +110,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	for {
 		watchdog.turn()
 		s.turn(ctx)
+		ticker.Reset(s.tick())
 		if s.stopping && s.leave(ctx) {
 			return nil
 		}
@@ -128,6 +133,16 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// tick is the time to the next look.
+func (s *Server) tick() time.Duration {
+	for _, began := range []time.Time{s.observed.linkDownAt, s.observed.masterAt, s.diedAsMaster} {
+		if !began.IsZero() && time.Since(began) < failoverTime {
+			return failoverTick
+		}
+	}
+	return quickTick
 }
 
 // turn is one round of observation, decision and action.
