@@ -65,12 +65,13 @@ type Watcher struct {
 	role      map[string]Role        // by address
 	endpoints map[string]bool        // addresses behind the Service
 	asked     string
+	lists     chan string // servers to ask for their role
 }
 
 // Watch follows a release until ctx ends.
 func Watch(ctx context.Context, client *Client, release Release) (*Watcher, error) {
 	w := &Watcher{client: client, release: release, pods: map[string]*corev1.Pod{}, servers: map[string]string{},
-		role: map[string]Role{}, endpoints: map[string]bool{}}
+		role: map[string]Role{}, endpoints: map[string]bool{}, lists: make(chan string, 64)}
 	var err error
 	if w.isServer, err = labels.Parse(release.Servers); err != nil {
 		return nil, fmt.Errorf("read the selector of the servers: %w", err)
@@ -78,6 +79,7 @@ func Watch(ctx context.Context, client *Client, release Release) (*Watcher, erro
 	if w.roles, err = client.run(ctx, w.sawRole, "roles"); err != nil {
 		return nil, err
 	}
+	go w.passLists(ctx)
 	pods := informers.NewSharedInformerFactoryWithOptions(client.Kube, 0, informers.WithNamespace(release.Namespace),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = release.Selector }))
 	others := informers.NewSharedInformerFactoryWithOptions(client.Kube, 0, informers.WithNamespace(release.Namespace))
@@ -226,7 +228,20 @@ func (w *Watcher) askRoles() {
 	w.asked = list
 	w.mu.Unlock()
 	if changed {
-		go func() { _, _ = w.roles.stdin.Write([]byte(list + "\n")) }()
+		w.lists <- list
+	}
+}
+
+// passLists tells the program in the client's pod which servers there are, in
+// the order in which that changed.
+func (w *Watcher) passLists(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case list := <-w.lists:
+			_, _ = w.roles.stdin.Write([]byte(list + "\n"))
+		}
 	}
 }
 
