@@ -77,10 +77,12 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	m := &s.observed
 	local := s.observeLocal(ctx)
 	pods := s.api.Pods()
+	asking, cancel := s.askTime(ctx)
+	defer cancel()
 	calm := s.decided.State == role.Serving && s.decided.Action == role.Wait && local.Answering && !s.stopping &&
 		(local.Master == (s.decided.Label == role.MasterLabel))
 	if !calm || time.Since(m.viewsAt) >= calmTick {
-		m.views, m.viewsAt = askSentinels(ctx, s.config, s.links, pods), time.Now()
+		m.views, m.viewsAt = askSentinels(asking, s.config, s.links, pods), time.Now()
 		for _, v := range m.views {
 			s.notePassword(v.err)
 		}
@@ -96,7 +98,7 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 			every = calmTick // the new master is about to be recorded
 		}
 	} else {
-		m.peers = s.askPeers(ctx, pods)
+		m.peers = s.askPeers(asking, pods)
 	}
 	if time.Since(m.recordAt) >= every && s.api.Synced() {
 		record, err := s.api.Record(ctx)
@@ -116,6 +118,16 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	s.observeAgreement(&o)
 	s.forget(pods)
 	return o
+}
+
+// askTime bounds the questions of one look while a failover is under way. The
+// others are quick then, or are what has failed; who is merely slow counts as
+// silent for that long, which no decision of those seconds is made from.
+func (s *Server) askTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.tick() == failoverTick {
+		return context.WithTimeout(ctx, failoverAsk)
+	}
+	return ctx, func() {}
 }
 
 // undisputed says whether a majority of the sentinels names this master, or the

@@ -28,6 +28,8 @@ const (
 	// replica has lost its master, a master has died, or a replica was promoted.
 	failoverTick = 25 * time.Millisecond
 	failoverTime = 3 * time.Second
+	// failoverAsk is how long all answers of one such look are waited for.
+	failoverAsk = 150 * time.Millisecond
 	// calmTick is how often the sentinels are asked while everybody agrees.
 	calmTick = time.Second
 	// recordEvery is how often the record is read while the role is not settled.
