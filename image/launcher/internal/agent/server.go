@@ -40,6 +40,9 @@ const (
 	hungAfter = 60 * time.Second
 	// stuckAfter is how long the loop may take for one turn before the same.
 	stuckAfter = 30 * time.Second
+	// masterSilent is how long the Redis of a pod labelled master may not answer
+	// before the pod is not ready; a failover is over by then.
+	masterSilent = 10 * time.Second
 	// replicaGone is how long a replica without its master stays in the slave Service.
 	replicaGone = 10 * time.Second
 )

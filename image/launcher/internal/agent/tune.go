@@ -84,6 +84,10 @@ func (s *Server) notReady(o role.Observation) string {
 	switch {
 	case !o.Local.Running:
 		return s.decided.Reason
+	case !o.Local.Answering && o.Self.Label == role.Master && since(s.observed.answeredAt) < masterSilent:
+		// Nobody asks whether a master is ready: its Services follow the label.
+		// Telling it would spend kube-proxy's sync just when the label moves.
+		return ""
 	case !o.Local.Answering:
 		return "redis-server does not answer"
 	case o.Local.Loading:

@@ -38,6 +38,22 @@ func TestPodIsReadyOnlyWithRedisInItsRole(t *testing.T) {
 	}
 }
 
+// Readiness of a master means nothing to its Services, but each change of it
+// makes kube-proxy work, and the label may be about to move.
+func TestLabelledMasterThatDoesNotAnswerStaysReadyUntilAFailoverIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{observed: observed{answeredAt: time.Now()}}
+		silent := role.Observation{Local: role.Local{Running: true}, Self: role.Member{Label: role.Master}}
+		time.Sleep(masterSilent - time.Millisecond)
+		require.Empty(t, s.notReady(silent))
+		silent.Self.Label = role.Slave
+		require.Equal(t, "redis-server does not answer", s.notReady(silent))
+		silent.Self.Label = role.Master
+		time.Sleep(time.Millisecond)
+		require.Equal(t, "redis-server does not answer", s.notReady(silent))
+	})
+}
+
 func TestClocksRunFromTheFirstMomentToTheLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at time.Time
