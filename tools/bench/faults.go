@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/redis-ha/redis-ha/internal/fault"
@@ -86,12 +87,25 @@ func drain(ctx context.Context, b *bench, master *corev1.Pod) (func(context.Cont
 		if pod.Spec.NodeName != master.Spec.NodeName {
 			continue
 		}
-		eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace}}
-		if err := b.client.Kube.PolicyV1().Evictions(pod.Namespace).Evict(ctx, eviction); err != nil && pod.Name == master.Name {
-			return cordon(false), fmt.Errorf("evict the master: %w", err)
+		if err := b.evict(ctx, pod.Namespace, pod.Name); err != nil {
+			return cordon(false), err
 		}
 	}
 	return cordon(false), nil
+}
+
+// evict asks again while a disruption budget forbids it, as kubectl does.
+func (b *bench) evict(ctx context.Context, namespace, name string) error {
+	eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}}
+	for deadline := time.Now().Add(recovery); ; time.Sleep(100 * time.Millisecond) {
+		err := b.client.Kube.PolicyV1().Evictions(namespace).Evict(ctx, eviction)
+		if err == nil || apierrors.IsNotFound(err) {
+			return nil
+		}
+		if !apierrors.IsTooManyRequests(err) || time.Now().After(deadline) {
+			return fmt.Errorf("evict %s: %w", name, err)
+		}
+	}
 }
 
 // upgrade runs helm upgrade with a changed annotation of the pods.

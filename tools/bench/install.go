@@ -40,9 +40,11 @@ func (b *bench) install(ctx context.Context) (install, error) {
 	if err := b.helm(ctx, "install", b.releaseName, b.chart); err != nil {
 		return install{}, err
 	}
-	// The client starts when the Service exists: a name that was asked for too
-	// early stays unknown to the cluster's DNS for some time.
-	w, err := b.client.Write(ctx, b.address, 0, interval, recovery)
+	target, err := b.target(ctx)
+	if err != nil {
+		return install{}, err
+	}
+	w, err := b.client.Write(ctx, target, 0, interval, recovery)
 	if err != nil {
 		return install{}, err
 	}

@@ -53,7 +53,11 @@ func measureLauncher(ctx context.Context, o options) error {
 		if err != nil {
 			return err
 		}
-		host, port, _ := strings.Cut(b.address, ":")
+		target, err := b.target(ctx)
+		if err != nil {
+			return err
+		}
+		host, port, _ := strings.Cut(target, ":")
 		load, err := b.cpuShares(ctx, pods, func() error {
 			for range 5 {
 				if _, err := b.redisBenchmark(ctx, host, port); err != nil {

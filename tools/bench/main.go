@@ -10,15 +10,18 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/redis-ha/redis-ha/tools/internal/probe"
 )
@@ -63,7 +66,7 @@ func rootCommand() *cobra.Command {
 	flags.StringVar(&o.release, "release", "redis-ha", "name of the release")
 	flags.StringVar(&o.selector, "selector", "", "labels of all pods (default app=redis-ha,release=RELEASE)")
 	flags.StringVar(&o.servers, "servers", "", "labels of the pods that run servers (default SELECTOR,component=server)")
-	flags.StringVar(&o.address, "address", "", "host:port that clients write to (default the release's master Service)")
+	flags.StringVar(&o.address, "address", "", "host:port that clients write to (default the cluster IP of -service)")
 	flags.StringVar(&o.service, "service", "", "Service of the master whose endpoints are watched (default the release's; - for none)")
 	flags.StringVar(&o.image, "image", "redis-ha:8.0.2-r1", "an image with bash that the nodes have")
 	flags.StringVar(&o.chart, "chart", "../charts/redis-ha", "chart for installations and upgrades")
@@ -129,6 +132,19 @@ func withBench(ctx context.Context, o options, do func(ctx context.Context, b *b
 	return do(ctx, b)
 }
 
+// target is where the clients write: an address of the cluster's own, so that the
+// loss of a node with a DNS server on it is not measured as well.
+func (b *bench) target(ctx context.Context) (string, error) {
+	if b.address != "" {
+		return b.address, nil
+	}
+	service, err := b.client.Kube.CoreV1().Services(b.release.Namespace).Get(ctx, b.release.MasterService, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("find the address of the master's Service: %w", err)
+	}
+	return net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(b.release.Port)), nil
+}
+
 // defaults are those of the chart's own release.
 func (b *bench) defaults(release string) {
 	set := func(value *string, fallback string) {
@@ -139,7 +155,6 @@ func (b *bench) defaults(release string) {
 	set(&b.release.Selector, "app=redis-ha,release="+release)
 	set(&b.release.Servers, b.release.Selector+",component=server")
 	set(&b.release.MasterService, release+"-redis-ha-master-svc")
-	set(&b.address, release+"-redis-ha-master-svc."+b.release.Namespace+":6379")
 	if b.release.MasterService == "-" {
 		b.release.MasterService = ""
 	}

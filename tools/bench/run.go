@@ -59,12 +59,16 @@ func (b *bench) once(ctx context.Context, k kind) (run, error) {
 	if err := b.watcher.AwaitHealthy(ctx, b.servers, b.pods, settled, recovery); err != nil {
 		return run{}, fmt.Errorf("before the fault: %w", err)
 	}
-	plain, err := b.client.Write(ctx, b.address, 0, interval, 2*recovery)
+	target, err := b.target(ctx)
+	if err != nil {
+		return run{}, err
+	}
+	plain, err := b.client.Write(ctx, target, 0, interval, 2*recovery)
 	if err != nil {
 		return run{}, err
 	}
 	defer plain.Abandon()
-	waiting, err := b.client.Write(ctx, b.address, 1, interval, 2*recovery)
+	waiting, err := b.client.Write(ctx, target, 1, interval, 2*recovery)
 	if err != nil {
 		return run{}, err
 	}

@@ -37,7 +37,11 @@ func measureThroughput(ctx context.Context, o options) error {
 		if err != nil {
 			return err
 		}
-		host, port, _ := strings.Cut(b.address, ":")
+		target, err := b.target(ctx)
+		if err != nil {
+			return err
+		}
+		host, port, _ := strings.Cut(target, ":")
 		found := &throughput{}
 		for i := range o.runs + 1 {
 			var r round
