@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strconv"
@@ -133,6 +134,11 @@ func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 	defer cancel()
 	client := n.current()
 	reply, err := client.Do(limited, args...).Result()
+	if ended(err) && asks(args) {
+		// Sentinel ends all connections of a server that it re-points: that says
+		// nothing about the server.
+		reply, err = client.Do(limited, args...).Result()
+	}
 	if ctx.Err() == nil {
 		n.patience.Note(ReachOf(err) == Unknown)
 	}
@@ -144,6 +150,16 @@ func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 		return nil, n.explain(args[0], err)
 	}
 	return reply, nil
+}
+
+// ended says whether the other side ended the connection.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// asks says whether a command only asks, so that it can be sent twice.
+func asks(args []any) bool {
+	return args[0] == "INFO" || args[0] == "SENTINEL" && len(args) > 1 && args[1] != "FAILOVER"
 }
 
 // explain names the node and what the user can do about a refused password.

@@ -122,6 +122,55 @@ func refusing(t *testing.T) netip.AddrPort {
 	return netip.MustParseAddrPort(listener.Addr().String())
 }
 
+// Sentinel kills the clients of each replica that it re-points, in the middle of
+// a question or not; who asks then must not take the replica for dead.
+func TestQuestionIsAskedAgainWhereTheConnectionIsEnded(t *testing.T) {
+	for command, again := range map[string]bool{"INFO": true, "SENTINEL FAILOVER": false} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer listener.Close()
+		asked := make(chan string, 10)
+		go func() {
+			for first := true; ; {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				in := bufio.NewReader(conn)
+				for {
+					got, err := readCommand(in)
+					if err != nil {
+						break
+					}
+					if !strings.HasPrefix(strings.ToUpper(got), strings.ToUpper(command)) {
+						_, _ = io.WriteString(conn, "-ERR unknown command\r\n")
+						continue
+					}
+					asked <- got
+					if first {
+						first = false
+						break
+					}
+					_, _ = io.WriteString(conn, "+OK\r\n")
+				}
+				_ = conn.Close()
+			}
+		}()
+		words := []any{}
+		for _, word := range strings.Fields(command) {
+			words = append(words, word)
+		}
+		_, err = node(t, netip.MustParseAddrPort(listener.Addr().String()), "").Do(t.Context(), words...)
+		if again {
+			require.NoError(t, err, command)
+			require.Len(t, asked, 2, command)
+		} else {
+			require.Error(t, err, "it may have been obeyed")
+			require.Len(t, asked, 1, command)
+		}
+	}
+}
+
 func TestNodeThatRefusesIsNotOneThatIsSilent(t *testing.T) {
 	_, err := node(t, refusing(t), "").Info(t.Context())
 	require.Equal(t, Refused, ReachOf(err), "%v", err)

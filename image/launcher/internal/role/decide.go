@@ -149,6 +149,8 @@ func discover(o Observation) Decision {
 	case ok && agreed == o.Self.IP && len(live) > 0:
 		return Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
 			Reason: fmt.Sprintf("this pod died as master and %s holds the data", live[0].Name)}
+	case ok && agreed == o.Self.IP && o.Waiting < o.DownAfter && o.silentReplica() != nil:
+		return wait("this pod died as master; %s, which holds the data, does not answer at the moment", o.silentReplica().Name)
 	case ok && agreed == o.Self.IP:
 		return elect(o, "this pod died as master and no replica lives")
 	case ok && len(live) > 0:
@@ -162,6 +164,17 @@ func discover(o Observation) Decision {
 	default:
 		return wait("the sentinels do not agree on a master yet")
 	}
+}
+
+// silentReplica gives a server whose launcher tells that it has synchronised,
+// and whose Redis did not answer this time; nil if there is none.
+func (o Observation) silentReplica() *Peer {
+	for i, p := range o.Peers {
+		if p.Redis == Unknown && !p.Terminating && p.Status != nil && p.Status.Synced {
+			return &o.Peers[i]
+		}
+	}
+	return nil
 }
 
 // outdated says whether a peer that says it is master is a master of the past:

@@ -103,6 +103,17 @@ func TestServerWaitsWhileItIsNotClearWhoIsMaster(t *testing.T) {
 	})
 }
 
+func TestMasterThatDiedWaitsForAReplicaThatIsSilentForAMoment(t *testing.T) {
+	silent := together(sentinels("a a a"), recorded("a"), holds(wasMaster(0, 1000)), peer("b", isReplica, isFrozen), peer("c", isGone))
+	check(t, []claim{
+		{"while the sentinels would wait, too", observe(silent, waiting(3*time.Second-1)), Decision{State: Discovering, Label: ClearLabel,
+			Reason: "this pod died as master; server-b, which holds the data, does not answer at the moment"}},
+	})
+	if d := Decide(observe(silent, waiting(time.Hour))); d.Action != Claim {
+		t.Errorf("when it has been silent for long: %v, %s; want a claim", d.Action, d.Reason)
+	}
+}
+
 func TestServerThatDiedAsMasterHasAReplicaReplaceIt(t *testing.T) {
 	failOver := Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
 		Reason: "this pod died as master and server-b holds the data"}
