@@ -136,8 +136,7 @@ func TestFailoverIsToldToEventsAndTheWebhook(t *testing.T) {
 	t.Cleanup(server.Close)
 	c := start(t, options{webhook: server.URL + "/notify"})
 	old := c.converge()
-	old.hold()
-	old.kill() // so that +sdown and +odown are seen as well
+	old.freezeRedis() // a dead one would be replaced before the sentinels find it down
 	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
 	for _, event := range []string{"+sdown", "+odown", "+switch-master"} {
 		eventually(t, settle, "a webhook call and an Event for "+event, func() error {
@@ -152,7 +151,7 @@ func TestFailoverIsToldToEventsAndTheWebhook(t *testing.T) {
 			return fmt.Errorf("no Event among %d", len(c.api.Events()))
 		})
 	}
-	old.run()
+	old.thawRedis()
 	c.converge()
 	switches := 0
 	for _, e := range c.api.Events() {
