@@ -162,7 +162,9 @@ func (o SentinelObservation) succeeded(recorded *Peer) bool {
 		return false
 	}
 	for _, v := range o.Others {
-		if v.FailingOver {
+		// One that names the successor tells the others within Sentinel's publish period, 2 s.
+		tells := v.Reach == Answered && v.HasMaster && v.Master == recorded.IP && o.MislabelFor <= 3*settlePatience
+		if v.FailingOver || tells {
 			return false
 		}
 	}
