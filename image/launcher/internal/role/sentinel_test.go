@@ -199,6 +199,20 @@ func TestSentinelTakesTheLabelOffAMasterThatAMajorityHasReplaced(t *testing.T) {
 	})
 }
 
+// A seed takes a later epoch and stops a sentinel for a moment; where another
+// sentinel knows the successor, its next hello does the same without that.
+func TestSentinelThatAnotherIsAboutToTellIsNotStartedAnew(t *testing.T) {
+	missed := func(others string, mislabel time.Duration) SentinelAction {
+		o := watch("a", others, with("b", isMaster, hasLabel), with("a", isStopped), mislabelledFor(mislabel))
+		o.MasterUID = uid("b")
+		return DecideSentinel(o).Action
+	}
+	require.Equal(t, SentinelSeed, missed("a a", settlePatience+1), "where nobody else knows the successor")
+	require.Equal(t, SentinelWait, missed("a b", settlePatience+1), "where another one names the successor")
+	require.Equal(t, SentinelWait, missed("a b", 3*settlePatience), "within three publish periods")
+	require.Equal(t, SentinelSeed, missed("a b", 3*settlePatience+1), "where it does not tell")
+}
+
 func TestMajorityIsOneOfTheConfiguredSentinels(t *testing.T) {
 	for words, want := range map[string]string{
 		"b b none": "b", "b b c": "b", "b c d": "", "b": "", "b none none": "", "b silent b": "b", "": "",
