@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -66,11 +68,13 @@ func (r *release) write(t *testing.T) *writer {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	// The password goes through standard input, as arguments are public.
+	// A lost node may have run the cluster's DNS servers, which are not tested here.
+	address := net.JoinHostPort(r.service(t, "-master-svc").Spec.ClusterIP, strconv.Itoa(redisPort))
 	script := "read -r REDIS_PASS; export REDIS_PASS; exec " + writerPath + ` "$@"`
 	read := make(chan struct{})
 	go func() {
 		err := env.Stream(ctx, workNamespace, clientPod, stdin, stdout, "bash", "-c", script, "writer",
-			"-address", r.masterService()+":6379", "-interval", writeInterval, "-duration", writeLimit, "-until-stdin-ends", "-progress")
+			"-address", address, "-interval", writeInterval, "-duration", writeLimit, "-until-stdin-ends", "-progress")
 		_ = stdout.Close()
 		<-read
 		w.ended <- err
