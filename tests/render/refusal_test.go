@@ -169,7 +169,7 @@ func TestChartAndLauncherOwnTheSameDirectives(t *testing.T) {
 		expression, _, _ := strings.Cut(after, ")$")
 		return directivesOf(t, regexp.MustCompile("`\\s*\\+\\s*`").ReplaceAllString(expression, ""))
 	}
-	chart := alternatives("../../charts/redis-ha/templates/_validate.tpl", "\n^(")
+	chart := alternatives(render.Path(t, "templates/_validate.tpl"), "\n^(")
 	launcher := alternatives("../../image/launcher/internal/config/config.go", "`^(")
 	assert.Equal(t, launcher, chart)
 }

@@ -20,7 +20,13 @@ type Case struct {
 // Cases are all values files of charts/redis-ha/ci, in the order of their numbers.
 func Cases(t T) []Case {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(Path(t, "ci"), "*.yaml"))
+	return CasesIn(t, Path(t, ""))
+}
+
+// CasesIn are the values files of the chart in another directory.
+func CasesIn(t T, dir string) []Case {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "ci", "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("find values files in charts/redis-ha/ci: %d found, error %v", len(files), err)
 	}

@@ -12,12 +12,7 @@ package render
 import (
 	"fmt"
 	"io"
-	"io/fs"
 	"log"
-	"os"
-	"path/filepath"
-	"strings"
-	"sync"
 
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chart/loader"
@@ -59,6 +54,7 @@ func YAML(t T, text string) Values {
 // settings are what options change.
 type settings struct {
 	release, namespace, kubeVersion string
+	dir                             string
 	cluster                         *cluster
 }
 
@@ -72,6 +68,9 @@ func As(release, namespace string) Option {
 
 // KubeVersion renders for another Kubernetes version, such as "1.29".
 func KubeVersion(version string) Option { return func(s *settings) { s.kubeVersion = version } }
+
+// Dir renders the chart of another directory.
+func Dir(dir string) Option { return func(s *settings) { s.dir = dir } }
 
 // Chart renders the chart. Values that are refused fail the test.
 func Chart(t T, values Values, options ...Option) *Manifests {
@@ -101,12 +100,19 @@ func Try(values Values, options ...Option) (*Manifests, error) {
 	for _, option := range options {
 		option(&s)
 	}
-	files, err := chartFiles()
+	if s.dir == "" {
+		dir, err := ChartDir()
+		if err != nil {
+			return nil, err
+		}
+		s.dir = dir
+	}
+	source, err := readChart(s.dir)
 	if err != nil {
 		return nil, err
 	}
 	// Helm changes the chart it renders, so every rendering gets its own.
-	loaded, err := loader.LoadFiles(files)
+	loaded, err := loader.LoadFiles(source.files)
 	if err != nil {
 		return nil, fmt.Errorf("load the chart: %w", err)
 	}
@@ -120,6 +126,7 @@ func Try(values Values, options ...Option) (*Manifests, error) {
 	}
 	install := action.NewInstall(config)
 	install.ClientOnly, install.DryRun = true, true
+	install.SkipSchemaValidation = source.accepts(loaded, values)
 	install.ReleaseName, install.Namespace, install.KubeVersion = s.release, s.namespace, version
 	if s.cluster != nil {
 		install.DryRunOption = "server"
@@ -134,70 +141,3 @@ func Try(values Values, options ...Option) (*Manifests, error) {
 
 // silence keeps Helm's own log lines about values out of the test output.
 var _ = func() bool { log.SetOutput(io.Discard); return true }()
-
-// Root is the directory of the repository.
-var Root = sync.OnceValues(func() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find the repository: %w", err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "charts", "redis-ha", "Chart.yaml")); err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", fmt.Errorf("find the repository: no directory above this one contains charts/redis-ha")
-		}
-		dir = parent
-	}
-})
-
-// Path is the path of a file of the chart.
-func Path(t T, name string) string {
-	t.Helper()
-	root, err := Root()
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	return filepath.Join(root, "charts", "redis-ha", filepath.FromSlash(name))
-}
-
-// File is the content of a file of the chart.
-func File(t T, name string) string {
-	t.Helper()
-	content, err := os.ReadFile(Path(t, name))
-	if err != nil {
-		t.Fatalf("read a file of the chart: %v", err)
-	}
-	return string(content)
-}
-
-// chartFiles reads the chart once per process.
-var chartFiles = sync.OnceValues(func() ([]*loader.BufferedFile, error) {
-	root, err := Root()
-	if err != nil {
-		return nil, err
-	}
-	dir := filepath.Join(root, "charts", "redis-ha")
-	var files []*loader.BufferedFile
-	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		if name = filepath.ToSlash(name); strings.HasPrefix(name, "ci/") {
-			return nil
-		}
-		content, err := os.ReadFile(path)
-		files = append(files, &loader.BufferedFile{Name: name, Data: content})
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the chart: %w", err)
-	}
-	return files, nil
-})

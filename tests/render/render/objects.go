@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"helm.sh/helm/v3/pkg/release"
-	"helm.sh/helm/v3/pkg/releaseutil"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -112,7 +111,10 @@ func kindOf(object any) string { return reflect.TypeOf(object).Elem().Name() }
 func decodeRelease(r *release.Release) (*Manifests, error) {
 	m := &Manifests{Notes: r.Info.Notes}
 	add := func(manifest string, hook bool) error {
-		for _, document := range releaseutil.SplitManifests(manifest) {
+		for document := range strings.SplitSeq("\n"+manifest, "\n---\n") {
+			if strings.TrimSpace(document) == "" {
+				continue
+			}
 			o, err := decode(document)
 			if err != nil {
 				return fmt.Errorf("%w\n%s", err, document)
