@@ -31,10 +31,15 @@ app.kubernetes.io/part-of: {{ .Chart.Name | quote }}
 helm.sh/chart: {{ include "redis-ha.chart" . | quote }}
 {{- end -}}
 
+{{/* redis-ha.peers: the labels that select the pods of all components, by which the launchers find each other. Input: the root context. */}}
+{{- define "redis-ha.peers" -}}
+app: {{ include "redis-ha.name" . | quote }}
+release: {{ .Release.Name | quote }}
+{{- end -}}
+
 {{/* redis-ha.selector: the labels that select the pods of one component. Input: dict "root" and "component". */}}
 {{- define "redis-ha.selector" -}}
-app: {{ include "redis-ha.name" .root | quote }}
-release: {{ .root.Release.Name | quote }}
+{{ include "redis-ha.peers" .root }}
 component: {{ .component }}
 {{- end -}}
 

@@ -15,6 +15,7 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{/* redis-ha.problems: one line for each problem, empty if there is none. Input: the root context. */}}
 {{- define "redis-ha.problems" -}}
 {{ include "redis-ha.problems.names" . }}
+{{ include "redis-ha.problems.image" . }}
 {{ include "redis-ha.problems.replicas" . }}
 {{ include "redis-ha.problems.resources" . }}
 {{ include "redis-ha.problems.config" . }}
@@ -42,6 +43,16 @@ nameOverride: {{ len $name }} characters are too long; use at most 50
 {{- end }}
 {{- end -}}
 
+{{/* redis-ha.problems.image: an image that is another one tomorrow. */}}
+{{- define "redis-ha.problems.image" -}}
+{{- $image := .Values.redis_image }}
+{{- if not (regexMatch "^[^\\s:@]\\S*(:\\w[\\w.-]{0,127}|@sha256:[0-9a-f]{64})$" $image) }}
+redis_image: {{ $image | quote }} has neither a tag nor a digest, so a pod that is replaced may run another version than its peers; add one, such as {{ .Chart.Name }}:{{ .Chart.AppVersion }}
+{{- else if hasSuffix ":latest" $image }}
+redis_image: {{ $image | quote }} is another image with every release, so a pod that is replaced may run another version than its peers; set a tag such as {{ .Chart.Name }}:{{ .Chart.AppVersion }}
+{{- end }}
+{{- end -}}
+
 {{/* redis-ha.range: the legal numbers of a message, "2 to 3" or "2". Input: list of the lowest and the highest. */}}
 {{- define "redis-ha.range" -}}
 {{- index . 0 -}}
@@ -63,11 +74,15 @@ replicas.sentinels: {{ $sentinels }} is even, which survives no more failures th
 {{- $majority := int (include "redis-ha.majority" .) }}
 {{- if not (kindIs "invalid" .Values.sentinel.quorum) }}
 {{- $quorum := int .Values.sentinel.quorum }}
+{{- $most := ternary $sentinels (sub $sentinels 1 | int) (le $sentinels 1) }}
+{{- $instead := printf "set %s, or remove it for the majority" (include "redis-ha.range" (list $majority $most)) }}
 {{- if lt $sentinels 1 }}
 {{- else if gt $quorum $sentinels }}
-sentinel.quorum: {{ $quorum }} is more than the {{ $sentinels }} of replicas.sentinels, no failover would ever start; set {{ include "redis-ha.range" (list $majority $sentinels) }}, or remove it for the majority
+sentinel.quorum: {{ $quorum }} is more than the {{ $sentinels }} of replicas.sentinels, no failover would ever start; {{ $instead }}
+{{- else if gt $quorum $most }}
+sentinel.quorum: {{ $quorum }} is every one of the {{ $sentinels }} of replicas.sentinels, no failover would start while one of them is drained or restarts; {{ $instead }}
 {{- else if lt $quorum $majority }}
-sentinel.quorum: {{ $quorum }} is less than the majority of {{ $sentinels }} sentinels, a minority could call the master down; set {{ include "redis-ha.range" (list $majority $sentinels) }}, or remove it for the majority
+sentinel.quorum: {{ $quorum }} is less than the majority of {{ $sentinels }} sentinels, a minority could call the master down; {{ $instead }}
 {{- end }}
 {{- end }}
 {{- if not (kindIs "invalid" .Values.servers.minReplicasToWrite) }}
