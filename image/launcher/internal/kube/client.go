@@ -12,12 +12,11 @@ import (
 	"sync"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
-	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
@@ -58,9 +57,9 @@ type Pod struct {
 
 // Client talks to the API for one pod of the release.
 type Client struct {
-	pods     coreclient.PodInterface
-	events   coreclient.EventInterface
-	leases   coordinationclient.LeaseInterface
+	pods     *podClient
+	events   *eventClient
+	leases   *leaseClient
 	config   config.Config
 	store    cache.Store
 	informer cache.Controller
@@ -85,18 +84,18 @@ func New(c config.Config, log *slog.Logger) (*Client, error) {
 	}
 	restConfig.QPS, restConfig.Burst = 50, 100
 	restConfig.UserAgent = "redis-ha-launcher"
-	core, err := coreclient.NewForConfig(restConfig)
+	core, err := restClient(restConfig, "/api", corev1.SchemeGroupVersion)
 	if err != nil {
-		return nil, fmt.Errorf("prepare the core API client: %w", err)
+		return nil, err
 	}
-	coordination, err := coordinationclient.NewForConfig(rest.CopyConfig(restConfig))
+	coordination, err := restClient(restConfig, "/apis", coordinationv1.SchemeGroupVersion)
 	if err != nil {
-		return nil, fmt.Errorf("prepare the coordination API client: %w", err)
+		return nil, err
 	}
 	k := &Client{
-		pods:    core.Pods(c.Namespace),
-		events:  core.Events(c.Namespace),
-		leases:  coordination.Leases(c.Namespace),
+		pods:    newPodClient(core, c.Namespace),
+		events:  newEventClient(core, c.Namespace),
+		leases:  newLeaseClient(coordination, c.Namespace),
 		config:  c,
 		log:     log,
 		changed: make(chan struct{}, 1),

@@ -18,14 +18,18 @@ type MasterView struct {
 	SubjectiveDown bool // this sentinel finds it down
 	ObjectiveDown  bool // a quorum finds it down
 	FailingOver    bool // this sentinel leads a failover
-	Quorum         int
+	// Promoting is the replica that this sentinel, which a majority has elected
+	// because the master is down, has told to become master and has not seen as one yet.
+	Promoting netip.Addr
+	Quorum    int
 }
 
 // KnownReplica is a replica in a sentinel's memory.
 type KnownReplica struct {
 	Addr     netip.AddrPort
 	Down     bool
-	Priority int // 0: never promoted
+	Promoted bool // the sentinel that leads a failover has chosen it
+	Priority int  // 0: never promoted
 }
 
 // KnownSentinel is another sentinel in a sentinel's memory.
@@ -54,7 +58,7 @@ func (n *Node) Master(ctx context.Context, name string) (view MasterView, found 
 	view.ObjectiveDown = strings.Contains(flags, ",o_down,")
 	view.FailingOver = strings.Contains(flags, ",failover_in_progress,")
 	if view.FailingOver {
-		view = n.duringFailover(ctx, name, view)
+		view = n.duringFailover(ctx, name, view, !strings.Contains(flags, ",force_failover,"))
 	}
 	return view, true, nil
 }
@@ -62,7 +66,8 @@ func (n *Node) Master(ctx context.Context, name string) (view MasterView, found 
 // duringFailover asks for the address that this sentinel tells its clients. The
 // one that leads a failover keeps the old master in SENTINEL MASTER until every
 // replica follows the new one, which may take 10 s if one of them is gone.
-func (n *Node) duringFailover(ctx context.Context, name string, view MasterView) MasterView {
+// elected says that it was voted for and not commanded.
+func (n *Node) duringFailover(ctx context.Context, name string, view MasterView, elected bool) MasterView {
 	reply, err := n.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
 	told := asList(reply)
 	if err != nil || len(told) != 2 {
@@ -70,6 +75,19 @@ func (n *Node) duringFailover(ctx context.Context, name string, view MasterView)
 	}
 	if addr := addrPort(fmt.Sprint(told[0]), fmt.Sprint(told[1])); addr != view.Addr {
 		view.Addr, view.SubjectiveDown, view.ObjectiveDown = addr, false, false
+		return view
+	}
+	if !elected || !view.ObjectiveDown {
+		return view
+	}
+	replicas, err := n.KnownReplicas(ctx, name)
+	if err != nil {
+		return view
+	}
+	for _, r := range replicas {
+		if r.Promoted {
+			view.Promoting = r.Addr.Addr()
+		}
 	}
 	return view
 }
@@ -84,8 +102,10 @@ func (n *Node) KnownReplicas(ctx context.Context, name string) ([]KnownReplica, 
 	for _, entry := range asList(reply) {
 		f := stringMap(entry)
 		priority, _ := strconv.Atoi(f["slave-priority"])
+		flags := "," + f["flags"] + ","
 		out = append(out, KnownReplica{
-			Addr: addrPort(f["ip"], f["port"]), Down: strings.Contains(","+f["flags"]+",", ",s_down,"), Priority: priority,
+			Addr: addrPort(f["ip"], f["port"]), Down: strings.Contains(flags, ",s_down,"),
+			Promoted: strings.Contains(flags, ",promoted,"), Priority: priority,
 		})
 	}
 	return out, nil

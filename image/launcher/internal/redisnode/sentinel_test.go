@@ -52,6 +52,29 @@ func TestSentinelThatLeadsAFailoverNamesTheSuccessorOnceItIsPromoted(t *testing.
 		"it is the old master that is down")
 }
 
+func TestSentinelThatWasElectedNamesTheReplicaItHasPromoted(t *testing.T) {
+	for flags, want := range map[string]string{
+		"s_down,o_down,master,failover_in_progress":                "10.0.0.3",
+		"s_down,o_down,master,failover_in_progress,force_failover": "",
+		"master,failover_in_progress":                              "",
+	} {
+		addr, _ := fake(t, func(command string) string {
+			switch {
+			case strings.Contains(command, "GET-MASTER"):
+				return words("10.0.0.1", "6379")
+			case strings.Contains(command, "REPLICAS"):
+				return list(words("ip", "10.0.0.2", "port", "6379", "flags", "slave"), words("ip", "10.0.0.3", "port", "6379", "flags", "slave,promoted"))
+			}
+			return masterReply(flags)
+		})
+		got, _, err := node(t, addr, "").Master(t.Context(), "mymaster")
+		require.NoError(t, err)
+		wanted, _ := netip.ParseAddr(want)
+		require.Equal(t, wanted, got.Promoting, flags)
+		require.Equal(t, "10.0.0.1", got.Addr.Addr().String(), "the master that it still names")
+	}
+}
+
 func TestSentinelWithoutTheMasterIsNotAnError(t *testing.T) {
 	addr, _ := fake(t, func(string) string { return "-ERR No such master with that name\r\n" })
 	_, found, err := node(t, addr, "").Master(t.Context(), "mymaster")

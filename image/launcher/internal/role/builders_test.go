@@ -72,8 +72,8 @@ func lostLink(master string, down time.Duration) edit {
 func local(change func(*Local)) edit { return func(o *Observation) { change(&o.Local) } }
 
 // sentinels gives one view for each word: a letter names that pod as master,
-// a letter and "!" finds it down, a letter and "*" is replacing it, "none"
-// knows no master, "refused" does not run, "silent" does not answer.
+// a letter and "!" finds it down, a letter and "*" is replacing it, a letter and
+// "^" was elected to replace it and has promoted this pod, "none" knows no master, "refused" does not run, "silent" does not answer.
 func sentinels(words string) edit {
 	return func(o *Observation) { o.Views = views(words) }
 }
@@ -89,10 +89,14 @@ func views(words string) []View {
 		case "silent":
 			out = append(out, View{Reach: Unknown})
 		default:
-			out = append(out, View{
+			v := View{
 				Reach: Answered, HasMaster: true, Master: address(word),
-				Down: strings.HasSuffix(word, "!"), FailingOver: strings.HasSuffix(word, "*"),
-			})
+				Down: strings.HasSuffix(word, "!"), FailingOver: strings.ContainsAny(word, "*^"),
+			}
+			if strings.HasSuffix(word, "^") {
+				v.Promoting = address("a")
+			}
+			out = append(out, v)
 		}
 	}
 	return out

@@ -3,6 +3,7 @@ package role
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -226,6 +227,8 @@ func serveMaster(o Observation) Decision {
 		return serving("the sentinels name this pod")
 	case o.fencedPredecessor(agreed, ok):
 		return serving("the previous master is fenced and this pod was promoted")
+	case ok && o.electedOver(agreed):
+		return serving("the sentinels have elected this pod over a master that is down")
 	case ok:
 		return contested(o, agreed, serving)
 	case o.MasterUID == o.Self.UID:
@@ -275,6 +278,16 @@ func (o Observation) fencedPredecessor(agreed netip.Addr, ok bool) bool {
 	}
 	p := o.peerAt(agreed)
 	return p == nil || p.UID == o.Fence.UID
+}
+
+// electedOver says whether the recorded master, which a majority still names, is
+// being replaced by this pod: a sentinel with a majority's vote has promoted it,
+// and the master does not answer here either. That sentinel asks a replica for
+// its role once a second; waiting for that would only lengthen the outage.
+func (o Observation) electedOver(agreed netip.Addr) bool {
+	p := o.peerAt(agreed)
+	promoted := slices.ContainsFunc(o.Views, func(v View) bool { return v.FailingOver && v.Promoting == o.Self.IP })
+	return promoted && p != nil && p.UID == o.MasterUID && p.Redis != Answered && o.Local.MasterFor <= promotionPatience
 }
 
 // serveReplica decides for a running Redis that is a replica.
@@ -370,25 +383,4 @@ func (o Observation) best(live []Peer) bool {
 		}
 	}
 	return true
-}
-
-// MinReplicas says how many replicas the master must have from now on to accept
-// writes; ok is false when the present setting stays. A master alone may
-// serve, but only while it can see that it is not cut off: majority says that
-// the sentinels name it, fresh that the API answered just now and has it as the
-// master. With neither it may have been replaced, and must not serve alone,
-// unless it has become master just now, masterFor ago: then neither can know yet.
-func MinReplicas(configured, online int, majority, fresh bool, masterFor time.Duration) (n int, ok bool) {
-	switch {
-	case configured == 0:
-		return 0, true
-	case online >= configured:
-		return configured, true
-	case majority && fresh:
-		return online, true
-	case !majority && !fresh && masterFor > promotionPatience:
-		return configured, true
-	default:
-		return 0, false
-	}
 }

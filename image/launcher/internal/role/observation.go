@@ -99,6 +99,9 @@ type View struct {
 	ConfigEpoch int64
 	Down        bool // it, or a quorum, finds the master down
 	FailingOver bool
+	// Promoting is the replica that it has told to become master, after a majority
+	// elected it for that because the master is down; invalid otherwise.
+	Promoting netip.Addr
 }
 
 // Fence is a master that accepts no writes any more.

@@ -88,6 +88,23 @@ func TestFenceOpensTheWayOnlyForTheSuccessorOfTheRecordedMaster(t *testing.T) {
 	})
 }
 
+// The leader of an election asks the promoted replica once a second; the pod that
+// was promoted knows it before.
+func TestElectedReplicaIsLabelledBeforeTheSentinelsNameIt(t *testing.T) {
+	elected := together(runsAsMaster(time.Second), recorded("b"), sentinels("b^ b! b!"), peer("b", isFrozen))
+	waits := uncertain(HoldLabel, "this pod was promoted; the sentinels have not agreed on it yet")
+	yes := serving("the sentinels have elected this pod over a master that is down")
+	check(t, []claim{
+		{"where the master is silent", observe(elected), yes},
+		{"where the master does not run", observe(elected, func(o *Observation) { o.Peers[0].Redis = Refused }), yes},
+		{"not while the master answers", observe(elected, func(o *Observation) { o.Peers[0].Redis = Answered; o.Peers[0].Master = true }), waits},
+		{"not where a sentinel was told to fail over", observe(elected, sentinels("b* b! b!")), waits},
+		{"not over one that is not the recorded master", observe(elected, recorded("c")), waits},
+		{"not for long", observe(elected, runsAsMaster(promotionPatience+1)),
+			uncertain(ClearLabel, "the sentinels name another master, which does not say it is master yet")},
+	})
+}
+
 func TestMasterThatTheSentinelsDoNotNameIsNotLabelled(t *testing.T) {
 	follow := Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"),
 		Reason: "the sentinels have replaced this master by server-b"}

@@ -40,6 +40,7 @@ type failover struct {
 	target netip.Addr
 	epoch  int64
 	since  time.Duration
+	told   bool // by command, and not elected
 }
 
 func (w *world) sentinelAt(ip netip.Addr) *simSentinel {
@@ -52,9 +53,13 @@ func (w *world) sentinelAt(ip netip.Addr) *simSentinel {
 }
 
 func (s *simSentinel) view(w *world) View {
-	return View{
+	v := View{
 		Reach: Answered, HasMaster: true, Master: s.master, ConfigEpoch: s.configEpoch, Down: s.down, FailingOver: s.leads != nil,
 	}
+	if s.leads != nil && s.down && !s.leads.told {
+		v.Promoting = s.leads.target
+	}
+	return v
 }
 
 // seen gives a server whose Redis answers this sentinel.
@@ -166,7 +171,11 @@ func (s *simSentinel) lead(w *world) bool {
 // failOver is the command SENTINEL FAILOVER.
 func (s *simSentinel) failOver(w *world) bool {
 	s.currentEpoch++
-	return s.leads == nil && s.lead(w)
+	if s.leads != nil || !s.lead(w) {
+		return false
+	}
+	s.leads.told = true
+	return true
 }
 
 // promote carries a failover on: first the replica, then the configuration.
