@@ -118,7 +118,7 @@ func (c *Cluster) connect(ctx context.Context) error {
 			}
 			return describe(node.Command("systemctl", "restart", "pod-network.service").Run())
 		}
-		return fmt.Errorf("node %s has no address range", node)
+		return fmt.Errorf("node %s has no address range%s", node, kubeletHint())
 	})
 }
 
@@ -128,7 +128,7 @@ func parseNetworks(output string) ([]nodeNetwork, error) {
 	for _, line := range strings.Split(strings.TrimSpace(output), "\n") {
 		fields := strings.Fields(line)
 		if len(fields) != 3 {
-			return nil, fmt.Errorf("a node has no pod range or address yet: %q", line)
+			return nil, fmt.Errorf("a node has no pod range or address yet: %q%s", line, kubeletHint())
 		}
 		networks = append(networks, nodeNetwork{name: fields[0], podCIDR: fields[1], internalIP: fields[2]})
 	}

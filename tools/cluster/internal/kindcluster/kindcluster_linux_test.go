@@ -84,3 +84,9 @@ func TestCrowded(t *testing.T) {
 	assert.Empty(t, crowded("dns-1 worker\ndns-2 worker2\n"))
 	assert.Empty(t, crowded("dns-1 worker\n"))
 }
+
+func TestKubeletHintNamesTheLimitOfInotifyInstances(t *testing.T) {
+	require.Contains(t, instancesHint("128\n"), "the limit is 128")
+	require.Empty(t, instancesHint("512\n"))
+	require.Empty(t, instancesHint("unreadable"))
+}
