@@ -67,14 +67,15 @@ var errFailoverRunning = errors.New("a sentinel is replacing the master, or has 
 // commandFailover tells one sentinel to replace master. A sentinel in TILT is
 // passed over: it would obey half a minute later. One that refuses is followed
 // by the next; one that does not answer is not, since it may have obeyed.
-func commandFailover(ctx context.Context, c config.Config, views []sentinelView, master netip.Addr) (string, error) {
+// foremost are the replicas to promote one of; nil: it does not matter which.
+func commandFailover(ctx context.Context, c config.Config, views []sentinelView, master netip.Addr, foremost []netip.Addr) (string, error) {
 	for _, v := range views {
 		if v.FailingOver {
 			return "", errFailoverRunning
 		}
 	}
 	var problems []error
-	for _, v := range views {
+	for _, v := range byChoice(ctx, c, views, foremost) {
 		if v.Reach != role.Answered || !v.HasMaster || v.Master != master {
 			continue
 		}

@@ -106,7 +106,7 @@ func TestFailoverIsNotCommandedToASentinelThatNamesAnotherMasterByNow(t *testing
 		t.Run(name, func(t *testing.T) {
 			view, s := sentinelAt(t, "first", master, map[string]string{"SENTINEL MASTER": now})
 			other, untold := sentinelAt(t, "second", master, nil)
-			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{view, other}, netip.MustParseAddr(master))
+			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{view, other}, netip.MustParseAddr(master), nil)
 			require.ErrorIs(t, err, errFailoverRunning)
 			require.False(t, commanded(s))
 			require.False(t, commanded(untold), "nor to another, whose view may be behind")
@@ -154,7 +154,7 @@ func TestFailoverIsCommandedToOneSentinelThatCanDoIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			first, _ := sentinelAt(t, "first", c.master, c.first)
 			second, other := sentinelAt(t, "second", master, nil)
-			told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first, second}, netip.MustParseAddr(master))
+			told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first, second}, netip.MustParseAddr(master), nil)
 			require.Equal(t, c.told, told)
 			require.Equal(t, c.second, commanded(other))
 			if c.problem == "" {
@@ -169,7 +169,7 @@ func TestFailoverIsCommandedToOneSentinelThatCanDoIt(t *testing.T) {
 func TestNoSecondFailoverIsCommandedWhileOneIsGoingOn(t *testing.T) {
 	first, speaker := sentinelAt(t, "first", "10.0.0.1", nil)
 	second := sentinelView{View: role.View{Reach: role.Answered, HasMaster: true, FailingOver: true}}
-	_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first, second}, first.Master)
+	_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first, second}, first.Master, nil)
 	require.ErrorIs(t, err, errFailoverRunning)
 	require.Empty(t, speaker.heard())
 }

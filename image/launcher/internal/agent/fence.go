@@ -18,7 +18,7 @@ const fenceTime = 700 * time.Millisecond
 
 // failOver commands a failover, at most every 2 s. For a master that is known
 // to be dead it first records that, which lets its successor be labelled early.
-func (s *Server) failOver(ctx context.Context, d role.Decision) error {
+func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decision) error {
 	pause := 2 * time.Second
 	if d.Action == role.Nudge {
 		pause = 10 * time.Second
@@ -28,6 +28,7 @@ func (s *Server) failOver(ctx context.Context, d role.Decision) error {
 	}
 	s.failedAt = time.Now()
 	var master netip.Addr
+	foremost := o.Foremost()
 	switch d.Action {
 	case role.FailOver:
 		master = s.config.PodIP
@@ -46,9 +47,10 @@ func (s *Server) failOver(ctx context.Context, d role.Decision) error {
 			return err
 		}
 	default:
-		master = s.observed.info.MasterAddr.Addr()
+		// The sentinels have found the master down for seconds, and know the offsets.
+		master, foremost = s.observed.info.MasterAddr.Addr(), nil
 	}
-	sentinel, err := commandFailover(ctx, s.config, s.observed.views, master)
+	sentinel, err := commandFailover(ctx, s.config, s.observed.views, master, foremost)
 	if errors.Is(err, errFailoverRunning) {
 		return nil
 	}

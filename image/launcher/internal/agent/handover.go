@@ -166,7 +166,7 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 		return netip.Addr{}, err
 	}
 	views := askSentinels(ctx, s.config, s.links, s.api.Pods())
-	sentinel, err := commandFailover(ctx, s.config, views, s.config.PodIP)
+	sentinel, err := commandFailover(ctx, s.config, views, s.config.PodIP, nil)
 	if err != nil {
 		return netip.Addr{}, err
 	}

@@ -244,7 +244,7 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 			return node.DropClients(ctx)
 		}
 	case role.FailOver, role.Nudge, role.ReplaceDead:
-		return s.failOver(ctx, d)
+		return s.failOver(ctx, o, d)
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ type MasterView struct {
 // KnownReplica is a replica in a sentinel's memory.
 type KnownReplica struct {
 	Addr     netip.AddrPort
+	RunID    string
+	Offset   int64 // when the sentinel last asked, up to a second ago
 	Down     bool
 	Promoted bool // the sentinel that leads a failover has chosen it
 	Priority int  // 0: never promoted
@@ -102,9 +104,10 @@ func (n *Node) KnownReplicas(ctx context.Context, name string) ([]KnownReplica, 
 	for _, entry := range asList(reply) {
 		f := stringMap(entry)
 		priority, _ := strconv.Atoi(f["slave-priority"])
+		offset, _ := strconv.ParseInt(f["slave-repl-offset"], 10, 64)
 		flags := "," + f["flags"] + ","
 		out = append(out, KnownReplica{
-			Addr: addrPort(f["ip"], f["port"]), Down: strings.Contains(flags, ",s_down,"),
+			Addr: addrPort(f["ip"], f["port"]), RunID: f["runid"], Offset: offset, Down: strings.Contains(flags, ",s_down,"),
 			Promoted: strings.Contains(flags, ",promoted,"), Priority: priority,
 		})
 	}

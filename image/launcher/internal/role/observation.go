@@ -260,6 +260,36 @@ func (o Observation) fencedSelf() bool { return o.Fence != nil && o.Fence.UID ==
 // MasterInView says whether another server says it is master.
 func (o Observation) MasterInView() bool { return len(o.masters()) > 0 }
 
+// Foremost gives the live replicas that hold the most data, this pod included;
+// nil if all of them do, so that it does not matter which one is promoted.
+func (o Observation) Foremost() []netip.Addr {
+	type holder struct {
+		ip     netip.Addr
+		offset int64
+	}
+	var replicas []holder
+	if o.Local.Answering && !o.Local.Master && o.Local.Synced && !o.Self.Terminating {
+		replicas = append(replicas, holder{o.Self.IP, o.Local.Offset})
+	}
+	for _, p := range o.liveReplicas() {
+		replicas = append(replicas, holder{p.IP, p.Offset})
+	}
+	var most int64
+	for _, r := range replicas {
+		most = max(most, r.offset)
+	}
+	var out []netip.Addr
+	for _, r := range replicas {
+		if r.offset == most {
+			out = append(out, r.ip)
+		}
+	}
+	if len(out) == len(replicas) {
+		return nil
+	}
+	return out
+}
+
 // liveReplicas gives the peers that run as replicas and hold data.
 func (o Observation) liveReplicas() []Peer {
 	var out []Peer

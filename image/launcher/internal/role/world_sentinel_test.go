@@ -279,7 +279,11 @@ func (s *simSentinel) observe(w *world) SentinelObservation {
 	for _, m := range s.servers {
 		exists[m.IP] = true
 		mislabelled = mislabelled || ok && m.Label == Master && m.IP != agreed
-		o.Servers = append(o.Servers, w.ask(&s.pod, m, false))
+		p := w.ask(&s.pod, m, false)
+		if p.Redis == Answered && !p.Master && !p.LinkUp {
+			p = w.ask(&s.pod, m, true) // only its launcher knows whether it holds data
+		}
+		o.Servers = append(o.Servers, p)
 	}
 	for ip := range s.replicas {
 		o.Replicas = append(o.Replicas, ip)

@@ -1,0 +1,74 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+const (
+	// choiceTime is how long a sentinel is looked for that would promote a replica
+	// with all the data. A sentinel asks each replica for its offset once a second.
+	choiceTime = 1200 * time.Millisecond
+	// choicePoll is the pause between two looks at what the sentinels know.
+	choicePoll = 50 * time.Millisecond
+)
+
+// byChoice puts those sentinels first that would promote one of these replicas.
+//
+// A sentinel promotes the replica that held the most data when it last asked,
+// up to a second ago. A write that one replica has acknowledged since then, and
+// another has not, could be lost. Each of the sentinels asked at another moment;
+// where none of them knows enough, they soon will.
+func byChoice(ctx context.Context, c config.Config, views []sentinelView, foremost []netip.Addr) []sentinelView {
+	if len(foremost) == 0 {
+		return views
+	}
+	ctx, cancel := context.WithTimeout(ctx, choiceTime)
+	defer cancel()
+	for {
+		var mutex sync.Mutex
+		var right, others []sentinelView
+		each(slices.Clone(views), func(v *sentinelView) {
+			var known []redisnode.KnownReplica
+			if v.Reach == role.Answered {
+				known, _ = v.node.KnownReplicas(ctx, c.MasterName)
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			if slices.Contains(foremost, choice(known)) {
+				right = append(right, *v)
+			} else {
+				others = append(others, *v)
+			}
+		})
+		if len(right) > 0 {
+			return append(right, others...)
+		}
+		select {
+		case <-ctx.Done():
+			return views
+		case <-time.After(choicePoll):
+		}
+	}
+}
+
+// choice is the replica that a sentinel with this memory promotes: the lowest
+// priority number above 0, then the highest offset, then the lowest run ID.
+func choice(known []redisnode.KnownReplica) netip.Addr {
+	eligible := slices.DeleteFunc(slices.Clone(known), func(r redisnode.KnownReplica) bool { return r.Down || r.Priority == 0 })
+	if len(eligible) == 0 {
+		return netip.Addr{}
+	}
+	return slices.MinFunc(eligible, func(a, b redisnode.KnownReplica) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.Offset, a.Offset), strings.Compare(a.RunID, b.RunID))
+	}).Addr.Addr()
+}

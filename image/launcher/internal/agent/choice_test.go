@@ -1,0 +1,72 @@
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+)
+
+// remembers is the answer to SENTINEL REPLICAS of a sentinel with these offsets
+// of 10.0.0.2 and 10.0.0.3.
+func remembers(second, third int) map[string]string {
+	entry := func(ip string, offset int) string {
+		words := []string{"ip", ip, "port", "6379", "flags", "slave", "slave-priority", "100", "slave-repl-offset", fmt.Sprint(offset)}
+		out := fmt.Sprintf("*%d\r\n", len(words))
+		for _, word := range words {
+			out += text(word)
+		}
+		return out
+	}
+	return map[string]string{"SENTINEL REPLICAS": "*2\r\n" + entry("10.0.0.2", second) + entry("10.0.0.3", third)}
+}
+
+func TestFailoverIsCommandedToASentinelThatKnowsWhoHoldsTheData(t *testing.T) {
+	const master = "10.0.0.1"
+	third := []netip.Addr{netip.MustParseAddr("10.0.0.3")}
+	for name, c := range map[string]struct {
+		first, second map[string]string
+		foremost      []netip.Addr
+		told          string
+	}{
+		"the second where only it knows":            {remembers(7, 5), remembers(7, 9), third, "second"},
+		"the first where it knows":                  {remembers(7, 9), remembers(7, 5), third, "first"},
+		"the first where it does not matter":        {remembers(7, 5), remembers(7, 9), nil, "first"},
+		"the first after a while where nobody does": {remembers(7, 5), remembers(7, 5), third, "first"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, _ := sentinelAt(t, "first", master, c.first)
+			second, _ := sentinelAt(t, "second", master, c.second)
+			told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first, second}, first.Master, c.foremost)
+			require.NoError(t, err)
+			require.Equal(t, c.told, told)
+		})
+	}
+}
+
+func TestChoiceIsSentinels(t *testing.T) {
+	replica := func(host, priority, offset int, id string) redisnode.KnownReplica {
+		return redisnode.KnownReplica{
+			Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(host)}), 6379), Priority: priority, Offset: int64(offset), RunID: id,
+		}
+	}
+	down := replica(6, 100, 99, "a")
+	down.Down = true
+	for name, c := range map[string]struct {
+		known []redisnode.KnownReplica
+		host  int
+	}{
+		"the most data":            {[]redisnode.KnownReplica{replica(2, 100, 5, "a"), replica(3, 100, 6, "b")}, 3},
+		"before that the priority": {[]redisnode.KnownReplica{replica(2, 10, 5, "b"), replica(3, 100, 6, "a")}, 2},
+		"after that the run ID":    {[]redisnode.KnownReplica{replica(2, 100, 5, "b"), replica(3, 100, 5, "a")}, 3},
+		"nobody without priority":  {[]redisnode.KnownReplica{replica(2, 0, 9, "a"), replica(3, 100, 5, "b")}, 3},
+		"nobody who is down":       {[]redisnode.KnownReplica{down, replica(3, 100, 5, "b")}, 3},
+	} {
+		require.Equal(t, byte(c.host), choice(c.known).As4()[3], name)
+	}
+	require.False(t, choice(nil).IsValid())
+}

@@ -1,0 +1,124 @@
+package role
+
+import (
+	"time"
+)
+
+func (s *simServer) observe(w *world) Observation {
+	local := s.observeLocal(w)
+	calm := s.decided.State == Serving && s.decided.Action == Wait && local.Answering && local.Master == (s.decided.Label == MasterLabel)
+	if !calm || w.now-s.viewsAt >= time.Second {
+		s.views, s.viewsAt = s.askSentinels(w), w.now
+	}
+	o := Observation{Sentinels: simSentinels, Views: s.views}
+	agreed, ok := o.Agreed()
+	calm = calm && ok && (local.Master && agreed == s.IP || !local.Master && agreed == local.Follows && local.LinkUp)
+	var peers []Peer
+	every := 300 * time.Millisecond
+	if calm {
+		every = 15 * time.Second
+	} else {
+		peers = s.askPeers(w)
+	}
+	if w.now-s.recordAt >= every {
+		if s.recordOK = w.apiServes(&s.pod); s.recordOK {
+			s.record, s.recordAt = w.record, w.now
+		} else {
+			s.record, s.recordAt = simRecord{}, w.now+time.Second
+		}
+	}
+	r := s.record
+	o = Observation{
+		Self: s.Member, Local: local, Standing: s.standing,
+		Servers: simServers, Sentinels: simSentinels, DownAfter: simDownAfter, Views: s.views, Peers: peers,
+		PodsKnown: true, RecordKnown: s.recordOK, Initialised: r.initialised, Generation: r.generation, MasterUID: r.uid, PreviousIP: r.previous,
+		Waiting: w.now - s.since,
+	}
+	for _, m := range s.servers {
+		if m.UID == s.UID {
+			o.Self = m
+		}
+	}
+	if r.fence != "" {
+		o.Fence = &Fence{UID: r.fence, Age: w.now - r.fencedAt}
+	}
+	down, _ := o.MasterIsDown()
+	mark(&s.astrayAt, ok && local.Running && !local.Master && agreed != local.Follows, w.now)
+	mark(&s.downAt, down, w.now)
+	refused := false
+	for _, p := range peers {
+		refused = refused || ok && p.IP == agreed && p.Redis == Refused && p.Launcher == Refused
+	}
+	mark(&s.refusedAt, refused, w.now)
+	o.Local.Astray, o.MasterDown, o.MasterRefused = elapsed(s.astrayAt, w.now), elapsed(s.downAt, w.now), elapsed(s.refusedAt, w.now)
+	return o
+}
+
+func (s *simServer) observeLocal(w *world) Local {
+	if !s.redis.running || !s.alive(w) {
+		return Local{Running: s.redis.running}
+	}
+	r := s.redis
+	if r.master != s.wasMaster || r.follows != s.followed {
+		s.recordAt = never
+	}
+	s.wasMaster, s.followed = r.master, r.follows
+	s.synced = s.synced || r.master || r.linkUp
+	mark(&s.masterAt, r.master, w.now)
+	mark(&s.linkDownAt, !r.master && !r.linkUp, w.now)
+	return Local{
+		Running: true, Answering: true, Master: r.master, Follows: r.follows, LinkUp: r.linkUp, Synced: s.synced,
+		Offset: r.data.writes, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now),
+	}
+}
+
+func (s *simServer) askSentinels(w *world) []View {
+	var out []View
+	for _, other := range s.sentinels {
+		v := View{Reach: Unknown}
+		switch exists := w.sentinelAt(other.IP) == other; {
+		case !exists || !reaches(&s.pod, &other.pod) || w.now < other.thawAt:
+		case !other.running:
+			v.Reach = Refused
+		default:
+			v = other.view(w)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func (s *simServer) askPeers(w *world) []Peer {
+	var out []Peer
+	for _, m := range s.servers {
+		if m.UID != s.UID {
+			out = append(out, w.ask(&s.pod, m, true))
+		}
+	}
+	return out
+}
+
+// ask asks a server for its role and, if wanted, its launcher for its status.
+func (w *world) ask(from *pod, m Member, status bool) Peer {
+	p := Peer{Member: m}
+	other := w.serverAt(m.IP)
+	if other == nil || !reaches(from, &other.pod) || w.now < other.thawAt {
+		return p
+	}
+	switch {
+	case !other.redis.running:
+		p.Redis = Refused
+	case other.alive(w):
+		p.Redis, p.Master, p.LinkUp, p.Offset = Answered, other.redis.master, other.redis.linkUp, other.redis.data.writes
+	}
+	if status {
+		p.Launcher = Refused
+		if other.up(w) {
+			p.Launcher = Answered
+		}
+	}
+	if status && other.up(w) && other.turns > 0 {
+		p.Status = &Status{UID: other.UID, Claimed: other.claimed, Synced: other.redis.running && other.synced, Standing: other.standing}
+	}
+	return p
+}
