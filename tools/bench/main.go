@@ -10,18 +10,15 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/redis-ha/redis-ha/tools/internal/probe"
 )
@@ -138,11 +135,7 @@ func (b *bench) target(ctx context.Context) (string, error) {
 	if b.address != "" {
 		return b.address, nil
 	}
-	service, err := b.client.Kube.CoreV1().Services(b.release.Namespace).Get(ctx, b.release.MasterService, metav1.GetOptions{})
-	if err != nil {
-		return "", fmt.Errorf("find the address of the master's Service: %w", err)
-	}
-	return net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(b.release.Port)), nil
+	return b.client.MasterAddress(ctx, b.release)
 }
 
 // defaults are those of the chart's own release.

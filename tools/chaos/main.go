@@ -56,7 +56,14 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(dir)
 	selector := "app=redis-ha,release=" + o.release
-	c := &chaos{client: client, address: o.release + "-redis-ha-master-svc." + o.namespace + ":6379"}
+	release := probe.Release{
+		Namespace: o.namespace, Selector: selector, Servers: selector + ",component=server",
+		MasterService: o.release + "-redis-ha-master-svc", Port: 6379,
+	}
+	c := &chaos{client: client}
+	if c.address, err = client.MasterAddress(ctx, release); err != nil {
+		return err
+	}
 	fmt.Println("preparing a client in the cluster ...")
 	if err := c.client.Start(ctx, ".", dir); err != nil {
 		return err
@@ -64,10 +71,7 @@ func run(ctx context.Context, o options) error {
 	defer func() { _ = c.client.Remove(context.WithoutCancel(ctx)) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c.watcher, err = probe.Watch(ctx, c.client, probe.Release{
-		Namespace: o.namespace, Selector: selector, Servers: selector + ",component=server",
-		MasterService: o.release + "-redis-ha-master-svc", Port: 6379,
-	})
+	c.watcher, err = probe.Watch(ctx, c.client, release)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,9 @@ var choices = []choice{
 	{"delete", "master", 4}, {"kill-redis", "master", 4}, {"kill-launcher", "master", 3}, {"force-delete", "master", 2}, {"freeze", "master", 3},
 	{"delete", "slave", 2}, {"kill-redis", "slave", 2}, {"kill-launcher", "slave", 2}, {"freeze", "slave", 1},
 	{"delete", "sentinel", 2}, {"kill-redis", "sentinel", 2}, {"kill-launcher", "sentinel", 2}, {"freeze", "sentinel", 1},
+	{"cut-off", "master", 2}, {"cut-off", "slave", 1}, {"cut-off", "sentinel", 1},
+	{"cut-off-from-api", "master", 1}, {"cut-off-from-api", "slave", 1}, {"cut-off-from-api", "sentinel", 1},
+	{"lose-node", "master", 1}, {"lose-node", "slave", 1}, {"lose-node", "sentinel", 1},
 }
 
 const (
@@ -85,16 +88,16 @@ func (p *planner) round() []step {
 
 // promise is how many acknowledged writes of a plain client may be lost in a
 // round: none where the master is only asked to leave, and what had not left its
-// sockets for each time that it dies. Where servers fail together there is no
+// sockets for each time that it dies, or may have been on a node that was lost. Where servers fail together there is no
 // bound, as no replica may have been connected.
 func promise(steps []step) (lost int, bounded bool) {
 	servers := 0
 	for _, s := range steps {
-		if s.Target == "sentinel" {
+		if s.Target == "sentinel" && s.Fault != "lose-node" {
 			continue
 		}
 		servers++
-		if s.Target == "master" && s.Fault != "delete" {
+		if (s.Target == "master" || s.Fault == "lose-node") && s.Fault != "delete" && s.Fault != "cut-off-from-api" {
 			lost += asyncTail
 		}
 	}

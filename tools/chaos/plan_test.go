@@ -48,6 +48,10 @@ func TestPromiseFollowsWhatCanBeKept(t *testing.T) {
 	}{
 		{of("delete", "master"), 0, true},
 		{of("kill-redis", "master"), asyncTail, true},
+		{of("cut-off", "master"), asyncTail, true},
+		{of("cut-off-from-api", "master"), 0, true},
+		{of("lose-node", "sentinel"), asyncTail, true},
+		{of("lose-node", "sentinel", "kill-redis", "master"), 2 * asyncTail, false},
 		{of("freeze", "sentinel", "delete", "sentinel"), 0, true},
 		{of("freeze", "sentinel", "kill-redis", "master"), asyncTail, true},
 		{of("kill-redis", "slave", "kill-redis", "master"), asyncTail, false},

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/redis-ha/redis-ha/internal/fault"
 	"github.com/redis-ha/redis-ha/tools/internal/probe"
 )
 
@@ -23,7 +25,7 @@ const (
 	recovery = 6 * time.Minute
 	// agreement bounds the time until all sentinels name the master after that.
 	agreement = 30 * time.Second
-	// freezeTime is how long a process stands still.
+	// freezeTime is how long a process stands still, a network is cut or a node is lost.
 	freezeTime = 8 * time.Second
 )
 
@@ -34,6 +36,8 @@ type chaos struct {
 	address string
 	// servers and pods are how many a complete release has.
 	servers, pods int
+	// heals are the faults that are still to be taken back.
+	heals sync.WaitGroup
 }
 
 // outcome is what a round did.
@@ -84,6 +88,7 @@ func (c *chaos) round(ctx context.Context, steps []step) (outcome, error) {
 			return found, fmt.Errorf("%v: %w", s, err)
 		}
 	}
+	c.heals.Wait()
 	began := time.Now()
 	if err := c.watcher.AwaitHealthy(ctx, c.servers, c.pods, settled, recovery); err != nil {
 		return found, err
@@ -140,9 +145,12 @@ func (c *chaos) do(ctx context.Context, s step) error {
 		return c.client.Kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
 	}
 	strike := map[string]func() error{
-		"freeze":        func() error { return c.client.FreezeRedis(ctx, pod, freezeTime) },
-		"kill-redis":    func() error { return c.client.KillRedis(ctx, pod) },
-		"kill-launcher": func() error { return c.client.KillLauncher(ctx, pod) },
+		"freeze":           func() error { return c.client.FreezeRedis(ctx, pod, freezeTime) },
+		"kill-redis":       func() error { return c.client.KillRedis(ctx, pod) },
+		"kill-launcher":    func() error { return c.client.KillLauncher(ctx, pod) },
+		"cut-off":          func() error { return c.forAWhile(ctx, s)(c.client.CutPod(ctx, pod)) },
+		"cut-off-from-api": func() error { return c.forAWhile(ctx, s)(c.client.CutPodFromAPI(ctx, pod)) },
+		"lose-node":        func() error { return c.forAWhile(ctx, s)(fault.PauseNode(ctx, pod.Spec.NodeName)) },
 	}[s.Fault]
 	if strike == nil {
 		return fmt.Errorf("unknown fault %q", s.Fault)
@@ -153,6 +161,26 @@ func (c *chaos) do(ctx context.Context, s step) error {
 		fmt.Printf("           %v was not hit: %.100s\n", s, err.Error())
 	}
 	return nil
+}
+
+// forAWhile takes what a fault returns and, if it happened, takes the fault back
+// after freezeTime; it does not wait for that.
+func (c *chaos) forAWhile(ctx context.Context, s step) func(heal func(context.Context) error, err error) error {
+	return func(heal func(context.Context) error, err error) error {
+		if err != nil {
+			return err
+		}
+		c.heals.Go(func() {
+			select {
+			case <-ctx.Done():
+			case <-time.After(freezeTime):
+			}
+			if err := heal(context.WithoutCancel(ctx)); err != nil {
+				fmt.Printf("           %v was not taken back: %v\n", s, err)
+			}
+		})
+		return nil
+	}
 }
 
 // target gives the pod that a step names; nil if there is none now.

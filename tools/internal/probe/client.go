@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,6 +86,16 @@ func (c *Client) Start(ctx context.Context, module, dir string) error {
 		}
 	}
 	return c.Prepare(ctx)
+}
+
+// MasterAddress is the address of a release's master Service within the cluster,
+// and not its name: the loss of a node may be that of a DNS server, too.
+func (c *Client) MasterAddress(ctx context.Context, r Release) (string, error) {
+	service, err := c.Kube.CoreV1().Services(r.Namespace).Get(ctx, r.MasterService, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("find the address of the master's Service: %w", err)
+	}
+	return net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(r.Port)), nil
 }
 
 // Remove removes the namespace with all that is in it, without waiting.
