@@ -151,7 +151,7 @@ func (s *Server) remember(c call, code int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests = append(s.requests, Request{
-		At: time.Now(), User: c.user, Verb: c.verb, Resource: c.kind.resource.Resource, Name: c.name, Code: code})
+		At: time.Now(), User: c.user, Verb: c.verb, Group: c.kind.resource.Group, Resource: c.kind.resource.Resource, Name: c.name, Code: code})
 }
 
 func (s *Server) complain(format string, arguments ...any) {

@@ -36,6 +36,7 @@ type Request struct {
 	At       time.Time
 	User     string // the pod whose launcher asked
 	Verb     string // get, list, watch, create, update, patch
+	Group    string // of the resource; empty for the core
 	Resource string // pods, leases, events
 	Name     string
 	Code     int
