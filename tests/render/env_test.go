@@ -39,14 +39,6 @@ func environment(t *testing.T, c corev1.Container) map[string]string {
 	return found
 }
 
-// literal is the value of a variable of the pod's first container.
-func literal(t *testing.T, p render.PodTemplate, name string) string {
-	t.Helper()
-	value, ok := environment(t, p.Spec.Containers[0])[name]
-	require.True(t, ok, "%s lacks the variable %s", p.Owner, name)
-	return value
-}
-
 // deploymentEnv is the environment of a Deployment's container.
 func deploymentEnv(t *testing.T, m *render.Manifests, name string) map[string]string {
 	t.Helper()

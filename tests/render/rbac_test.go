@@ -5,32 +5,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
-
-// These are the calls of the launcher. A new right here needs a call there.
-func TestRoleAllowsWhatTheLauncherCallsAndNothingElse(t *testing.T) {
-	role := render.One[*rbacv1.Role](t, render.Chart(t, nil), render.Fullname)
-	assert.Equal(t, []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list", "watch", "patch"}},
-		{
-			APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"get", "update"},
-			ResourceNames: []string{render.Fullname + "-master", render.Fullname + "-sentinels"},
-		},
-		{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"create"}},
-	}, role.Rules)
-}
-
-func TestNothingIsGrantedOutsideTheNamespace(t *testing.T) {
-	forEachCase(t, func(t *testing.T, m *render.Manifests) {
-		render.None[*rbacv1.ClusterRole](t, m)
-		render.None[*rbacv1.ClusterRoleBinding](t, m)
-	})
-}
 
 func TestRoleBindingJoinsTheRoleAndTheAccountOfThePods(t *testing.T) {
 	for name, values := range map[string]string{
@@ -86,17 +65,4 @@ func TestWithoutRBACNoRoleIsMade(t *testing.T) {
 	render.None[*rbacv1.Role](t, m)
 	render.None[*rbacv1.RoleBinding](t, m)
 	assert.Equal(t, []string{"mine"}, names(render.All[*corev1.ServiceAccount](m)))
-}
-
-// The Role names both Leases, and no upgrade may write over what the launcher has put into them.
-func TestLeasesAreNamedInTheRoleAndLeftEmpty(t *testing.T) {
-	m := render.Chart(t, nil)
-	leases := render.All[*coordinationv1.Lease](m)
-	assert.Equal(t, render.One[*rbacv1.Role](t, m, render.Fullname).Rules[1].ResourceNames, names(leases))
-	for _, o := range m.Objects {
-		if lease, ok := o.Object.(*coordinationv1.Lease); ok {
-			assert.Equal(t, coordinationv1.LeaseSpec{}, lease.Spec)
-			assert.NotContains(t, o.YAML, "spec", o.ID())
-		}
-	}
 }

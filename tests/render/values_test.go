@@ -87,7 +87,7 @@ func TestSchemaDescribesValuesInTheSameWords(t *testing.T) {
 
 // README.md is made from README.md.gotmpl and values.yaml; this fails when it is stale. To make it anew:
 //
-//	go tool -modfile=tools/go.mod helm-docs --chart-search-root charts
+//	cd tools && go tool helm-docs --chart-search-root ../charts
 func TestReadmeTableAgreesWithTheValues(t *testing.T) {
 	rows := map[string][]string{}
 	var order []string

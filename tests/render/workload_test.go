@@ -1,7 +1,6 @@
 package chart_test
 
 import (
-	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -9,7 +8,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
@@ -103,20 +101,6 @@ func TestResourcesOfMasterOrSlaveSizeTheServers(t *testing.T) {
 	}
 }
 
-func TestBudgetsAllowOnePodAtATimeAndNeverHoldUpBrokenPods(t *testing.T) {
-	m := render.Chart(t, nil)
-	for _, name := range []string{server, sentinel} {
-		pdb := render.One[*policyv1.PodDisruptionBudget](t, m, name)
-		assert.Nil(t, pdb.Spec.MinAvailable, name)
-		assert.Equal(t, "1", pdb.Spec.MaxUnavailable.String(), name)
-		require.NotNil(t, pdb.Spec.UnhealthyPodEvictionPolicy, name)
-		assert.Equal(t, policyv1.AlwaysAllow, *pdb.Spec.UnhealthyPodEvictionPolicy, name)
-		for _, p := range m.PodTemplates() {
-			assert.Equal(t, p.Owner == "Deployment/"+name, labels.SelectorFromSet(pdb.Spec.Selector.MatchLabels).Matches(labels.Set(p.Meta.Labels)), "%s and %s", name, p.Owner)
-		}
-	}
-}
-
 func TestASinglePodHasNoBudget(t *testing.T) {
 	m := render.Chart(t, render.YAML(t, "replicas: {servers: 1, sentinels: 3}"))
 	assert.Equal(t, []string{sentinel}, names(render.All[*policyv1.PodDisruptionBudget](m)))
@@ -164,15 +148,4 @@ func TestWithoutPersistenceNothingIsClaimed(t *testing.T) {
 	assert.Nil(t, volume.Ephemeral)
 	assert.NotNil(t, volume.EmptyDir)
 	assert.Equal(t, "false", deploymentEnv(t, m, server)["LAUNCHER_PERSISTENCE"])
-}
-
-// The budget lets one sentinel go: the rest must still be the majority that a failover needs.
-func TestBudgetOfSentinelsKeepsTheQuorum(t *testing.T) {
-	for _, count := range []int{3, 5, 7} {
-		m := render.Chart(t, render.Values{"replicas": map[string]any{"sentinels": count}})
-		quorum, err := strconv.Atoi(deploymentEnv(t, m, sentinel)["LAUNCHER_QUORUM"])
-		require.NoError(t, err)
-		pdb := render.One[*policyv1.PodDisruptionBudget](t, m, sentinel)
-		assert.GreaterOrEqual(t, count-pdb.Spec.MaxUnavailable.IntValue(), quorum)
-	}
 }

@@ -54,6 +54,7 @@ func YAML(t T, text string) Values {
 // settings are what options change.
 type settings struct {
 	release, namespace, kubeVersion string
+	version, appVersion             string
 	dir                             string
 	cluster                         *cluster
 }
@@ -68,6 +69,11 @@ func As(release, namespace string) Option {
 
 // KubeVersion renders for another Kubernetes version, such as "1.29".
 func KubeVersion(version string) Option { return func(s *settings) { s.kubeVersion = version } }
+
+// Version renders as if the chart had another version, and its image.
+func Version(version, appVersion string) Option {
+	return func(s *settings) { s.version, s.appVersion = version, appVersion }
+}
 
 // Dir renders the chart of another directory.
 func Dir(dir string) Option { return func(s *settings) { s.dir = dir } }
@@ -115,6 +121,9 @@ func Try(values Values, options ...Option) (*Manifests, error) {
 	loaded, err := loader.LoadFiles(source.files)
 	if err != nil {
 		return nil, fmt.Errorf("load the chart: %w", err)
+	}
+	if s.version != "" {
+		loaded.Metadata.Version, loaded.Metadata.AppVersion = s.version, s.appVersion
 	}
 	version, err := chartutil.ParseKubeVersion("v" + s.kubeVersion + ".0")
 	if err != nil {

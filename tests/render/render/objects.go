@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 
+	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/release"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,8 +34,10 @@ func (o Object) ID() string {
 
 // Manifests is everything that one rendering gives, sorted by kind and name.
 type Manifests struct {
-	Objects []Object
-	Notes   string
+	Objects           []Object
+	Notes             string
+	Chart, AppVersion string // of Chart.yaml
+	Values            Values // of the user, merged over the chart's
 }
 
 // IDs lists the objects that are there.
@@ -109,7 +112,11 @@ func kindOf(object any) string { return reflect.TypeOf(object).Elem().Name() }
 
 // decodeRelease decodes everything in a release.
 func decodeRelease(r *release.Release) (*Manifests, error) {
-	m := &Manifests{Notes: r.Info.Notes}
+	values, err := chartutil.CoalesceValues(r.Chart, r.Config)
+	if err != nil {
+		return nil, fmt.Errorf("merge the values: %w", err)
+	}
+	m := &Manifests{Notes: r.Info.Notes, Chart: r.Chart.Name(), AppVersion: r.Chart.AppVersion(), Values: Values(values)}
 	add := func(manifest string, hook bool) error {
 		for document := range strings.SplitSeq("\n"+manifest, "\n---\n") {
 			if strings.TrimSpace(document) == "" {
@@ -157,4 +164,18 @@ func decode(document string) (Object, error) {
 		return Object{}, fmt.Errorf("decode a rendered document: %T has no metadata", decoded)
 	}
 	return Object{Object: object, YAML: document}, nil
+}
+
+// Clone is a copy whose objects may be changed.
+func (m *Manifests) Clone() *Manifests {
+	clone := *m
+	clone.Objects = make([]Object, len(m.Objects))
+	for i, o := range m.Objects {
+		clone.Objects[i] = o
+		clone.Objects[i].Object = o.Object.DeepCopyObject().(interface {
+			runtime.Object
+			metav1.Object
+		})
+	}
+	return &clone
 }

@@ -1,0 +1,181 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// place is an end of a link.
+type place struct {
+	name      string
+	labels    labels.Set
+	namespace string // empty outside the cluster
+	address   netip.Addr
+}
+
+// link is a connection that somebody may open.
+type link struct {
+	from, to place
+	protocol corev1.Protocol
+	port     int32
+	needed   bool
+}
+
+func (l link) String() string {
+	return fmt.Sprintf("%s to %s at %s port %d", l.from.name, l.to.name, l.protocol, l.port)
+}
+
+// links are those that must pass, and samples of those that must not. Whether clients pass that the user has limited is left
+// to the user.
+func (r *Release) links() []link {
+	in := func(namespace, address string) place {
+		return place{"a pod of the namespace " + namespace, labels.Set{"app": "cart"}, namespace, netip.MustParseAddr(address)}
+	}
+	strangers := []place{in(r.Namespace, "10.244.9.9"), in("elsewhere", "10.244.8.8"), {name: "an address outside", address: netip.MustParseAddr("203.0.113.9")}}
+	limited, _ := r.value("networkPolicy", "clients").([]any)
+	at := func(p Pod) place {
+		return place{p.Owner, p.Meta.Labels, r.Namespace, netip.MustParseAddr("10.244.1.1")}
+	}
+	var links []link
+	for _, to := range r.Peers() {
+		for _, port := range to.Containers()[0].Ports {
+			forClients := port.Name != "launcher"
+			for _, from := range r.Pods() {
+				links = append(links, link{at(from), at(to), corev1.ProtocolTCP, port.ContainerPort, from.Peer || forClients})
+			}
+			for _, from := range strangers {
+				if !forClients || len(limited) == 0 {
+					links = append(links, link{from, at(to), corev1.ProtocolTCP, port.ContainerPort, forClients})
+				}
+			}
+		}
+		for _, from := range strangers {
+			links = append(links, link{from, at(to), corev1.ProtocolTCP, 22, false})
+		}
+	}
+	for _, from := range r.Peers() {
+		outside := portsOutside(r, from)
+		for _, to := range strangers {
+			links = append(links, link{at(from), to, corev1.ProtocolUDP, 53, true}, link{at(from), to, corev1.ProtocolTCP, 53, true})
+			for _, port := range outside {
+				links = append(links, link{at(from), to, corev1.ProtocolTCP, port, true})
+			}
+			for _, port := range []int32{22, 25, 80, 6379, 8080, 26379, 50000} {
+				if !slices.Contains(append(outside, portsOfTheWebhook(r)...), port) {
+					links = append(links, link{at(from), to, corev1.ProtocolTCP, port, false})
+				}
+			}
+		}
+	}
+	return links
+}
+
+// portsOutside are the ports of the API server, and for a sentinel that of the webhook.
+func portsOutside(r *Release, p Pod) []int32 {
+	var ports []int32
+	configured, _ := r.value("networkPolicy", "apiServerPorts").([]any)
+	for _, port := range configured {
+		if number, ok := port.(float64); ok {
+			ports = append(ports, int32(number))
+		}
+	}
+	if p.Sentinel() {
+		ports = append(ports, portsOfTheWebhook(r)...)
+	}
+	return ports
+}
+
+// portsOfTheWebhook is the port of the address in the environment of a sentinel; that of https where a Secret holds it.
+func portsOfTheWebhook(r *Release) []int32 {
+	for _, c := range r.Containers() {
+		for _, e := range c.Env {
+			if e.Name != "LAUNCHER_NOTIFY_WEBHOOK_URL" {
+				continue
+			}
+			address, err := url.Parse(e.Value)
+			if err != nil || address.Port() == "" {
+				if err == nil && address.Scheme == "http" {
+					return []int32{80}
+				}
+				return []int32{443}
+			}
+			var port int32
+			if _, err := fmt.Sscan(address.Port(), &port); err == nil {
+				return []int32{port}
+			}
+		}
+	}
+	return nil
+}
+
+// passes says whether NetworkPolicies of the release let a link through, as a network plugin decides it.
+func passes(policies []*networkingv1.NetworkPolicy, l link) bool {
+	leaves, enters, limitedOut, limitedIn := false, false, false, false
+	for _, policy := range policies {
+		if slices.Contains(policy.Spec.PolicyTypes, networkingv1.PolicyTypeEgress) && selects(policy, l.from) {
+			limitedOut = true
+			for _, rule := range policy.Spec.Egress {
+				leaves = leaves || hasPort(rule.Ports, l) && hasPeer(policy, rule.To, l.to)
+			}
+		}
+		if slices.Contains(policy.Spec.PolicyTypes, networkingv1.PolicyTypeIngress) && selects(policy, l.to) {
+			limitedIn = true
+			for _, rule := range policy.Spec.Ingress {
+				enters = enters || hasPort(rule.Ports, l) && hasPeer(policy, rule.From, l.from)
+			}
+		}
+	}
+	return (leaves || !limitedOut) && (enters || !limitedIn)
+}
+
+// selects says whether a policy is about a pod.
+func selects(policy *networkingv1.NetworkPolicy, p place) bool {
+	return p.namespace == policy.Namespace && matches(&policy.Spec.PodSelector, p.labels)
+}
+
+func hasPort(ports []networkingv1.NetworkPolicyPort, l link) bool {
+	return len(ports) == 0 || slices.ContainsFunc(ports, func(port networkingv1.NetworkPolicyPort) bool {
+		if port.Protocol != nil && *port.Protocol != l.protocol || port.Protocol == nil && l.protocol != corev1.ProtocolTCP {
+			return false
+		}
+		if port.Port == nil {
+			return true
+		}
+		first := port.Port.IntVal
+		last := first
+		if port.EndPort != nil {
+			last = *port.EndPort
+		}
+		return first <= l.port && l.port <= last
+	})
+}
+
+func hasPeer(policy *networkingv1.NetworkPolicy, peers []networkingv1.NetworkPolicyPeer, p place) bool {
+	return len(peers) == 0 || slices.ContainsFunc(peers, func(peer networkingv1.NetworkPolicyPeer) bool {
+		if peer.IPBlock != nil {
+			return inside(peer.IPBlock.CIDR, p.address) && !slices.ContainsFunc(peer.IPBlock.Except, func(cidr string) bool { return inside(cidr, p.address) })
+		}
+		here := p.namespace == policy.Namespace
+		if peer.NamespaceSelector != nil {
+			here = p.namespace != "" && matches(peer.NamespaceSelector, labels.Set{corev1.LabelMetadataName: p.namespace})
+		}
+		return here && (peer.PodSelector == nil || matches(peer.PodSelector, p.labels))
+	})
+}
+
+func matches(selector *metav1.LabelSelector, set labels.Set) bool {
+	parsed, err := metav1.LabelSelectorAsSelector(selector)
+	return err == nil && parsed.Matches(set)
+}
+
+func inside(cidr string, address netip.Addr) bool {
+	prefix, err := netip.ParsePrefix(cidr)
+	return err == nil && prefix.Contains(address)
+}

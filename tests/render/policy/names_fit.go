@@ -1,0 +1,52 @@
+package policy
+
+import (
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/redis-ha/redis-ha/tests/render/render"
+)
+
+// NamesFit checks this release, and the longest one.
+var NamesFit = Rule{
+	ID:        "names-fit",
+	Title:     "Names and labels are ones that Kubernetes takes, for the longest release name too",
+	Why:       "A name above 63 characters is refused in the middle of an installation, after half of the objects were made.",
+	Fix:       "Shorten fullnameOverride or the release name, or a suffix in the templates.",
+	Reference: "https://kubernetes.io/docs/concepts/overview/working-with-objects/names/",
+	Check: func(r *Release) (result Result) {
+		for _, m := range append([]*render.Manifests{r.Manifests}, r.Long...) {
+			for _, o := range m.Objects {
+				for _, problem := range validation.IsDNS1035Label(o.Object.GetName()) {
+					result.find(o.ID(), "metadata.name", "%s", problem)
+				}
+				checkLabels(&result, o.ID(), "metadata", o.Object.GetLabels())
+				result.Subjects++
+			}
+			for _, p := range podsOf(m) {
+				checkLabels(&result, p.Owner, p.MetaPath(), p.Meta.Labels)
+			}
+		}
+		return result
+	},
+	Mutants: []Mutant{
+		{Name: "too long", Change: func(r *Release) {
+			r.Long[0].Objects[0].Object.SetName("x" + r.Long[0].Objects[0].Object.GetName() + "-with-more")
+		}},
+		{Name: "a capital", Change: func(r *Release) { r.service("").Name = "Redis" }},
+		{Name: "a label", Change: func(r *Release) { r.server().Labels["chart"] = "redis-ha-0.1.0+build" }},
+		{Name: "the key of a label", Change: func(r *Release) { r.server().Labels["a b"] = "c" }},
+		{Name: "a label of a pod", Change: func(r *Release) { r.server().Spec.Template.Labels["name"] = "-" }},
+		{Name: "an account", Change: func(r *Release) { first[*corev1.ServiceAccount](r).Name = "redis_ha" }},
+	},
+}
+
+func checkLabels(result *Result, object, path string, labels map[string]string) {
+	for key, value := range labels {
+		for _, problem := range append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...) {
+			result.find(object, path+".labels["+key+"]", "%s", problem)
+		}
+		result.Subjects++
+	}
+}

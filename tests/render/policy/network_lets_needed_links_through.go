@@ -1,0 +1,82 @@
+package policy
+
+import (
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// NetworkLetsNeededLinksThrough tries links between pods, clients and the rest of the world against the NetworkPolicies.
+var NetworkLetsNeededLinksThrough = Rule{
+	ID:        "network-lets-needed-links-through",
+	Title:     "The network lets every needed link through, and a NetworkPolicy nothing else",
+	Why:       "A link that is missing shows in the first failover: a vote, a copy of the data or a label does not arrive. One too many is a way out for whoever takes over Redis.",
+	Fix:       "Set networkPolicy.apiServerPorts to the ports of the API server, and see docs/launcher.md for who talks to whom.",
+	Reference: "https://kubernetes.io/docs/concepts/services-networking/network-policies/",
+	Check: func(r *Release) (result Result) {
+		policies := r.networkPolicies()
+		for _, l := range r.links() {
+			passes := passes(policies, l)
+			if l.needed {
+				result.check(passes, r.policyID(), "spec", "stops %s", l)
+			} else if len(policies) > 0 {
+				result.check(!passes, r.policyID(), "spec", "lets %s through", l)
+			}
+		}
+		return result
+	},
+	Mutants: []Mutant{
+		{Name: "the pods are not selected", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().PodSelector.MatchLabels["release"] = "other" }},
+		{Name: "incoming only", Values: withNetworkPolicy, Change: func(r *Release) {
+			r.networkPolicy().PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
+		}},
+		{Name: "nothing out", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Egress = nil }},
+		{Name: "nothing in", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Ingress = nil }},
+		{Name: "no clients", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Ingress = r.networkPolicy().Ingress[1:] }},
+		{Name: "no status", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Ingress = r.networkPolicy().Ingress[:1] }},
+		{Name: "status for everybody", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Ingress[1].From = nil }},
+		{Name: "status for the namespace", Values: withNetworkPolicy, Change: func(r *Release) {
+			r.networkPolicy().Ingress[1].From[0].PodSelector = &metav1.LabelSelector{}
+		}},
+		{Name: "every port for clients", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Ingress[0].Ports = nil }},
+		{Name: "no votes", Values: withNetworkPolicy, Change: func(r *Release) {
+			r.networkPolicy().Egress[0].Ports = r.networkPolicy().Egress[0].Ports[:1]
+		}},
+		{Name: "no names", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Egress[1].Ports = r.networkPolicy().Egress[1].Ports[1:] }},
+		{Name: "no API server", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Egress = r.networkPolicy().Egress[:2] }},
+		{Name: "every port outside", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Egress[2].Ports = nil }},
+		{Name: "Redis of others", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Egress[0].To = nil }},
+		{Name: "a range of ports", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Egress[2].Ports[0].EndPort = at(int32(65535)) }},
+		{Name: "no webhook", Values: "{networkPolicy: {enabled: true}, notifications: {webhook: {url: 'https://example.com:8443/'}}}", Change: func(r *Release) {
+			r.networkPolicy().Egress[2].Ports = r.networkPolicy().Egress[2].Ports[:2]
+		}},
+		{Name: "no webhook of a Secret", Values: "{networkPolicy: {enabled: true, apiServerPorts: [6443]}, notifications: {webhook: {existingSecret: chat}}}", Change: func(r *Release) {
+			r.networkPolicy().Egress[2].Ports = r.networkPolicy().Egress[2].Ports[:1]
+		}},
+		{Name: "no Helm test", Values: "networkPolicy: {enabled: true, clients: [{podSelector: {matchLabels: {app: cart}}}]}", Change: func(r *Release) {
+			r.networkPolicy().Ingress[0].From = r.networkPolicy().Ingress[0].From[:1]
+		}},
+	},
+}
+
+const withNetworkPolicy = "networkPolicy: {enabled: true}"
+
+func (r *Release) networkPolicies() []*networkingv1.NetworkPolicy {
+	var found []*networkingv1.NetworkPolicy
+	for _, o := range r.Objects {
+		if policy, ok := o.Object.(*networkingv1.NetworkPolicy); ok {
+			found = append(found, policy)
+		}
+	}
+	return found
+}
+
+func (r *Release) networkPolicy() *networkingv1.NetworkPolicySpec {
+	return &first[*networkingv1.NetworkPolicy](r).Spec
+}
+
+func (r *Release) policyID() string {
+	for _, policy := range r.networkPolicies() {
+		return "NetworkPolicy/" + policy.Name
+	}
+	return "NetworkPolicy/"
+}

@@ -1,0 +1,20 @@
+package policy
+
+// Rules are all rules, in the order of the documents.
+var Rules = []*Rule{
+	// What the pods may do.
+	&PodSecurityRestricted, &RootIsReadOnly, &UserIsFixed, &TokenWhereUsed, &ServiceLinksAreOff, &LauncherIsFirst,
+	&ImageIsPinned, &ImagesAgree, &ResourcesAreSet, &VariablesAreUnique,
+	// Secrets and rights.
+	&SecretsStayInSecrets, &PasswordsStayInMemory, &RightsAreThoseCalled, &RightsEndAtTheNamespace, &RightsReachThePods,
+	// The way to Redis.
+	&ServicesFindOneRole, &PortsExist, &PortsNameTheirProtocol, &MasterHasAnAddress, &NetworkLetsNeededLinksThrough,
+	// Availability.
+	&RoleIsLeftToTheLauncher, &LaunchersFindTheirPeers, &RecordsAreLeftToTheLauncher, &ProbesArePatient, &GraceExceedsBudget,
+	&QuorumIsAMajority, &BudgetsAllowDrains, &BudgetsKeepTheQuorum, &RolloutsKeepAMajority, &PodsSpreadOverNodes,
+	// Volumes.
+	&MountsHaveVolumes, &DataIsNotShared, &ConfigHasAChecksum,
+	// Names, labels and versions.
+	&NamesFit, &ReleasesAreApart, &NamespaceIsSet, &LabelsAreRecommended, &WorkloadsAreApart, &SelectorsAreStable,
+	&VersionsRestartNothing, &RenderingsAreEqual, &HooksAreDeleted,
+}
