@@ -7,9 +7,13 @@ TESTFLAGS ?=
 # How long `make chaos` runs; its faults follow from SEED, by default a new one.
 DURATION ?= 10m
 SEED ?=
+# Values files that `make policy` checks.
+VALUES ?=
 BIN := $(CURDIR)/.cache/bin
 export PATH := $(BIN):$(PATH)
 export KUBECONFIG := $(CURDIR)/.cache/kubeconfig
+# Each module is built with its own go.mod; go.work is for commands by hand.
+export GOWORK := off
 CLUSTER := cd tools && go run ./cluster
 
 ##@ Try it
@@ -32,6 +36,9 @@ test: tools ## every test that needs no cluster; what it needs is installed
 	go test -count=1 $(TESTFLAGS) -timeout 20m ./image/launcher/loopback/...
 	cd tools && go vet ./... && go test -count=1 $(TESTFLAGS) ./...
 	$(MAKE) lint
+
+policy: ## check your own values: VALUES=my-values.yaml, or several files
+	GOWORK= go run ./tools/policy $(foreach file,$(VALUES),-f $(file))
 
 lint: tools ## formatting, and the chart with chart-testing
 	@files="$$(git ls-files '*.go' | xargs gofmt -l)"; test -z "$$files" || { echo "gofmt -w is needed for:"; echo "$$files"; exit 1; }
@@ -61,7 +68,7 @@ bench-report: ## write the tables and pictures of docs/benchmarks.md from docs/b
 tools: ## build kubectl, helm, ct and kind into .cache/bin
 	@$(CLUSTER) tools
 
-golden: ## write the rendered manifests that the tests compare with
+golden: ## write the rendered manifests that the tests compare with, and docs/policies.md
 	go test ./tests/render/... -run Golden -update
 
 clean: ## remove what the build left in this folder; caches of the machine stay
@@ -71,4 +78,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: up down image test lint e2e chaos bench bench-report tools golden clean help
+.PHONY: up down image test policy lint e2e chaos bench bench-report tools golden clean help

@@ -124,7 +124,7 @@ func anchors(text string) map[string]bool {
 var testName = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
 
 func TestNamedTestsExist(t *testing.T) {
-	tests := sources(t, "_test.go", "image") + sources(t, "_test.go", "tests")
+	tests := sources(t, "_test.go", "image") + sources(t, "_test.go", "tests") + sources(t, "_test.go", "tools")
 	seen := 0
 	for name, text := range documents(t) {
 		for _, match := range testName.FindAllStringSubmatch(text, -1) {

@@ -90,6 +90,8 @@ func (b Builder) Build(ctx context.Context, program Program) (string, error) {
 	return path, b.Cache.Prune("bin", program.Name+"-"+strings.Repeat("[0-9a-f]", 16), keptBuilds)
 }
 
+// compile builds the module by itself: a workspace would exclude it, or choose
+// other versions than its go.mod.
 func (b Builder) compile(ctx context.Context, program Program, output string) error {
 	flags := []string{"-s", "-w"}
 	for _, variable := range program.Variables {
@@ -99,7 +101,7 @@ func (b Builder) compile(ctx context.Context, program Program, output string) er
 	if len(program.Tags) > 0 {
 		args = append(args, "-tags", strings.Join(program.Tags, " "))
 	}
-	env := []string{"CGO_ENABLED=0"}
+	env := []string{"CGO_ENABLED=0", "GOWORK=off"}
 	if program.OS != "" {
 		env = append(env, "GOOS="+program.OS)
 	}

@@ -108,7 +108,7 @@ func (b Builder) image(ctx context.Context, r recipe) (Archive, error) {
 	// Go decides faster than a hash of all sources whether there is anything
 	// to compile; equal sources give equal files.
 	err = b.Progress.Step("Build the "+r.program, func() error {
-		return b.Runner.In(r.module).With("CGO_ENABLED=0", "GOOS=linux").Run(ctx, "go", "build",
+		return b.Runner.In(r.module).With("CGO_ENABLED=0", "GOOS=linux", "GOWORK=off").Run(ctx, "go", "build",
 			"-trimpath", "-buildvcs=false", "-ldflags=-s -w -X main.version="+r.version, "-o", program, r.pkg)
 	})
 	if err != nil {
