@@ -7,7 +7,7 @@ import (
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
 
-// BudgetsAllowDrains is the first of two rules on PodDisruptionBudgets.
+// BudgetsAllowDrains bounds PodDisruptionBudgets from below, BudgetsKeepTheQuorum from above.
 var BudgetsAllowDrains = Rule{
 	ID:        "budgets-allow-drains",
 	Title:     "No PodDisruptionBudget blocks a drain",

@@ -2,7 +2,7 @@ package policy
 
 import "k8s.io/apimachinery/pkg/util/intstr"
 
-// BudgetsKeepTheQuorum is the second.
+// BudgetsKeepTheQuorum bounds what may be evicted at the same time.
 var BudgetsKeepTheQuorum = Rule{
 	ID:        "budgets-keep-the-quorum",
 	Title:     "Evictions leave a quorum of sentinels, and a server to hand over to",

@@ -35,6 +35,8 @@ $ make policy VALUES=my-values.yaml
 | 1 | there are findings |
 | 2 | the values cannot be read, or the chart refuses them |
 
+Under ` + "`go run`" + ` each of the last two is 1, and the code is printed; a built program (` + "`go build -o policy ./tools/policy`" + `) exits with it.
+
 A rule is a file in ` + "`tests/render/policy`" + ` with one exported variable, listed in ` + "`rules.go`" + `. What is accepted for a reason is in ` + "`exceptions.go`" + `.
 `
 

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -10,12 +11,12 @@ import (
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
 
-// must is the T of a mutant: what it changes has to be there.
+// must is the T of what has to be there: objects that a mutant changes, values files of the chart.
 type must struct{}
 
 func (must) Helper() {}
 func (must) Fatalf(format string, arguments ...any) {
-	panic("a mutant changes what is not rendered: " + Finding{Message: format}.Message)
+	panic(fmt.Sprintf(format, arguments...))
 }
 
 // server is the Deployment of the servers.

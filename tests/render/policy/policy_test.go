@@ -109,10 +109,10 @@ var originals sync.Map
 // fresh is a release that may be changed.
 func fresh(t *testing.T, values string) *Release {
 	t.Helper()
-	render1, _ := originals.LoadOrStore(values, sync.OnceValues(func() (*Release, error) {
+	once, _ := originals.LoadOrStore(values, sync.OnceValues(func() (*Release, error) {
 		return NewRelease(render.YAML(t, values), render.KubeVersions[len(render.KubeVersions)-1])
 	}))
-	original, err := render1.(func() (*Release, error))()
+	original, err := once.(func() (*Release, error))()
 	require.NoError(t, err)
 	r := *original
 	r.Manifests, r.Again, r.Later, r.Long = r.Manifests.Clone(), r.Again.Clone(), r.Later.Clone(), nil
