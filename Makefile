@@ -51,7 +51,7 @@ e2e: ## the end-to-end tests and chart-testing's install, on the cluster
 
 chaos: ## random faults under two writers, with a check after each; DURATION=10m SEED=1
 	$(CLUSTER) up
-	cd tools && go run ./chaos -duration $(DURATION) $(if $(SEED),-seed $(SEED))
+	cd tools && go run ./chaos --duration $(DURATION) $(if $(SEED),--seed $(SEED))
 
 ##@ Measure it
 

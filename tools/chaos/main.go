@@ -93,7 +93,7 @@ func (c *chaos) rounds(ctx context.Context, o options) error {
 		}
 		total.add(found)
 		if err != nil {
-			return fmt.Errorf("round %d (%v): %w\nrepeat it with -seed %d", number, steps, err, o.seed)
+			return fmt.Errorf("round %d (%v): %w\nrepeat it with --seed %d", number, steps, err, o.seed)
 		}
 		fmt.Printf("round %3d: gap %5.1f s, %d of %d acknowledged writes lost, %d of %d with WAIT 1, %4.1f s to recovery: %v\n", number,
 			found.Gap.Seconds(), found.Lost, found.Acknowledged, found.WaitLost, found.WaitAcknowledged, found.Recovery.Seconds(), steps)
