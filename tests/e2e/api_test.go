@@ -26,7 +26,7 @@ func TestFailoverWhileTheAPIStandsStillIsLabelledAfterwards(t *testing.T) {
 	before := r.master(t)
 	client := r.write(t)
 	client.advance(100)
-	r.followSentinel(t, outageDelay+apiOutage)
+	r.followSentinel(t, outageDelay+2*apiOutage)
 	start := time.Now().Add(outageDelay)
 	require.NoError(t, env.PauseAPI(t.Context(), outageDelay, apiOutage))
 	require.NoError(t, env.KillRedisLater(t.Context(), before, outageDelay+time.Second))
@@ -47,7 +47,7 @@ func TestFailoverWhileTheAPIStandsStillIsLabelledAfterwards(t *testing.T) {
 const sentinelClientFile = "/client/by-sentinel"
 
 // followSentinel starts a client in the cluster that asks Sentinel for the
-// master before each write. It needs no API, and writes down what happens.
+// master before each write, for a time. It needs no API, and writes down what happens.
 func (r *release) followSentinel(t *testing.T, span time.Duration) {
 	t.Helper()
 	require.Empty(t, r.password, "the client knows no password")

@@ -50,3 +50,9 @@ func TestNetworkPolicyLimitsClients(t *testing.T) {
 	require.Len(t, from, 2, "the client and the Helm test")
 	assert.Equal(t, map[string]string{"app": "cart"}, from[0].PodSelector.MatchLabels)
 }
+
+// `helm upgrade --reuse-values` renders a new chart with the old one's defaults.
+func TestReleaseFromBeforeNetworkPoliciesIsUpgradedWithItsOwnValues(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "networkPolicy: null"))
+	render.None[*networkingv1.NetworkPolicy](t, m)
+}
