@@ -9,6 +9,10 @@ DURATION ?= 10m
 SEED ?=
 # Values files that `make policy` checks.
 VALUES ?=
+# The default image of the chart that `make package` makes, and further flags for it,
+# for instance PACKAGEFLAGS="--key NAME --keyring FILE": see `go run ./chart package --help`.
+IMAGE ?=
+PACKAGEFLAGS ?=
 BIN := $(CURDIR)/.cache/bin
 export PATH := $(BIN):$(PATH)
 export KUBECONFIG := $(CURDIR)/.cache/kubeconfig
@@ -42,7 +46,7 @@ policy: ## check your own values: VALUES=my-values.yaml, or several files
 
 lint: tools ## formatting, and the chart with chart-testing
 	@files="$$(git ls-files '*.go' | xargs gofmt -l)"; test -z "$$files" || { echo "gofmt -w is needed for:"; echo "$$files"; exit 1; }
-	ct lint --config ct.yaml
+	cd tools && go run ./chart lint
 
 e2e: ## the end-to-end tests and chart-testing's install, on the cluster
 	$(CLUSTER) up --only-cluster
@@ -68,6 +72,9 @@ bench-report: ## write the tables and pictures of docs/benchmarks.md from docs/b
 tools: ## build kubectl, helm, ct and kind into .cache/bin
 	@$(CLUSTER) tools
 
+package: ## the chart's archive and index.yaml in .cache/charts; IMAGE=registry/name:tag becomes its default image
+	cd tools && go run ./chart package $(if $(IMAGE),--image $(IMAGE)) $(PACKAGEFLAGS)
+
 golden: ## write the rendered manifests that the tests compare with, and docs/policies.md
 	go test ./tests/render/... -run Golden -update
 
@@ -78,4 +85,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: up down image test policy lint e2e chaos bench bench-report tools golden clean help
+.PHONY: up down image test policy lint e2e chaos bench bench-report tools package golden clean help

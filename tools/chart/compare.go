@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+)
+
+// clone is a clone of the repository, as far as an older chart can be found in
+// it to compare the present one with.
+type clone struct {
+	dir string
+	// remote and branch are what a change is to be merged into.
+	remote, branch string
+}
+
+// chartPath is the chart's folder in every version of the repository.
+const chartPath = "charts/redis-ha"
+
+func (c clone) git(ctx context.Context, args ...string) (string, error) {
+	var failure *exec.ExitError
+	command := exec.CommandContext(ctx, "git", args...)
+	command.Dir = c.dir
+	output, err := command.Output()
+	if errors.As(err, &failure) {
+		err = fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(failure.Stderr)))
+	}
+	return strings.TrimSpace(string(output)), err
+}
+
+func (c clone) target() string { return c.remote + "/" + c.branch }
+
+// mergeBase is the commit that this one and the target branch come from; the
+// error says why there is none.
+func (c clone) mergeBase(ctx context.Context) (string, error) {
+	if _, err := c.git(ctx, "rev-parse", "--verify", "--quiet", c.target()); err != nil {
+		return "", fmt.Errorf("there is no branch %s here", c.target())
+	}
+	base, err := c.git(ctx, "merge-base", c.target(), "HEAD")
+	if err != nil {
+		return "", fmt.Errorf("this clone is too shallow to find where it left %s", c.target())
+	}
+	return base, nil
+}
+
+// needsNewVersion says whether the chart has to have a higher version than on
+// the target branch, and why: it has once a chart that was released is changed.
+func (c clone) needsNewVersion(ctx context.Context) (needed bool, why string, err error) {
+	base, err := c.mergeBase(ctx)
+	if err != nil {
+		return false, err.Error(), nil
+	}
+	content, err := c.git(ctx, "show", c.target()+":"+chartPath+"/Chart.yaml")
+	if err != nil {
+		return false, fmt.Sprintf("%s has no chart", c.target()), nil
+	}
+	var metadata struct{ Version string }
+	if err := yaml.Unmarshal([]byte(content), &metadata); err != nil {
+		return false, "", fmt.Errorf("parse Chart.yaml of %s: %w", c.target(), err)
+	}
+	changed, err := c.git(ctx, "diff", "--name-only", base, "--", chartPath)
+	if err != nil {
+		return false, "", err
+	}
+	if changed == "" {
+		return false, fmt.Sprintf("the chart is the one of %s", c.target()), nil
+	}
+	if _, err := c.git(ctx, "rev-parse", "--verify", "--quiet", "refs/tags/v"+metadata.Version); err != nil {
+		return false, fmt.Sprintf("version %s of %s has not been released (there is no tag v%s)",
+			metadata.Version, c.target(), metadata.Version), nil
+	}
+	return true, fmt.Sprintf("the chart differs from %s, whose version %s has been released", c.target(), metadata.Version), nil
+}
+
+// testing runs chart-testing in the repository.
+func (c clone) testing(ctx context.Context, output io.Writer, args ...string) error {
+	args = append(args, "--config", "ct.yaml", "--remote", c.remote, "--target-branch", c.branch)
+	fmt.Fprintln(output, "$ ct "+strings.Join(args, " "))
+	command := exec.CommandContext(ctx, "ct", args...)
+	command.Dir, command.Stdout, command.Stderr = c.dir, output, os.Stderr
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("ct %s: %w", args[0], err)
+	}
+	return nil
+}
+
+func lintCommand(repository string) *cobra.Command {
+	return compareCommand(clone{dir: repository}, "lint", "Run ct lint, with the check of the version where it is due",
+		func(cmd *cobra.Command, c clone) error {
+			needed, why, err := c.needsNewVersion(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if needed {
+				fmt.Fprintf(cmd.OutOrStdout(), "the chart needs a new version: %s\n", why)
+			} else {
+				fmt.Fprintf(cmd.OutOrStdout(), "the chart's version is not compared: %s\n", why)
+			}
+			return c.testing(cmd.Context(), cmd.OutOrStdout(), "lint", fmt.Sprintf("--check-version-increment=%t", needed))
+		})
+}
+
+func compareCommand(c clone, name, short string, run func(*cobra.Command, clone) error) *cobra.Command {
+	command := &cobra.Command{
+		Use: name, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, c) },
+	}
+	command.Flags().StringVar(&c.remote, "remote", "origin", "remote whose chart is compared with")
+	command.Flags().StringVar(&c.branch, "target-branch", "main", "branch whose chart is compared with")
+	return command
+}
