@@ -72,6 +72,12 @@ var refusals = []struct {
 		[]string{"redisPassword: 513 bytes", "at most 512"}},
 	{"webhook twice", "notifications: {webhook: {url: 'https://example.com', existingSecret: mine}}", "notifications: {webhook: {existingSecret: mine}}",
 		[]string{"notifications.webhook.url, notifications.webhook.existingSecret", "set one of them"}},
+	{"key of a webhook without a Secret", "notifications: {webhook: {key: address}}", "notifications: {webhook: {key: address, existingSecret: mine}}",
+		[]string{"notifications.webhook.key", "set that to the Secret"}},
+	{"clients of a policy that is off", "networkPolicy: {clients: [{podSelector: {}}]}", "networkPolicy: {enabled: true, clients: [{podSelector: {}}]}",
+		[]string{"networkPolicy.clients", "set that to true"}},
+	{"directive of the launcher", "servers: {config: {port: 1}}", "servers: {config: {timeout: 1}}", []string{"servers.config", "port", "remove it"}},
+	{"release name and chart name too long", "nameOverride: " + strings.Repeat("n", 49), "nameOverride: " + strings.Repeat("n", 43), []string{"release name", "58 characters"}},
 	{"webhook that is no address", "notifications: {webhook: {url: example.com}}", "notifications: {webhook: {url: 'http://example.com'}}",
 		[]string{"notifications.webhook.url", "https://example.com/redis"}},
 	{"webhook with a line break", `notifications: {webhook: {url: "https://example.com/\nX: y"}}`, "notifications: {webhook: {url: 'https://example.com/'}}",
@@ -94,6 +100,39 @@ var refusals = []struct {
 		[]string{`servers.annotations: the value of "a"`, "control character"}},
 	{"open quote in a value", `servers: {config: {proc-title-template: '"{title}'}}`, `servers: {config: {proc-title-template: '"{title}"'}}`,
 		[]string{`servers.config: the value of "proc-title-template"`, "double quotes"}},
+}
+
+// messages are the refusals in _validate.tpl, each as an expression for its text: what stands in braces is filled in.
+func messages(t *testing.T) []*regexp.Regexp {
+	t.Helper()
+	var found []*regexp.Regexp
+	defines := regexp.MustCompile(`(?s)\{\{- define "redis-ha\.problems\.\w+" -\}\}(.*?)\{\{- end -\}\}`)
+	for _, define := range defines.FindAllStringSubmatch(render.File(t, "templates/_validate.tpl"), -1) {
+		for line := range strings.SplitSeq(define[1], "\n") {
+			if line == "" || strings.HasPrefix(line, "{{-") {
+				continue
+			}
+			literals := regexp.MustCompile(`\{\{.*?\}\}`).Split(line, -1)
+			for i, literal := range literals {
+				literals[i] = regexp.QuoteMeta(literal)
+			}
+			found = append(found, regexp.MustCompile("^"+strings.Join(literals, ".*")+"$"))
+		}
+	}
+	return found
+}
+
+// A refusal that is added to _validate.tpl needs a row in the table, with a legal neighbour.
+func TestEveryRefusalOfTheTemplateIsInTheTable(t *testing.T) {
+	found := messages(t)
+	assert.GreaterOrEqual(t, len(found), 30)
+	var lines []string
+	for _, r := range refusals {
+		lines = append(lines, problems(t, render.YAML(t, r.values))...)
+	}
+	for _, message := range found {
+		assert.True(t, slices.ContainsFunc(lines, message.MatchString), "no row of the table is refused with %s", message)
+	}
 }
 
 func TestRefusals(t *testing.T) {

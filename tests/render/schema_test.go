@@ -1,7 +1,7 @@
 package chart_test
 
 import (
-	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/redis-ha/redis-ha/tests/render/render"
+	"github.com/redis-ha/redis-ha/tests/render/schema"
 )
 
 func TestSchemaRefusesUnknownKeysByName(t *testing.T) {
@@ -92,54 +93,65 @@ func TestChartCanBePartOfAnother(t *testing.T) {
 	assert.NotEmpty(t, render.Chart(t, render.YAML(t, "global: {imageRegistry: example.com}")).Objects)
 }
 
-// schemaNode is the part of JSON Schema that the tests look at.
-type schemaNode struct {
-	Ref                  string                 `json:"$ref"`
-	Description          string                 `json:"description"`
-	Type                 any                    `json:"type"`
-	Default              any                    `json:"default"`
-	Properties           map[string]*schemaNode `json:"properties"`
-	AdditionalProperties any                    `json:"additionalProperties"`
-	Items                *schemaNode            `json:"items"`
-	AllOf                []*schemaNode          `json:"allOf"`
-}
-
 // readSchema reads values.schema.json.
-func readSchema(t *testing.T) *schemaNode {
+func readSchema(t render.T) *schema.Node {
 	t.Helper()
-	root := &schemaNode{}
-	require.NoError(t, json.Unmarshal([]byte(render.File(t, "values.schema.json")), root))
+	root, err := schema.Read(render.File(t, "values.schema.json"))
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
 	return root
 }
 
-// walkSchema visits every schema of the values, with its path.
-func walkSchema(path string, node *schemaNode, visit func(path string, node *schemaNode)) {
-	visit(path, node)
-	for key, child := range node.Properties {
-		walkSchema(strings.TrimPrefix(path+"."+key, "."), child, visit)
-	}
-	if node.Items != nil {
-		walkSchema(path+"[]", node.Items, visit)
-	}
-}
+// open is the only value that the schema says nothing about: what a parent chart keeps there is its own business.
+const open = "global"
 
 func TestSchemaIsClosedAndDescribedAtEveryLevel(t *testing.T) {
-	objects := 0
-	walkSchema("", readSchema(t), func(path string, node *schemaNode) {
-		if node.Ref == "" && path != "" && !strings.HasSuffix(path, "[]") {
-			assert.NotEmpty(t, node.Description, path)
+	root := readSchema(t)
+	assert.True(t, root.Closed)
+	sections := 0
+	for _, p := range root.Places() {
+		last := p.Path[len(p.Path)-1]
+		if last != schema.Item && last != schema.Entry && last != schema.Key {
+			assert.NotEmpty(t, p.Node.Description, p)
 		}
-		if node.Type != "object" || path == "global" {
-			return
+		assert.NotEmpty(t, p.Node.Types, p)
+		if p.Node.Is("object") && p.String() != open {
+			sections++
+			assert.True(t, p.Node.Closed || p.Node.Others != nil, "%s accepts any name with any value", p)
 		}
-		objects++
-		if node.AdditionalProperties == false {
-			return
+		if p.Node.Is("array") {
+			assert.NotNil(t, p.Node.Items, "%s accepts items of any kind", p)
 		}
-		_, typed := node.AdditionalProperties.(map[string]any)
-		assert.True(t, typed, "%q accepts any key with any value", path)
-	})
-	assert.GreaterOrEqual(t, objects, 20)
+	}
+	assert.GreaterOrEqual(t, sections, 20)
+}
+
+// freeTexts are the strings without a pattern: what is wrong with them, the refusals of the chart say in better words.
+var freeTexts = map[string]string{
+	"nameOverride":              "refused with what a name may contain and its length",
+	"fullnameOverride":          "the same, and the length depends on the longest suffix",
+	"redisPassword":             "a schema's message would print it",
+	"notifications.webhook.url": "refused with where to put credentials",
+	"servers.annotations.<key>": "refused by name", "servers.annotations.*": "any text",
+	"podAnnotations.<key>": "refused by name", "podAnnotations.*": "any text",
+	"nodeSelector.<key>":   "refused by name",
+	"servers.config.<key>": "refused with what to set instead", "servers.config.*": "refused with how to quote",
+}
+
+func TestTextsHaveAPatternAndNumbersHaveLimits(t *testing.T) {
+	free := maps.Clone(freeTexts)
+	for _, p := range readSchema(t).Places() {
+		path, n := p.String(), p.Node
+		if n.Is("string") && n.Pattern == "" && n.Enum == nil {
+			assert.Contains(t, free, path, "%s has neither a pattern nor a list of words", path)
+			delete(free, path)
+		}
+		if n.Is("integer") {
+			assert.True(t, n.Minimum != nil && n.Maximum != nil, "%s has no range", path)
+		}
+	}
+	assert.Empty(t, free, "these have a pattern")
 }
 
 // defaults are the chart's values.
@@ -150,34 +162,25 @@ func defaults(t *testing.T) map[string]any {
 	return values
 }
 
-func TestSchemaAndDefaultsAgree(t *testing.T) {
-	var compare func(path string, value any, node *schemaNode)
-	compare = func(path string, value any, node *schemaNode) {
-		section, isMap := value.(map[string]any)
-		if !isMap || len(section) == 0 {
-			assert.Equal(t, value, node.Default, "the default of %s", path)
-			return
-		}
-		for key, child := range section {
-			require.Contains(t, node.Properties, key, "%s is missing from the schema below %q", key, path)
-			compare(strings.TrimPrefix(path+"."+key, "."), child, node.Properties[key])
+// declared are the leaves of the schema that have a default, by path.
+func declared(t render.T) map[string]*schema.Node {
+	t.Helper()
+	found := map[string]*schema.Node{}
+	for _, leaf := range readSchema(t).Leaves() {
+		if leaf.Node.Declared {
+			found[leaf.String()] = leaf.Node
 		}
 	}
-	schema, values := readSchema(t), defaults(t)
-	compare("", values, schema)
+	return found
+}
 
-	// The other direction: what the schema knows has a default, except what only the parts of a value may contain.
-	for key, node := range schema.Properties {
-		if key == "global" {
-			continue
-		}
-		require.Contains(t, values, key)
-		section, ok := values[key].(map[string]any)
-		if !ok {
-			continue
-		}
-		for inner := range node.Properties {
-			assert.Contains(t, section, inner, "%s.%s is in the schema but not in values.yaml", key, inner)
-		}
-	}
+// Both directions: each value of values.yaml has its default in the schema, and each default of the schema is in values.yaml.
+func TestSchemaAndDefaultsAgree(t *testing.T) {
+	left := declared(t)
+	leaves("", defaults(t), func(path string, value any) {
+		require.Contains(t, left, path, "the schema has no default for %s", path)
+		assert.Equal(t, value, left[path].Default, "the default of %s", path)
+		delete(left, path)
+	})
+	assert.Empty(t, left, "values.yaml lacks these")
 }

@@ -2,8 +2,6 @@ package chart_test
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -74,9 +72,9 @@ func TestEveryValueIsDescribed(t *testing.T) {
 }
 
 func TestSchemaDescribesValuesInTheSameWords(t *testing.T) {
-	schema := readSchema(t)
+	root := readSchema(t)
 	for path, value := range documentedValues(t) {
-		node := schema
+		node := root
 		for _, key := range strings.Split(path, ".") {
 			require.Contains(t, node.Properties, key, path)
 			node = node.Properties[key]
@@ -114,33 +112,6 @@ func TestReadmeTableAgreesWithTheValues(t *testing.T) {
 		delete(rows, path)
 	})
 	assert.Empty(t, rows, "the table has values that values.yaml does not know")
-}
-
-func TestEveryValueIsUsedByATemplate(t *testing.T) {
-	var templates strings.Builder
-	require.NoError(t, filepath.WalkDir(render.Path(t, "templates"), func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		templates.Write(content)
-		return err
-	}))
-	leaves("", defaults(t), func(path string, _ any) {
-		parts := strings.Split(path, ".")
-		switch parts[0] {
-		case "resources": // used as a whole
-			parts = parts[:2]
-		case "notifications": // used through the variable $webhook
-			parts = []string{"notifications", "webhook"}
-			assert.Contains(t, templates.String(), "$webhook."+path[strings.LastIndex(path, ".")+1:], path)
-		}
-		used := ".Values." + strings.Join(parts, ".")
-		if parts[0] == "resources" && parts[1] != "sentinel" {
-			used = "$r." + parts[1]
-		}
-		assert.Regexp(t, regexp.MustCompile(regexp.QuoteMeta(used)+`\b`), templates.String())
-	})
 }
 
 func TestImageTagIsTheAppVersion(t *testing.T) {

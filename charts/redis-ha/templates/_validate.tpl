@@ -171,9 +171,15 @@ redisPassword: {{ len $password }} bytes are too long; use at most 512
 {{- if and (not .Values.rbac.create) (not .Values.serviceAccount.name) }}
 rbac.create: false leaves the pods without the rights they need; set serviceAccount.name to an account that has them, or rbac.create to true
 {{- end }}
+{{- if and .Values.networkPolicy.clients (not .Values.networkPolicy.enabled) }}
+networkPolicy.clients: keeps nobody out while networkPolicy.enabled is false; set that to true, or remove the clients
+{{- end }}
 {{- $webhook := .Values.notifications.webhook }}
 {{- if and $webhook.url $webhook.existingSecret }}
 notifications.webhook.url, notifications.webhook.existingSecret: both are set; set one of them
+{{- end }}
+{{- if and (ne $webhook.key "url") (not $webhook.existingSecret) }}
+notifications.webhook.key: has no effect without notifications.webhook.existingSecret; set that to the Secret with this key, or remove the key
 {{- end }}
 {{- if $webhook.url }}
 {{- if not (regexMatch "^https?://[!-.0-~][!-~]*$" $webhook.url) }}

@@ -1,0 +1,157 @@
+package chart_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"pgregory.net/rapid"
+
+	"github.com/redis-ha/redis-ha/tests/render/generate"
+	"github.com/redis-ha/redis-ha/tests/render/render"
+	"github.com/redis-ha/redis-ha/tests/render/schema"
+)
+
+// needs are the values that another value has an effect with only.
+var needs = map[string]string{
+	"sentinel.quorum":              "replicas: {sentinels: 5}",
+	"rbac.create":                  "serviceAccount: {name: mine}",
+	"redisPassword":                "auth: true",
+	"existingSecret":               "auth: true",
+	"notifications.webhook.key":    "notifications: {webhook: {existingSecret: mine}}",
+	"networkPolicy.clients":        "networkPolicy: {enabled: true}",
+	"networkPolicy.apiServerPorts": "networkPolicy: {enabled: true}",
+}
+
+// ignoredAlone are those that are not refused without what they need.
+var ignoredAlone = map[string]string{
+	"sentinel.quorum":              "three sentinels leave it one legal value, the majority",
+	"networkPolicy.apiServerPorts": "a port too many in a policy that is switched off misleads nobody; a list of clients would",
+}
+
+// oneChoice are values with a single legal choice, so that they can only be refused.
+var oneChoice = map[string]string{
+	"servers.workload": "StatefulSet is reserved for a later version",
+}
+
+// outcome is everything that a user gets: the objects and the notes, or a refusal.
+func outcome(values render.Values) (text string, refused bool) {
+	m, err := render.Try(values)
+	if err != nil {
+		return err.Error(), true
+	}
+	var all strings.Builder
+	for _, o := range m.Objects {
+		all.WriteString(o.YAML)
+	}
+	return all.String() + m.Notes, false
+}
+
+// with adds the values that a place needs to those it gets.
+func with(t render.T, leaf string, values map[string]any) render.Values {
+	t.Helper()
+	all := render.YAML(t, needs[leaf])
+	schema.Merge(all, values)
+	return all
+}
+
+// ownForms are texts that the chart accepts where it asks for more than the schema does.
+var ownForms = map[string]string{
+	"notifications.webhook.url": `https://[a-z]{3,9}`,
+	"redis_image":               `[a-z]{3,9}:1`,
+}
+
+// choices are some values of a leaf, the default first; most are legal.
+func choices(leaf schema.Place) []any {
+	n := leaf.Node
+	found := []any{}
+	if n.Declared {
+		found = append(found, n.Default)
+	}
+	switch {
+	case n.Is("boolean"):
+		return append(found, false, true)
+	case n.Enum != nil:
+		return append(found, n.Enum...)
+	case n.Is("integer"):
+		for i := range 6 {
+			found = append(found, *n.Minimum+float64(i))
+		}
+		return found
+	}
+	generator := generate.Value(n, rapid.StringMatching(`[a-z]{3,9}`))
+	if form, ok := ownForms[leaf.String()]; ok {
+		generator = rapid.StringMatching(form).AsAny()
+	}
+	for seed := range 6 {
+		found = append(found, generator.Example(seed))
+	}
+	return found
+}
+
+// effects are the different outcomes of a leaf: at most two renderings, as more prove nothing more, and the refusals on the way.
+func effects(leaf schema.Place, values func(value any) render.Values) (rendered, refused int) {
+	seen := map[string]bool{}
+	for _, value := range choices(leaf) {
+		text, no := outcome(values(value))
+		switch {
+		case seen[text]:
+		case no:
+			refused++
+		default:
+			rendered++
+		}
+		if seen[text] = true; rendered == 2 {
+			break
+		}
+	}
+	return rendered, refused
+}
+
+// No value is read without a consequence: two legal choices of each differ in what is rendered.
+func TestEveryValueHasAnEffect(t *testing.T) {
+	leaves, left := 0, maps.Clone(oneChoice)
+	for _, leaf := range readSchema(t).Leaves() {
+		path := leaf.String()
+		leaves++
+		t.Run(path, func(t *testing.T) {
+			rendered, refused := effects(leaf, func(value any) render.Values { return with(t, path, leaf.Values(value)) })
+			if _, ok := left[path]; ok {
+				delete(left, path)
+				assert.Equal(t, 1, rendered, "more than one choice has an effect")
+				assert.Positive(t, refused, "the other choices are ignored")
+				return
+			}
+			assert.Equal(t, 2, rendered, "no template uses it")
+		})
+	}
+	assert.Empty(t, left, "these are no leaves")
+	assert.GreaterOrEqual(t, leaves, 50)
+}
+
+// A value that needs another says so: alone it is refused by name, never ignored.
+func TestValuesThatNeedOthersAreRefusedWithoutThem(t *testing.T) {
+	left := maps.Clone(needs)
+	for _, leaf := range readSchema(t).Leaves() {
+		path := leaf.String()
+		if _, ok := left[path]; !ok {
+			continue
+		}
+		delete(left, path)
+		if ignoredAlone[path] != "" {
+			continue
+		}
+		var other any = "other"
+		switch {
+		case leaf.Node.Is("boolean"):
+			other = leaf.Node.Default == false
+		case leaf.Node.Is("array"):
+			other = []any{map[string]any{"podSelector": map[string]any{}}}
+		}
+		lines := problems(t, leaf.Values(other))
+		assert.True(t, slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, path+": ") }), "%s: %q", path, lines)
+	}
+	assert.Empty(t, left, "these are no leaves")
+}

@@ -1,0 +1,138 @@
+package chart_test
+
+import (
+	"encoding/base64"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"github.com/redis-ha/redis-ha/tests/render/generate"
+	"github.com/redis-ha/redis-ha/tests/render/render"
+	"github.com/redis-ha/redis-ha/tests/render/schema"
+)
+
+// marks are harmless texts, one of which every place accepts that accepts any text of its own.
+var marks = []string{"zzmarkzz", "777777777", "https://zzmarkzz", "zzmarkzz:1", "77.77.77.77/7"}
+
+// fixedWords are the places that take one of a few words, so that no text of one's own reaches an object.
+func fixedWords(p schema.Place) bool { return p.Node.Enum != nil }
+
+// trees are the objects of a rendering by their names, as YAML reads them, with every mark replaced. Passwords are decoded
+// first, and the checksum of redis.conf, which has to differ, is left out.
+func trees(t render.T, m *render.Manifests, mark, text string) map[string]any {
+	t.Helper()
+	found := map[string]any{}
+	for _, o := range m.Objects {
+		var tree map[string]any
+		if err := yaml.Unmarshal([]byte(o.YAML), &tree); err != nil {
+			t.Fatalf("read %s: %v", o.ID(), err)
+		}
+		if data, ok := tree["data"].(map[string]any); ok && tree["kind"] == "Secret" {
+			for key, value := range data {
+				decoded, err := base64.StdEncoding.DecodeString(value.(string))
+				if err != nil {
+					t.Fatalf("read %s: %v", o.ID(), err)
+				}
+				data[key] = string(decoded)
+			}
+		}
+		found[strings.ReplaceAll(o.ID(), mark, text)] = replaced(tree, mark, text)
+	}
+	return found
+}
+
+// replaced is a tree with a text in place of a mark, in names and in values.
+func replaced(tree any, mark, text string) any {
+	switch tree := tree.(type) {
+	case map[string]any:
+		result := map[string]any{}
+		for key, value := range tree {
+			if key != "checksum/config" {
+				result[strings.ReplaceAll(key, mark, text)] = replaced(value, mark, text)
+			}
+		}
+		return result
+	case []any:
+		result := []any{}
+		for _, value := range tree {
+			result = append(result, replaced(value, mark, text))
+		}
+		return result
+	case string:
+		return strings.ReplaceAll(tree, mark, text)
+	}
+	return tree
+}
+
+// template renders the first mark that a place accepts.
+func template(t *testing.T, p schema.Place) (m *render.Manifests, mark string) {
+	t.Helper()
+	var problem error
+	for _, mark := range marks {
+		m, err := render.Try(with(t, p.Leaf(), p.Values(mark)))
+		if err == nil {
+			return m, mark
+		}
+		problem = err
+	}
+	require.NoError(t, problem, "%s accepts none of %q: add a mark that it accepts", p, marks)
+	return nil, ""
+}
+
+// unset are the texts that stand for no choice, where the chart has one of its own.
+func unset(p schema.Place, text string) bool {
+	return text == "" && !strings.HasSuffix(p.String(), "annotations.*") && !strings.HasSuffix(p.String(), "Annotations.*") ||
+		text == "-" && p.String() == "persistence.storageClass"
+}
+
+// At every place where a text can stand, each hostile text and some that the schema likes are refused by name or arrive where
+// a harmless text arrives, unchanged, while nothing else in any object moves: there is no way into the YAML or redis.conf.
+func TestNoTextBreaksOutOfItsPlace(t *testing.T) {
+	places, arrived := 0, map[string]bool{}
+	for _, p := range readSchema(t).Texts() {
+		if fixedWords(p) {
+			continue
+		}
+		places++
+		t.Run(p.String(), func(t *testing.T) {
+			want, mark := template(t, p)
+			texts := slices.Clone(hostileTexts)
+			if p.Node.Pattern != "" {
+				for seed := range 3 {
+					if own, ok := generate.Text(p.Node).Example(seed).(string); ok {
+						texts = append(texts, own)
+					}
+				}
+			}
+			for _, text := range texts {
+				if unset(p, text) {
+					continue
+				}
+				m, err := render.Try(with(t, p.Leaf(), p.Values(text)))
+				if err != nil {
+					assertNamed(t, err, p, text)
+					continue
+				}
+				arrived[p.String()] = true
+				require.Equal(t, trees(t, want, mark, text), trees(t, m, mark, mark), "%q", text)
+			}
+		})
+	}
+	assert.GreaterOrEqual(t, places, 40)
+	assert.Greater(t, len(arrived), places/2, "the rest refused all texts")
+}
+
+// assertNamed checks that a refusal names the place, by the schema or by the chart.
+func assertNamed(t *testing.T, err error, p schema.Place, text string) {
+	t.Helper()
+	pointer := "/" + strings.Join(slices.DeleteFunc(strings.Split(p.Leaf(), "."), func(s string) bool { return s == "" }), "/")
+	named := strings.Contains(err.Error(), "at '"+pointer) || strings.Contains(err.Error(), "\n  "+p.Leaf()+": ")
+	if p.Leaf() == "nameOverride" {
+		named = named || strings.Contains(err.Error(), "\n  release name: ")
+	}
+	assert.True(t, named, "%q in %s is refused without its name: %v", text, p, err)
+}
