@@ -171,7 +171,7 @@ redisPassword: {{ len $password }} bytes are too long; use at most 512
 {{- if and (not .Values.rbac.create) (not .Values.serviceAccount.name) }}
 rbac.create: false leaves the pods without the rights they need; set serviceAccount.name to an account that has them, or rbac.create to true
 {{- end }}
-{{- if and .Values.networkPolicy.clients (not .Values.networkPolicy.enabled) }}
+{{- if and (.Values.networkPolicy).clients (not .Values.networkPolicy.enabled) }}
 networkPolicy.clients: keeps nobody out while networkPolicy.enabled is false; set that to true, or remove the clients
 {{- end }}
 {{- $webhook := .Values.notifications.webhook }}
