@@ -61,7 +61,7 @@ func TestCopyDataCopiesEveryKindOfKey(t *testing.T) {
 	must(old.Set(ctx, keys[2], "value", time.Hour).Err())
 	must(old.RPush(ctx, keys[3], "a", "b").Err())
 	must(old.HSet(ctx, keys[4], "field", "value").Err())
-	must(old.SAdd(ctx, keys[5], "a", "b").Err())
+	must(old.SAdd(ctx, keys[5], "a").Err()) // one: the order of several in a dump is random
 	must(old.ZAdd(ctx, keys[6], redis.Z{Score: 0.1, Member: "a"}).Err())
 	must(old.XAdd(ctx, &redis.XAddArgs{Stream: keys[7], ID: "1-1", Values: []string{"field", "value"}}).Err())
 	must(old.Do(ctx, "eval", "redis.call('select', 5) redis.call('set', 'elsewhere', 'value') return 1", 0).Err())
