@@ -61,6 +61,15 @@ func with(t render.T, leaf string, values map[string]any) render.Values {
 var ownForms = map[string]string{
 	"notifications.webhook.url": `https://[a-z]{3,9}`,
 	"redis_image":               `[a-z]{3,9}:1`,
+	// Not below the request, not above the limit.
+	"resources.master.limits.memory":     `[1-9]Gi`,
+	"resources.sentinel.limits.memory":   `[1-9]Gi`,
+	"resources.server.limits.memory":     `[1-9]Gi`,
+	"resources.slave.limits.memory":      `[1-9]Gi`,
+	"resources.master.requests.memory":   `[1-9]Mi`,
+	"resources.sentinel.requests.memory": `[1-9]Mi`,
+	"resources.server.requests.memory":   `[1-9]Mi`,
+	"resources.slave.requests.memory":    `[1-9]Mi`,
 }
 
 // choices are some values of a leaf, the default first; most are legal.

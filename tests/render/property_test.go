@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"pgregory.net/rapid"
 
 	"github.com/redis-ha/redis-ha/tests/render/generate"
+	"github.com/redis-ha/redis-ha/tests/render/policy"
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
 
@@ -84,8 +85,7 @@ func TestPropertyValuesOfTheSchemaAreRenderedOrRefusedByName(t *testing.T) {
 	rendered := 0
 	rapid.Check(t, func(t *rapid.T) {
 		values := render.Values(generate.Some(leaves, 4, hostile).Draw(t, "values"))
-		m, err := render.Try(values)
-		if err != nil {
+		if _, err := render.Try(values); err != nil {
 			for _, line := range problems(t, values) {
 				names, _, found := strings.Cut(line, ": ")
 				assert.True(t, found, "%q names no value", line)
@@ -97,13 +97,10 @@ func TestPropertyValuesOfTheSchemaAreRenderedOrRefusedByName(t *testing.T) {
 			return
 		}
 		rendered++
-		assert.NotEmpty(t, m.Objects)
-		for _, o := range m.Objects {
-			assert.Empty(t, validation.IsDNS1123Subdomain(o.Object.GetName()), o.ID())
-			assert.Equal(t, render.Namespace, o.Object.GetNamespace(), o.ID())
-			for key, value := range o.Object.GetLabels() {
-				assert.Empty(t, validation.IsValidLabelValue(value), "%s: label %s", o.ID(), key)
-			}
+		release, err := policy.NewRelease(values, render.KubeVersions[len(render.KubeVersions)-1])
+		require.NoError(t, err)
+		for _, rule := range policy.Rules {
+			assert.Empty(t, policy.Violations(rule, release), rule.ID)
 		}
 	})
 	assert.Positive(t, rendered, "all values were refused")

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/tests/render/policy"
+	"github.com/redis-ha/redis-ha/tests/render/render"
 )
 
 // run carries the command out and returns what it writes.
@@ -32,8 +33,24 @@ func file(t *testing.T, content string) string {
 	return path
 }
 
-// unlimited are values that the chart takes and a policy does not.
+// unlimited are values that a policy does not take; the chart does where unchecked was called.
 const unlimited = "resources: {sentinel: {limits: {memory: null}}}"
+
+// unchecked makes the commands of a test use a chart that leaves resources to the policies.
+func unchecked(t *testing.T) {
+	t.Helper()
+	root, err := render.Root()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join(root, "charts", "redis-ha"))))
+	path := filepath.Join(dir, "templates", "_validate.tpl")
+	checks, err := os.ReadFile(path)
+	require.NoError(t, err)
+	without := bytes.Replace(checks, []byte(`{{ include "redis-ha.problems.resources" . }}`), nil, 1)
+	require.Less(t, len(without), len(checks))
+	require.NoError(t, os.WriteFile(path, without, 0o600))
+	t.Setenv(render.ChartVariable, dir)
+}
 
 func TestGoodValuesHaveNoFindings(t *testing.T) {
 	text, err := run(t, "-f", file(t, "auth: true"), "--set", "replicas.servers=5", "--kube-version", "1.29,1.37")
@@ -42,6 +59,7 @@ func TestGoodValuesHaveNoFindings(t *testing.T) {
 }
 
 func TestFindingNamesRuleObjectPathAndWhatToDo(t *testing.T) {
+	unchecked(t)
 	text, err := run(t, "-f", file(t, unlimited))
 	require.ErrorIs(t, err, errFindings)
 	for _, want := range []string{
@@ -53,6 +71,7 @@ func TestFindingNamesRuleObjectPathAndWhatToDo(t *testing.T) {
 }
 
 func TestLaterValuesOverrideEarlierOnes(t *testing.T) {
+	unchecked(t)
 	_, err := run(t, "-f", file(t, unlimited), "-f", file(t, "resources: {sentinel: {limits: {memory: 1Gi}}}"), "--kube-version", "1.37")
 	assert.NoError(t, err)
 	_, err = run(t, "-f", file(t, "auth: true"), "--set", "resources.sentinel.limits.memory=null", "--kube-version", "1.37")
@@ -77,6 +96,7 @@ func TestWhatCannotBeCheckedIsNoFinding(t *testing.T) {
 }
 
 func TestJUnitHasACaseForEachRule(t *testing.T) {
+	unchecked(t)
 	text, err := run(t, "-f", file(t, unlimited), "-o", "junit", "--kube-version", "1.37")
 	require.ErrorIs(t, err, errFindings)
 	var suite struct {
@@ -99,6 +119,7 @@ func TestJUnitHasACaseForEachRule(t *testing.T) {
 }
 
 func TestSARIFNamesTheRuleAndTheFile(t *testing.T) {
+	unchecked(t)
 	values := file(t, unlimited)
 	text, err := run(t, "-f", values, "-o", "sarif", "--kube-version", "1.37")
 	require.ErrorIs(t, err, errFindings)
