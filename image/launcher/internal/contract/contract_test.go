@@ -1,0 +1,165 @@
+// Package contract_test follows values of the chart to where they end: through the manifests and the launcher's environment
+// into redis.conf and sentinel.conf.
+package contract_test
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"pgregory.net/rapid"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
+	"github.com/redis-ha/redis-ha/tests/render/generate"
+	"github.com/redis-ha/redis-ha/tests/render/render"
+	"github.com/redis-ha/redis-ha/tests/render/schema"
+)
+
+// fields are what the kubelet puts in for a field of the pod.
+var fields = map[string]string{
+	"metadata.name": "pod", "metadata.namespace": render.Namespace, "metadata.uid": "5f1c6f5e", "status.podIP": "10.0.0.1",
+}
+
+// environ is the environment that a container of a rendered Deployment gets. A file of further directives is in dir.
+func environ(t render.T, m *render.Manifests, d *appsv1.Deployment, dir string) []string {
+	t.Helper()
+	var found []string
+	for _, e := range d.Spec.Template.Spec.Containers[0].Env {
+		value := e.Value
+		switch from := e.ValueFrom; {
+		case from != nil && from.FieldRef != nil:
+			value = fields[from.FieldRef.FieldPath]
+		case from != nil && from.SecretKeyRef != nil:
+			value = "https://example.com/from-a-secret-of-the-user"
+			for _, secret := range render.All[*corev1.Secret](m) {
+				if secret.Name == from.SecretKeyRef.Name {
+					value = string(secret.Data[from.SecretKeyRef.Key])
+				}
+			}
+		case e.Name == "LAUNCHER_REDIS_CONFIG_FILE":
+			value = filepath.Join(dir, "redis.conf")
+			maps := render.All[*corev1.ConfigMap](m)
+			if err := os.WriteFile(value, []byte(maps[0].Data["redis.conf"]), 0o600); err != nil {
+				t.Fatalf("write the further directives: %v", err)
+			}
+		}
+		found = append(found, e.Name+"="+value)
+	}
+	return found
+}
+
+// launchers are the settings of a server and a sentinel of the rendered chart.
+func launchers(t render.T, m *render.Manifests, dir string) (server, sentinel config.Config) {
+	t.Helper()
+	for _, d := range render.All[*appsv1.Deployment](m) {
+		c, err := config.FromEnviron(environ(t, m, d, dir))
+		if err != nil {
+			t.Fatalf("the chart renders what the launcher refuses: %v", err)
+		}
+		if c.Sentinel {
+			sentinel = c
+		} else {
+			server = c
+		}
+	}
+	return server, sentinel
+}
+
+// directives are the first words of the lines of a file, sorted; of sentinel.conf the first two where they belong together.
+func directives(text string) []string {
+	var found []string
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if words[0] == "sentinel" {
+			words[0] += " " + words[1]
+		}
+		found = append(found, words[0])
+	}
+	slices.Sort(found)
+	return found
+}
+
+var (
+	master = netip.MustParseAddrPort("10.0.0.2:6379")
+	seed   = redisconf.SentinelSeed{ID: strings.Repeat("a", 40), Master: master}
+)
+
+// hostile are texts that try to end their word, their line or the file.
+var hostile = rapid.OneOf(rapid.SampledFrom([]string{
+	"", " ", `"`, `'`, `\`, `\n`, "a\nport 1", "a\r\nport 1", "a\u2028port 1", "a\u0085port 1", `"; port 1`, `" port 1 "`, `a "b" c`, "# port 1", "%s", "{{ .Values }}",
+	"密碼", strings.Repeat("x", 300),
+}), rapid.String())
+
+// check renders values, if they are accepted, and compares the directives of both files with those that the values ask for.
+func check(t *rapid.T, values render.Values, dir string, more func(server, sentinel []string) (wantServer, wantSentinel []string)) bool {
+	m, err := render.Try(values)
+	if err != nil {
+		return false
+	}
+	plainServer, plainSentinel := launchers(t, render.Chart(t, nil), dir)
+	wantServer, wantSentinel := more(directives(redisconf.Server(plainServer, master)), directives(redisconf.Sentinel(plainSentinel, seed)))
+	slices.Sort(wantServer)
+	slices.Sort(wantSentinel)
+	server, sentinel := launchers(t, m, dir)
+	require.Equal(t, wantServer, directives(redisconf.Server(server, master)))
+	require.Equal(t, wantSentinel, directives(redisconf.Sentinel(sentinel, seed)))
+	return true
+}
+
+// No text of the values that reaches redis.conf or sentinel.conf adds, removes or changes a directive.
+func TestPropertyNoTextAddsADirective(t *testing.T) {
+	dir, accepted := t.TempDir(), map[string]int{}
+	texts := map[string]func(text string) (render.Values, func(server, sentinel []string) ([]string, []string)){
+		"redisPassword": func(text string) (render.Values, func(server, sentinel []string) ([]string, []string)) {
+			return render.Values{"auth": true, "redisPassword": text}, func(server, sentinel []string) ([]string, []string) {
+				return append(server, "requirepass", "masterauth"), append(sentinel, "requirepass", "sentinel sentinel-pass", "sentinel auth-pass")
+			}
+		},
+		"servers.config": func(text string) (render.Values, func(server, sentinel []string) ([]string, []string)) {
+			return render.Values{"servers": map[string]any{"config": map[string]any{"proc-title-template": text}}}, func(server, sentinel []string) ([]string, []string) {
+				return append(server, "proc-title-template"), sentinel
+			}
+		},
+		"sentinel.masterName": func(text string) (render.Values, func(server, sentinel []string) ([]string, []string)) {
+			return render.Values{"sentinel": map[string]any{"masterName": text}}, func(server, sentinel []string) ([]string, []string) {
+				return server, sentinel
+			}
+		},
+	}
+	for name, of := range texts {
+		rapid.Check(t, func(t *rapid.T) {
+			values, more := of(rapid.OneOf(hostile, rapid.StringMatching(`[A-Za-z0-9._-]{1,20}`)).Draw(t, name))
+			if check(t, values, dir, more) {
+				accepted[name]++
+			}
+		})
+		assert.Positive(t, accepted[name], "%s: every text was refused", name)
+	}
+}
+
+// What the chart accepts, the launcher accepts: nobody learns from a crashing pod what a refusal could have told.
+func TestPropertyLauncherAcceptsWhatTheChartRenders(t *testing.T) {
+	root, err := schema.Read(render.File(t, "values.schema.json"))
+	require.NoError(t, err)
+	dir, rendered := t.TempDir(), 0
+	rapid.Check(t, func(t *rapid.T) {
+		m, err := render.Try(generate.Some(root.Leaves(), 4, hostile).Draw(t, "values"))
+		if err != nil {
+			return
+		}
+		rendered++
+		server, sentinel := launchers(t, m, dir)
+		require.False(t, server.Sentinel)
+		require.True(t, sentinel.Sentinel)
+		require.Equal(t, server.Quorum, sentinel.Quorum)
+	})
+	assert.Positive(t, rendered)
+}
