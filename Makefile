@@ -7,6 +7,9 @@ TESTFLAGS ?=
 # How long `make chaos` runs; its faults follow from SEED, by default a new one.
 DURATION ?= 10m
 SEED ?=
+# The chart that `make diff` compares with, and the lines that `make mutate` changes (all).
+OLD ?= HEAD
+ONLY ?=
 # Values files that `make policy` checks.
 VALUES ?=
 # The default image of the chart that `make package` makes, and further flags for it,
@@ -78,6 +81,12 @@ package: ## the chart's archive and index.yaml in .cache/charts; IMAGE=registry/
 golden: ## write the rendered manifests that the tests compare with, and docs/policies.md
 	go test ./tests/render ./tests/render/policy -run Golden -update
 
+diff: ## the rendered difference from the chart of a git reference; OLD=v0.1.0
+	@cd tools && go run ./chartdiff -old "$(OLD)"
+
+mutate: ## change each line of the chart in turn, and list what no test of tests/render notices; ONLY=regexp
+	cd tools && go run ./mutate -only "$(ONLY)"
+
 clean: ## remove what the build left in this folder; caches of the machine stay
 	rm -rf .cache
 
@@ -85,4 +94,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: up down image test policy lint e2e chaos bench bench-report tools package golden clean help
+.PHONY: up down image test policy lint e2e chaos bench bench-report tools package golden diff mutate clean help
