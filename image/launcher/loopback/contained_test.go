@@ -1,6 +1,7 @@
 package loopback
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +21,12 @@ func TestContainerIsAPIDNamespaceThatDiesWithItsFirstProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, settle, "two sleeping children", func() error { return sleeping(process, 2) })
-	if !strings.Contains(text.last(0), "I am 1 of ") {
-		t.Errorf("the program said %q", text.last(0))
-	}
+	eventually(t, settle, "the words of process 1", func() error {
+		if said := text.last(0); !strings.Contains(said, "I am 1 of ") {
+			return fmt.Errorf("the program said %q", said)
+		}
+		return nil
+	})
 	below := descendants(process.command.Process.Pid)
 	if err := process.signal(9); err != nil {
 		t.Fatal(err)
