@@ -15,8 +15,8 @@ const (
 	// apiOutage is longer than Sentinel needs for a failover, and shorter than
 	// the 10 s after which the controllers of Kubernetes give up and restart.
 	apiOutage = 9 * time.Second
-	// outageDelay is from asking for the outage to its begin.
-	outageDelay = 3 * time.Second
+	// outageDelay is from asking for the outage to its begin: what asks needs the API, too.
+	outageDelay = 10 * time.Second
 )
 
 // Redis dies about a second after the API has stopped to answer, so nobody can write
@@ -28,8 +28,8 @@ func TestFailoverWhileTheAPIStandsStillIsLabelledAfterwards(t *testing.T) {
 	client.advance(100)
 	r.followSentinel(t, outageDelay+2*apiOutage)
 	start := time.Now().Add(outageDelay)
-	require.NoError(t, env.PauseAPI(t.Context(), outageDelay, apiOutage))
-	require.NoError(t, env.KillRedisLater(t.Context(), before, outageDelay+time.Second))
+	require.NoError(t, env.KillRedisLater(t.Context(), before, time.Until(start)+time.Second))
+	require.NoError(t, env.PauseAPI(t.Context(), time.Until(start), apiOutage))
 	time.Sleep(time.Until(start.Add(apiOutage)))
 	r.waitMaster(t, "another pod", func(master *corev1.Pod) bool { return master.UID != before.UID })
 	after := r.master(t)
