@@ -2,7 +2,6 @@ package chart_test
 
 import (
 	"flag"
-	"os"
 	"strings"
 	"testing"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/redis-ha/redis-ha/tests/render/generate"
 	"github.com/redis-ha/redis-ha/tests/render/policy"
 	"github.com/redis-ha/redis-ha/tests/render/render"
+	_ "github.com/redis-ha/redis-ha/tests/seed"
 )
 
 // hostileTexts break YAML, templates or redis.conf where they are not quoted, or are read as something else than a text.
@@ -106,16 +106,9 @@ func TestPropertyValuesOfTheSchemaAreRenderedOrRefusedByName(t *testing.T) {
 	assert.Positive(t, rendered, "all values were refused")
 }
 
-// TestMain draws 30 cases for each property unless told otherwise with -rapid.checks: a case renders the chart, which takes
-// about 10 ms.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
-	if !given {
-		if err := flag.Set("rapid.checks", "30"); err != nil {
-			panic(err)
-		}
+// 30 cases for each property unless -rapid.checks says otherwise: a case renders the chart, which takes about 10 ms.
+func init() {
+	if err := flag.Set("rapid.checks", "30"); err != nil {
+		panic(err)
 	}
-	os.Exit(m.Run())
 }

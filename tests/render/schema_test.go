@@ -1,6 +1,7 @@
 package chart_test
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -89,6 +90,27 @@ func TestSchemaBoundsNumbers(t *testing.T) {
 }
 
 // A parent chart adds the key "global" to the values of every chart it contains.
+// Kubernetes takes dots between the parts of a name, and nowhere else; addresses and the prefixes of labels have their form too.
+func TestSchemaRefusesNamesThatKubernetesRefuses(t *testing.T) {
+	client := "networkPolicy: {enabled: true, clients: [%s]}"
+	for form, names := range map[string]struct{ legal, refused []string }{
+		"serviceAccount: {name: %s}":                                 {[]string{`"1"`, "a.b", "a-b.c"}, []string{"a..b", "a.-b", "a-.b", "A", "a_b"}},
+		"imagePullSecrets: [{name: %s}]":                             {[]string{"a.b"}, []string{"a..b"}},
+		"persistence: {storageClass: %s}":                            {[]string{`"-"`, "a.b"}, []string{"a..b"}},
+		"tolerations: [{key: %s}]":                                   {[]string{"a.b/C.d", "A"}, []string{"A.b/c", "a..b/c", strings.Repeat("x", 64)}},
+		fmt.Sprintf(client, "{podSelector: {matchLabels: {%s: x}}}"): {[]string{"a.b/C"}, []string{"A/c", "a..b/c"}},
+		fmt.Sprintf(client, "{ipBlock: {cidr: '%s'}}"):               {[]string{"10.0.0.0/8", "0.0.0.0/0", "fd00::/8", "::/0"}, []string{"999.0.0.0/8", "10.0.0.0/33", "fd00::/129", "10.0.0.0"}},
+	} {
+		for _, name := range names.legal {
+			assert.NotEmpty(t, render.Chart(t, render.YAML(t, fmt.Sprintf(form, name))).Objects, name)
+		}
+		for _, name := range names.refused {
+			_, err := render.Try(render.YAML(t, fmt.Sprintf(form, name)))
+			assert.ErrorContains(t, err, "schema", form, name)
+		}
+	}
+}
+
 func TestChartCanBePartOfAnother(t *testing.T) {
 	assert.NotEmpty(t, render.Chart(t, render.YAML(t, "global: {imageRegistry: example.com}")).Objects)
 }

@@ -225,7 +225,7 @@ annotations without a word. */}}
 {{- define "redis-ha.problems.entries" -}}
 {{- range $path, $entries := dict "servers.annotations" .Values.servers.annotations "podAnnotations" .Values.podAnnotations "nodeSelector" .Values.nodeSelector }}
 {{- range $key, $text := $entries }}
-{{- if not (regexMatch "^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $key) }}
+{{- if not (regexMatch "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" (ternary $key (lower $key) (eq $path "nodeSelector"))) }}
 {{ $path }}: {{ $key | quote }} is not a name Kubernetes takes; use letters, digits, "-", "_" and ".", with a domain and "/" before it if needed
 {{- end }}
 {{- if regexMatch "[^\\t\\n\\r\\x{20}-\\x{7E}\\x{A0}-\\x{D7FF}\\x{E000}-\\x{FFFD}\\x{10000}-\\x{10FFFF}]" (toString $text) }}

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/redis-ha/redis-ha/tests/render/schema"
+	_ "github.com/redis-ha/redis-ha/tests/seed"
 )
 
 const wide = `{

@@ -18,7 +18,7 @@ var NamesFit = Rule{
 	Check: func(r *Release) (result Result) {
 		for _, m := range append([]*render.Manifests{r.Manifests}, r.Long...) {
 			for _, o := range m.Objects {
-				for _, problem := range validation.IsDNS1035Label(o.Object.GetName()) {
+				for _, problem := range validName(o)(o.Object.GetName()) {
 					result.find(o.ID(), "metadata.name", "%s", problem)
 				}
 				checkLabels(&result, o.ID(), "metadata", o.Object.GetLabels())
@@ -40,6 +40,15 @@ var NamesFit = Rule{
 		{Name: "a label of a pod", Change: func(r *Release) { r.server().Spec.Template.Labels["name"] = "-" }},
 		{Name: "an account", Change: func(r *Release) { first[*corev1.ServiceAccount](r).Name = "redis_ha" }},
 	},
+}
+
+// validName is what Kubernetes asks of a name: a ServiceAccount's, which users may give, can have dots and begin with a digit.
+// The other names begin with that of the release and are kept to the strictest kind, that of a Service.
+func validName(o render.Object) func(string) []string {
+	if _, account := o.Object.(*corev1.ServiceAccount); account {
+		return validation.IsDNS1123Subdomain
+	}
+	return validation.IsDNS1035Label
 }
 
 func checkLabels(result *Result, object, path string, labels map[string]string) {

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	_ "github.com/redis-ha/redis-ha/tests/seed"
 )
 
 func TestSlotOfALivingPodIsNeverTaken(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"github.com/redis-ha/redis-ha/tests/render/generate"
 	"github.com/redis-ha/redis-ha/tests/render/render"
 	"github.com/redis-ha/redis-ha/tests/render/schema"
+	_ "github.com/redis-ha/redis-ha/tests/seed"
 )
 
 // fields are what the kubelet puts in for a field of the pod.

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	_ "github.com/redis-ha/redis-ha/tests/seed"
 )
 
 // hostile passwords try to end their word, their line or the file.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	_ "github.com/redis-ha/redis-ha/tests/seed"
 )
 
 // settleTime is how long a release may take to settle when everything works
