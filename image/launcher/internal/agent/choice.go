@@ -40,7 +40,9 @@ func byChoice(ctx context.Context, c config.Config, views []sentinelView, foremo
 		each(slices.Clone(views), func(v *sentinelView) {
 			var known []redisnode.KnownReplica
 			if v.Reach == role.Answered {
-				known, _ = v.node.KnownReplicas(ctx, c.MasterName)
+				asking, cancel := context.WithTimeout(ctx, failoverAsk)
+				defer cancel()
+				known, _ = v.node.KnownReplicas(asking, c.MasterName)
 			}
 			mutex.Lock()
 			defer mutex.Unlock()

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -77,28 +78,15 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	m := &s.observed
 	local := s.observeLocal(ctx)
 	pods := s.api.Pods()
-	asking, cancel := s.askTime(ctx)
-	defer cancel()
 	calm := s.decided.State == role.Serving && s.decided.Action == role.Wait && local.Answering && !s.stopping &&
 		(local.Master == (s.decided.Label == role.MasterLabel))
-	if !calm || time.Since(m.viewsAt) >= calmTick {
-		m.views, m.viewsAt = askSentinels(asking, s.config, s.links, pods), time.Now()
-		for _, v := range m.views {
-			s.notePassword(v.err)
-		}
-	}
-	// Peers are asked in the turn that judges them, or not at all: what was true
-	// of a peer a second ago may be the opposite of what is true now.
-	calm = calm && s.undisputed(local)
+	calm = s.ask(ctx, pods, local, calm)
 	every := recordEvery
-	m.peers = nil
 	if calm {
 		every = recordCalm
 		if !local.Master && local.Follows.String() != m.record.Master.IP {
 			every = calmTick // the new master is about to be recorded
 		}
-	} else {
-		m.peers = s.askPeers(asking, pods)
 	}
 	if time.Since(m.recordAt) >= every && s.api.Synced() {
 		record, err := s.api.Record(ctx)
@@ -118,6 +106,35 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	s.observeAgreement(&o)
 	s.forget(pods)
 	return o
+}
+
+// ask asks the sentinels, when calm once in calmTick, and the other servers
+// unless it stays calm. These are asked in the turn that judges them, or not at
+// all: what was true of a peer a second ago may be the opposite of what is true
+// now. And beside the sentinels: one that is gone takes all the time there is.
+func (s *Server) ask(ctx context.Context, pods []kube.Pod, local role.Local, calm bool) (stillCalm bool) {
+	m := &s.observed
+	asking, cancel := s.askTime(ctx)
+	defer cancel()
+	m.peers = nil
+	var asked sync.WaitGroup
+	if !calm {
+		asked.Go(func() { m.peers = s.askPeers(asking, pods) })
+	}
+	if !calm || time.Since(m.viewsAt) >= calmTick {
+		m.views, m.viewsAt = askSentinels(asking, s.config, s.links, pods), time.Now()
+		for _, v := range m.views {
+			s.notePassword(v.err)
+		}
+	}
+	asked.Wait()
+	if calm && !s.undisputed(local) {
+		calm = false
+		asking, cancel := s.askTime(ctx)
+		defer cancel()
+		m.peers = s.askPeers(asking, pods)
+	}
+	return calm
 }
 
 // askTime bounds the questions of one look while a failover is under way. The

@@ -151,7 +151,7 @@ func discover(o Observation) Decision {
 		return Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
 			Reason: fmt.Sprintf("this pod died as master and %s holds the data", live[0].Name)}
 	case ok && agreed == o.Self.IP && o.Waiting < o.DownAfter && o.silentReplica() != nil:
-		return wait("this pod died as master; %s, which holds the data, does not answer at the moment", o.silentReplica().Name)
+		return wait("this pod died as master; %s, which may hold the data, does not answer at the moment", o.silentReplica().Name)
 	case ok && agreed == o.Self.IP:
 		return elect(o, "this pod died as master and no replica lives")
 	case ok && len(live) > 0:
@@ -167,11 +167,15 @@ func discover(o Observation) Decision {
 	}
 }
 
-// silentReplica gives a server whose launcher tells that it has synchronised,
-// and whose Redis did not answer this time; nil if there is none.
+// silentReplica gives a server that could replace this master and did not
+// answer this time: its launcher tells that it has synchronised, or is silent
+// too while the API finds the pod ready; nil if there is none.
 func (o Observation) silentReplica() *Peer {
 	for i, p := range o.Peers {
-		if p.Redis == Unknown && !p.Terminating && p.Status != nil && p.Status.Synced {
+		if p.Redis != Unknown || p.Terminating {
+			continue
+		}
+		if p.Status != nil && p.Status.Synced || p.Status == nil && p.Launcher == Unknown && p.Ready {
 			return &o.Peers[i]
 		}
 	}

@@ -107,7 +107,11 @@ func TestMasterThatDiedWaitsForAReplicaThatIsSilentForAMoment(t *testing.T) {
 	silent := together(sentinels("a a a"), recorded("a"), holds(wasMaster(0, 1000)), peer("b", isReplica, isFrozen), peer("c", isGone))
 	check(t, []claim{
 		{"while the sentinels would wait, too", observe(silent, waiting(3*time.Second-1)), Decision{State: Discovering, Label: ClearLabel,
-			Reason: "this pod died as master; server-b, which holds the data, does not answer at the moment"}},
+			Reason: "this pod died as master; server-b, which may hold the data, does not answer at the moment"}},
+		{"while no answer at all came in time from a pod that the API finds ready",
+			observe(sentinels("a a a"), recorded("a"), holds(wasMaster(0, 1000)), peer("b", isGone, isReady), peer("c", isGone)),
+			Decision{State: Discovering, Label: ClearLabel,
+				Reason: "this pod died as master; server-b, which may hold the data, does not answer at the moment"}},
 	})
 	if d := Decide(observe(silent, waiting(time.Hour))); d.Action != Claim {
 		t.Errorf("when it has been silent for long: %v, %s; want a claim", d.Action, d.Reason)
