@@ -174,6 +174,36 @@ func TestNoSecondFailoverIsCommandedWhileOneIsGoingOn(t *testing.T) {
 	require.Empty(t, speaker.heard())
 }
 
+// While it does, a hand-over that has waited long enough must not let clients
+// write again: the promotion may come a moment later.
+func TestFailoverRunsWhileASentinelReplacesThisMaster(t *testing.T) {
+	const own = "10.0.0.1"
+	answer := func(master, flags string) map[string]string {
+		pairs := []string{"name", "mymaster", "ip", master, "port", "6379", "flags", flags, "config-epoch", "1"}
+		reply := fmt.Sprintf("*%d\r\n", len(pairs))
+		for _, word := range pairs {
+			reply += text(word)
+		}
+		return map[string]string{"SENTINEL MASTER": reply}
+	}
+	for name, c := range map[string]struct {
+		answers map[string]string
+		want    bool
+	}{
+		"it does":                        {answer(own, "master,failover_in_progress"), true},
+		"it finds it down":               {answer(own, "s_down,o_down,master"), false},
+		"it replaces another":            {answer("10.0.0.9", "master,failover_in_progress"), false},
+		"it does not answer the command": {nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			view, _ := sentinelAt(t, "sentinel", own, c.answers)
+			other, _ := sentinelAt(t, "other", own, answer(own, "master"))
+			settings := config.Config{MasterName: "mymaster", PodIP: netip.MustParseAddr(own)}
+			require.Equal(t, c.want, failoverRuns(t.Context(), settings, []sentinelView{other, view}))
+		})
+	}
+}
+
 func TestErrorInReplyTellsNothingAboutRoles(t *testing.T) {
 	s := speak(t, map[string]string{"INFO": "-BUSY a script runs\r\n"})
 	_, err := newLinks("").to(s.addr.Addr(), int(s.addr.Port())).Info(t.Context())

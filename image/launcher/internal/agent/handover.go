@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"sync/atomic"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
@@ -171,17 +174,20 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 		return netip.Addr{}, err
 	}
 	s.log.Info("failover commanded", "sentinel", sentinel, "reason", "hand-over")
-	return s.awaitPromotion(node, successors, sentinel)
+	return s.awaitPromotion(node, successors, sentinel, views)
 }
 
 // awaitPromotion waits for one of the successors to be master. From the command
 // on a promotion may come at any time, so the pause is renewed meanwhile, even
 // if the sentinels take this server for down in the end: that leads to the same.
-func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, sentinel string) (netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), promotionWait)
+// When its time is up and another sentinel is replacing this master, as they do
+// where the first has crashed, it waits once more: what were written now would
+// be lost a moment later.
+func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, sentinel string, views []sentinelView) (netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*promotionWait)
 	defer cancel()
 	limit := role.PauseLimit(s.config.DownAfter)
-	renewed := time.Now()
+	renewed, until := time.Now(), time.Now().Add(promotionWait)
 	for {
 		for _, ip := range successors {
 			if info, err := s.links.to(ip, s.config.RedisPort).Info(ctx); err == nil && info.Master {
@@ -192,12 +198,28 @@ func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, s
 			renewed = time.Now()
 			_ = node.PauseWrites(ctx, limit)
 		}
+		if ctx.Err() != nil || time.Now().After(until) && !failoverRuns(ctx, s.config, views) {
+			return netip.Addr{}, fmt.Errorf("sentinel %s accepted the failover, but no replica was promoted within %v", sentinel, promotionWait)
+		}
 		select {
 		case <-ctx.Done():
-			return netip.Addr{}, fmt.Errorf("sentinel %s accepted the failover, but no replica was promoted within %v", sentinel, promotionWait)
 		case <-time.After(pollEvery):
 		}
 	}
+}
+
+// failoverRuns says whether one of these sentinels is replacing this master.
+func failoverRuns(ctx context.Context, c config.Config, views []sentinelView) bool {
+	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	defer cancel()
+	var running atomic.Bool
+	each(slices.Clone(views), func(v *sentinelView) {
+		master, found, err := v.node.Master(ctx, c.MasterName)
+		if err == nil && found && master.Addr.Addr() == c.PodIP && master.FailingOver {
+			running.Store(true)
+		}
+	})
+	return running.Load()
 }
 
 // awaitOffset waits until every successor has reached the offset: which of them
