@@ -33,14 +33,15 @@ func (c *cluster) requireOneFailover(epoch int64) {
 	if now := c.epoch(); now != epoch+1 {
 		c.t.Errorf("the configuration epoch went from %d to %d for one failover", epoch, now)
 	}
-	switches := 0
+	// Sentinels that tell of it on both sides of a limit of the launcher's 30 s write two Events of the same words.
+	switches := map[string]bool{}
 	for _, e := range c.api.Events() {
 		if strings.Contains(e.Message, "+switch-master") {
-			switches++
+			switches[e.Message] = true
 		}
 	}
-	if switches != 1 {
-		c.t.Errorf("%d Events for one switch of the master", switches)
+	if len(switches) != 1 {
+		c.t.Errorf("Events tell of %d switches of the master instead of one: %v", len(switches), switches)
 	}
 }
 
