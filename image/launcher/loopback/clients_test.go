@@ -160,7 +160,8 @@ func TestFailoverIsToldToEventsAndTheWebhook(t *testing.T) {
 			switches++
 		}
 	}
-	if switches != 1 {
+	// Three sentinels tell of it; those that do on both sides of a limit of the launcher's 30 s write an Event each.
+	if switches < 1 || switches > 2 {
 		t.Errorf("%d Events for one switch of the master", switches)
 	}
 	for _, body := range receiver.bodies {
