@@ -54,7 +54,7 @@ lint: tools ## formatting, and the chart with chart-testing
 e2e: ## the end-to-end tests and chart-testing's install, on the cluster
 	$(CLUSTER) up --only-cluster
 	cd tests/e2e && go vet ./... && go test -count=1 -timeout 40m -v $(TESTFLAGS) ./...
-	ct install --config ct.yaml
+	cd tools && go run ./chart install
 
 chaos: ## random faults under two writers, with a check after each; DURATION=10m SEED=1
 	$(CLUSTER) up
@@ -72,7 +72,7 @@ bench-report: ## write the tables and pictures of docs/benchmarks.md from docs/b
 
 ##@ Change it
 
-tools: ## build kubectl, helm, ct and kind into .cache/bin
+tools: ## build kubectl, helm, helm4, ct and kind into .cache/bin
 	@$(CLUSTER) tools
 
 package: ## the chart's archive and index.yaml in .cache/charts; IMAGE=registry/name:tag becomes its default image

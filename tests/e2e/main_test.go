@@ -81,7 +81,7 @@ func run(m *testing.M) (code int, err error) {
 // default.
 func (e *environment) connect(ctx context.Context) error {
 	const remedy = "run `make e2e`, or `make up` and then set KUBECONFIG and PATH as it says"
-	for _, tool := range []string{"kubectl", "helm", "bash", "go"} {
+	for _, tool := range []string{"kubectl", "helm", "helm4", "bash", "go", "git"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is needed and not in PATH: %s", tool, remedy)
 		}

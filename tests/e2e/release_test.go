@@ -93,9 +93,15 @@ func (r *release) exists(t *testing.T) bool {
 // install installs the chart from the repository with further arguments.
 func (r *release) install(t *testing.T, args ...string) {
 	t.Helper()
+	r.installChart(t, "stable/redis-ha", args...)
+}
+
+// installChart installs a chart that is in the repository or in a folder.
+func (r *release) installChart(t *testing.T, chart string, args ...string) {
+	t.Helper()
 	r.watcher = watch(r)
 	r.dumpIfFailed(t)
-	r.notes = r.helm(t, "install", append([]string{r.name, "stable/redis-ha"}, args...)...)
+	r.notes = r.helm(t, "install", append([]string{r.name, chart}, args...)...)
 	r.installed = true
 	if r.readPassword {
 		r.password = r.secretPassword(t)
@@ -196,6 +202,15 @@ func tryBash(t *testing.T, line string) (string, error) {
 	return shell.RunCommandContextAndGetStdOutE(t, ctx, &shell.Command{
 		Command: "bash", Args: []string{"-c", line}, Stdin: null, Logger: logger.TestingT,
 	})
+}
+
+// bashAfter runs a command line when a test has ended, whatever it says.
+func bashAfter(t *testing.T, line string) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTime)
+	defer cancel()
+	if _, err := output(ctx, "bash", "-c", line); err != nil {
+		t.Logf("after the test: %v", err)
+	}
 }
 
 // kubectl runs kubectl in the namespace of the release.

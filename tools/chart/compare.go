@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
+
+	"github.com/redis-ha/redis-ha/internal/olderchart"
 )
 
 // clone is a clone of the repository, as far as an older chart can be found in
@@ -20,9 +22,6 @@ type clone struct {
 	// remote and branch are what a change is to be merged into.
 	remote, branch string
 }
-
-// chartPath is the chart's folder in every version of the repository.
-const chartPath = "charts/redis-ha"
 
 func (c clone) git(ctx context.Context, args ...string) (string, error) {
 	var failure *exec.ExitError
@@ -50,33 +49,46 @@ func (c clone) mergeBase(ctx context.Context) (string, error) {
 	return base, nil
 }
 
-// needsNewVersion says whether the chart has to have a higher version than on
-// the target branch, and why: it has once a chart that was released is changed.
-func (c clone) needsNewVersion(ctx context.Context) (needed bool, why string, err error) {
+// changed says whether the chart differs from the one of the target branch, and
+// why it does or cannot be compared.
+func (c clone) changed(ctx context.Context) (changed bool, why string, err error) {
 	base, err := c.mergeBase(ctx)
 	if err != nil {
 		return false, err.Error(), nil
 	}
-	content, err := c.git(ctx, "show", c.target()+":"+chartPath+"/Chart.yaml")
-	if err != nil {
+	if _, err := c.git(ctx, "cat-file", "-e", c.target()+":"+olderchart.Path+"/Chart.yaml"); err != nil {
 		return false, fmt.Sprintf("%s has no chart", c.target()), nil
+	}
+	files, err := c.git(ctx, "diff", "--name-only", base, "--", olderchart.Path)
+	if err != nil {
+		return false, "", err
+	}
+	if files == "" {
+		return false, fmt.Sprintf("the chart is the one of %s", c.target()), nil
+	}
+	return true, fmt.Sprintf("the chart differs from %s", c.target()), nil
+}
+
+// needsNewVersion says whether the chart has to have a higher version than on
+// the target branch, and why: it has once a chart that was released is changed.
+func (c clone) needsNewVersion(ctx context.Context) (needed bool, why string, err error) {
+	changed, why, err := c.changed(ctx)
+	if err != nil || !changed {
+		return false, why, err
+	}
+	content, err := c.git(ctx, "show", c.target()+":"+olderchart.Path+"/Chart.yaml")
+	if err != nil {
+		return false, "", err
 	}
 	var metadata struct{ Version string }
 	if err := yaml.Unmarshal([]byte(content), &metadata); err != nil {
 		return false, "", fmt.Errorf("parse Chart.yaml of %s: %w", c.target(), err)
 	}
-	changed, err := c.git(ctx, "diff", "--name-only", base, "--", chartPath)
-	if err != nil {
-		return false, "", err
-	}
-	if changed == "" {
-		return false, fmt.Sprintf("the chart is the one of %s", c.target()), nil
-	}
 	if _, err := c.git(ctx, "rev-parse", "--verify", "--quiet", "refs/tags/v"+metadata.Version); err != nil {
 		return false, fmt.Sprintf("version %s of %s has not been released (there is no tag v%s)",
 			metadata.Version, c.target(), metadata.Version), nil
 	}
-	return true, fmt.Sprintf("the chart differs from %s, whose version %s has been released", c.target(), metadata.Version), nil
+	return true, fmt.Sprintf("%s, whose version %s has been released", why, metadata.Version), nil
 }
 
 // testing runs chart-testing in the repository.
@@ -104,6 +116,23 @@ func lintCommand(repository string) *cobra.Command {
 				fmt.Fprintf(cmd.OutOrStdout(), "the chart's version is not compared: %s\n", why)
 			}
 			return c.testing(cmd.Context(), cmd.OutOrStdout(), "lint", fmt.Sprintf("--check-version-increment=%t", needed))
+		})
+}
+
+func installCommand(repository string) *cobra.Command {
+	return compareCommand(clone{dir: repository}, "install",
+		"Run ct install for every values file in ci/, and where the chart has changed also as an upgrade",
+		func(cmd *cobra.Command, c clone) error {
+			upgrade, why, err := c.changed(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if upgrade {
+				fmt.Fprintf(cmd.OutOrStdout(), "installed, and upgraded to: %s\n", why)
+			} else {
+				fmt.Fprintf(cmd.OutOrStdout(), "installed, not upgraded to: %s\n", why)
+			}
+			return c.testing(cmd.Context(), cmd.OutOrStdout(), "install", fmt.Sprintf("--upgrade=%t", upgrade))
 		})
 }
 

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/internal/olderchart"
 )
 
 // newClone makes a clone of a repository whose main branch has the chart in
@@ -36,7 +38,7 @@ func (c clone) run(t *testing.T, args ...string) {
 // commit writes a file of the chart.
 func (c clone) commit(t *testing.T, name, content string) {
 	t.Helper()
-	path := filepath.Join(c.dir, chartPath, name)
+	path := filepath.Join(c.dir, olderchart.Path, name)
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
 	c.run(t, "add", "--all")
@@ -58,7 +60,7 @@ func TestVersionIsComparedOnceAReleasedChartChanges(t *testing.T) {
 		"changed and not committed": {
 			func(t *testing.T, c *clone) {
 				c.run(t, "tag", "v1.2.3")
-				path := filepath.Join(c.dir, chartPath, "Chart.yaml")
+				path := filepath.Join(c.dir, olderchart.Path, "Chart.yaml")
 				require.NoError(t, os.WriteFile(path, []byte("name: redis-ha\nversion: 1.2.3\nhome: x\n"), 0o644))
 			}, true, "whose version 1.2.3 has been released",
 		},

@@ -27,7 +27,7 @@ type helm struct {
 // eachHelm runs a test with every Helm that .cache/bin has to have.
 func eachHelm(t *testing.T, test func(t *testing.T, h helm)) {
 	t.Helper()
-	for _, name := range []string{"helm"} {
+	for _, name := range []string{"helm", "helm4"} {
 		t.Run(name, func(t *testing.T) {
 			path, err := filepath.Abs(filepath.Join(repositoryRoot, ".cache", "bin", name))
 			require.NoError(t, err)

@@ -27,7 +27,7 @@ func main() {
 // rootCommand is the program for the repository in a folder.
 func rootCommand(repository string) *cobra.Command {
 	root := &cobra.Command{Use: "chart", Short: "The road the chart travels", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(packageCommand(repository), lintCommand(repository))
+	root.AddCommand(packageCommand(repository), lintCommand(repository), installCommand(repository))
 	return root
 }
 

@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 
+	"github.com/redis-ha/redis-ha/internal/olderchart"
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
 
@@ -50,30 +50,9 @@ func compareWith(ctx context.Context, reference string, to io.Writer) (bool, err
 		return false, fmt.Errorf("make a folder for the older chart: %w", err)
 	}
 	defer os.RemoveAll(temporary)
-	if err := checkOut(ctx, root, reference, temporary); err != nil {
+	older, err := olderchart.Export(ctx, root, reference, temporary)
+	if err != nil {
 		return false, err
 	}
-	return compare(filepath.Join(temporary, "charts", "redis-ha"), filepath.Join(root, "charts", "redis-ha"), to)
-}
-
-// checkOut writes the chart of a git reference into a folder.
-func checkOut(ctx context.Context, root, reference, into string) error {
-	git := exec.CommandContext(ctx, "git", "-C", root, "archive", "--format=tar", reference, "charts/redis-ha")
-	tar := exec.CommandContext(ctx, "tar", "-x", "-C", into)
-	archive, err := git.StdoutPipe()
-	if err != nil {
-		return fmt.Errorf("read the chart of %s: %w", reference, err)
-	}
-	tar.Stdin, tar.Stderr, git.Stderr = archive, os.Stderr, os.Stderr
-	if err := git.Start(); err != nil {
-		return fmt.Errorf("start git: %w", err)
-	}
-	unpacked := tar.Run()
-	if err := git.Wait(); err != nil {
-		return fmt.Errorf("read the chart of %q with git archive: %w; is it a commit, a branch or a tag of this clone?", reference, err)
-	}
-	if unpacked != nil {
-		return fmt.Errorf("unpack the chart of %s: %w", reference, unpacked)
-	}
-	return nil
+	return compare(older, filepath.Join(root, filepath.FromSlash(olderchart.Path)), to)
 }

@@ -85,7 +85,7 @@ func rootCommand() *cobra.Command {
 		},
 		&cobra.Command{
 			Use:   "tools",
-			Short: "Build kubectl, helm, ct and kind, link them into .cache/bin, and install what the tests run",
+			Short: "Build kubectl, helm, helm4, ct and kind, link them into .cache/bin, and install what the tests run",
 			Args:  cobra.NoArgs,
 			RunE:  func(cmd *cobra.Command, _ []string) error { return hostTools(cmd.Context(), opts) },
 		},

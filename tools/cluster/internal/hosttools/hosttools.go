@@ -14,8 +14,11 @@ import (
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/progress"
 )
 
-// helmVersion is what helm reports; tools/go.mod pins the module itself.
-const helmVersion = "v3.22.0"
+// What the Helms report as their version; tools/go.mod pins the modules themselves.
+const (
+	helmVersion  = "v3.22.0"
+	helm4Version = "v4.3.1"
+)
 
 // Programs are the tools: tools is the folder of the module that pins them.
 func Programs(tools string) []gobuild.Program {
@@ -29,6 +32,8 @@ func Programs(tools string) []gobuild.Program {
 			// Without these helm takes every cluster it cannot ask for v1.20 and refuses the chart.
 			"helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1", "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=37",
 			"helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1", "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=37"),
+		pinned("helm4", "helm.sh/helm/v4/cmd/helm",
+			"helm.sh/helm/v4/internal/version.version="+helm4Version),
 		pinned("ct", "github.com/helm/chart-testing/v3/ct"),
 		pinned("kind", "sigs.k8s.io/kind"),
 	}
