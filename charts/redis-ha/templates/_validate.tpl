@@ -21,6 +21,8 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.problems.config" . }}
 {{ include "redis-ha.problems.access" . }}
 {{ include "redis-ha.problems.entries" . }}
+{{ include "redis-ha.problems.tolerations" . }}
+{{ include "redis-ha.problems.selectors" . }}
 {{- end -}}
 
 {{/* redis-ha.problems.names: names that Kubernetes would refuse or that would be cut. The longest suffix of an object name
@@ -230,6 +232,38 @@ annotations without a word. */}}
 {{- end }}
 {{- if regexMatch "[^\\t\\n\\r\\x{20}-\\x{7E}\\x{A0}-\\x{D7FF}\\x{E000}-\\x{FFFD}\\x{10000}-\\x{10FFFF}]" (toString $text) }}
 {{ $path }}: the value of {{ $key | quote }} contains a control character; use printable characters, tabs and line breaks
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.problems.tolerations: tolerations that no pod may have. */}}
+{{- define "redis-ha.problems.tolerations" -}}
+{{- range .Values.tolerations }}
+{{- $operator := default "Equal" .operator }}
+{{- if and (not .key) (ne $operator "Exists") }}
+tolerations[].key: is not set, so there is no taint to compare with; set it, or set operator to Exists to tolerate every taint
+{{- end }}
+{{- if and .value (eq $operator "Exists") }}
+tolerations[].value: {{ .value | quote }} is not compared by the operator Exists; remove it, or set operator to Equal
+{{- end }}
+{{- if and (hasKey . "tolerationSeconds") (ne (default "" .effect) "NoExecute") }}
+tolerations[].tolerationSeconds: {{ .tolerationSeconds }} seconds need a taint that evicts; set effect to NoExecute, or remove the seconds
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.problems.selectors: conditions on labels that no selector may have. */}}
+{{- define "redis-ha.problems.selectors" -}}
+{{- range $client := (.Values.networkPolicy).clients }}
+{{- range $name, $selector := $client }}
+{{- range $selector.matchExpressions }}
+{{- $compares := has .operator (list "In" "NotIn") }}
+{{- if and $compares (not .values) }}
+networkPolicy.clients[].{{ $name }}.matchExpressions[].values: {{ .key | quote }} is compared by {{ .operator }} with nothing; list a value, or set operator to {{ ternary "Exists" "DoesNotExist" (eq .operator "In") }}
+{{- else if and .values (not $compares) }}
+networkPolicy.clients[].{{ $name }}.matchExpressions[].values: {{ .key | quote }} is not compared by {{ .operator }}; remove the values, or set operator to {{ ternary "In" "NotIn" (eq .operator "Exists") }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

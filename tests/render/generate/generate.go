@@ -26,6 +26,9 @@ func Value(n *schema.Node, text *rapid.Generator[string]) *rapid.Generator[any] 
 		return rapid.SampledFrom(n.Enum)
 	}
 	var kinds []*rapid.Generator[any]
+	if n.Examples != nil {
+		kinds = append(kinds, rapid.SampledFrom(n.Examples))
+	}
 	for _, kind := range n.Types {
 		switch kind {
 		case "null":

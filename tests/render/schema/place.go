@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -24,7 +25,8 @@ func (p Place) String() string {
 	return strings.ReplaceAll(strings.Join(p.Path, "."), "."+Item, Item)
 }
 
-// Values are the smallest values with the given one at this place: what the schema requires next to it is there, too.
+// Values are the smallest values with the given one at this place: what the schema requires next to it is there, too, and where
+// the schema has an example, what that has.
 func (p Place) Values(value any) map[string]any {
 	for i, step := range slices.Backward(p.Path) {
 		switch step {
@@ -36,15 +38,31 @@ func (p Place) Values(value any) map[string]any {
 			value = map[string]any{value.(string): "example"}
 		default:
 			section := map[string]any{step: value}
-			for _, name := range p.parents[i].Required {
-				if beside := p.parents[i].Properties[name]; i > 0 && name != step && !beside.Declared {
-					section[name] = beside.Sample()
+			for name, beside := range p.parents[i].beside() {
+				if i > 0 && name != step {
+					section[name] = beside
 				}
 			}
 			value = section
 		}
 	}
 	return value.(map[string]any)
+}
+
+// beside is what an object needs to be accepted.
+func (n *Node) beside() map[string]any {
+	found := map[string]any{}
+	for _, name := range n.Required {
+		if !n.Properties[name].Declared {
+			found[name] = n.Properties[name].Sample()
+		}
+	}
+	if len(n.Examples) > 0 {
+		if example, ok := n.Examples[0].(map[string]any); ok {
+			maps.Copy(found, example)
+		}
+	}
+	return found
 }
 
 // Leaf is the part of the path that has a default and a description of its own: "servers.annotations" of "servers.annotations.*".

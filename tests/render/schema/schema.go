@@ -23,6 +23,7 @@ type Node struct {
 	Types       []string // such as "string", "integer" and "null"; any of them
 	Default     any      // nil is a default too: Declared tells whether there is one
 	Declared    bool
+	Examples    []any // values that the chart accepts as they are
 	Enum        []any
 	Pattern     string
 	MinLength   int
@@ -57,6 +58,7 @@ type keywords struct {
 	Description string          `json:"description"`
 	Type        json.RawMessage `json:"type"`
 	Default     json.RawMessage `json:"default"`
+	Examples    []any           `json:"examples"`
 	Enum        []any           `json:"enum"`
 	Pattern     string          `json:"pattern"`
 	MinLength   int             `json:"minLength"`
@@ -114,7 +116,7 @@ func (k *keywords) node(definitions map[string]*keywords) (*Node, error) {
 		}
 	}
 	return n, n.takeFrom(&keywords{
-		Description: k.Description, Type: k.Type, Default: k.Default, Enum: k.Enum, Pattern: k.Pattern, MinLength: k.MinLength, MaxLength: k.MaxLength,
+		Description: k.Description, Type: k.Type, Default: k.Default, Examples: k.Examples, Enum: k.Enum, Pattern: k.Pattern, MinLength: k.MinLength, MaxLength: k.MaxLength,
 		Minimum: k.Minimum, Maximum: k.Maximum, Items: k.Items, MinItems: k.MinItems, Unique: k.Unique,
 		Properties: k.Properties, Patterns: k.Patterns, Additional: k.Additional, Required: k.Required,
 		Names: k.Names, AtLeast: k.AtLeast, AtMost: k.AtMost, Dependent: k.Dependent,
@@ -146,6 +148,9 @@ func (n *Node) takeFrom(k *keywords, definitions map[string]*keywords) error {
 	n.Required = append(n.Required, k.Required...)
 	if k.Enum != nil {
 		n.Enum = k.Enum
+	}
+	if k.Examples != nil {
+		n.Examples = k.Examples
 	}
 	if k.Minimum != nil {
 		n.Minimum = k.Minimum

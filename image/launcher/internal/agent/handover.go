@@ -187,7 +187,7 @@ func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, s
 	ctx, cancel := context.WithTimeout(context.Background(), 2*promotionWait)
 	defer cancel()
 	limit := role.PauseLimit(s.config.DownAfter)
-	renewed, until := time.Now(), time.Now().Add(promotionWait)
+	began, renewed := time.Now(), time.Now()
 	for {
 		for _, ip := range successors {
 			if info, err := s.links.to(ip, s.config.RedisPort).Info(ctx); err == nil && info.Master {
@@ -198,8 +198,8 @@ func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, s
 			renewed = time.Now()
 			_ = node.PauseWrites(ctx, limit)
 		}
-		if ctx.Err() != nil || time.Now().After(until) && !failoverRuns(ctx, s.config, views) {
-			return netip.Addr{}, fmt.Errorf("sentinel %s accepted the failover, but no replica was promoted within %v", sentinel, promotionWait)
+		if ctx.Err() != nil || time.Since(began) > promotionWait && !failoverRuns(ctx, s.config, views) {
+			return netip.Addr{}, fmt.Errorf("sentinel %s accepted the failover, but no replica was promoted within %v", sentinel, time.Since(began).Round(100*time.Millisecond))
 		}
 		select {
 		case <-ctx.Done():

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -69,13 +70,23 @@ type Sentinel struct {
 
 // NewSentinel prepares the loop.
 func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Sentinel {
-	return &Sentinel{
+	s := &Sentinel{
 		config: c, api: api, web: w, log: log, metrics: m,
 		links:  newLinks(c.Password),
 		labels: newLabeller(api, c, log, m.countLabelWrite),
-		teller: notify.New(c, api, log),
 		self:   kube.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
+	s.teller = notify.New(c, api, log, s.configEpoch)
+	return s
+}
+
+// configEpoch asks the own sentinel for the epoch of the master that it names.
+func (s *Sentinel) configEpoch(ctx context.Context) (int64, error) {
+	master, found, err := s.links.to(s.config.PodIP, s.config.SentinelPort).Master(ctx, s.config.MasterName)
+	if err == nil && !found {
+		err = errors.New("the sentinel knows no master")
+	}
+	return master.ConfigEpoch, err
 }
 
 // Run works until stop is closed or ctx ends.

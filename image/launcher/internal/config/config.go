@@ -12,7 +12,7 @@
 //	LAUNCHER_POD_SELECTOR                 label selector of all pods of the release
 //	LAUNCHER_SERVERS                      configured number of servers, 1 to 50
 //	LAUNCHER_SENTINELS                    configured number of sentinels, odd, 1 to 15
-//	LAUNCHER_QUORUM                       sentinels that must agree that the master is down: a majority
+//	LAUNCHER_QUORUM                       sentinels that must agree that the master is down: a majority, and not all of several
 //	LAUNCHER_MASTER_NAME                  name Sentinel knows the master by (mymaster)
 //	LAUNCHER_DOWN_AFTER_MILLISECONDS      silence after which Sentinel calls an instance down (3000)
 //	LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS  Sentinel's failover-timeout (8000)
@@ -250,8 +250,9 @@ func (r *reader) checkValues(c *Config) {
 	if c.Sentinels%2 == 0 {
 		r.problem("LAUNCHER_SENTINELS is %d: an even number has no better majority; set %d or %d", c.Sentinels, c.Sentinels-1, c.Sentinels+1)
 	}
-	if c.Quorum > c.Sentinels || c.Quorum < c.Majority() {
-		r.problem("LAUNCHER_QUORUM is %d: with %d sentinels set it from %d (a majority) to %d", c.Quorum, c.Sentinels, c.Majority(), c.Sentinels)
+	// All of several would mean no failover while one of them restarts.
+	if most := max(1, c.Sentinels-1); c.Quorum > most || c.Quorum < c.Majority() {
+		r.problem("LAUNCHER_QUORUM is %d: with %d sentinels set it from %d (a majority) to %d", c.Quorum, c.Sentinels, c.Majority(), most)
 	}
 	if c.MinReplicas >= c.Servers {
 		r.problem("LAUNCHER_MIN_REPLICAS_TO_WRITE is %d: %d server(s) have at most %d replica(s)", c.MinReplicas, c.Servers, c.Servers-1)

@@ -108,8 +108,8 @@ func TestEachBadValueIsRefusedWithItsNameAndTheRemedy(t *testing.T) {
 		"LAUNCHER_SERVERS=51":                         `LAUNCHER_SERVERS is "51": set it to a whole number from 1 to 50`,
 		"LAUNCHER_SENTINELS=many":                     `LAUNCHER_SENTINELS is "many": set it to a whole number from 1 to 15`,
 		"LAUNCHER_SENTINELS=4":                        "LAUNCHER_SENTINELS is 4: an even number has no better majority; set 3 or 5",
-		"LAUNCHER_QUORUM=1":                           "LAUNCHER_QUORUM is 1: with 3 sentinels set it from 2 (a majority) to 3",
-		"LAUNCHER_QUORUM=4":                           "LAUNCHER_QUORUM is 4: with 3 sentinels set it from 2 (a majority) to 3",
+		"LAUNCHER_QUORUM=1":                           "LAUNCHER_QUORUM is 1: with 3 sentinels set it from 2 (a majority) to 2",
+		"LAUNCHER_QUORUM=3":                           "LAUNCHER_QUORUM is 3: with 3 sentinels set it from 2 (a majority) to 2",
 		"LAUNCHER_MASTER_NAME=my master":              `LAUNCHER_MASTER_NAME is "my master": use 1 to 63 letters, digits, '.', '_' or '-'`,
 		"LAUNCHER_DOWN_AFTER_MILLISECONDS=1499":       `LAUNCHER_DOWN_AFTER_MILLISECONDS is "1499": set it to a whole number from 1500 to 600000`,
 		"LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS=2999": `LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS is "2999": set it to a whole number from 3000 to 3600000`,
@@ -134,7 +134,7 @@ func TestEachBadValueIsRefusedWithItsNameAndTheRemedy(t *testing.T) {
 func TestLegalNeighboursAreAccepted(t *testing.T) {
 	require.Equal(t, 0, accepted(t, "LAUNCHER_SERVERS=1").MinReplicas, "one server has no replica to wait for")
 	require.Equal(t, 1, accepted(t, "LAUNCHER_SENTINELS=1").Quorum)
-	require.Equal(t, 3, accepted(t, "LAUNCHER_QUORUM=3").Quorum)
+	require.Equal(t, 4, accepted(t, "LAUNCHER_SENTINELS=5", "LAUNCHER_QUORUM=4").Quorum)
 	require.Equal(t, 2, accepted(t, "LAUNCHER_MIN_REPLICAS_TO_WRITE=2").MinReplicas)
 	require.Equal(t, netip.MustParseAddr("fd00::7"), accepted(t, "POD_IP=fd00::7").PodIP)
 	require.False(t, accepted(t, "SENTINEL=false").Sentinel)

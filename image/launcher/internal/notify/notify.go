@@ -19,11 +19,15 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 )
 
+// switchMaster is the channel on which a sentinel names a new master.
+const switchMaster = "+switch-master"
+
 // Channels are the messages people are told of.
-var Channels = []string{"+sdown", "+odown", "+switch-master"}
+var Channels = []string{"+sdown", "+odown", switchMaster}
 
 const (
-	// window is the time within which the same message of several sentinels is one.
+	// window is the time within which the same message of several sentinels is one,
+	// where nothing else tells that they speak of the same thing.
 	window = 30 * time.Second
 	// webhookTries is how often a webhook that fails is tried, with 1 s, 2 s, … between.
 	webhookTries = 4
@@ -45,11 +49,14 @@ type Teller struct {
 	api    *kube.Client
 	log    *slog.Logger
 	http   *http.Client
+	// epoch asks the sentinel for the configuration epoch of the present master.
+	epoch func(context.Context) (int64, error)
 }
 
-// New prepares a teller.
-func New(c config.Config, api *kube.Client, log *slog.Logger) *Teller {
-	return &Teller{config: c, api: api, log: log, http: &http.Client{Timeout: 5 * time.Second}}
+// New prepares a teller. epoch asks the pod's sentinel for the configuration
+// epoch of the master that it names.
+func New(c config.Config, api *kube.Client, log *slog.Logger, epoch func(context.Context) (int64, error)) *Teller {
+	return &Teller{config: c, api: api, log: log, http: &http.Client{Timeout: 5 * time.Second}, epoch: epoch}
 }
 
 // Tell writes the Event and calls the webhook. All sentinels see the same
@@ -61,7 +68,7 @@ func (t *Teller) Tell(ctx context.Context, n redisnode.Notice) {
 	if !ok {
 		pod = kube.Pod{Name: t.config.PodName, UID: t.config.PodUID}
 	}
-	first, err := t.api.Event(ctx, t.name(n), pod, warning, reason, fmt.Sprintf("Sentinel: %s %s", n.Channel, n.Payload))
+	first, err := t.api.Event(ctx, t.name(ctx, n, time.Now()), pod, warning, reason, fmt.Sprintf("Sentinel: %s %s", n.Channel, n.Payload))
 	if err != nil {
 		t.log.Warn("the Event could not be written", "error", err)
 	}
@@ -82,15 +89,22 @@ func describe(channel string) (string, bool) {
 	}
 }
 
-// name is the same for the same message within a window, whoever tells it.
-func (t *Teller) name(n redisnode.Notice) string {
-	payload := n.Payload
+// name is the same for the same occasion, whoever tells of it: a switch of the
+// master has an epoch of its own, and what else is said in the same words within
+// a window is one.
+func (t *Teller) name(ctx context.Context, n redisnode.Notice, now time.Time) string {
+	payload, occasion := n.Payload, now.Unix()/int64(window.Seconds())
+	if n.Channel == switchMaster {
+		if epoch, err := t.epoch(ctx); err == nil {
+			occasion = epoch
+		}
+	}
 	if n.Channel == "+odown" {
 		// The rest counts votes, which differs from sentinel to sentinel.
 		payload, _, _ = strings.Cut(payload, " #quorum")
 	}
 	sum := fnv.New64a()
-	fmt.Fprintf(sum, "%s|%s|%d", n.Channel, payload, time.Now().Unix()/int64(window.Seconds()))
+	fmt.Fprintf(sum, "%s|%s|%d", n.Channel, payload, occasion)
 	return fmt.Sprintf("%s%x", t.config.Prefix, sum.Sum64())
 }
 
