@@ -60,7 +60,8 @@ func (c *Cluster) SleepingPod(name string) *corev1.Pod {
 	}
 }
 
-// CreatePod makes a pod and waits, a minute at most, until it runs.
+// CreatePod makes a pod, unless somebody else has just made it, and waits, a
+// minute at most, until it runs.
 func (c *Cluster) CreatePod(ctx context.Context, pod *corev1.Pod) error {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
@@ -68,7 +69,7 @@ func (c *Cluster) CreatePod(ctx context.Context, pod *corev1.Pod) error {
 	// A namespace is there a moment before its service account is.
 	for {
 		_, err := pods.Create(ctx, pod, metav1.CreateOptions{})
-		if err == nil {
+		if err == nil || apierrors.IsAlreadyExists(err) {
 			break
 		}
 		if !apierrors.IsForbidden(err) || ctx.Err() != nil {

@@ -46,7 +46,8 @@ func (c *Cluster) nodePod(ctx context.Context, node string) (string, error) {
 	pod.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsUser: &root}
 	pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: &yes}
 	pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
-	if _, err := c.Kube.CoreV1().Pods(c.Namespace).Get(ctx, pod.Name, metav1.GetOptions{}); err == nil {
+	found, err := c.Kube.CoreV1().Pods(c.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+	if err == nil && found.Status.Phase == corev1.PodRunning {
 		return pod.Name, nil
 	}
 	return pod.Name, c.CreatePod(ctx, pod)

@@ -37,7 +37,8 @@ func TestFailoverWhenAllServerLaunchersAreKilledKeepsTheData(t *testing.T) {
 }
 
 // survivesOutage ends all servers at once while a client writes. What was
-// acknowledged some time before must be there afterwards.
+// acknowledged some time before must be there afterwards, and what is
+// acknowledged when they are back.
 func (r *release) survivesOutage(t *testing.T, fault func(servers []corev1.Pod) error) {
 	t.Helper()
 	v, err := r.look(t.Context())
@@ -47,12 +48,14 @@ func (r *release) survivesOutage(t *testing.T, fault func(servers []corev1.Pod) 
 	client.advance(100)
 	start := time.Now()
 	require.NoError(t, fault(v.component("server")))
+	struck := time.Now()
 	client.advance(100)
 	eventually(t, recoveryTime, "a complete release after the loss of all servers", r.healthy)
 	t.Logf("complete and agreed after %.1f s:\n%s", time.Since(start).Seconds(), r.watcher.history(start))
 	found := client.finish()
 	if found.Lost > 0 {
-		require.WithinRange(t, *found.FirstLostAt, start.Add(-syncedAfter), time.Now(), "acknowledged, and then lost")
+		require.WithinRange(t, *found.FirstLostAt, start.Add(-syncedAfter), struck, "acknowledged, and then lost")
+		require.WithinRange(t, *found.LastLostAt, start.Add(-syncedAfter), struck, "acknowledged after the fault, and then lost")
 	}
 	require.LessOrEqual(t, time.Duration(found.LongestGapMilliseconds)*time.Millisecond, outageGap)
 }

@@ -82,6 +82,7 @@ func TestFailoverWhenTheMasterIsCutOffFromTheSentinels(t *testing.T) {
 	if found.Lost > 0 {
 		t.Logf("the first lost write was acknowledged %.1f s after the cut", found.FirstLostAt.Sub(start).Seconds())
 		require.WithinRange(t, *found.FirstLostAt, start, demoted, "acknowledged, and then lost")
+		require.WithinRange(t, *found.LastLostAt, start, demoted, "acknowledged, and then lost")
 	}
 	require.LessOrEqual(t, time.Duration(found.LongestGapMilliseconds)*time.Millisecond, silentGap)
 }

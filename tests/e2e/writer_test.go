@@ -30,6 +30,7 @@ type report struct {
 	Acknowledged           int            `json:"acknowledged"`
 	Lost                   int            `json:"lost"`
 	FirstLostAt            *time.Time     `json:"firstLostAt"`
+	LastLostAt             *time.Time     `json:"lastLostAt"`
 	LongestGapMilliseconds int64          `json:"longestGapMilliseconds"`
 	Gaps                   []gap          `json:"gaps"`
 	Failures               int            `json:"failures"`

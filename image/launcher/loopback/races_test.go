@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -121,6 +122,46 @@ func TestMasterThatDiesWhileTheSentinelsReplaceItIsReplacedOnce(t *testing.T) {
 			if n := ordersOf(old); n > 0 {
 				t.Errorf("its launcher commanded %d failovers although the sentinels were at it", n)
 			}
+		})
+	}
+}
+
+// The replica that a sentinel has chosen dies before it is promoted, and so does
+// the other: the old master comes back with its data. Sentinel would promote the
+// replica all the same when that is back, and what was written meanwhile would
+// be lost.
+func TestMasterThatComesBackEndsTheFailoverThatHasNoReplicaLeft(t *testing.T) {
+	t.Parallel()
+	for _, delay := range []time.Duration{0, 30 * time.Millisecond, 60 * time.Millisecond, 90 * time.Millisecond, 120 * time.Millisecond} {
+		t.Run(delay.String(), func(t *testing.T) {
+			t.Parallel()
+			c := start(t, options{})
+			w := c.write()
+			w.advance(200)
+			old := c.converge()
+			slaves := c.slavesOf(old)
+			old.killRedis()
+			eventually(t, settle, "the failover to be commanded", func() error {
+				if ordersOf(old) == 0 {
+					return errors.New("it is not")
+				}
+				return nil
+			})
+			time.Sleep(delay) // the claim is about this moment
+			for _, p := range slaves {
+				p.killRedis()
+			}
+			dead := w.count()
+			w.advance(500)
+			c.converge()
+			w.advance(500)
+			t.Logf("called off %d times", strings.Count(old.output.last(0), "failover called off"))
+			// What was written before may not have been in a file yet.
+			missing := w.lost()
+			if after := slices.DeleteFunc(missing, func(number int) bool { return number <= w.acknowledged[dead-1] }); len(after) > asyncTail {
+				t.Errorf("%d writes are lost that were acknowledged after all servers had died: %v", len(after), after[:min(len(after), 20)])
+			}
+			w.requireGapBelow(15 * time.Second)
 		})
 	}
 }

@@ -82,8 +82,9 @@ type Report struct {
 	LongestGapMilliseconds int64 `json:"longestGapMilliseconds"`
 	// Gaps are all times between two confirmations of 100 ms and more.
 	Gaps []Gap `json:"gaps,omitempty"`
-	// FirstLostAt is when Redis had confirmed the first of the lost writes.
+	// FirstLostAt and LastLostAt are when Redis had confirmed the first and the last of the lost writes.
 	FirstLostAt *time.Time `json:"firstLostAt,omitempty"`
+	LastLostAt  *time.Time `json:"lastLostAt,omitempty"`
 	// FirstAt is when Redis confirmed the first write.
 	FirstAt *time.Time `json:"firstAt,omitempty"`
 	// Failures is the number of failed attempts.
@@ -246,6 +247,7 @@ func (w *writer) lost(number int) {
 	if w.report.Lost == 0 {
 		w.report.FirstLostAt = &w.confirmed[number]
 	}
+	w.report.LastLostAt = &w.confirmed[number]
 	w.report.Lost++
 }
 

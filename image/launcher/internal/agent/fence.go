@@ -61,6 +61,22 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	return err
 }
 
+// callOff ends the failovers of this pod that sentinels lead.
+func (s *Server) callOff(ctx context.Context) error {
+	var problems []error
+	for _, v := range s.observed.views {
+		if !v.FailingOver || v.Master != s.config.PodIP {
+			continue
+		}
+		err := v.node.CallOff(ctx, s.config.MasterName)
+		if err == nil {
+			s.log.Info("failover called off", "sentinel", v.pod.Name, "reason", s.decided.Reason)
+		}
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
 // fence records that a master accepts no writes any more, if it is the recorded
 // one. Who fences another one must be the first to do so.
 func (s *Server) fence(ctx context.Context, uid, reason string) error {

@@ -25,6 +25,7 @@ type observed struct {
 	answeredAt time.Time // last answer of the own Redis
 	synced     bool      // the link to a master has been up in the life of this process
 	masterAt   time.Time // role master since; zero: not master
+	byRecord   bool      // this process has been made master by a claim
 	astrayAt   time.Time // following another than the agreed master since
 	linkDownAt time.Time
 	downAt     time.Time // the sentinels find the master down since
@@ -43,7 +44,7 @@ type observed struct {
 func (m *observed) setRecord(r kube.Record) { m.record, m.recordOK, m.recordAt = r, true, time.Now() }
 
 func (m *observed) processStarted() {
-	m.synced, m.masterAt, m.linkDownAt, m.astrayAt = false, time.Time{}, time.Time{}, time.Time{}
+	m.synced, m.byRecord, m.masterAt, m.linkDownAt, m.astrayAt = false, false, time.Time{}, time.Time{}, time.Time{}
 	m.answeredAt = time.Now()
 }
 
@@ -220,9 +221,10 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 	linked := !info.Master && info.LinkUp
 	m.synced = m.synced || linked || (info.Master && !info.Loading)
 	mark(&m.masterAt, info.Master)
+	m.byRecord = m.byRecord && info.Master
 	mark(&m.linkDownAt, !info.Master && !info.LinkUp)
 	local := role.Local{
-		Running: true, Answering: true, Loading: info.Loading, Master: info.Master, Follows: info.MasterAddr.Addr(),
+		Running: true, Answering: true, Loading: info.Loading, Master: info.Master, Claimed: info.Master && m.byRecord, Follows: info.MasterAddr.Addr(),
 		LinkUp: linked, Synced: m.synced, Offset: info.Offset,
 		MasterFor: since(m.masterAt), LinkDown: since(m.linkDownAt),
 	}

@@ -245,6 +245,8 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 		}
 	case role.FailOver, role.Nudge, role.ReplaceDead:
 		return s.failOver(ctx, o, d)
+	case role.CallOff:
+		return s.callOff(ctx)
 	}
 	return nil
 }
@@ -274,11 +276,12 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 	s.log.Info("this pod starts as the master", "generation", record.Generation)
 	switch {
 	case !o.Local.Running:
-		return s.start(netip.AddrPort{})
+		err = s.start(netip.AddrPort{})
 	case !o.Local.Master:
-		return s.local().Promote(ctx)
+		err = s.local().Promote(ctx)
 	}
-	return nil
+	s.observed.byRecord = err == nil
+	return err
 }
 
 // checkPods makes sure that the decision to claim mastership was made with all

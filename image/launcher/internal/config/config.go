@@ -251,7 +251,7 @@ func (r *reader) checkValues(c *Config) {
 		r.problem("LAUNCHER_SENTINELS is %d: an even number has no better majority; set %d or %d", c.Sentinels, c.Sentinels-1, c.Sentinels+1)
 	}
 	// All of several would mean no failover while one of them restarts.
-	if most := max(1, c.Sentinels-1); c.Quorum > most || c.Quorum < c.Majority() {
+	if most := max(c.Majority(), c.Sentinels-1); c.Quorum > most || c.Quorum < c.Majority() {
 		r.problem("LAUNCHER_QUORUM is %d: with %d sentinels set it from %d (a majority) to %d", c.Quorum, c.Sentinels, c.Majority(), most)
 	}
 	if c.MinReplicas >= c.Servers {

@@ -47,10 +47,11 @@ const (
 	FailOver                   // tell a sentinel to replace the master, whose Redis is known to be dead (this pod's own)
 	Nudge                      // tell a sentinel to replace the master, which a majority has found down for long
 	ReplaceDead                // fence the recorded master, whose container is seen to have ended, and tell a sentinel to replace it
+	CallOff                    // end the failovers of this pod that sentinels have begun and not carried out
 )
 
 func (a Action) String() string {
-	return [...]string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead"}[a]
+	return [...]string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead", "call-off"}[a]
 }
 
 // Decision is what to do and why.
@@ -153,7 +154,7 @@ func discover(o Observation) Decision {
 	case ok && agreed == o.Self.IP && o.Waiting < o.DownAfter && o.silentReplica() != nil:
 		return wait("this pod died as master; %s, which may hold the data, does not answer at the moment", o.silentReplica().Name)
 	case ok && agreed == o.Self.IP:
-		return elect(o, "this pod died as master and no replica lives")
+		return unlessReplaced(o, elect(o, "this pod died as master and no replica lives"))
 	case ok && len(live) > 0:
 		return wait("the sentinels name %v, which is not master; they will promote a replica", agreed)
 	case ok:
@@ -165,6 +166,18 @@ func discover(o Observation) Decision {
 	default:
 		return wait("the sentinels do not agree on a master yet")
 	}
+}
+
+// unlessReplaced puts the end of a failover of this pod before its return as the
+// master. The replica that a sentinel has chosen has died since, or it would be
+// waited for; Sentinel would promote it when it comes back, beside this pod.
+func unlessReplaced(o Observation, d Decision) Decision {
+	replacing := func(v View) bool { return v.FailingOver && v.HasMaster && v.Master == o.Self.IP }
+	if d.Action != Claim || !slices.ContainsFunc(o.Views, replacing) {
+		return d
+	}
+	return Decision{State: Discovering, Label: d.Label, Action: CallOff,
+		Reason: "this pod died as master and no replica lives that a sentinel could replace it by"}
 }
 
 // silentReplica gives a server that could replace this master and did not
@@ -257,7 +270,7 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 	recorded := o.MasterUID == o.Self.UID
 	young := o.Local.MasterFor <= promotionPatience
 	switch {
-	case recorded && young && agreed == o.PreviousIP:
+	case recorded && young && !o.Local.Claimed && agreed == o.PreviousIP:
 		return serving("this pod has replaced the master that the sentinels still name")
 	case young && !recorded:
 		return Decision{State: Uncertain, Reason: "this pod was promoted; the sentinels have not agreed on it yet"}
