@@ -26,7 +26,7 @@ func (p Place) String() string {
 }
 
 // Values are the smallest values with the given one at this place: what the schema requires next to it is there, too, and where
-// the schema has an example, what that has.
+// the schema has an example with such a value, what that has.
 func (p Place) Values(value any) map[string]any {
 	for i, step := range slices.Backward(p.Path) {
 		switch step {
@@ -38,7 +38,7 @@ func (p Place) Values(value any) map[string]any {
 			value = map[string]any{value.(string): "example"}
 		default:
 			section := map[string]any{step: value}
-			for name, beside := range p.parents[i].beside() {
+			for name, beside := range p.parents[i].beside(step) {
 				if i > 0 && name != step {
 					section[name] = beside
 				}
@@ -49,17 +49,18 @@ func (p Place) Values(value any) map[string]any {
 	return value.(map[string]any)
 }
 
-// beside is what an object needs to be accepted.
-func (n *Node) beside() map[string]any {
+// beside is what an object with a property of this name needs to be accepted.
+func (n *Node) beside(name string) map[string]any {
 	found := map[string]any{}
-	for _, name := range n.Required {
-		if !n.Properties[name].Declared {
-			found[name] = n.Properties[name].Sample()
+	for _, required := range n.Required {
+		if !n.Properties[required].Declared {
+			found[required] = n.Properties[required].Sample()
 		}
 	}
-	if len(n.Examples) > 0 {
-		if example, ok := n.Examples[0].(map[string]any); ok {
+	for _, example := range n.Examples {
+		if example, ok := example.(map[string]any); ok && example[name] != nil {
 			maps.Copy(found, example)
+			break
 		}
 	}
 	return found
