@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -42,6 +43,10 @@ func TestDataOfTheOldChartAreCopied(t *testing.T) {
 	t.Cleanup(func() { bashAfter(t, remove) })
 	bash(t, "kubectl rollout status deployment/old-redis-ha-server --timeout 2m --namespace "+namespace)
 	old := &release{name: "old", namespace: namespace}
+	eventually(t, recoveryTime, "the old Redis behind its Service", func(context.Context) error {
+		_, err := old.tryCli(t, "", old.masterService(), redisPort, "ping")
+		return err
+	})
 	const keys = 1000
 	said, err := env.Execute(t.Context(), workNamespace, clientPod, nil, "bash", "-c", fmt.Sprintf(
 		`for i in $(seq %d); do echo "SET key:$i value:$i"; done | redis-cli -h %s --pipe`, keys, old.masterService()))
