@@ -61,20 +61,15 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	return err
 }
 
-// callOff ends the failovers of this pod that sentinels lead.
-func (s *Server) callOff(ctx context.Context) error {
-	var problems []error
+// callOff ends the failovers of this pod that sentinels lead, and the sentinels
+// with them: their launchers start them again, with all they should know.
+func (s *Server) callOff(ctx context.Context) {
 	for _, v := range s.observed.views {
-		if !v.FailingOver || v.Master != s.config.PodIP {
-			continue
+		if v.FailingOver && v.Master == s.config.PodIP {
+			v.node.Shutdown(ctx)
+			s.log.Info("failover called off", "sentinel", v.pod.Name)
 		}
-		err := v.node.CallOff(ctx, s.config.MasterName)
-		if err == nil {
-			s.log.Info("failover called off", "sentinel", v.pod.Name, "reason", s.decided.Reason)
-		}
-		problems = append(problems, err)
 	}
-	return errors.Join(problems...)
 }
 
 // fence records that a master accepts no writes any more, if it is the recorded

@@ -246,7 +246,7 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 	case role.FailOver, role.Nudge, role.ReplaceDead:
 		return s.failOver(ctx, o, d)
 	case role.CallOff:
-		return s.callOff(ctx)
+		s.callOff(ctx)
 	}
 	return nil
 }

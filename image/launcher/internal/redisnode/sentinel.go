@@ -148,14 +148,6 @@ func (n *Node) FailOver(ctx context.Context, name string) error {
 	return err
 }
 
-// CallOff ends a failover that this sentinel leads and has not carried out. With
-// it Sentinel forgets the replicas and the other sentinels, and finds them again
-// within seconds; it has no command for less.
-func (n *Node) CallOff(ctx context.Context, name string) error {
-	_, err := n.Do(ctx, "SENTINEL", "RESET", name)
-	return err
-}
-
 // refreshOften are the times, in milliseconds, at which a sentinel works.
 //
 // It asks every server for its state once a second instead of every 10 s, which

@@ -203,7 +203,7 @@ func (s *simServer) callOff(w *world) {
 	for i, v := range s.views {
 		if v.FailingOver && v.Master == s.IP {
 			w.logf("%s calls the failover of %s off", s.Name, s.sentinels[i].Name)
-			s.sentinels[i].leads, s.sentinels[i].replicas = nil, map[netip.Addr]bool{}
+			s.sentinels[i].stop()
 		}
 	}
 }
