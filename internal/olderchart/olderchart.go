@@ -20,11 +20,11 @@ const Path = "charts/redis-ha"
 // first chart that this clone knows of. A shallow clone may know no other than
 // its own.
 func Previous(ctx context.Context, repository string) (reference string, err error) {
-	tag, err := git(ctx, repository, "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*", "HEAD^")
+	tag, err := Git(ctx, repository, "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*", "HEAD^")
 	if err == nil {
 		return tag, nil
 	}
-	commits, err := git(ctx, repository, "log", "--format=%H", "HEAD", "--", Path+"/Chart.yaml")
+	commits, err := Git(ctx, repository, "log", "--format=%H", "HEAD", "--", Path+"/Chart.yaml")
 	if err != nil {
 		return "", fmt.Errorf("look for the chart in the history of %s: %w", repository, err)
 	}
@@ -59,7 +59,9 @@ func Export(ctx context.Context, repository, reference, into string) (chart stri
 	return filepath.Join(into, filepath.FromSlash(Path)), nil
 }
 
-func git(ctx context.Context, repository string, args ...string) (string, error) {
+// Git runs git in a repository and gives what it prints; an error says what git
+// says.
+func Git(ctx context.Context, repository string, args ...string) (string, error) {
 	output, err := exec.CommandContext(ctx, "git", append([]string{"-C", repository}, args...)...).Output()
 	var failure *exec.ExitError
 	if errors.As(err, &failure) {

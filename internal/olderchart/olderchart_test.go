@@ -25,7 +25,7 @@ func newRepository(t *testing.T) (dir string) {
 
 func run(t *testing.T, dir string, args ...string) string {
 	t.Helper()
-	output, err := git(t.Context(), dir, args...)
+	output, err := Git(t.Context(), dir, args...)
 	require.NoError(t, err)
 	return output
 }

@@ -56,7 +56,7 @@ func leverNames() []string {
 
 // measureLevers measures the faults of the chosen levers, first as the chart and
 // the image are, and then with each lever off. At the end all are on again.
-func measureLevers(ctx context.Context, o options) (err error) {
+func measureLevers(ctx context.Context, o options) error {
 	var chosen []lever
 	faults := map[string]bool{}
 	for _, l := range levers {
@@ -147,7 +147,12 @@ func (b *bench) deploy(ctx context.Context, sources string) error {
 	if err != nil {
 		return err
 	}
-	for deadline := start.Add(recovery); !b.allNew(start); time.Sleep(100 * time.Millisecond) {
+	for deadline := start.Add(recovery); ; time.Sleep(100 * time.Millisecond) {
+		// The sentinels are as much part of what is measured.
+		servers, others := b.watcher.Pods()
+		if allNew(append(servers, others...), start) {
+			break
+		}
 		if ctx.Err() != nil || time.Now().After(deadline) {
 			return fmt.Errorf("waited %s for the pods to be replaced", recovery)
 		}

@@ -107,13 +107,14 @@ func (b *bench) once(ctx context.Context, k kind) (run, error) {
 func (b *bench) awaitOver(ctx context.Context, k kind, old *corev1.Pod, since time.Time) error {
 	deadline := time.Now().Add(recovery)
 	for {
+		servers, _ := b.watcher.Pods()
 		problem := b.watcher.Healthy(b.servers, b.pods)
 		master, err := b.watcher.Master()
 		switch {
 		case problem != "":
 		case err != nil:
 			problem = err.Error()
-		case k.Name == "upgrade" && !b.allNew(since):
+		case k.Name == "upgrade" && !allNew(servers, since):
 			problem = "some pods have not been replaced yet"
 		case k.KeepsMaster && !happened(b.watcher.History(since)):
 			problem = "nothing has happened yet"
@@ -139,10 +140,9 @@ func happened(history []probe.Entry) bool {
 	return false
 }
 
-// allNew says whether all servers were made after a moment.
-func (b *bench) allNew(since time.Time) bool {
-	servers, _ := b.watcher.Pods()
-	for _, pod := range servers {
+// allNew says whether all these pods were made after a moment.
+func allNew(pods []corev1.Pod, since time.Time) bool {
+	for _, pod := range pods {
 		if pod.CreationTimestamp.Time.Before(since.Truncate(time.Second)) {
 			return false
 		}

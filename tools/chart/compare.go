@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,14 +23,7 @@ type clone struct {
 }
 
 func (c clone) git(ctx context.Context, args ...string) (string, error) {
-	var failure *exec.ExitError
-	command := exec.CommandContext(ctx, "git", args...)
-	command.Dir = c.dir
-	output, err := command.Output()
-	if errors.As(err, &failure) {
-		err = fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(failure.Stderr)))
-	}
-	return strings.TrimSpace(string(output)), err
+	return olderchart.Git(ctx, c.dir, args...)
 }
 
 func (c clone) target() string { return c.remote + "/" + c.branch }
