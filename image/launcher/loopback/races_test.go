@@ -225,3 +225,44 @@ func TestMasterWithoutALiveSlaveResumesWithItsData(t *testing.T) {
 		t.Error(fmt.Errorf("%s is %s (%w)", master.name, n.role, err))
 	}
 }
+
+// All servers die, and not the master but another comes back as master, since
+// nobody has data. The sentinels go on naming the old master, which follows it:
+// they must learn of that before they take it for a master that must be replaced,
+// and until then the new one keeps its label.
+func TestServerElectedWhileTheSentinelsNameTheDeadMasterStaysMaster(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{noPersistence: true})
+	c.converge().killRedis()
+	w := c.write()
+	w.advance(100)
+	old, epoch := c.converge(), c.epoch()
+	oldest := c.servers()[0]
+	if oldest == old {
+		t.Fatalf("the oldest server, %s, is master again", old.name)
+	}
+	for _, p := range append([]*pod{old}, c.slavesOf(old)...) {
+		p.killRedis()
+	}
+	dead := w.count()
+	eventually(t, settle, "the oldest server to be master", func() error { return c.checkMasterIsNot(old) })
+	w.advance(500)
+	if now := c.converge(); now != oldest {
+		t.Errorf("%s is master, not %s", now.name, oldest.name)
+	}
+	w.advance(500)
+	t.Logf("the configuration epoch went from %d to %d", epoch, c.epoch())
+	log := oldest.output.last(0)
+	if claimed := log[strings.LastIndex(log, "this pod starts as the master"):]; strings.Contains(claimed, `redis-role=""`) {
+		t.Errorf("%s has given its label away:\n%s", oldest.name, claimed)
+	}
+	missing := w.lost()
+	after := slices.DeleteFunc(slices.Clone(missing), func(number int) bool { return number <= w.acknowledged[dead-1] })
+	if len(after) > 0 {
+		t.Errorf("%d writes are lost that were acknowledged after all servers had died: %v", len(after), after[:min(len(after), 20)])
+	}
+	if back := dead - (len(missing) - len(after)); back > 0 {
+		t.Errorf("%d writes have come back that nobody kept: data of some time ago", back)
+	}
+	w.requireGapBelow(15 * time.Second)
+}

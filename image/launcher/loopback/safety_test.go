@@ -41,3 +41,20 @@ func TestElectedServerThatCannotLoadItsDataGivesWayToAnother(t *testing.T) {
 	c.converge()
 	c.requireKeys(100)
 }
+
+// Data that Redis loads are good, however often it ends soon afterwards: a
+// server that took them for broken would give way to one with less.
+func TestDataAreNotBrokenBecauseRedisIsKilledOften(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.fill(t, 100)
+	slave := c.slavesOf(c.converge())[0]
+	for range 6 {
+		slave.killRedis()
+		c.converge()
+	}
+	if slave.output.contains("put aside") {
+		t.Errorf("%s has put data aside that it had loaded", slave.name)
+	}
+	c.requireKeys(100)
+}

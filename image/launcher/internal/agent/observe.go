@@ -23,6 +23,7 @@ type observed struct {
 
 	info       redisnode.Info
 	answeredAt time.Time // last answer of the own Redis
+	loaded     bool      // this process has loaded its data
 	synced     bool      // the link to a master has been up in the life of this process
 	masterAt   time.Time // role master since; zero: not master
 	byRecord   bool      // this process has been made master by a claim
@@ -44,7 +45,7 @@ type observed struct {
 func (m *observed) setRecord(r kube.Record) { m.record, m.recordOK, m.recordAt = r, true, time.Now() }
 
 func (m *observed) processStarted() {
-	m.synced, m.byRecord, m.masterAt, m.linkDownAt, m.astrayAt = false, false, time.Time{}, time.Time{}, time.Time{}
+	m.loaded, m.synced, m.byRecord, m.masterAt, m.linkDownAt, m.astrayAt = false, false, false, time.Time{}, time.Time{}, time.Time{}
 	m.answeredAt = time.Now()
 }
 
@@ -219,6 +220,7 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 	}
 	m.info, m.answeredAt = info, time.Now()
 	linked := !info.Master && info.LinkUp
+	m.loaded = m.loaded || !info.Loading
 	m.synced = m.synced || linked || (info.Master && !info.Loading)
 	mark(&m.masterAt, info.Master)
 	m.byRecord = m.byRecord && info.Master

@@ -107,12 +107,17 @@ func (s *Sentinel) askServers(ctx context.Context, pods []kube.Pod) []role.Peer 
 			return
 		}
 		p.Master, p.LinkUp, p.Offset = info.Master && !info.Loading, !info.Master && info.LinkUp, info.Offset
-		if !p.Master && !p.LinkUp {
-			// Without its master only the launcher knows whether a replica holds data.
-			var status role.Status
-			if web.FetchStatus(ctx, p.IP.String(), s.config.HTTPPort, &status) == nil && status.UID == p.UID {
-				p.Status = &status
-			}
+		if !p.Master && p.LinkUp {
+			return
+		}
+		// Only the launcher knows whether a replica without its master holds data, and
+		// whether it is another server's Redis that answers as master.
+		var status role.Status
+		if web.FetchStatus(ctx, p.IP.String(), s.config.HTTPPort, &status) == nil && status.UID == p.UID {
+			p.Status = &status
+		}
+		if p.Status != nil && p.Status.Passing {
+			p.Redis, p.Master, p.LinkUp = role.Refused, false, false
 		}
 	})
 	return servers

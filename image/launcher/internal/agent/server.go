@@ -61,6 +61,7 @@ type Server struct {
 	child      *process.Child
 	startedAt  time.Time
 	crashes    int           // starts that ended soon, in a row
+	unloaded   int           // processes that ended before they had loaded their data, in a row
 	standingAt time.Time     // when the standing was last written to disk
 	standingOn role.Standing // the standing on disk
 
@@ -253,6 +254,9 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 
 // claim writes this pod into the record as the master and makes it so.
 func (s *Server) claim(ctx context.Context, o role.Observation) error {
+	if !o.Local.Running && s.paused() {
+		return nil // what is claimed now could not be served yet
+	}
 	if err := s.checkPods(ctx); err != nil {
 		return err
 	}
@@ -303,16 +307,19 @@ func (s *Server) checkPods(ctx context.Context) error {
 	return nil
 }
 
+// paused says whether it is too early for another start after several that ended soon.
+func (s *Server) paused() bool { return time.Since(s.startedAt) < restartPause(s.crashes) }
+
 // start starts Redis as a replica of master, or as a master.
 func (s *Server) start(master netip.AddrPort) error {
-	if pause := restartPause(s.crashes); time.Since(s.startedAt) < pause {
+	if s.paused() {
 		return nil
 	}
 	path := filepath.Join(s.config.RunDir, "redis.conf")
 	if err := os.WriteFile(path, []byte(redisconf.Server(s.config, master)), 0o600); err != nil {
 		return err
 	}
-	if s.crashes >= brokenAfter && master.IsValid() {
+	if s.unloaded >= brokenAfter && master.IsValid() {
 		s.setDataAside()
 	}
 	child, err := process.Start(s.config.RedisServer, path)
@@ -343,8 +350,13 @@ func (s *Server) childEnded() {
 	} else {
 		s.crashes = 0
 	}
+	if s.observed.loaded {
+		s.unloaded = 0
+	} else {
+		s.unloaded++
+	}
 	s.observed.processEnded()
-	s.observed.standing.Broken = !s.observed.standing.Empty && s.crashes >= brokenAfter
+	s.observed.standing.Broken = !s.observed.standing.Empty && s.unloaded >= brokenAfter
 	s.claimed = false // an election that chooses this pod again says so again
 	if !s.config.Persistence {
 		s.observed.standing = role.Standing{Empty: true} // gone with the process

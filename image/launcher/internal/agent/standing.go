@@ -16,9 +16,11 @@ const (
 	standingFile = "redis-ha.json"
 	// appendDir holds the append-only file; see package redisconf.
 	appendDir = "appendonlydir"
-	// brokenAfter is how many starts in a row may fail before a server's own data
-	// count as broken. A replica puts them aside: its master has them all. In an
-	// election any other data come first, but these still before none.
+	// brokenAfter is how many processes in a row may end before they have loaded a
+	// server's own data until these count as broken. A replica puts them aside: its
+	// master has them all. In an election any other data come first, but these
+	// still before none. A process that ends later, however often, says nothing
+	// about the data.
 	brokenAfter = 4
 )
 
@@ -134,7 +136,7 @@ func (s *Server) setDataAside() {
 		s.log.Warn("broken data could not be put aside", "error", err)
 		return
 	}
-	s.crashes, s.observed.standing = 0, role.Standing{Empty: true}
+	s.crashes, s.unloaded, s.observed.standing = 0, 0, role.Standing{Empty: true}
 	// Redis makes files of its own before the copy has come; they must not count for what is gone.
 	if err := writeStanding(s.config, s.observed.standing); err != nil {
 		s.log.Warn("that the data were put aside could not be written down", "error", err)

@@ -170,11 +170,7 @@ func TestDataThatRedisCannotLoadSeveralTimesAreToldToBeBroken(t *testing.T) {
 	s.observed.standing = role.Standing{Generation: 5, Offset: 7}
 	for crash := range brokenAfter {
 		require.False(t, s.observed.standing.Broken, "after %d crashes", crash)
-		child, err := process.Start("true")
-		require.NoError(t, err)
-		<-child.Done()
-		s.child, s.startedAt = child, time.Now()
-		s.childEnded()
+		endChild(t, s)
 	}
 	require.Equal(t, role.Standing{Generation: 5, Offset: 7, Broken: true}, s.observed.standing)
 
@@ -187,20 +183,40 @@ func TestDataThatRedisCannotLoadSeveralTimesAreToldToBeBroken(t *testing.T) {
 
 	s.observed.standing = role.Standing{Empty: true}
 	s.child = nil
-	s.crashes = brokenAfter - 1
+	s.unloaded = brokenAfter - 1
+	endChild(t, s)
+	require.Equal(t, role.Standing{Empty: true}, s.observed.standing, "nothing cannot be broken")
+}
+
+func TestDataThatRedisHasLoadedAreNotBrokenHoweverOftenItEnds(t *testing.T) {
+	s := &Server{config: disk(t), log: quiet, unloaded: brokenAfter - 1}
+	s.observed.standing = role.Standing{Generation: 5, Master: true, Offset: 7}
+	for crash := range 2 * brokenAfter {
+		s.observed.loaded = true
+		endChild(t, s)
+		require.False(t, s.observed.standing.Broken, "after %d crashes", crash)
+		require.Zero(t, s.unloaded)
+	}
+	require.Equal(t, 2*brokenAfter, s.crashes, "the pauses between starts grow all the same")
+	require.False(t, s.observed.loaded, "the next process has to show it again")
+}
+
+// endChild lets s have a redis-server that has just ended.
+func endChild(t *testing.T, s *Server) {
+	t.Helper()
 	child, err := process.Start("true")
 	require.NoError(t, err)
 	<-child.Done()
 	s.child, s.startedAt = child, time.Now()
 	s.childEnded()
-	require.Equal(t, role.Standing{Empty: true}, s.observed.standing, "nothing cannot be broken")
 }
 
 func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
-	s := &Server{config: disk(t), log: quiet, crashes: brokenAfter}
+	s := &Server{config: disk(t), log: quiet, crashes: brokenAfter, unloaded: brokenAfter}
 	require.NoError(t, writeStanding(s.config, role.Standing{Generation: 5, Master: true}))
 	s.setDataAside()
 	require.Zero(t, s.crashes)
+	require.Zero(t, s.unloaded)
 	require.Equal(t, role.Standing{Empty: true}, s.observed.standing, "until the master has sent a copy")
 	require.NoDirExists(t, filepath.Join(s.config.DataDir, appendDir))
 	require.FileExists(t, filepath.Join(s.config.DataDir, appendDir+".broken", "appendonly.aof.1.incr.aof"))
@@ -208,7 +224,7 @@ func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(s.config.DataDir, appendDir, "appendonly.aof.1.incr.aof"), nil, 0o600))
 	require.Equal(t, role.Standing{Empty: true}, readStanding(s.config), "what Redis makes anew is nothing before it has synchronised")
 	require.NoError(t, os.RemoveAll(filepath.Join(s.config.DataDir, appendDir)))
-	s.crashes = brokenAfter
+	s.unloaded = brokenAfter
 	s.setDataAside()
-	require.Equal(t, brokenAfter, s.crashes, "there is nothing more to put aside")
+	require.Equal(t, brokenAfter, s.unloaded, "there is nothing more to put aside")
 }

@@ -89,6 +89,9 @@ func Server(c config.Config, master netip.AddrPort) string {
 	if c.Persistence {
 		l.add("appendfilename", "appendonly.aof")
 		l.add("appenddirname", "appendonlydir")
+	} else {
+		// The copy that a replica has received, of whatever age, must not come back as data.
+		l.add("rdb-del-sync-files", "yes")
 	}
 	l.add("replica-announce-ip", c.PodIP)
 	l.add("replica-announce-port", c.RedisPort)

@@ -91,12 +91,14 @@ func TestServerFollowsTheGivenMasterAndStartsUnpromotable(t *testing.T) {
 	require.Equal(t, [][]string{{"*", "-::*"}}, replica["bind"])
 	require.Equal(t, [][]string{{"yes"}}, replica["appendonly"])
 	require.Equal(t, [][]string{{""}}, replica["save"])
+	require.NotContains(t, replica, "rdb-del-sync-files")
 	require.NotContains(t, replica, "requirepass")
 
 	master := parsed(t, Server(settings(func(c *config.Config) { c.Persistence, c.BindAddress = false, "127.0.0.9" }), netip.AddrPort{}))
 	require.NotContains(t, master, "replicaof")
 	require.Equal(t, [][]string{{"no"}}, master["appendonly"])
 	require.NotContains(t, master, "appendfilename")
+	require.Equal(t, [][]string{{"yes"}}, master["rdb-del-sync-files"])
 	require.Equal(t, [][]string{{"127.0.0.9"}}, master["bind"])
 }
 

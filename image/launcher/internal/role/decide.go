@@ -279,6 +279,10 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 			Reason: fmt.Sprintf("the sentinels have replaced this master by %s", p.Name)}
 	case recorded && (p == nil || p.Redis == Refused):
 		return serving("this pod is the recorded master; the sentinels still name one that is gone")
+	case recorded && p.Redis == Answered && !o.fencedSelf():
+		// Sentinel names nobody who has not been master: that one has given it up, as
+		// one that died and follows this pod, and the label is what sentinels go by.
+		return serving("this pod is the recorded master; the sentinels still name one that has become a replica")
 	default:
 		return Decision{State: Uncertain, Label: ClearLabel, Reason: "the sentinels name another master, which does not say it is master yet"}
 	}
