@@ -60,7 +60,7 @@ type Server struct {
 
 	child      *process.Child
 	startedAt  time.Time
-	crashes    int           // starts that ended soon, in a row
+	crashes    int           // starts that ended too soon, in a row; see countEnd
 	unloaded   int           // processes that ended before they had loaded their data, in a row
 	standingAt time.Time     // when the standing was last written to disk
 	standingOn role.Standing // the standing on disk
@@ -345,21 +345,27 @@ func (s *Server) childEnded() {
 	s.log.Warn("redis-server has ended", "error", s.child.Err(), "lived", lived.Round(time.Millisecond).String())
 	s.child = nil
 	process.ReapOrphans()
-	if lived < 10*time.Second {
-		s.crashes++
-	} else {
-		s.crashes = 0
-	}
-	if s.observed.loaded {
-		s.unloaded = 0
-	} else {
-		s.unloaded++
-	}
+	s.countEnd(lived, s.observed.loaded)
 	s.observed.processEnded()
 	s.observed.standing.Broken = !s.observed.standing.Empty && s.unloaded >= brokenAfter
 	s.claimed = false // an election that chooses this pod again says so again
 	if !s.config.Persistence {
 		s.observed.standing = role.Standing{Empty: true} // gone with the process
+	}
+}
+
+// countEnd counts an end of redis-server that was not ordered. One that served for
+// a while starts again at once: a pause would only keep its clients waiting.
+func (s *Server) countEnd(lived time.Duration, loaded bool) {
+	if !loaded && lived < 10*time.Second || lived < time.Second {
+		s.crashes++
+	} else {
+		s.crashes = 0
+	}
+	if loaded {
+		s.unloaded = 0
+	} else {
+		s.unloaded++
 	}
 }
 

@@ -197,8 +197,27 @@ func TestDataThatRedisHasLoadedAreNotBrokenHoweverOftenItEnds(t *testing.T) {
 		require.False(t, s.observed.standing.Broken, "after %d crashes", crash)
 		require.Zero(t, s.unloaded)
 	}
-	require.Equal(t, 2*brokenAfter, s.crashes, "the pauses between starts grow all the same")
+	require.Equal(t, 2*brokenAfter, s.crashes, "it has not lived for a second, and needs pauses all the same")
 	require.False(t, s.observed.loaded, "the next process has to show it again")
+}
+
+func TestRedisThatHasServedStartsAgainAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		lived             time.Duration
+		loaded            bool
+		crashes, unloaded int
+	}{
+		{"it served for a second", time.Second, true, 0, 0},
+		{"it ended at once", time.Second - 1, true, 3, 0},
+		{"it ended while it loaded its data", 10*time.Second - 1, false, 3, 2},
+		{"it ended after it had loaded data for long", 10 * time.Second, false, 0, 2},
+	} {
+		s := &Server{crashes: 2, unloaded: 1}
+		s.countEnd(c.lived, c.loaded)
+		require.Equal(t, c.crashes, s.crashes, c.name)
+		require.Equal(t, c.unloaded, s.unloaded, c.name)
+	}
 }
 
 // endChild lets s have a redis-server that has just ended.
