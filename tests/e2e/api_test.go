@@ -41,7 +41,7 @@ func TestFailoverWhileTheAPIStandsStillIsLabelledAfterwards(t *testing.T) {
 	t.Logf("a client that speaks Sentinel wrote to another master %.1f s after the API had stopped", reached.Sub(start).Seconds())
 	require.Less(t, reached.Sub(start), apiOutage, "a write by way of Sentinel comes before the API is back")
 	client.advance(100)
-	client.lostNothing(apiOutage + silentGap)
+	client.costs(outage{gap: apiOutage + silent.gap, lost: silent.lost})
 }
 
 const sentinelClientFile = "/client/by-sentinel"

@@ -73,7 +73,7 @@ func TestFailoverWhenAllServerPodsAreDeletedKeepsTheData(t *testing.T) {
 	eventually(t, recoveryTime, "a complete release of new servers", allNew(r, v.component("server")))
 	t.Logf("complete and agreed after %.1f s:\n%s", time.Since(start).Seconds(), r.watcher.history(start))
 	client.advance(100)
-	client.lostNothing(outageGap)
+	client.costs(outage{gap: outageGap})
 }
 
 func TestFailoverAfterAllSentinelsAreDeleted(t *testing.T) {
@@ -85,8 +85,8 @@ func TestFailoverAfterAllSentinelsAreDeleted(t *testing.T) {
 	r.kubectl(t, "delete", "pods", "-l", r.selector()+",component=sentinel", "--wait=false")
 	eventually(t, recoveryTime, "new sentinels that know everything", allNew(r, v.component("sentinel")))
 	require.Equal(t, before.UID, r.master(t).UID, "the master while sentinels are replaced")
-	client.lostNothing(plannedGap)
-	r.failover(t, silentGap, func(master *corev1.Pod) { require.NoError(t, env.KillLauncher(t.Context(), master)) })
+	client.costs(planned)
+	r.failover(t, silent, func(master *corev1.Pod) { require.NoError(t, env.KillLauncher(t.Context(), master)) })
 }
 
 // allNew finds nothing wrong when the release is healthy and has none of the

@@ -19,7 +19,7 @@ func TestFailoverInRollingUpgradeLosesNothing(t *testing.T) {
 	eventually(t, 2*recoveryTime, "a complete release of new pods", allNew(r, v.pods))
 	t.Logf("rolled after %.1f s:\n%s", time.Since(start).Seconds(), r.watcher.history(start))
 	client.advance(100)
-	client.lostNothing(plannedGap)
+	client.costs(planned)
 }
 
 func TestFailoverAfterSentinelsAreRolled(t *testing.T) {
@@ -31,6 +31,6 @@ func TestFailoverAfterSentinelsAreRolled(t *testing.T) {
 	r.kubectl(t, "rollout", "restart", r.sentinelDeployment())
 	eventually(t, 2*recoveryTime, "new sentinels that know each other and nothing of the past", allNew(r, v.component("sentinel")))
 	require.Equal(t, before.UID, r.master(t).UID, "the master while sentinels are replaced")
-	client.lostNothing(plannedGap)
-	r.failover(t, silentGap, func(master *corev1.Pod) { require.NoError(t, env.KillLauncher(t.Context(), master)) })
+	client.costs(planned)
+	r.failover(t, silent, func(master *corev1.Pod) { require.NoError(t, env.KillLauncher(t.Context(), master)) })
 }

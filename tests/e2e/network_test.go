@@ -52,7 +52,7 @@ func TestFailoverWhenTheMasterIsCutOffFromAllPods(t *testing.T) {
 	t.Logf("the last write on the side of the minority was acknowledged %.1f s after the cut", last.Sub(cut).Seconds())
 	require.Less(t, last.Sub(cut), maxLag+lagSlack, "writes of a master that is cut off")
 	client.advance(100)
-	client.lostNothing(silentGap)
+	client.costs(silent)
 }
 
 // The sentinels replace a master that only they cannot reach. Its clients and
@@ -84,7 +84,7 @@ func TestFailoverWhenTheMasterIsCutOffFromTheSentinels(t *testing.T) {
 		require.WithinRange(t, *found.FirstLostAt, start, demoted, "acknowledged, and then lost")
 		require.WithinRange(t, *found.LastLostAt, start, demoted, "acknowledged, and then lost")
 	}
-	require.LessOrEqual(t, time.Duration(found.LongestGapMilliseconds)*time.Millisecond, silentGap)
+	require.LessOrEqual(t, time.Duration(found.LongestGapMilliseconds)*time.Millisecond, silent.gap)
 }
 
 // A master alone goes on when its launcher has made sure that it is not cut off
@@ -120,7 +120,7 @@ func TestMasterCutOffFromItsSlavesStaysMasterAndWritesAgain(t *testing.T) {
 	})
 	require.Equal(t, before.UID, r.master(t).UID, "the master after the cut")
 	require.NotContains(t, r.watcher.history(start), "redis-role", "changes of labels")
-	client.lostNothing(plannedGap)
+	client.costs(planned)
 }
 
 func TestMasterCutOffFromTheAPIServesOnWithItsLabel(t *testing.T) {
@@ -140,8 +140,8 @@ func TestMasterCutOffFromTheAPIServesOnWithItsLabel(t *testing.T) {
 	eventually(t, recoveryTime, "a healthy release after the cut", r.healthy)
 	require.Equal(t, before.UID, r.master(t).UID, "the master after the cut")
 	require.Empty(t, r.watcher.history(start), "labels and readiness since the cut")
-	client.lostNothing(2 * time.Second)
-	r.failover(t, crashGap, func(master *corev1.Pod) { require.NoError(t, env.KillRedis(t.Context(), master)) })
+	client.costs(outage{gap: 2 * time.Second})
+	r.failover(t, crash, func(master *corev1.Pod) { require.NoError(t, env.KillRedis(t.Context(), master)) })
 }
 
 // component lists the pods of a component, or those with a role.

@@ -68,7 +68,7 @@ func TestFailoverWhenTheNodeOfTheMasterIsLost(t *testing.T) {
 	t.Logf("since the loss; the node came back after %.1f s:\n%s", woken.Sub(start).Seconds(), r.watcher.history(start))
 	requireSamePodAsSlave(t, r, before)
 	client.advance(100)
-	client.lostNothing(silentGap)
+	client.costs(silent)
 }
 
 func TestFailoverWhenTheNodeOfTheMasterIsDrainedLosesNothing(t *testing.T) {
@@ -86,7 +86,7 @@ func TestFailoverWhenTheNodeOfTheMasterIsDrainedLosesNothing(t *testing.T) {
 	}
 	t.Logf("complete and agreed after %.1f s:\n%s", time.Since(start).Seconds(), r.watcher.history(start))
 	client.advance(100)
-	client.lostNothing(plannedGap)
+	client.costs(planned)
 }
 
 // uncordon lets a node have pods again.

@@ -52,13 +52,13 @@ func TestPassword(t *testing.T) {
 		require.Equal(t, before, r.secretPassword(t))
 	})
 	subtest("makes no difference when the master pod is deleted", func(t *testing.T) {
-		before, _ := r.failover(t, plannedGap, func(master *corev1.Pod) {
+		before, _ := r.failover(t, planned, func(master *corev1.Pod) {
 			r.kubectl(t, "delete", "pod", master.Name, "--wait=false")
 		})
 		requireReplacedAsSlave(t, r, before)
 	})
 	subtest("makes no difference when Redis is killed", func(t *testing.T) {
-		before, _ := r.failover(t, crashGap, func(master *corev1.Pod) { require.NoError(t, env.KillRedis(t.Context(), master)) })
+		before, _ := r.failover(t, crash, func(master *corev1.Pod) { require.NoError(t, env.KillRedis(t.Context(), master)) })
 		requireSamePodAsSlave(t, r, before)
 	})
 	t.Run("goes with the release", func(t *testing.T) { r.uninstall(t) })

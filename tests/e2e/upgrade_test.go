@@ -47,7 +47,7 @@ func TestHelm4InstallsUpgradesRollsBackAndUninstalls(t *testing.T) {
 	r.helm4(t, "install", r.name, "four/redis-ha")
 	eventually(t, installTime, "1 master, 2 slaves and 3 sentinels after helm4 install", r.healthy)
 	require.Contains(t, appliedBy(r.service(t, "-master-svc").ObjectMeta), "helm", "managers of the master Service")
-	r.failover(t, crashGap, func(master *corev1.Pod) { require.NoError(t, env.KillRedis(t.Context(), master)) })
+	r.failover(t, crash, func(master *corev1.Pod) { require.NoError(t, env.KillRedis(t.Context(), master)) })
 
 	change := func(what string, args ...string) {
 		v, err := r.look(t.Context())
@@ -56,7 +56,7 @@ func TestHelm4InstallsUpgradesRollsBackAndUninstalls(t *testing.T) {
 		r.helm4(t, args...)
 		eventually(t, 2*recoveryTime, "a complete release of new pods after "+what, allNew(r, v.pods))
 		client.advance(100)
-		client.lostNothing(plannedGap)
+		client.costs(planned)
 	}
 	change("helm4 upgrade", "upgrade", r.name, "four/redis-ha", "--set", "podAnnotations.e2e=four")
 	change("helm4 rollback", "rollback", r.name)
@@ -84,7 +84,7 @@ func TestUpgradeFromThePreviousChartLosesNothing(t *testing.T) {
 	r.helm(t, "upgrade", r.name, present, "--reset-then-reuse-values", "--set-string", "podAnnotations.e2e=upgraded")
 	eventually(t, 2*recoveryTime, "a complete release of new pods", allNew(r, v.pods))
 	client.advance(100)
-	client.lostNothing(plannedGap)
+	client.costs(planned)
 
 	// A release can go from Helm 3 to Helm 4 and back.
 	before := r.pods(t)
