@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/redis-ha/redis-ha/tools/internal/writer"
 )
 
 // step is one fault of a plan. It names its target by role and number, not by
@@ -102,6 +104,29 @@ func promise(steps []step) (lost int, bounded bool) {
 		}
 	}
 	return lost, servers <= 1
+}
+
+// lastEffect is when the last of the faults has certainly had its effect: a pod
+// deleted by force lives on for up to two seconds, a frozen process wakes up.
+func lastEffect(steps []step, ordered time.Time) time.Time {
+	last := ordered.Add(3 * time.Second)
+	for _, s := range steps {
+		if s.Fault == "freeze" {
+			return last.Add(freezeTime)
+		}
+	}
+	return last
+}
+
+// lateLoss says whether a write was lost that was acknowledged when all faults
+// were over: whoever was master then had to keep it, or to be replaced by a
+// server that had it.
+func lateLoss(r writer.Report, over time.Time) error {
+	if r.LastLostAt == nil || !r.LastLostAt.After(over) {
+		return nil
+	}
+	return fmt.Errorf("%d acknowledged writes are lost, the last of them acknowledged %.1f s after the faults were over",
+		r.Lost, r.LastLostAt.Sub(over).Seconds())
 }
 
 // asyncTail is how many acknowledged writes one client may lose with a master

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/redis-ha/redis-ha/tools/internal/writer"
 )
 
 func TestSameSeedGivesTheSamePlan(t *testing.T) {
@@ -60,4 +62,16 @@ func TestPromiseFollowsWhatCanBeKept(t *testing.T) {
 		assert.Equal(t, c.lost, lost, c.steps)
 		assert.Equal(t, c.bounded, bounded, c.steps)
 	}
+}
+
+func TestNothingMayBeLostThatWasAcknowledgedWhenAllFaultsWereOver(t *testing.T) {
+	ordered := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	over := lastEffect([]step{{Fault: "kill-redis"}, {Fault: "force-delete"}}, ordered)
+	assert.Equal(t, 3*time.Second, over.Sub(ordered))
+	assert.Equal(t, 3*time.Second+freezeTime, lastEffect([]step{{Fault: "freeze"}, {Fault: "delete"}}, ordered).Sub(ordered))
+	late := over.Add(1500 * time.Millisecond)
+	assert.NoError(t, lateLoss(writer.Report{}, over))
+	assert.NoError(t, lateLoss(writer.Report{Lost: 900, LastLostAt: &over}, over))
+	assert.EqualError(t, lateLoss(writer.Report{Lost: 900, LastLostAt: &late}, over),
+		"900 acknowledged writes are lost, the last of them acknowledged 1.5 s after the faults were over")
 }

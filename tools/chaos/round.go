@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/internal/fault"
 	"github.com/redis-ha/redis-ha/tools/internal/probe"
+	"github.com/redis-ha/redis-ha/tools/internal/writer"
 )
 
 const (
@@ -44,6 +45,7 @@ type chaos struct {
 type outcome struct {
 	Steps            []step        `json:"steps"`
 	At               time.Time     `json:"at"`
+	Struck           time.Time     `json:"struck"` // when all faults had been ordered
 	Acknowledged     int           `json:"acknowledged"`
 	Lost             int           `json:"lost"`
 	WaitAcknowledged int           `json:"waitAcknowledged"`
@@ -89,11 +91,11 @@ func (c *chaos) round(ctx context.Context, steps []step) (outcome, error) {
 		}
 	}
 	c.heals.Wait()
-	began := time.Now()
+	found.Struck = time.Now()
 	if err := c.watcher.AwaitHealthy(ctx, c.servers, c.pods, settled, recovery); err != nil {
 		return found, err
 	}
-	found.Recovery = time.Since(began) - settled
+	found.Recovery = time.Since(found.Struck) - settled
 	if err := c.awaitAgreement(ctx); err != nil {
 		return found, err
 	}
@@ -120,6 +122,11 @@ func (c *chaos) judge(found *outcome, plain, waiting *probe.Writer) error {
 	var problems []error
 	for _, problem := range twoMasters(c.watcher.History(time.Time{}), found.At, time.Now()) {
 		problems = append(problems, errors.New(problem))
+	}
+	for _, r := range []writer.Report{first, second} {
+		if problem := lateLoss(r, lastEffect(found.Steps, found.Struck)); problem != nil {
+			problems = append(problems, problem)
+		}
 	}
 	allowed, bounded := promise(found.Steps)
 	if bounded && found.Lost > allowed {
