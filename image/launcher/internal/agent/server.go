@@ -284,7 +284,6 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 	case !o.Local.Master:
 		err = s.local().Promote(ctx)
 	}
-	s.observed.byRecord = err == nil
 	return err
 }
 

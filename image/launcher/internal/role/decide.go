@@ -134,6 +134,9 @@ func discover(o Observation) Decision {
 	if len(masters) == 1 && ok && agreed == o.Self.IP && o.outdated(masters[0]) {
 		return elect(o, fmt.Sprintf("the sentinels and the record name this pod, and %s has older data", masters[0].Name))
 	}
+	if len(masters) == 1 && ok && agreed == o.Self.IP && !o.RecordKnown && o.older(masters[0]) {
+		return wait("the sentinels name this pod, %s may have older data, and the record cannot be read", masters[0].Name)
+	}
 	if len(masters) == 1 && (!ok && !o.older(masters[0]) || agreed == o.Self.IP || masters[0].UID == o.MasterUID) {
 		return start(masters[0].IP, "%s is the only master", masters[0].Name)
 	}
@@ -268,9 +271,9 @@ func serveMaster(o Observation) Decision {
 func contested(o Observation, agreed netip.Addr, serving func(string) Decision) Decision {
 	p := o.peerAt(agreed)
 	recorded := o.MasterUID == o.Self.UID
-	young := o.Local.MasterFor <= promotionPatience
+	young := o.Local.MasterFor <= promotionPatience && !o.Local.Confirmed
 	switch {
-	case recorded && young && !o.Local.Claimed && agreed == o.PreviousIP:
+	case recorded && young && agreed == o.PreviousIP:
 		return serving("this pod has replaced the master that the sentinels still name")
 	case young && !recorded:
 		return Decision{State: Uncertain, Reason: "this pod was promoted; the sentinels have not agreed on it yet"}

@@ -162,6 +162,11 @@ func TestServerThatEverybodyNamesDoesNotFollowAMasterOfThePast(t *testing.T) {
 	check(t, []claim{
 		{"whose data are of an earlier master", observe(late, peer("b", isMaster, reports(wasMaster(1, 99)))),
 			claiming("the sentinels and the record name this pod, and server-b has older data")},
+		{"nor where it cannot read the record",
+			observe(late, recordUnknown, peer("b", isMaster, reports(wasMaster(1, 99)))),
+			discovering("the sentinels name this pod, server-b may have older data, and the record cannot be read")},
+		{"but one whose data are as late where it cannot read the record",
+			observe(late, recordUnknown, peer("b", isMaster, reports(wasReplica(2, 1)))), follow},
 		{"but one whose data are as late", observe(late, peer("b", isMaster, reports(wasReplica(2, 1)))), follow},
 		{"but one it handed over to", observe(late, fenced("a", 0), peer("b", isMaster, reports(wasReplica(1, 99)))), follow},
 		{"but one that has taken the record", observe(late, recorded("b"), peer("b", isMaster, reports(wasReplica(1, 1)))), follow},

@@ -185,6 +185,9 @@ func (w *world) anyData() bool {
 	return false
 }
 
+// keepTime is how long after the last fault an accepted write may still be lost.
+const keepTime = 2 * time.Second
+
 var everybody = []int{0, 1, 2, 3, 4, 5}
 
 // lives is how many lives of a release are played; about 25 ms each.
@@ -210,12 +213,16 @@ func TestReleaseKeepsOneMasterAndItsDataThroughAnyFaults(t *testing.T) {
 		t.Repeat(actions)
 		hadData := w.anyData()
 		w.heal()
+		healed := w.now
 		w.advance(settleTime, everybody, nil)
 		if problem := w.problem(); problem != "" {
 			t.Fatal(problem)
 		}
 		if hadData && w.labelled()[0].redis.data.writes == 0 {
 			t.Fatal("the data are gone")
+		}
+		if lost, latest := w.lost(healed+keepTime, w.labelled()[0].redis.data); lost > 0 {
+			t.Fatalf("%d writes are lost, the last of them accepted %v after everything worked again", lost, latest-healed)
 		}
 	})
 }

@@ -52,7 +52,7 @@ type Local struct {
 	Answering bool // it answered INFO just now
 	Loading   bool // it reads its data from disk
 	Master    bool
-	Claimed   bool       // it is master by the record, and not because it was promoted
+	Confirmed bool       // a majority of the sentinels has named it since it is master
 	Follows   netip.Addr // of a replica
 	LinkUp    bool       // of a replica: connected to its master and in sync
 	Synced    bool       // of a replica: the link has been up in the life of this process

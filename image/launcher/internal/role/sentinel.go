@@ -60,6 +60,8 @@ const (
 	// to its end; after down-after (3 s) a sentinel that missed it, because the
 	// one that led it has crashed, would promote another replica.
 	settlePatience = 2 * time.Second
+	// gonePatience is the same for one whose pod does not exist any more.
+	gonePatience = 500 * time.Millisecond
 	// stalePatience is how long dead entries may stay: a pod that is replaced
 	// can be back under its address within seconds only as itself.
 	stalePatience = 20 * time.Second
@@ -90,7 +92,7 @@ func DecideSentinel(o SentinelObservation) SentinelDecision {
 	recorded := o.recorded()
 	switch {
 	case o.Own.FailingOver:
-	case o.MislabelFor > settlePatience && o.succeeded(recorded):
+	case o.MislabelFor > o.settlePatience() && o.succeeded(recorded):
 		d.Action, d.Master, d.NewEpoch = SentinelSeed, recorded.IP, true
 		d.Reason = fmt.Sprintf("%s has replaced the master it monitors, and no sentinel has noticed", recorded.Name)
 	case o.DownFor > o.seedPatience() && recorded != nil && recorded.Master && recorded.IP != o.Own.Master:
@@ -142,6 +144,18 @@ func startSentinel(o SentinelObservation) SentinelDecision {
 // attempt where that is longer: a seed in the middle of one would end it.
 func (o SentinelObservation) seedPatience() time.Duration {
 	return max(seedPatience, o.FailoverTimeout+attemptReserve)
+}
+
+// settlePatience is the constant of that name, or gonePatience where the pod of the
+// master that it monitors is gone: down-after may have begun before the election
+// of the recorded one.
+func (o SentinelObservation) settlePatience() time.Duration {
+	for _, p := range o.Servers {
+		if p.IP == o.Own.Master {
+			return settlePatience
+		}
+	}
+	return gonePatience
 }
 
 // recorded gives the server in the record; nil if it is gone.

@@ -42,6 +42,8 @@ func (s *simServer) observe(w *world) Observation {
 	if r.fence != "" {
 		o.Fence = &Fence{UID: r.fence, Age: w.now - r.fencedAt}
 	}
+	s.confirmed = local.Master && (s.confirmed || ok && agreed == s.IP)
+	o.Local.Confirmed = s.confirmed
 	down, _ := o.MasterIsDown()
 	mark(&s.astrayAt, ok && local.Running && !local.Master && agreed != local.Follows, w.now)
 	mark(&s.downAt, down, w.now)
@@ -67,7 +69,7 @@ func (s *simServer) observeLocal(w *world) Local {
 	mark(&s.masterAt, r.master, w.now)
 	mark(&s.linkDownAt, !r.master && !r.linkUp, w.now)
 	return Local{
-		Running: true, Answering: true, Master: r.master, Claimed: r.master && s.byRecord, Follows: r.follows, LinkUp: r.linkUp, Synced: s.synced,
+		Running: true, Answering: true, Master: r.master, Follows: r.follows, LinkUp: r.linkUp, Synced: s.synced,
 		Offset: r.data.writes, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now),
 	}
 }

@@ -6,7 +6,37 @@ import (
 )
 
 // data are a server's keys: how many writes went into them.
-type data struct{ writes int64 }
+type data struct {
+	writes int64
+	last   *write
+}
+
+// write is one that a client has been told of, after all those before it.
+type write struct {
+	at     time.Duration
+	before *write
+}
+
+// accept takes a write of a client.
+func (s *simServer) accept(w *world) {
+	done := &write{at: w.now, before: s.redis.data.last}
+	s.redis.data = data{writes: s.redis.data.writes + 1, last: done}
+	w.accepted = append(w.accepted, done)
+}
+
+// lost counts the writes accepted after a moment that are not in some data.
+func (w *world) lost(since time.Duration, kept data) (lost int, latest time.Duration) {
+	in := map[*write]bool{}
+	for at := kept.last; at != nil; at = at.before {
+		in[at] = true
+	}
+	for _, done := range w.accepted {
+		if done.at > since && !in[done] {
+			lost, latest = lost+1, done.at
+		}
+	}
+	return lost, latest
+}
 
 // redis is the process of a server pod.
 type redis struct {
@@ -93,7 +123,7 @@ func (s *simServer) replicate(w *world) {
 	}
 	if s.redis.master {
 		if s.accepts(w) {
-			s.redis.data.writes++
+			s.accept(w)
 		}
 	} else {
 		s.receive(w)

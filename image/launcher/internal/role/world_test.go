@@ -19,6 +19,8 @@ type world struct {
 	record    simRecord
 	apiDown   bool
 
+	accepted []*write // by anybody
+
 	persistence bool
 	created     int // pods ever created
 
