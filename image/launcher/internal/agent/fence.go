@@ -61,11 +61,11 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	return err
 }
 
-// callOff ends the failovers of this pod that sentinels lead, and the sentinels
+// callOff ends the failovers of a master that sentinels lead, and the sentinels
 // with them: their launchers start them again, with all they should know.
-func (s *Server) callOff(ctx context.Context) {
+func (s *Server) callOff(ctx context.Context, master netip.Addr) {
 	for _, v := range s.observed.views {
-		if v.FailingOver && v.Master == s.config.PodIP {
+		if v.FailingOver && v.Master == master {
 			v.node.Shutdown(ctx)
 			s.log.Info("failover called off", "sentinel", v.pod.Name)
 		}

@@ -26,6 +26,7 @@ type observed struct {
 	loaded     bool      // this process has loaded its data
 	synced     bool      // the link to a master has been up in the life of this process
 	masterAt   time.Time // role master since; zero: not master
+	byRecord   bool      // this process has been made master by a claim
 	confirmed  bool      // a majority of the sentinels has named this pod since it is master
 	astrayAt   time.Time // following another than the agreed master since
 	linkDownAt time.Time
@@ -45,7 +46,8 @@ type observed struct {
 func (m *observed) setRecord(r kube.Record) { m.record, m.recordOK, m.recordAt = r, true, time.Now() }
 
 func (m *observed) processStarted() {
-	m.loaded, m.synced, m.confirmed, m.masterAt, m.linkDownAt, m.astrayAt = false, false, false, time.Time{}, time.Time{}, time.Time{}
+	m.loaded, m.synced, m.byRecord, m.confirmed = false, false, false, false
+	m.masterAt, m.linkDownAt, m.astrayAt = time.Time{}, time.Time{}, time.Time{}
 	m.answeredAt = time.Now()
 }
 
@@ -225,9 +227,10 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 	m.loaded = m.loaded || !info.Loading
 	m.synced = m.synced || linked || (info.Master && !info.Loading)
 	mark(&m.masterAt, info.Master)
+	m.byRecord = m.byRecord && info.Master
 	mark(&m.linkDownAt, !info.Master && !info.LinkUp)
 	local := role.Local{
-		Running: true, Answering: true, Loading: info.Loading, Master: info.Master, Follows: info.MasterAddr.Addr(),
+		Running: true, Answering: true, Loading: info.Loading, Master: info.Master, Claimed: m.byRecord, Follows: info.MasterAddr.Addr(),
 		LinkUp: linked, Synced: m.synced, Offset: info.Offset,
 		MasterFor: since(m.masterAt), LinkDown: since(m.linkDownAt),
 	}

@@ -46,6 +46,9 @@ func (s *Sentinel) observe(ctx context.Context) role.SentinelObservation {
 	for _, pod := range pods {
 		mislabelled = mislabelled || ok && pod.Server && pod.Role == role.Master && pod.IP != agreed
 	}
+	if mislabelled && s.mislabelAt.IsZero() {
+		s.recordAt = time.Time{} // another master: the record is another one, too
+	}
 	mark(&s.mislabelAt, mislabelled)
 	if !o.Running || o.Own.Down || mislabelled {
 		// The master has perhaps just been found down: another bound than above.

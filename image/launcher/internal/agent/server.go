@@ -247,7 +247,7 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 	case role.FailOver, role.Nudge, role.ReplaceDead:
 		return s.failOver(ctx, o, d)
 	case role.CallOff:
-		s.callOff(ctx)
+		s.callOff(ctx, d.Target)
 	}
 	return nil
 }
@@ -284,6 +284,7 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 	case !o.Local.Master:
 		err = s.local().Promote(ctx)
 	}
+	s.observed.byRecord = err == nil
 	return err
 }
 

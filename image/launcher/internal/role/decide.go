@@ -47,7 +47,7 @@ const (
 	FailOver                   // tell a sentinel to replace the master, whose Redis is known to be dead (this pod's own)
 	Nudge                      // tell a sentinel to replace the master, which a majority has found down for long
 	ReplaceDead                // fence the recorded master, whose container is seen to have ended, and tell a sentinel to replace it
-	CallOff                    // end the failovers of this pod that sentinels have begun and not carried out
+	CallOff                    // end the failovers of Target that sentinels have begun and not carried out
 )
 
 func (a Action) String() string {
@@ -59,7 +59,7 @@ type Decision struct {
 	State  State
 	Label  Label
 	Action Action
-	Target netip.Addr // whom to follow
+	Target netip.Addr // whom to follow, or whose failovers to end
 	Reason string     // one sentence for the log, the status and the tests
 }
 
@@ -175,11 +175,10 @@ func discover(o Observation) Decision {
 // master. The replica that a sentinel has chosen has died since, or it would be
 // waited for; Sentinel would promote it when it comes back, beside this pod.
 func unlessReplaced(o Observation, d Decision) Decision {
-	replacing := func(v View) bool { return v.FailingOver && v.HasMaster && v.Master == o.Self.IP }
-	if d.Action != Claim || !slices.ContainsFunc(o.Views, replacing) {
+	if d.Action != Claim || !o.replacing(o.Self.IP) {
 		return d
 	}
-	return Decision{State: Discovering, Label: d.Label, Action: CallOff,
+	return Decision{State: Discovering, Label: d.Label, Action: CallOff, Target: o.Self.IP,
 		Reason: "this pod died as master and no replica lives that a sentinel could replace it by"}
 }
 
@@ -272,20 +271,28 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 	p := o.peerAt(agreed)
 	recorded := o.MasterUID == o.Self.UID
 	young := o.Local.MasterFor <= promotionPatience && !o.Local.Confirmed
+	named := "gone"
+	if p != nil && p.Redis == Answered {
+		named = "a replica"
+	}
 	switch {
-	case recorded && young && agreed == o.PreviousIP:
+	case recorded && young && !o.Local.Claimed && agreed == o.PreviousIP:
 		return serving("this pod has replaced the master that the sentinels still name")
 	case young && !recorded:
 		return Decision{State: Uncertain, Reason: "this pod was promoted; the sentinels have not agreed on it yet"}
 	case p != nil && p.Redis == Answered && p.Master:
 		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: agreed,
 			Reason: fmt.Sprintf("the sentinels have replaced this master by %s", p.Name)}
-	case recorded && (p == nil || p.Redis == Refused):
-		return serving("this pod is the recorded master; the sentinels still name one that is gone")
-	case recorded && p.Redis == Answered && !o.fencedSelf():
+	case recorded && !o.fencedSelf() && (p == nil || p.Redis != Unknown):
 		// Sentinel names nobody who has not been master: that one has given it up, as
 		// one that died and follows this pod, and the label is what sentinels go by.
-		return serving("this pod is the recorded master; the sentinels still name one that has become a replica")
+		d := serving("this pod is the recorded master; the one that the sentinels still name is " + named)
+		if o.Local.Claimed && o.replacing(agreed) {
+			d.Action, d.Target = CallOff, agreed
+		}
+		return d
+	case !recorded && p != nil && p.Redis == Answered && !o.MasterInView() && !o.replacing(agreed):
+		return elect(o, fmt.Sprintf("the sentinels name %s, which is a replica, and nobody but this pod is master", p.Name))
 	default:
 		return Decision{State: Uncertain, Label: ClearLabel, Reason: "the sentinels name another master, which does not say it is master yet"}
 	}
@@ -331,8 +338,13 @@ func serveReplica(o Observation) Decision {
 		}
 	case ok && agreed != o.Local.Follows:
 		p := o.peerAt(agreed)
-		if o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master {
+		switch {
+		case o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master:
 			d.Action, d.Target, d.Reason = Follow, agreed, fmt.Sprintf("the sentinels name %s", p.Name)
+		case o.Local.LinkDown > lostPatience && len(masters) == 0 && !o.replacing(agreed) && (p == nil || p.Redis != Unknown):
+			// Whom they name may have less data than this pod and wait for it.
+			elected := elect(o, fmt.Sprintf("the sentinels name %v, nobody is master", agreed))
+			d.Action, d.Reason = elected.Action, elected.Reason
 		}
 	case ok && !o.Local.LinkUp && o.successor(agreed) != nil:
 		p := o.successor(agreed)

@@ -140,7 +140,7 @@ func TestServerThatDiedAsMasterHasAReplicaReplaceIt(t *testing.T) {
 			claiming("this pod died as master and no replica lives")},
 		{"and ends the failover first, which would promote a replica when it comes back",
 			observe(sentinels("a a* a"), wholeRelease, recorded("a"), holds(wasMaster(1, 5000))),
-			Decision{State: Discovering, Label: HoldLabel, Action: CallOff,
+			Decision{State: Discovering, Label: HoldLabel, Action: CallOff, Target: address("a"),
 				Reason: "this pod died as master and no replica lives that a sentinel could replace it by"}},
 		{"and leaves the failover alone that has promoted another",
 			observe(sentinels("a b* a"), wholeRelease, recorded("a"), holds(wasMaster(1, 5000))),

@@ -5,6 +5,7 @@ package role
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -52,6 +53,7 @@ type Local struct {
 	Answering bool // it answered INFO just now
 	Loading   bool // it reads its data from disk
 	Master    bool
+	Claimed   bool       // it is master by the record, and not because it was promoted
 	Confirmed bool       // a majority of the sentinels has named it since it is master
 	Follows   netip.Addr // of a replica
 	LinkUp    bool       // of a replica: connected to its master and in sync
@@ -209,6 +211,11 @@ func (o Observation) MasterIsDown() (down, failingOver bool) {
 		failingOver = failingOver || v.FailingOver
 	}
 	return n >= o.majority(), failingOver
+}
+
+// replacing says whether a sentinel is replacing a master.
+func (o Observation) replacing(master netip.Addr) bool {
+	return slices.ContainsFunc(o.Views, func(v View) bool { return v.FailingOver && v.HasMaster && v.Master == master })
 }
 
 // peerAt gives the peer with an address; nil if no pod has it.

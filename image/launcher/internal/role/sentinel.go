@@ -61,7 +61,7 @@ const (
 	// one that led it has crashed, would promote another replica.
 	settlePatience = 2 * time.Second
 	// gonePatience is the same for one whose pod does not exist any more.
-	gonePatience = 500 * time.Millisecond
+	gonePatience = 0
 	// stalePatience is how long dead entries may stay: a pod that is replaced
 	// can be back under its address within seconds only as itself.
 	stalePatience = 20 * time.Second

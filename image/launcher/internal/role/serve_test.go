@@ -43,18 +43,28 @@ func TestMasterIsLabelled(t *testing.T) {
 		{"by the record while the sentinels still name the master before it",
 			observe(runsAsMaster(promotionPatience), recorded("a"), replaced("b"), sentinels("b b b"), peer("b", isMaster)),
 			serving("this pod has replaced the master that the sentinels still name")},
-		{"but not where it has come back with its own data, and the one before it was promoted meanwhile",
+		{"but not where they have named it before",
 			observe(runsAsMaster(promotionPatience), local(func(l *Local) { l.Confirmed = true }), recorded("a"), replaced("b"), sentinels("b b b"), peer("b", isMaster)),
+			Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: "the sentinels have replaced this master by server-b"}},
+		{"but not where it has come back with its own data, and the one before it was promoted meanwhile",
+			observe(runsAsMaster(promotionPatience), local(func(l *Local) { l.Claimed = true }), recorded("a"), replaced("b"), sentinels("b b b"), peer("b", isMaster)),
 			Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: "the sentinels have replaced this master by server-b"}},
 		{"where it has come back with its own data, and the one before it follows this pod, as long as sentinels need to see that",
 			observe(runsAsMaster(time.Hour), local(func(l *Local) { l.Confirmed = true }), recorded("a"), replaced("b"), sentinels("b b b"), peer("b", isReplica)),
-			serving("this pod is the recorded master; the sentinels still name one that has become a replica")},
+			serving("this pod is the recorded master; the one that the sentinels still name is a replica")},
+		{"elected over a master that is gone, and ends the failover that a sentinel has begun for it",
+			observe(runsAsMaster(time.Second), local(func(l *Local) { l.Claimed = true }), recorded("a"), replaced("b"), sentinels("b b* b")),
+			Decision{State: Serving, Label: MasterLabel, Action: CallOff, Target: address("b"),
+				Reason: "this pod is the recorded master; the one that the sentinels still name is gone"}},
+		{"promoted over a master that is gone, and leaves the failover alone that has made it master",
+			observe(runsAsMaster(time.Second), recorded("a"), replaced("b"), sentinels("b b* b")),
+			serving("this pod has replaced the master that the sentinels still name")},
 		{"by the record where the one the sentinels name is gone",
 			observe(runsAsMaster(time.Hour), recorded("a"), sentinels("b b b")),
-			serving("this pod is the recorded master; the sentinels still name one that is gone")},
+			serving("this pod is the recorded master; the one that the sentinels still name is gone")},
 		{"by the record where the one the sentinels name does not run",
 			observe(runsAsMaster(time.Hour), recorded("a"), sentinels("b b b"), peer("b", isStopped)),
-			serving("this pod is the recorded master; the sentinels still name one that is gone")},
+			serving("this pod is the recorded master; the one that the sentinels still name is gone")},
 	})
 }
 
@@ -129,9 +139,16 @@ func TestMasterThatTheSentinelsDoNotNameIsNotLabelled(t *testing.T) {
 			observe(runsAsMaster(time.Hour), sentinels("b b c"), peer("b", isMaster), recorded("a")), follow},
 		{"one whose successor has become a replica again keeps the label",
 			observe(runsAsMaster(time.Hour), sentinels("b b b"), peer("b", isReplica), recorded("a")),
-			serving("this pod is the recorded master; the sentinels still name one that has become a replica")},
+			serving("this pod is the recorded master; the one that the sentinels still name is a replica")},
 		{"one whose successor cannot be reached gives the label away",
 			observe(runsAsMaster(time.Hour), sentinels("b b b"), peer("b", isFrozen), recorded("a")),
+			uncertain(ClearLabel, "the sentinels name another master, which does not say it is master yet")},
+		{"one that nobody speaks for is elected where the sentinels name a replica, and nobody else is master",
+			observe(runsAsMaster(time.Hour), sentinels("b b b"), peer("b", isReplica, reports(wasReplica(1, 1))), recorded("b"), holds(wasMaster(1, 5)), servers(2)),
+			Decision{State: Starting, Label: HoldLabel, Action: Claim,
+				Reason: "the sentinels name server-b, which is a replica, and nobody but this pod is master; this pod holds the most advanced data"}},
+		{"but not while a sentinel is at work",
+			observe(runsAsMaster(time.Hour), sentinels("b b* b"), peer("b", isReplica), recorded("b"), holds(wasMaster(1, 5)), servers(2)),
 			uncertain(ClearLabel, "the sentinels name another master, which does not say it is master yet")},
 		{"one that is not recorded waits while no majority is to be had",
 			observe(runsAsMaster(time.Hour), sentinels("silent silent b"), recorded("b")),
@@ -212,6 +229,26 @@ func TestReplicaMovesToTheMasterThatIsTrue(t *testing.T) {
 			does(Follow, "c", cut)},
 		{"but to none of two", observe(lostLink("b", time.Hour), sentinels("silent silent c"), peer("c", isMaster), peer("d", isMaster)),
 			replica(Uncertain, "replica of 10.0.0.2, not connected to it")},
+	})
+}
+
+// The named server, which would wait for the one with more data, is no help.
+func TestReplicaIsElectedWhereTheSentinelsNameAReplicaWithLessData(t *testing.T) {
+	why := "the sentinels name 10.0.0.3, nobody is master; "
+	unmoved := replica(Uncertain, "replica of 10.0.0.2, not connected to it")
+	cut := together(lostLink("b", lostPatience+1), sentinels("c c c"), recorded("b"), holds(wasReplica(2, 1000)), servers(2))
+	less := peer("c", linkDown, reports(wasReplica(2, 999)))
+	check(t, []claim{
+		{"where its data are the most advanced", observe(cut, less),
+			does(Claim, "", replica(Uncertain, why+"this pod holds the most advanced data"))},
+		{"and where the named one is gone", observe(cut, peer("d", linkDown, reports(wasReplica(1, 1)))),
+			does(Claim, "", replica(Uncertain, why+"this pod holds the most advanced data"))},
+		{"not where the named one holds more", observe(cut, peer("c", linkDown, reports(wasReplica(2, 1001)))),
+			replica(Uncertain, why+"server-c holds the most advanced data")},
+		{"not before Sentinel has had time", observe(cut, less, lostLink("b", lostPatience)), unmoved},
+		{"not while another is master", observe(cut, less, peer("d", isMaster)), unmoved},
+		{"not while a sentinel is at work", observe(cut, less, sentinels("c c* c")), unmoved},
+		{"not where the named one may be master", observe(cut, peer("c", isFrozen)), unmoved},
 	})
 }
 

@@ -69,7 +69,7 @@ func (s *simServer) observeLocal(w *world) Local {
 	mark(&s.masterAt, r.master, w.now)
 	mark(&s.linkDownAt, !r.master && !r.linkUp, w.now)
 	return Local{
-		Running: true, Answering: true, Master: r.master, Follows: r.follows, LinkUp: r.linkUp, Synced: s.synced,
+		Running: true, Answering: true, Master: r.master, Claimed: r.master && s.byRecord, Follows: r.follows, LinkUp: r.linkUp, Synced: s.synced,
 		Offset: r.data.writes, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now),
 	}
 }

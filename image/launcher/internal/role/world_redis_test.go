@@ -17,11 +17,14 @@ type write struct {
 	before *write
 }
 
-// accept takes a write of a client.
+// accept takes a write. Clients come by the label, and stay until the server is a
+// replica; a master that never had it has none.
 func (s *simServer) accept(w *world) {
 	done := &write{at: w.now, before: s.redis.data.last}
 	s.redis.data = data{writes: s.redis.data.writes + 1, last: done}
-	w.accepted = append(w.accepted, done)
+	if s.redis.clients = s.redis.clients || s.Label == Master; s.redis.clients {
+		w.accepted = append(w.accepted, done)
+	}
 }
 
 // lost counts the writes accepted after a moment that are not in some data.
@@ -49,6 +52,7 @@ type redis struct {
 	data     data
 	priority bool // it may be promoted
 	needs    int  // min-replicas-to-write
+	clients  bool // it has been labelled since it is master
 }
 
 // alive says whether the process answers.
@@ -84,7 +88,7 @@ func (s *simServer) follow(w *world, ip netip.Addr) {
 		return
 	}
 	w.logf("%s follows %v", s.Name, ip)
-	s.redis.master, s.redis.linkUp, s.redis.follows, s.redis.heard = false, false, ip, w.now
+	s.redis.master, s.redis.clients, s.redis.linkUp, s.redis.follows, s.redis.heard = false, false, false, ip, w.now
 }
 
 // brokenAfter is that of package agent.

@@ -16,7 +16,7 @@ type simServer struct {
 	corrupt                                                                        bool // Redis cannot load what is on disk
 	crashes                                                                        int  // starts that ended at once, in a row
 	since, masterAt, astrayAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt time.Duration
-	synced, claimed, confirmed, wasRunning                                         bool
+	synced, claimed, byRecord, confirmed, wasRunning                               bool
 	wasMaster                                                                      bool
 	followed                                                                       netip.Addr
 	applied                                                                        int
@@ -72,7 +72,7 @@ func (s *simServer) turn(w *world) {
 	s.turns++
 	if s.wasRunning && !s.redis.running {
 		s.synced, s.masterAt, s.linkDownAt, s.astrayAt, s.since = false, 0, 0, 0, w.now
-		s.recordAt, s.viewsAt, s.claimed, s.confirmed = never, never, false, false
+		s.recordAt, s.viewsAt, s.claimed, s.byRecord, s.confirmed = never, never, false, false, false
 		if !w.persistence {
 			s.standing = Standing{Empty: true}
 		}
@@ -168,7 +168,7 @@ func (s *simServer) act(w *world, o Observation, d Decision) {
 	case FailOver, Nudge, ReplaceDead:
 		s.failOver(w, d)
 	case CallOff:
-		s.callOff(w)
+		s.callOff(w, d.Target)
 	}
 }
 
@@ -195,12 +195,13 @@ func (s *simServer) claim(w *world, o Observation) {
 		w.mayBecomeMaster(s)
 		s.becomeMaster(w, "claim")
 	}
+	s.byRecord = true
 }
 
 // callOff is agent.callOff.
-func (s *simServer) callOff(w *world) {
+func (s *simServer) callOff(w *world, master netip.Addr) {
 	for i, v := range s.views {
-		if v.FailingOver && v.Master == s.IP {
+		if v.FailingOver && v.Master == master {
 			w.logf("%s calls the failover of %s off", s.Name, s.sentinels[i].Name)
 			s.sentinels[i].stop()
 		}
