@@ -34,7 +34,8 @@ func askSentinels(ctx context.Context, c config.Config, l *links, pods []kube.Po
 		v.View, v.err = role.View{Reach: reach(err)}, err
 		if err == nil && found {
 			v.HasMaster, v.Master, v.ConfigEpoch = true, master.Addr.Addr(), master.ConfigEpoch
-			v.Down, v.FailingOver, v.Promoting = master.SubjectiveDown || master.ObjectiveDown, master.FailingOver, master.Promoting
+			v.Down, v.FailingOver = master.SubjectiveDown || master.ObjectiveDown, master.FailingOver
+			v.Chosen, v.Promoting = master.Chosen, master.Promoting
 		}
 	})
 	return views

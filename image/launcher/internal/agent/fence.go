@@ -67,6 +67,7 @@ func (s *Server) callOff(ctx context.Context, master netip.Addr) {
 	for _, v := range s.observed.views {
 		if v.FailingOver && v.Master == master {
 			v.node.Shutdown(ctx)
+			s.failedAt = time.Time{} // the next one need not wait for it
 			s.log.Info("failover called off", "sentinel", v.pod.Name)
 		}
 	}

@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/forward"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 )
 
 const (
@@ -40,7 +42,7 @@ func (s *Server) pass(ctx context.Context, target netip.AddrPort, limit time.Dur
 	go func() {
 		defer close(p.done)
 		defer cancel()
-		n, err := forward.Listen(ctx, s.config.BindAddress, s.config.RedisPort, target.String())
+		n, err := forward.Listen(ctx, s.config.BindAddress, s.config.RedisPort, target.String(), s.inRelease)
 		if err != nil {
 			s.log.Warn("late connections are refused instead of being passed on", "error", err)
 			return
@@ -48,6 +50,11 @@ func (s *Server) pass(ctx context.Context, target netip.AddrPort, limit time.Dur
 		s.log.Info("late connections passed on", "to", target.String(), "number", n)
 	}()
 	return p
+}
+
+// inRelease says whether an address is that of a pod of the release.
+func (s *Server) inRelease(ip netip.Addr) bool {
+	return slices.ContainsFunc(s.api.Pods(), func(p kube.Pod) bool { return p.IP == ip })
 }
 
 // passLate passes the clients of a master that has just died on to its

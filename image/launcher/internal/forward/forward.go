@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -23,8 +24,10 @@ const dialTimeout = 500 * time.Millisecond
 // Listen passes every connection that arrives at host:port on to target until
 // ctx ends, then closes them all, so that the clients connect again and reach
 // target by the Service. It returns the number of connections passed on. An
-// empty host means all addresses.
-func Listen(ctx context.Context, host string, port int, target string) (int, error) {
+// empty host means all addresses. Connections from addresses that mean this pod
+// and not the master are closed: what a sentinel tells the old master must not
+// reach the new one, which would become a replica of itself.
+func Listen(ctx context.Context, host string, port int, target string, meansThisPod func(netip.Addr) bool) (int, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
 		return 0, fmt.Errorf("listen in the place of redis-server: %w", err)
@@ -41,6 +44,10 @@ func Listen(ctx context.Context, host string, port int, target string) (int, err
 				return count, nil
 			}
 			return count, fmt.Errorf("accept a connection to pass on: %w", err)
+		}
+		if from, ok := client.RemoteAddr().(*net.TCPAddr); ok && meansThisPod(from.AddrPort().Addr().Unmap()) {
+			_ = client.Close()
+			continue
 		}
 		count++
 		open.Go(func() { pass(ctx, client, target) })

@@ -3,8 +3,11 @@ package forward
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -58,7 +61,7 @@ func TestConnectionsReachTheTargetUntilTheEnd(t *testing.T) {
 	port, result := freePort(t), make(chan int, 1)
 	target := echo(t)
 	go func() {
-		n, err := Listen(ctx, "127.0.0.1", port, target)
+		n, err := Listen(ctx, "127.0.0.1", port, target, nobody)
 		if err != nil {
 			n = -1
 		}
@@ -81,9 +84,39 @@ func TestConnectionsReachTheTargetUntilTheEnd(t *testing.T) {
 	require.Error(t, err, "nobody listens after the end")
 }
 
+func nobody(netip.Addr) bool { return false }
+
+func TestConnectionOfOneThatMeansThisPodIsNotPassedOn(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	port, result := freePort(t), make(chan int, 1)
+	target := echo(t)
+	go func() {
+		n, _ := Listen(ctx, "127.0.0.1", port, target, func(ip netip.Addr) bool { return ip == netip.MustParseAddr("127.0.0.7") })
+		result <- n
+	}()
+	client := dial(t, port)
+	sentinel, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 7)}}).Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	require.NoError(t, err)
+	defer sentinel.Close()
+	require.NoError(t, sentinel.SetDeadline(time.Now().Add(10*time.Second)))
+	_, _ = sentinel.Write([]byte("REPLICAOF\n"))
+	_, err = sentinel.Read(make([]byte, 1))
+	require.Error(t, err, "nothing comes back")
+	require.False(t, errors.Is(err, os.ErrDeadlineExceeded), "the connection is closed")
+	_, err = client.Write([]byte("GET\n"))
+	require.NoError(t, err)
+	got, err := bufio.NewReader(client).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "GET\n", got)
+	cancel()
+	require.Equal(t, 1, <-result)
+}
+
 func TestConnectionIsClosedWhenTheTargetRefuses(t *testing.T) {
 	port := freePort(t)
-	go func() { _, _ = Listen(t.Context(), "127.0.0.1", port, fmt.Sprintf("127.0.0.1:%d", freePort(t))) }()
+	go func() {
+		_, _ = Listen(t.Context(), "127.0.0.1", port, fmt.Sprintf("127.0.0.1:%d", freePort(t)), nobody)
+	}()
 	_, err := dial(t, port).Read(make([]byte, 1))
 	require.Error(t, err)
 }
@@ -92,6 +125,6 @@ func TestTakenPortIsAnError(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
-	_, err = Listen(t.Context(), "127.0.0.1", listener.Addr().(*net.TCPAddr).Port, "127.0.0.1:1")
+	_, err = Listen(t.Context(), "127.0.0.1", listener.Addr().(*net.TCPAddr).Port, "127.0.0.1:1", nobody)
 	require.ErrorContains(t, err, "in the place of redis-server")
 }

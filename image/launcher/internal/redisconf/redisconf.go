@@ -137,6 +137,9 @@ func Sentinel(c config.Config, seed SentinelSeed) string {
 	var l lines
 	name := c.MasterName
 	l.add("bind", bind(c))
+	if c.BindAddress != "" {
+		l.add("bind-source-addr", c.BindAddress) // whom it talks to must see which pod it is
+	}
 	l.add("port", c.SentinelPort)
 	l.add("protected-mode", "no")
 	l.add("daemonize", "no")

@@ -18,6 +18,9 @@ type MasterView struct {
 	SubjectiveDown bool // this sentinel finds it down
 	ObjectiveDown  bool // a quorum finds it down
 	FailingOver    bool // this sentinel leads a failover
+	// Chosen is the replica that this sentinel, which leads a failover, makes master
+	// and has not seen as one yet; it goes on trying until the failover timeout.
+	Chosen netip.Addr
 	// Promoting is the replica that this sentinel, which a majority has elected
 	// because the master is down, has told to become master and has not seen as one yet.
 	Promoting netip.Addr
@@ -79,17 +82,17 @@ func (n *Node) duringFailover(ctx context.Context, name string, view MasterView,
 		view.Addr, view.SubjectiveDown, view.ObjectiveDown = addr, false, false
 		return view
 	}
-	if !elected || !view.ObjectiveDown {
-		return view
-	}
 	replicas, err := n.KnownReplicas(ctx, name)
 	if err != nil {
 		return view
 	}
 	for _, r := range replicas {
 		if r.Promoted {
-			view.Promoting = r.Addr.Addr()
+			view.Chosen = r.Addr.Addr()
 		}
+	}
+	if elected && view.ObjectiveDown {
+		view.Promoting = view.Chosen
 	}
 	return view
 }

@@ -71,6 +71,7 @@ func TestSentinelThatWasElectedNamesTheReplicaItHasPromoted(t *testing.T) {
 		require.NoError(t, err)
 		wanted, _ := netip.ParseAddr(want)
 		require.Equal(t, wanted, got.Promoting, flags)
+		require.Equal(t, "10.0.0.3", got.Chosen.String(), flags)
 		require.Equal(t, "10.0.0.1", got.Addr.Addr().String(), "the master that it still names")
 	}
 }

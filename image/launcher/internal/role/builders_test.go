@@ -78,6 +78,14 @@ func sentinels(words string) edit {
 	return func(o *Observation) { o.Views = views(words) }
 }
 
+// choosing is a sentinel that makes a replica master in place of this pod.
+func choosing(pod string) edit {
+	return func(o *Observation) {
+		o.Views = views("a a* a")
+		o.Views[1].Chosen = address(pod)
+	}
+}
+
 func views(words string) []View {
 	var out []View
 	for _, word := range strings.Fields(words) {

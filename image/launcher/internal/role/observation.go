@@ -102,6 +102,9 @@ type View struct {
 	ConfigEpoch int64
 	Down        bool // it, or a quorum, finds the master down
 	FailingOver bool
+	// Chosen is the replica that it makes master in the failover that it leads;
+	// invalid before there is one, and when it has seen that one as master.
+	Chosen netip.Addr
 	// Promoting is the replica that it has told to become master, after a majority
 	// elected it for that because the master is down; invalid otherwise.
 	Promoting netip.Addr
@@ -211,6 +214,15 @@ func (o Observation) MasterIsDown() (down, failingOver bool) {
 		failingOver = failingOver || v.FailingOver
 	}
 	return n >= o.majority(), failingOver
+}
+
+// chosenDied says whether a sentinel makes a server master whose Redis certainly
+// does not run: it would go on trying until the failover timeout.
+func (o Observation) chosenDied() bool {
+	return slices.ContainsFunc(o.Views, func(v View) bool {
+		p := o.peerAt(v.Chosen)
+		return v.FailingOver && v.Chosen.IsValid() && p != nil && p.Redis == Refused
+	})
 }
 
 // replacing says whether a sentinel is replacing a master.

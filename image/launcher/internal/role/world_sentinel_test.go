@@ -56,6 +56,9 @@ func (s *simSentinel) view(w *world) View {
 	v := View{
 		Reach: Answered, HasMaster: true, Master: s.master, ConfigEpoch: s.configEpoch, Down: s.down, FailingOver: s.leads != nil,
 	}
+	if s.leads != nil {
+		v.Chosen = s.leads.target
+	}
 	if s.leads != nil && s.down && !s.leads.told {
 		v.Promoting = s.leads.target
 	}

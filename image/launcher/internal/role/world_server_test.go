@@ -203,6 +203,7 @@ func (s *simServer) callOff(w *world, master netip.Addr) {
 	for i, v := range s.views {
 		if v.FailingOver && v.Master == master {
 			w.logf("%s calls the failover of %s off", s.Name, s.sentinels[i].Name)
+			s.failedAt = never
 			s.sentinels[i].stop()
 		}
 	}
