@@ -1,0 +1,125 @@
+package role
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// discover finds the role of a server whose Redis does not run.
+func discover(o Observation) Decision {
+	wait := func(format string, args ...any) Decision {
+		return Decision{State: Discovering, Label: ClearLabel, Reason: fmt.Sprintf(format, args...)}
+	}
+	masters := o.masters()
+	agreed, ok := o.Agreed()
+	if ok && agreed != o.Self.IP {
+		if p := o.peerAt(agreed); p != nil && p.Redis == Answered && p.Master {
+			return start(agreed, "the sentinels name %s and it is master", p.Name)
+		}
+	}
+	if len(masters) == 1 && ok && agreed == o.Self.IP && o.outdated(masters[0]) {
+		return elect(o, fmt.Sprintf("the sentinels and the record name this pod, and %s has older data", masters[0].Name))
+	}
+	if len(masters) == 1 && ok && agreed == o.Self.IP && !o.RecordKnown && o.older(masters[0]) {
+		return wait("the sentinels name this pod, %s may have older data, and the record cannot be read", masters[0].Name)
+	}
+	if len(masters) == 1 && (!ok && !o.older(masters[0]) || agreed == o.Self.IP || masters[0].UID == o.MasterUID) {
+		return start(masters[0].IP, "%s is the only master", masters[0].Name)
+	}
+	if o.onlyStrangers() && o.sentinelsKnowNothing() && (len(masters) > 1 || o.older(masters[0])) {
+		return elect(o, fmt.Sprintf("%d server(s) say they are master, and nobody knows of them", len(masters)))
+	}
+	if len(masters) == 1 && !ok {
+		return wait("%s is the only master, but its data are older than this pod's", masters[0].Name)
+	}
+	if len(masters) > 0 {
+		return wait("%d server(s) say they are master; the sentinels must agree on one", len(masters))
+	}
+	live := o.liveReplicas()
+	switch {
+	case ok && agreed == o.Self.IP && len(live) > 0 && o.chosenDied():
+		return Decision{State: Discovering, Label: ClearLabel, Action: CallOff, Target: o.Self.IP,
+			Reason: fmt.Sprintf("this pod died as master, whom a sentinel has chosen has died, too, and %s holds the data", live[0].Name)}
+	case ok && agreed == o.Self.IP && len(live) > 0:
+		return Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
+			Reason: fmt.Sprintf("this pod died as master and %s holds the data", live[0].Name)}
+	case ok && agreed == o.Self.IP && o.Waiting < o.DownAfter && o.silentReplica() != nil:
+		return wait("this pod died as master; %s, which may hold the data, does not answer at the moment", o.silentReplica().Name)
+	case ok && agreed == o.Self.IP:
+		return unlessReplaced(o, elect(o, "this pod died as master and no replica lives"))
+	case ok && len(live) > 0:
+		return wait("the sentinels name %v, which is not master; they will promote a replica", agreed)
+	case ok:
+		return lostMaster(o, agreed, wait)
+	case o.sentinelsKnowNothing():
+		return elect(o, "nobody knows a master")
+	case o.Waiting > lostPatience && len(live) == 0 && o.allSentinelsSeen():
+		return elect(o, "the sentinels have not agreed on a master for long, and no replica lives")
+	default:
+		return wait("the sentinels do not agree on a master yet")
+	}
+}
+
+// unlessReplaced puts the end of a failover of this pod before its return as the
+// master. The replica that a sentinel has chosen has died since, or it would be
+// waited for; Sentinel would promote it when it comes back, beside this pod.
+func unlessReplaced(o Observation, d Decision) Decision {
+	if d.Action != Claim || !o.replacing(o.Self.IP) {
+		return d
+	}
+	return Decision{State: Discovering, Label: d.Label, Action: CallOff, Target: o.Self.IP,
+		Reason: "this pod died as master and no replica lives that a sentinel could replace it by"}
+}
+
+// silentReplica gives a server that could replace this master and did not
+// answer this time: its launcher tells that it has synchronised, or is silent
+// too while the API finds the pod ready; nil if there is none.
+func (o Observation) silentReplica() *Peer {
+	for i, p := range o.Peers {
+		if p.Redis != Unknown || p.Terminating {
+			continue
+		}
+		if p.Status != nil && p.Status.Synced || p.Status == nil && p.Launcher == Unknown && p.Ready {
+			return &o.Peers[i]
+		}
+	}
+	return nil
+}
+
+// outdated says whether a peer that says it is master is a master of the past:
+// this pod is in the record, has not handed over, and its data come from a later
+// master than the peer's.
+func (o Observation) outdated(p Peer) bool {
+	return o.MasterUID == o.Self.UID && !o.fencedSelf() && !o.Standing.Empty && p.Status != nil &&
+		p.Status.Standing.Generation < o.Standing.Generation
+}
+
+// lostMaster waits for the agreed master, which does not serve, as long as it
+// may come back, and elects another where no replica can be promoted.
+func lostMaster(o Observation, agreed netip.Addr, wait func(string, ...any) Decision) Decision {
+	p := o.peerAt(agreed)
+	down, _ := o.MasterIsDown()
+	switch {
+	case p == nil:
+		return elect(o, "the sentinels' master is gone and no replica lives")
+	case p.Status != nil && p.Redis == Refused:
+		return elect(o, "the sentinels' master has stopped and no replica lives")
+	case o.searching() > lostPatience && (p.Redis == Refused || (p.Redis == Unknown && down)):
+		return elect(o, "the sentinels' master has not come back and no replica lives")
+	case o.searching() > lostPatience && p.Redis == Answered:
+		return elect(o, "whom the sentinels name is not master, and no replica lives")
+	default:
+		return wait("waiting for %s, whom the sentinels name", p.Name)
+	}
+}
+
+// allSentinelsSeen says whether every sentinel pod gave a clear answer, so that
+// no master can be known to a majority that this pod does not see.
+func (o Observation) allSentinelsSeen() bool {
+	_, silent := o.memory()
+	return o.PodsKnown && silent == 0
+}
+
+func start(target netip.Addr, format string, args ...any) Decision {
+	return Decision{State: Starting, Label: ClearLabel, Action: StartReplica, Target: target, Reason: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,193 @@
+package role
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// serveMaster decides for a running Redis that is master.
+func serveMaster(o Observation) Decision {
+	agreed, ok := o.Agreed()
+	serving := func(reason string) Decision {
+		return Decision{State: Serving, Label: MasterLabel, Reason: reason}
+	}
+	switch {
+	case ok && agreed == o.Self.IP:
+		return serving("the sentinels name this pod")
+	case o.fencedPredecessor(agreed, ok):
+		return serving("the previous master is fenced and this pod was promoted")
+	case ok && o.electedOver(agreed):
+		return serving("the sentinels have elected this pod over a master that is down")
+	case ok:
+		return contested(o, agreed, serving)
+	case o.MasterUID == o.Self.UID:
+		return serving("this pod is the recorded master and the sentinels do not name another")
+	case o.Local.MasterFor > promotionPatience && o.replacedBy() != nil:
+		// The sentinels may be those that cannot be reached from here.
+		p := o.replacedBy()
+		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: p.IP,
+			Reason: fmt.Sprintf("the record names %s as master in place of this one", p.Name)}
+	case len(o.masters()) == 0 && o.RecordKnown && o.sentinelsKnowNothing():
+		return elect(o, "this pod is master without a record of it")
+	case o.onlyStrangers() && o.sentinelsKnowNothing():
+		return elect(o, "this pod is one of several masters without a record of it")
+	default:
+		return Decision{State: Uncertain, Reason: "this pod is master but the sentinels have not agreed on it yet"}
+	}
+}
+
+// contested decides for a master while the sentinels agree on another.
+func contested(o Observation, agreed netip.Addr, serving func(string) Decision) Decision {
+	p := o.peerAt(agreed)
+	recorded := o.MasterUID == o.Self.UID
+	young := o.Local.MasterFor <= promotionPatience && !o.Local.Confirmed
+	named := "gone"
+	if p != nil && p.Redis == Answered {
+		named = "a replica"
+	}
+	switch {
+	case recorded && young && !o.Local.Claimed && agreed == o.PreviousIP:
+		return serving("this pod has replaced the master that the sentinels still name")
+	case young && !recorded:
+		return Decision{State: Uncertain, Reason: "this pod was promoted; the sentinels have not agreed on it yet"}
+	case p != nil && p.Redis == Answered && p.Master:
+		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: agreed,
+			Reason: fmt.Sprintf("the sentinels have replaced this master by %s", p.Name)}
+	case recorded && !o.fencedSelf() && (p == nil || p.Redis != Unknown):
+		// Sentinel names nobody who has not been master: that one has given it up, as
+		// one that died and follows this pod, and the label is what sentinels go by.
+		d := serving("this pod is the recorded master; the one that the sentinels still name is " + named)
+		if o.Local.Claimed && o.replacing(agreed) {
+			d.Action, d.Target = CallOff, agreed
+		}
+		return d
+	case !recorded && p != nil && p.Redis == Answered && !o.MasterInView() && !o.replacing(agreed):
+		return elect(o, fmt.Sprintf("the sentinels name %s, which is a replica, and nobody but this pod is master", p.Name))
+	default:
+		return Decision{State: Uncertain, Label: ClearLabel, Reason: "the sentinels name another master, which does not say it is master yet"}
+	}
+}
+
+// fencedPredecessor says whether the master that this one replaces certainly
+// accepts no writes, so that the label need not wait for the sentinels.
+func (o Observation) fencedPredecessor(agreed netip.Addr, ok bool) bool {
+	if o.Fence == nil || o.Fence.Age > fencePatience || o.Fence.UID == o.Self.UID || o.Fence.UID != o.MasterUID {
+		return false
+	}
+	if !ok {
+		return true
+	}
+	p := o.peerAt(agreed)
+	return p == nil || p.UID == o.Fence.UID
+}
+
+// electedOver says whether the recorded master, which a majority still names, is
+// being replaced by this pod: a sentinel with a majority's vote has promoted it,
+// and the master does not answer here either. That sentinel asks a replica for
+// its role once a second; waiting for that would only lengthen the outage.
+func (o Observation) electedOver(agreed netip.Addr) bool {
+	p := o.peerAt(agreed)
+	promoted := slices.ContainsFunc(o.Views, func(v View) bool { return v.FailingOver && v.Promoting == o.Self.IP })
+	return promoted && p != nil && p.UID == o.MasterUID && p.Redis != Answered && o.Local.MasterFor <= promotionPatience
+}
+
+// serveReplica decides for a running Redis that is a replica.
+func serveReplica(o Observation) Decision {
+	agreed, ok := o.Agreed()
+	d := Decision{State: Serving, Label: SlaveLabel, Reason: fmt.Sprintf("replica of %v", o.Local.Follows)}
+	if !o.Local.LinkUp {
+		d.State, d.Reason = Uncertain, fmt.Sprintf("replica of %v, not connected to it", o.Local.Follows)
+	}
+	masters := o.masters()
+	live := o.liveReplicas()
+	switch {
+	case ok && agreed == o.Self.IP:
+		if o.Local.LinkDown > promotionPatience && len(masters) == 0 {
+			elected := elect(o, "the sentinels name this pod and nobody else is master")
+			d.Action, d.Reason = elected.Action, elected.Reason
+		}
+	case ok && agreed != o.Local.Follows:
+		p := o.peerAt(agreed)
+		switch {
+		case o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master:
+			d.Action, d.Target, d.Reason = Follow, agreed, fmt.Sprintf("the sentinels name %s", p.Name)
+		case o.Local.LinkDown > lostPatience && len(masters) == 0 && !o.replacing(agreed) && (p == nil || p.Redis != Unknown):
+			// Whom they name may have less data than this pod and wait for it.
+			elected := elect(o, fmt.Sprintf("the sentinels name %v, nobody is master", agreed))
+			d.Action, d.Reason = elected.Action, elected.Reason
+		}
+	case ok && !o.Local.LinkUp && o.successor(agreed) != nil:
+		p := o.successor(agreed)
+		d.Action, d.Target, d.Reason = Follow, p.IP, fmt.Sprintf("%s has replaced the master that the sentinels still name", p.Name)
+	case ok && !o.Local.Synced && o.Local.LinkDown > o.DownAfter && len(masters) == 0 && len(live) == 0:
+		// Sentinel promotes nobody who has not synchronised, and nobody has.
+		elected := lostMaster(o, agreed, func(format string, args ...any) Decision {
+			return Decision{Reason: fmt.Sprintf(format, args...)}
+		})
+		d.Action, d.Reason = elected.Action, elected.Reason
+	case ok && o.masterContainerEnded(agreed, live):
+		d.Action, d.Target = ReplaceDead, agreed
+		d.Reason = fmt.Sprintf("nothing listens in the pod of the master %v any more", agreed)
+	case ok:
+		_, failingOver := o.MasterIsDown()
+		if o.MasterDown > nudgePatience && !failingOver && o.Local.Synced && len(masters) == 0 && o.best(live) {
+			d.Action, d.Reason = Nudge, "the master has been down for long and the sentinels do not replace it"
+		}
+	case len(masters) == 1 && masters[0].IP != o.Local.Follows && o.Local.LinkDown > astrayPatience && !o.older(masters[0]):
+		d.Action, d.Target, d.Reason = Follow, masters[0].IP, fmt.Sprintf("%s is the only master", masters[0].Name)
+	case len(masters) == 0 && o.Local.LinkDown > o.DownAfter && o.sentinelsKnowNothing():
+		elected := elect(o, "the master is gone and the sentinels know nothing")
+		d.Action, d.Reason = elected.Action, elected.Reason
+	case o.onlyStrangers() && o.Local.LinkDown > o.DownAfter && o.sentinelsKnowNothing():
+		elected := elect(o, fmt.Sprintf("%d server(s) say they are master, and nobody knows of them", len(masters)))
+		d.Action, d.Reason = elected.Action, elected.Reason
+	}
+	return d
+}
+
+// masterContainerEnded says whether the container of the recorded master has
+// certainly ended and this replica is the one to act: its address answers that
+// nobody listens, at the ports of Redis and of the launcher, so the pod is there
+// and its processes are not; no sentinel is at work, and nobody is fenced yet.
+func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
+	p := o.peerAt(agreed)
+	_, failingOver := o.MasterIsDown()
+	return p != nil && p.UID == o.MasterUID && o.RecordKnown && o.Fence == nil && o.MasterRefused >= refusedPatience &&
+		p.Redis == Refused && p.Launcher == Refused && o.Local.Synced && !o.Local.LinkUp && !o.Self.Terminating &&
+		!failingOver && !o.MasterInView() && o.best(live)
+}
+
+// replacedBy gives the recorded master, if that has replaced this one and says it
+// is master: what the API and the pod itself agree on needs no sentinel.
+func (o Observation) replacedBy() *Peer {
+	for i, p := range o.Peers {
+		if o.RecordKnown && o.PreviousIP == o.Self.IP && p.UID == o.MasterUID && p.Redis == Answered && p.Master {
+			return &o.Peers[i]
+		}
+	}
+	return nil
+}
+
+// successor gives the recorded master, if it has replaced the one that the
+// sentinels still name and says it is master. Data are safe sooner with a
+// replica that need not wait for the sentinels.
+func (o Observation) successor(named netip.Addr) *Peer {
+	for i, p := range o.Peers {
+		if p.UID == o.MasterUID && p.Redis == Answered && p.Master && p.IP != named && named == o.PreviousIP {
+			return &o.Peers[i]
+		}
+	}
+	return nil
+}
+
+// best says whether no live replica holds more data than this one; the lower
+// name wins a tie.
+func (o Observation) best(live []Peer) bool {
+	for _, p := range live {
+		if p.Offset > o.Local.Offset || (p.Offset == o.Local.Offset && p.Name < o.Self.Name) {
+			return false
+		}
+	}
+	return true
+}
