@@ -106,21 +106,20 @@ func (s *Sentinel) askServers(ctx context.Context, pods []kube.Pod) []role.Peer 
 	each(servers, func(p *role.Peer) {
 		info, err := s.links.to(p.IP, s.config.RedisPort).Info(ctx)
 		p.Redis = reach(err)
-		if err != nil {
-			return
+		if err == nil {
+			p.Master, p.LinkUp, p.Offset = info.Master && !info.Loading, !info.Master && info.LinkUp, info.Offset
 		}
-		p.Master, p.LinkUp, p.Offset = info.Master && !info.Loading, !info.Master && info.LinkUp, info.Offset
-		if !p.Master && p.LinkUp {
+		if p.LinkUp || p.Redis == role.Refused {
 			return
 		}
 		// Only the launcher knows whether a replica without its master holds data, and
-		// whether it is another server's Redis that answers as master.
+		// whether it passes connections on in the place of a Redis that does not run.
 		var status role.Status
 		if web.FetchStatus(ctx, p.IP.String(), s.config.HTTPPort, &status) == nil && status.UID == p.UID {
 			p.Status = &status
 		}
 		if p.Status != nil && p.Status.Passing {
-			p.Redis, p.Master, p.LinkUp = role.Refused, false, false
+			p.Redis, p.Master = role.Refused, false
 		}
 	})
 	return servers
