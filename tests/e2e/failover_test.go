@@ -82,7 +82,7 @@ func TestFailoverTwiceInARow(t *testing.T) {
 	r.waitMaster(t, "the second successor", func(master *corev1.Pod) bool { return master.UID != second.UID })
 	eventually(t, recoveryTime, "a complete release after two failovers", r.healthy)
 	client.advance(100)
-	client.costs(silent)
+	client.costs(crash)
 }
 
 func TestFailoverWithOneSentinelLess(t *testing.T) {

@@ -186,7 +186,7 @@ func TestSuccessorThatDiesAtOnceIsReplacedInItsTurn(t *testing.T) {
 		t.Errorf("%s is master again", second.name)
 	}
 	w.requireLostAtMost(2 * asyncTail)
-	w.requireGapBelow(6 * time.Second) // Sentinel alone would go on with the dead one for the failover timeout, 8 s
+	w.requireGapBelow(5 * time.Second) // Sentinel alone would go on with the dead one for the failover timeout, 8 s
 }
 
 // There is nobody to promote: the one with the data must resume with them.

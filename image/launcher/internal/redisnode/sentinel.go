@@ -18,6 +18,9 @@ type MasterView struct {
 	SubjectiveDown bool // this sentinel finds it down
 	ObjectiveDown  bool // a quorum finds it down
 	FailingOver    bool // this sentinel leads a failover
+	// Switched says that the failover that it leads is over, but for replicas that have
+	// not been told yet: Addr is the successor.
+	Switched bool
 	// Chosen is the replica that this sentinel, which leads a failover, makes master
 	// and has not seen as one yet; it goes on trying until the failover timeout.
 	Chosen netip.Addr
@@ -79,7 +82,7 @@ func (n *Node) duringFailover(ctx context.Context, name string, view MasterView,
 		return view
 	}
 	if addr := addrPort(fmt.Sprint(told[0]), fmt.Sprint(told[1])); addr != view.Addr {
-		view.Addr, view.SubjectiveDown, view.ObjectiveDown = addr, false, false
+		view.Addr, view.SubjectiveDown, view.ObjectiveDown, view.Switched = addr, false, false, true
 		return view
 	}
 	replicas, err := n.KnownReplicas(ctx, name)

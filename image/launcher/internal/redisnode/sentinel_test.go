@@ -48,7 +48,7 @@ func TestSentinelThatLeadsAFailoverNamesTheSuccessorOnceItIsPromoted(t *testing.
 	got, found, err := node(t, addr, "").Master(t.Context(), "mymaster")
 	require.NoError(t, err)
 	require.True(t, found)
-	require.Equal(t, MasterView{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), FailingOver: true, ConfigEpoch: 7, Quorum: 2}, got,
+	require.Equal(t, MasterView{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), FailingOver: true, Switched: true, ConfigEpoch: 7, Quorum: 2}, got,
 		"it is the old master that is down")
 }
 

@@ -82,7 +82,9 @@ func sentinels(words string) edit {
 func choosing(pod string) edit {
 	return func(o *Observation) {
 		o.Views = views("a a* a")
-		o.Views[1].Chosen = address(pod)
+		if pod != "-" {
+			o.Views[1].Chosen = address(pod)
+		}
 	}
 }
 

@@ -37,9 +37,9 @@ func discover(o Observation) Decision {
 	}
 	live := o.liveReplicas()
 	switch {
-	case ok && agreed == o.Self.IP && len(live) > 0 && o.chosenDied():
+	case ok && agreed == o.Self.IP && len(live) > 0 && o.futile():
 		return Decision{State: Discovering, Label: ClearLabel, Action: CallOff, Target: o.Self.IP,
-			Reason: fmt.Sprintf("this pod died as master, whom a sentinel has chosen has died, too, and %s holds the data", live[0].Name)}
+			Reason: fmt.Sprintf("this pod died as master, a sentinel is busy with one that has died, and %s holds the data", live[0].Name)}
 	case ok && agreed == o.Self.IP && len(live) > 0:
 		return Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
 			Reason: fmt.Sprintf("this pod died as master and %s holds the data", live[0].Name)}

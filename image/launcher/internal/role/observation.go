@@ -102,6 +102,9 @@ type View struct {
 	ConfigEpoch int64
 	Down        bool // it, or a quorum, finds the master down
 	FailingOver bool
+	// Switched says that the failover that it leads is over, but for replicas that
+	// have not been told yet: Master is the successor.
+	Switched bool
 	// Chosen is the replica that it makes master in the failover that it leads;
 	// invalid before there is one, and when it has seen that one as master.
 	Chosen netip.Addr
@@ -216,12 +219,15 @@ func (o Observation) MasterIsDown() (down, failingOver bool) {
 	return n >= o.majority(), failingOver
 }
 
-// chosenDied says whether a sentinel makes a server master whose Redis certainly
-// does not run: it would go on trying until the failover timeout.
-func (o Observation) chosenDied() bool {
+// futile says whether a sentinel leads a failover that keeps the others from
+// replacing this pod, whose Redis has died: one that has made it master and is
+// telling the replicas, or one that makes a server master whose Redis certainly
+// does not run, which Sentinel tries until the failover timeout.
+func (o Observation) futile() bool {
 	return slices.ContainsFunc(o.Views, func(v View) bool {
-		p := o.peerAt(v.Chosen)
-		return v.FailingOver && v.Chosen.IsValid() && p != nil && p.Redis == Refused
+		chosen := o.peerAt(v.Chosen)
+		dead := v.Chosen.IsValid() && chosen != nil && chosen.Redis == Refused
+		return v.FailingOver && v.HasMaster && v.Master == o.Self.IP && (v.Switched || dead)
 	})
 }
 
