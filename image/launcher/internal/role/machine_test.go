@@ -190,8 +190,8 @@ const keepTime = 2 * time.Second
 
 var everybody = []int{0, 1, 2, 3, 4, 5}
 
-// lives is how many lives of a release are played; about 25 ms each.
-const lives = 100
+// lives is how many lives of a release are played; about 15 ms each.
+const lives = 250
 
 func TestReleaseKeepsOneMasterAndItsDataThroughAnyFaults(t *testing.T) {
 	times(t, lives)
