@@ -13,8 +13,7 @@ import (
 const (
 	// lateEndpoints is how long after the change of the label connections may
 	// still arrive: kube-proxy waits a second between two syncs, and the two
-	// labels need one each. It stays far below the 8 s after which Sentinel would
-	// take the server behind the connections for a second master.
+	// labels need one each.
 	lateEndpoints = 2500 * time.Millisecond
 	// diedLately is how long after the death of a master its clients may still
 	// come to it.

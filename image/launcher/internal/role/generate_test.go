@@ -50,6 +50,9 @@ func anyView(usual netip.Addr) *rapid.Generator[View] {
 				v.Master = anyAddress().Draw(t, "names")
 			}
 			v.Down, v.FailingOver = rapid.Bool().Draw(t, "down"), rapid.IntRange(0, 3).Draw(t, "failing over") == 0
+			if v.FailingOver {
+				v.Switched, v.Chosen = rapid.IntRange(0, 3).Draw(t, "switched") == 0, anyAddress().Draw(t, "chosen")
+			}
 		}
 		return v
 	})
@@ -97,6 +100,7 @@ func anyLocal() *rapid.Generator[Local] {
 		l.Offset = rapid.Int64Range(0, 3).Draw(t, "offset")
 		l.Synced = rapid.Bool().Draw(t, "synced")
 		if l.Master = rapid.Bool().Draw(t, "master"); l.Master {
+			l.Claimed, l.Confirmed = rapid.Bool().Draw(t, "claimed"), rapid.Bool().Draw(t, "confirmed")
 			l.MasterFor, l.Online = clock().Draw(t, "master for"), rapid.IntRange(0, 2).Draw(t, "online")
 			return l
 		}

@@ -108,9 +108,9 @@ func TestStatesAndActionsHaveNames(t *testing.T) {
 	for s := Booting; s <= Stopped; s++ {
 		states = append(states, s.String())
 	}
-	for a := Wait; a <= ReplaceDead; a++ {
+	for a := Wait; a <= CallOff; a++ {
 		actions = append(actions, a.String())
 	}
 	require.Equal(t, []string{"booting", "discovering", "starting", "serving", "uncertain", "stopping", "stopped"}, states)
-	require.Equal(t, []string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead"}, actions)
+	require.Equal(t, []string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead", "call-off"}, actions)
 }

@@ -72,7 +72,7 @@ type Status struct {
 	State    string   `json:"state"`
 	Claimed  bool     `json:"claimed"` // it has been granted mastership and is starting as master
 	Synced   bool     `json:"synced"`
-	Passing  bool     `json:"passing"` // it passes connections on to another server: what answers at its address is that one
+	Passing  bool     `json:"passing"` // it passes connections on to another server: what answers clients at its address is that one
 	Standing Standing `json:"standing"`
 	Reason   string   `json:"reason"`
 }
