@@ -43,10 +43,7 @@ func TestDataOfTheOldChartAreCopied(t *testing.T) {
 	t.Cleanup(func() { bashAfter(t, remove) })
 	bash(t, "kubectl rollout status deployment/old-redis-ha-server --timeout 2m --namespace "+namespace)
 	old := &release{name: "old", namespace: namespace}
-	eventually(t, recoveryTime, "the old Redis behind its Service", func(context.Context) error {
-		_, err := old.tryCli(t, "", old.masterService(), redisPort, "ping")
-		return err
-	})
+	require.Equal(t, "PONG", strings.TrimSpace(old.cli(t, old.masterService(), redisPort, "ping")))
 	const keys = 1000
 	said, err := env.Execute(t.Context(), workNamespace, clientPod, nil, "bash", "-c", fmt.Sprintf(
 		`for i in $(seq %d); do echo "SET key:$i value:$i"; done | redis-cli -h %s --pipe`, keys, old.masterService()))
@@ -68,8 +65,13 @@ func TestDataOfTheOldChartAreCopied(t *testing.T) {
 	require.Equal(t, "value:1000", strings.TrimSpace(r.cli(t, r.masterService(), redisPort, "get", "key:1000")))
 
 	bash(t, remove)
-	require.NoError(t, r.healthy(t.Context()))
+	eventually(t, recoveryTime, "the new release with the data", r.healthy)
 	slave := r.fullname() + "-slave-svc." + namespace
-	require.Equal(t, fmt.Sprint(keys), strings.TrimSpace(r.cli(t, slave, redisPort, "dbsize")))
+	eventually(t, recoveryTime, "the data on a slave", func(context.Context) error {
+		if size := strings.TrimSpace(r.cli(t, slave, redisPort, "dbsize")); size != fmt.Sprint(keys) {
+			return fmt.Errorf("it has %s keys, want %d", size, keys)
+		}
+		return nil
+	})
 	r.uninstall(t)
 }

@@ -54,14 +54,6 @@ func TestEachServiceLeadsToItsRole(t *testing.T) {
 		r.cli(t, "redis-ha-redis-ha-sentinel.kube-public", sentinelPort, "sentinel", "get-master-addr-by-name", masterName)))
 }
 
-// cli runs redis-cli in the client's pod.
-func (r *release) cli(t *testing.T, host string, port int, args ...string) string {
-	t.Helper()
-	said, err := r.tryCli(t, r.password, host, port, args...)
-	require.NoError(t, err)
-	return said
-}
-
 func TestEachServerKeepsItsDataOnAVolumeOfItsOwn(t *testing.T) {
 	r := documentedRelease(t)
 	v, err := r.look(t.Context())

@@ -91,13 +91,28 @@ func (r *release) endpoints(t *testing.T, service string) []string {
 	return v.endpoints[r.fullname()+service]
 }
 
-// tryCli runs redis-cli in the client's pod with a password; a reply that is an
-// error is no error.
-func (r *release) tryCli(t *testing.T, password, host string, port int, args ...string) (string, error) {
+// cli runs redis-cli in the client's pod with the password of the release.
+func (r *release) cli(t *testing.T, host string, port int, args ...string) string {
+	t.Helper()
+	return r.cliWith(t, r.password, host, port, args...)
+}
+
+// cliWith runs redis-cli in the client's pod with a password, and again until
+// it gets a reply: kube-proxy follows the API after up to seconds. A reply that
+// is an error is a reply.
+func (r *release) cliWith(t *testing.T, password, host string, port int, args ...string) string {
 	t.Helper()
 	script := login(password) + "timeout 10 redis-cli -h " + host + " -p " + strconv.Itoa(port)
 	for _, arg := range args {
 		script += " " + quote(arg)
 	}
-	return env.Execute(t.Context(), workNamespace, clientPod, strings.NewReader(script+" </dev/null 2>&1\n"), "bash", "-s")
+	var said string
+	eventually(t, proxyTime, fmt.Sprintf("a reply of %s to %s", host, args), func(ctx context.Context) (err error) {
+		said, err = env.Execute(ctx, workNamespace, clientPod, strings.NewReader(script+" </dev/null 2>&1\n"), "bash", "-s")
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, said)
+		}
+		return err
+	})
+	return said
 }

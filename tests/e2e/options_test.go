@@ -26,7 +26,7 @@ func TestServicesBecomeLoadBalancersWithAnnotations(t *testing.T) {
 		require.Equal(t, corev1.ServiceTypeClusterIP, service.Spec.Type, service.Name)
 		require.NotContains(t, service.Annotations, "example.com/owner", service.Name)
 	}
-	require.NoError(t, r.healthy(t.Context()))
+	eventually(t, recoveryTime, "a healthy release after the rollback", r.healthy)
 	require.ElementsMatch(t, uids(before.pods), uids(r.pods(t)), "the pods before and after")
 }
 

@@ -32,11 +32,9 @@ func TestPassword(t *testing.T) {
 	subtest("is asked for by servers and sentinels", func(t *testing.T) {
 		sentinel := r.fullname() + "-sentinel." + r.namespace
 		for password, refusal := range map[string]string{"": "NOAUTH", "wrong": "WRONGPASS"} {
-			said, err := r.tryCli(t, password, r.masterService(), redisPort, "set", "key", "value")
-			require.NoError(t, err)
+			said := r.cliWith(t, password, r.masterService(), redisPort, "set", "key", "value")
 			require.Contains(t, said, refusal, "server, password %q", password)
-			said, err = r.tryCli(t, password, sentinel, sentinelPort, "sentinel", "masters")
-			require.NoError(t, err)
+			said = r.cliWith(t, password, sentinel, sentinelPort, "sentinel", "masters")
 			require.Contains(t, said, refusal, "sentinel, password %q", password)
 		}
 		require.Contains(t, r.cli(t, r.masterService(), redisPort, "set", "key", "value"), "OK")

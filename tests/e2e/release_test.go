@@ -56,6 +56,14 @@ func (r *release) use(t *testing.T) {
 	}
 	r.dumpIfFailed(t)
 	eventually(t, recoveryTime, "a healthy release "+r.name+" before the test", r.healthy)
+	r.waitServed(t)
+}
+
+// waitServed waits until the Services lead where the API says.
+func (r *release) waitServed(t *testing.T) {
+	t.Helper()
+	took := eventually(t, proxyTime, "the Services of release "+r.name+" to lead to its pods", r.served)
+	t.Logf("the Services of release %s lead to its pods %.1f s later", r.name, took.Seconds())
 }
 
 func (r *release) installAsDocumented(t *testing.T) {
@@ -101,6 +109,7 @@ func (r *release) installChart(t *testing.T, chart string, args ...string) {
 	t.Helper()
 	r.watcher = watch(r)
 	r.dumpIfFailed(t)
+	bash(t, "helm repo add stable "+env.charts)
 	r.notes = r.helm(t, "install", append([]string{r.name, chart}, args...)...)
 	r.installed = true
 	if r.readPassword {
@@ -108,6 +117,7 @@ func (r *release) installChart(t *testing.T, chart string, args ...string) {
 	}
 	took := eventually(t, installTime, fmt.Sprintf("release %s to be healthy after helm install", r.name), r.healthy)
 	t.Logf("release %s is ready %.1f s after helm install", r.name, took.Seconds())
+	r.waitServed(t)
 }
 
 // upgrade changes values of the release; those not named stay.

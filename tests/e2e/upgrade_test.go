@@ -92,7 +92,7 @@ func TestUpgradeFromThePreviousChartLosesNothing(t *testing.T) {
 	require.Equal(t, "four", r.service(t, "-master-svc").Annotations["helm"])
 	r.helm(t, "upgrade", r.name, present, "--reuse-values", "--set", "servers.annotations.helm=three")
 	require.Equal(t, "three", r.service(t, "-master-svc").Annotations["helm"])
-	require.NoError(t, r.healthy(t.Context()))
+	eventually(t, recoveryTime, "a healthy release after the upgrades", r.healthy)
 	require.ElementsMatch(t, uids(before), uids(r.pods(t)), "the pods before and after")
 	var listed []struct{ Name, Status string }
 	require.NoError(t, json.Unmarshal([]byte(r.helm4(t, "list", "--output", "json", "--filter", "^older$")), &listed))
