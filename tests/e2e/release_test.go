@@ -62,8 +62,12 @@ func (r *release) use(t *testing.T) {
 // waitServed waits until the Services lead where the API says.
 func (r *release) waitServed(t *testing.T) {
 	t.Helper()
+	first := r.served(t.Context())
+	if first == nil {
+		return
+	}
 	took := eventually(t, proxyTime, "the Services of release "+r.name+" to lead to its pods", r.served)
-	t.Logf("the Services of release %s lead to its pods %.1f s later", r.name, took.Seconds())
+	t.Logf("the Services of release %s lead to its pods %.1f s after the API says so; before: %v", r.name, took.Seconds(), first)
 }
 
 func (r *release) installAsDocumented(t *testing.T) {
