@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -182,4 +183,20 @@ func TestNotesWarnOfWhatAppliesOnly(t *testing.T) {
 
 func TestNotesOfOneServerNameNoSlave(t *testing.T) {
 	assert.NotContains(t, render.Chart(t, render.YAML(t, "replicas: {servers: 1}")).Notes, "slave-svc")
+}
+
+func TestNotesIntroduceWhatTheyShow(t *testing.T) {
+	for _, values := range []string{"auth: false", "auth: true", "servers: {serviceType: NodePort}"} {
+		paragraphs := regexp.MustCompile(`\n{2,}`).Split(strings.TrimSpace(render.Chart(t, render.YAML(t, values)).Notes), -1)
+		for i, paragraph := range paragraphs {
+			if !strings.HasPrefix(paragraph, "  ") {
+				continue
+			}
+			require.NotZero(t, i, paragraph)
+			before := paragraphs[i-1]
+			assert.False(t, strings.HasPrefix(before, "  "), "nothing says what this is:\n%s", paragraph)
+			assert.Regexp(t, ":$", before, "before:\n%s", paragraph)
+		}
+	}
+	assert.Contains(t, render.Chart(t, render.YAML(t, "auth: true")).Notes, "Inside the pods it is in the variable REDIS_PASS.")
 }
