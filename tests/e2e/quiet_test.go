@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,7 +35,8 @@ func TestQuietReleaseWritesNothingToTheAPI(t *testing.T) {
 	})
 }
 
-// versions lists what launchers may write, with the version of each.
+// versions lists what launchers may write, with the version of each: of pods
+// that of the metadata, as the kubelet writes the status.
 func (r *release) versions(ctx context.Context) (map[string]string, error) {
 	found := map[string]string{}
 	pods, err := env.Kube.CoreV1().Pods(r.namespace).List(ctx, r.listOptions())
@@ -42,7 +44,13 @@ func (r *release) versions(ctx context.Context) (map[string]string, error) {
 		return nil, fmt.Errorf("list the pods: %w", err)
 	}
 	for _, pod := range pods.Items {
-		found["pod "+pod.Name] = pod.ResourceVersion
+		var written strings.Builder
+		for _, entry := range pod.ManagedFields {
+			if entry.Subresource == "" {
+				fmt.Fprintf(&written, "%s of %s at %s; ", entry.Operation, entry.Manager, entry.Time)
+			}
+		}
+		found["pod "+pod.Name] = written.String()
 	}
 	leases, err := env.Kube.CoordinationV1().Leases(r.namespace).List(ctx, metav1.ListOptions{LabelSelector: "release=" + r.name})
 	if err != nil {
