@@ -86,3 +86,24 @@ func TestContainersHaveTheDocumentedNames(t *testing.T) {
 		assert.Equal(t, container, containers[0].Name)
 	}
 }
+
+// The policies bound the probes from below, for the sake of Redis; these are the bounds from above, for the sake of its clients.
+func TestProbesActInTime(t *testing.T) {
+	forEachCase(t, func(t *testing.T, m *render.Manifests) {
+		for _, p := range workloadPods(m) {
+			c := p.Spec.Containers[0]
+			for name, probe := range map[string]struct {
+				*corev1.Probe
+				seconds int32
+			}{
+				"a launcher that does not start is started again": {c.StartupProbe, 60},
+				"a launcher that hangs is ended":                  {c.LivenessProbe, 30},
+				"a pod that cannot serve leaves its Services":     {c.ReadinessProbe, 3},
+			} {
+				require.NotNil(t, probe.Probe, name)
+				assert.LessOrEqual(t, probe.PeriodSeconds*probe.FailureThreshold, probe.seconds, "%s: %s", p.Owner, name)
+				assert.LessOrEqual(t, probe.TimeoutSeconds, int32(2), "%s: %s", p.Owner, name)
+			}
+		}
+	})
+}
