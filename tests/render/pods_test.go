@@ -107,3 +107,15 @@ func TestProbesActInTime(t *testing.T) {
 		}
 	})
 }
+
+// A protocol that is left out is filled in by the API server, and is a difference for whoever compares.
+func TestPortsOfContainersSayTheirProtocol(t *testing.T) {
+	forEachCase(t, func(t *testing.T, m *render.Manifests) {
+		for _, p := range workloadPods(m) {
+			require.Len(t, p.Spec.Containers[0].Ports, 2, p.Owner)
+			for _, port := range p.Spec.Containers[0].Ports {
+				assert.Equal(t, corev1.ProtocolTCP, port.Protocol, "%s: %s", p.Owner, port.Name)
+			}
+		}
+	})
+}

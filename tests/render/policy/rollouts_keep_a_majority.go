@@ -10,7 +10,7 @@ var RolloutsKeepAMajority = Rule{
 	ID:        "rollouts-keep-a-majority",
 	Title:     "A rollout starts a server before it stops one, and stops a sentinel before it starts one",
 	Why:       "With one server fewer the data have one copy fewer while the master moves. A surplus sentinel has no identity of its own and would never become ready.",
-	Fix:       "Roll servers with maxUnavailable 0, and sentinels with maxSurge 0 and maxUnavailable 1.",
+	Fix:       "Roll servers with maxSurge 1 and maxUnavailable 0, and sentinels with maxSurge 0 and maxUnavailable 1.",
 	Reference: "docs/launcher.md",
 	Check: func(r *Release) (result Result) {
 		for _, w := range r.workloads() {
@@ -19,6 +19,8 @@ var RolloutsKeepAMajority = Rule{
 				result.check(false, w.id, path+".type", "is not RollingUpdate with numbers")
 				continue
 			}
+			result.check(strategy.RollingUpdate.MaxSurge != nil && strategy.RollingUpdate.MaxUnavailable != nil, w.id, path+".rollingUpdate",
+				"leaves a number to the default, which depends on the size")
 			surge, gone := w.scaled(strategy.RollingUpdate.MaxSurge, true), w.scaled(strategy.RollingUpdate.MaxUnavailable, false)
 			sentinels := false
 			for _, p := range r.Peers() {
@@ -31,7 +33,7 @@ var RolloutsKeepAMajority = Rule{
 				continue
 			}
 			result.check(gone == 0, w.id, path+".rollingUpdate.maxUnavailable", "is %d, want 0", gone)
-			result.check(surge >= 1, w.id, path+".rollingUpdate.maxSurge", "is 0, so nothing can roll")
+			result.check(surge == 1, w.id, path+".rollingUpdate.maxSurge", "is %d, want 1", surge)
 		}
 		return result
 	},
@@ -41,6 +43,8 @@ var RolloutsKeepAMajority = Rule{
 		{Name: "a server fewer", Change: func(r *Release) { r.server().Spec.Strategy.RollingUpdate.MaxUnavailable = at(intstr.FromInt32(1)) }},
 		{Name: "no server more", Change: func(r *Release) { r.server().Spec.Strategy.RollingUpdate.MaxSurge = at(intstr.FromInt32(0)) }},
 		{Name: "a sentinel more", Change: func(r *Release) { r.sentinel().Spec.Strategy.RollingUpdate.MaxSurge = at(intstr.FromInt32(1)) }},
+		{Name: "as many sentinels more as by default", Change: func(r *Release) { r.sentinel().Spec.Strategy.RollingUpdate.MaxSurge = nil }},
+		{Name: "two servers more", Change: func(r *Release) { r.server().Spec.Strategy.RollingUpdate.MaxSurge = at(intstr.FromInt32(2)) }},
 		{Name: "two sentinels fewer", Change: func(r *Release) { r.sentinel().Spec.Strategy.RollingUpdate.MaxUnavailable = at(intstr.FromInt32(2)) }},
 		{Name: "no sentinel fewer", Change: func(r *Release) { r.sentinel().Spec.Strategy.RollingUpdate.MaxUnavailable = at(intstr.FromInt32(0)) }},
 	},
