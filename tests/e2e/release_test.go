@@ -105,6 +105,7 @@ func (r *release) exists(t *testing.T) bool {
 // install installs the chart from the repository with further arguments.
 func (r *release) install(t *testing.T, args ...string) {
 	t.Helper()
+	bash(t, "helm repo add stable "+env.charts)
 	r.installChart(t, "stable/redis-ha", args...)
 }
 
@@ -113,7 +114,6 @@ func (r *release) installChart(t *testing.T, chart string, args ...string) {
 	t.Helper()
 	r.watcher = watch(r)
 	r.dumpIfFailed(t)
-	bash(t, "helm repo add stable "+env.charts)
 	r.notes = r.helm(t, "install", append([]string{r.name, chart}, args...)...)
 	r.installed = true
 	if r.readPassword {

@@ -48,19 +48,12 @@ func eventually(t *testing.T, limit time.Duration, what string, check func(ctx c
 	}
 }
 
-// during repeats check for the whole time and fails at the second error in a
-// row: on a busy machine a look itself may fail.
+// during repeats check for the whole time and fails at the first error.
 func during(t *testing.T, span time.Duration, what string, check func(ctx context.Context) error) {
 	t.Helper()
-	var last error
 	for start := time.Now(); time.Since(start) < span; time.Sleep(pollEvery) {
-		err := check(t.Context())
-		if err != nil && last != nil {
+		if err := check(t.Context()); err != nil {
 			t.Fatalf("%s, not after %s: %v", what, time.Since(start).Round(time.Millisecond), err)
 		}
-		if err != nil {
-			t.Logf("%s, once not, after %s: %v", what, time.Since(start).Round(time.Millisecond), err)
-		}
-		last = err
 	}
 }
