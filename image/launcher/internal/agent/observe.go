@@ -30,6 +30,7 @@ type observed struct {
 	confirmed  bool      // a majority of the sentinels has named this pod since it is master
 	astrayAt   time.Time // following another than the agreed master since
 	linkDownAt time.Time
+	alertAt    time.Time // the launcher of the master has ended or begun to leave
 	downAt     time.Time // the sentinels find the master down since
 	refusedAt  time.Time // nothing listens in the pod of the sentinels' master since
 	stopAt     time.Time // TERM has come

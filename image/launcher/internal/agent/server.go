@@ -23,9 +23,10 @@ import (
 
 const (
 	// quickTick is how often the own Redis is asked: a promotion is seen within it.
-	quickTick = 100 * time.Millisecond
+	quickTick = 200 * time.Millisecond
 	// failoverTick is how often it is asked for failoverTime from the moment that a
-	// replica has lost its master, a master has died, or a replica was promoted.
+	// replica has lost its master or that one's launcher, a master has died, or a
+	// replica was promoted.
 	failoverTick = 25 * time.Millisecond
 	failoverTime = 3 * time.Second
 	// failoverAsk is how long all answers of one such look are waited for.
@@ -56,6 +57,7 @@ type Server struct {
 	metrics *Metrics
 	links   *links
 	labels  *labeller
+	watch   *masterWatch
 	self    kube.Member
 
 	child      *process.Child
@@ -86,6 +88,7 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	s := &Server{
 		config: c, api: api, web: w, log: log, metrics: m,
 		links:   newLinks(c.Password),
+		watch:   newMasterWatch(),
 		self:    kube.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 		applied: -1,
 	}
@@ -131,10 +134,13 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			stop = nil
 			s.stopping = true
 			s.observed.stopAt = time.Now()
+			s.web.Leave()
 			s.log.Info("TERM received: leaving", "budget", s.config.ShutdownBudget.String())
 		case <-childDone:
 			s.childEnded()
 			childDone = nil
+		case <-s.watch.ended:
+			s.observed.alertAt = time.Now()
 		case <-s.api.Changed():
 		case <-ticker.C:
 		}
@@ -143,7 +149,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 
 // tick is the time to the next look.
 func (s *Server) tick() time.Duration {
-	for _, began := range []time.Time{s.observed.linkDownAt, s.observed.masterAt, s.diedAsMaster} {
+	for _, began := range []time.Time{s.observed.alertAt, s.observed.downAt, s.observed.linkDownAt, s.observed.masterAt, s.diedAsMaster} {
 		if !began.IsZero() && time.Since(began) < failoverTime {
 			return failoverTick
 		}
@@ -154,6 +160,7 @@ func (s *Server) tick() time.Duration {
 // turn is one round of observation, decision and action.
 func (s *Server) turn(ctx context.Context) {
 	observation := s.observe(ctx)
+	s.watch.follow(ctx, observation.Local, s.config.HTTPPort)
 	decision := s.decide(ctx, observation)
 	if decision != s.decided {
 		s.log.Info("decided", "state", decision.State.String(), "action", decision.Action.String(), "reason", decision.Reason)

@@ -90,7 +90,7 @@ const (
 	// refusedPatience is how long nothing may listen in a master's pod, neither
 	// Redis nor the launcher, before a replica has it replaced. A container that
 	// is restarted needs longer, and its launcher listens before Redis does.
-	refusedPatience = 150 * time.Millisecond
+	refusedPatience = 50 * time.Millisecond
 	// nudgePatience is how long the sentinels may find a master down before one
 	// of them is told to act: an attempt that failed blocks them for twice the
 	// failover timeout.

@@ -30,11 +30,13 @@ type Server struct {
 	status  atomic.Pointer[any]
 	metrics *prometheus.Registry
 	http    *http.Server
+	leaving chan struct{}
+	leave   sync.Once
 }
 
 // New prepares the server; Serve starts it.
 func New(metrics *prometheus.Registry) *Server {
-	s := &Server{metrics: metrics}
+	s := &Server{metrics: metrics, leaving: make(chan struct{})}
 	s.SetHealth(Health{Ready: "starting"})
 	return s
 }
@@ -44,6 +46,10 @@ func (s *Server) SetHealth(h Health) { s.health.Store(&h) }
 
 // SetStatus replaces what /status answers; it must not hold secrets.
 func (s *Server) SetStatus(status any) { s.status.Store(&status) }
+
+// Leave ends the waits of AwaitEnd for this launcher; once it has been called,
+// they do not begin.
+func (s *Server) Leave() { s.leave.Do(func() { close(s.leaving) }) }
 
 // Serve answers until ctx ends. It returns once the port is open.
 func (s *Server) Serve(ctx context.Context, host string, port int) error {
@@ -63,6 +69,7 @@ func (s *Server) Serve(ctx context.Context, host string, port int) error {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(*status)
 	})
+	mux.HandleFunc("GET /stay", s.stay)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = s.http.Serve(listener) }()

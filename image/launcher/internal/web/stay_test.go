@@ -1,0 +1,77 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+)
+
+// soon bounds waits for what happens at once.
+const soon = 10 * time.Second
+
+// serve gives a server on a free port of the loopback interface, and what ends it.
+func serve(t *testing.T) (s *Server, port int, end func()) {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, text, err := net.SplitHostPort(free.Addr().String())
+	require.NoError(t, err)
+	port, err = strconv.Atoi(text)
+	require.NoError(t, err)
+	require.NoError(t, free.Close())
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	s = New(prometheus.NewRegistry())
+	require.NoError(t, s.Serve(ctx, "127.0.0.1", port))
+	return s, port, cancel
+}
+
+func TestAwaitEndReturnsWhenThePeerLeavesOrDiesAndNotBefore(t *testing.T) {
+	for name, how := range map[string]func(*Server, func()){
+		"leaves": func(s *Server, _ func()) { s.Leave() },
+		"dies":   func(_ *Server, end func()) { end() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, port, end := serve(t)
+			ended := make(chan error, 1)
+			go func() { ended <- AwaitEnd(context.Background(), "127.0.0.1", port) }()
+			select {
+			case err := <-ended:
+				require.FailNow(t, "ended by itself", "%v", err)
+			case <-time.After(2 * statusTimeout):
+			}
+			how(s, end)
+			select {
+			case err := <-ended:
+				require.NoError(t, err)
+			case <-time.After(soon):
+				require.FailNow(t, "the end of the peer was not noticed")
+			}
+		})
+	}
+}
+
+func TestAwaitEndFailsWhereThereIsNothingToWaitFor(t *testing.T) {
+	s, port, end := serve(t)
+	s.Leave()
+	s.Leave()
+	require.ErrorContains(t, AwaitEnd(context.Background(), "127.0.0.1", port), "503")
+	end()
+	require.Eventually(t, func() bool {
+		return errors.Is(AwaitEnd(context.Background(), "127.0.0.1", port), syscall.ECONNREFUSED)
+	}, soon, 10*time.Millisecond, "the port is closed")
+}
+
+func TestAwaitEndEndsWithItsContext(t *testing.T) {
+	_, port, _ := serve(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, AwaitEnd(ctx, "127.0.0.1", port), context.DeadlineExceeded)
+}
