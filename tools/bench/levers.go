@@ -26,11 +26,12 @@ type lever struct {
 var levers = []lever{
 	{"crash-at-waitpid", "the launcher whose Redis has died orders the failover", []string{"kill-redis"}},
 	{"dead-container-by-refusal", "a replica that finds nothing listening in the master's pod orders the failover", []string{"force-delete", "kill-launcher"}},
+	{"watched-launcher", "a replica holds a connection to its master's launcher and looks closely when that ends", []string{"delete", "kill-launcher"}},
 	{"one-sentinel", "one sentinel is told to fail over, instead of all", []string{"delete", "kill-redis"}},
 	{"early-label", "the successor of a fenced master is labelled before the sentinels name it", []string{"delete", "kill-redis"}},
 	{"label-order", "the successor is labelled before the old master loses its label", []string{"delete", "kill-redis"}},
 	{"late-connections", "connections that still arrive at the old master's pod are passed on", []string{"delete", "kill-redis"}},
-	{"looking-often", "a look every 25 ms instead of 100 ms while a failover goes on", []string{"delete", "kill-redis"}},
+	{"looking-often", "a look every 25 ms instead of 200 ms while a failover goes on", []string{"delete", "kill-redis"}},
 	{"memory-backed-sentinel", "sentinels keep their state in memory", []string{"delete", "kill-redis"}},
 	{"sentinel-intervals", "sentinels work at shorter intervals than their own", []string{"freeze"}},
 	{"label-of-an-elected-replica", "an elected replica is labelled before the sentinels name it", []string{"freeze"}},
