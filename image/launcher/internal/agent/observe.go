@@ -119,7 +119,7 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 // now. And beside the sentinels: one that is gone takes all the time there is.
 func (s *Server) ask(ctx context.Context, pods []kube.Pod, local role.Local, calm bool) (stillCalm bool) {
 	m := &s.observed
-	asking, cancel := s.askTime(ctx)
+	asking, cancel := s.askTime(ctx, calm)
 	defer cancel()
 	m.peers = nil
 	var asked sync.WaitGroup
@@ -135,18 +135,20 @@ func (s *Server) ask(ctx context.Context, pods []kube.Pod, local role.Local, cal
 	asked.Wait()
 	if calm && !s.undisputed(local) {
 		calm = false
-		asking, cancel := s.askTime(ctx)
+		asking, cancel := s.askTime(ctx, calm)
 		defer cancel()
 		m.peers = s.askPeers(asking, pods)
 	}
 	return calm
 }
 
-// askTime bounds the questions of one look while a failover is under way. The
-// others are quick then, or are what has failed; who is merely slow counts as
-// silent for that long, which no decision of those seconds is made from.
-func (s *Server) askTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	if s.tick() == failoverTick {
+// askTime bounds the questions of one look while a failover is under way, or may
+// be: a promotion in a calm moment, after the loss of a node, is not to wait for
+// the sentinel that was there. The others are quick then, or are what has failed;
+// who is merely slow counts as silent for that long, which no decision of those
+// seconds is made from.
+func (s *Server) askTime(ctx context.Context, calm bool) (context.Context, context.CancelFunc) {
+	if calm || s.tick() == failoverTick {
 		return context.WithTimeout(ctx, failoverAsk)
 	}
 	return ctx, func() {}

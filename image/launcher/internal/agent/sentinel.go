@@ -60,6 +60,7 @@ type Sentinel struct {
 	record     kube.Record
 	recordAt   time.Time
 	downAt     time.Time
+	upAt       time.Time // the master is no longer found down, or is another one
 	staleAt    time.Time
 	mislabelAt time.Time
 	views      []sentinelView
@@ -135,7 +136,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 
 // pause is the time to the next look.
 func (s *Sentinel) pause() time.Duration {
-	if s.child == nil || s.downAt != (time.Time{}) || s.mislabelAt != (time.Time{}) {
+	if s.child == nil || !s.downAt.IsZero() || !s.mislabelAt.IsZero() || since(s.upAt) < failoverTime && !s.upAt.IsZero() {
 		return sentinelQuickTick
 	}
 	return sentinelTick

@@ -39,6 +39,9 @@ func (s *Sentinel) observe(ctx context.Context) role.SentinelObservation {
 	if o.Running && o.Own.HasMaster {
 		s.observeKnown(ctx, &o, pods)
 	}
+	if o.Running && !o.Own.Down && !s.downAt.IsZero() {
+		s.upAt = time.Now()
+	}
 	mark(&s.downAt, o.Running && o.Own.Down)
 	mark(&s.staleAt, o.Stale)
 	agreed, ok := o.Agreed()
@@ -128,7 +131,7 @@ func (s *Sentinel) askServers(ctx context.Context, pods []kube.Pod) []role.Peer 
 // askTime bounds the questions of one look, and so how late a label is taken off
 // a pod that cannot speak for itself, while a failover is under way.
 func (s *Sentinel) askTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	for _, began := range []time.Time{s.downAt, s.mislabelAt} {
+	for _, began := range []time.Time{s.downAt, s.upAt, s.mislabelAt} {
 		if !began.IsZero() && time.Since(began) < failoverTime {
 			return context.WithTimeout(ctx, failoverAsk)
 		}

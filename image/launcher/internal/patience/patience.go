@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// short is the time a silent one gets to answer: many times what a pod on the
-	// same network needs.
-	short = 100 * time.Millisecond
+	// Short is the time a silent one gets to answer: many times what a pod on the
+	// same network needs. Who has not answered for that long has been silent.
+	Short = 100 * time.Millisecond
 	// fullEvery is how often it gets the full time all the same, so that one that
 	// is merely slow is heard.
 	fullEvery = 2 * time.Second
@@ -34,7 +34,7 @@ func (p *Patience) limit(full time.Duration, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.silent && now.Sub(p.fullAt) < fullEvery {
-		return min(full, short)
+		return min(full, Short)
 	}
 	p.fullAt = now
 	return full

@@ -12,10 +12,10 @@ func TestSilentNodeGetsTheFullTimeOnlyNowAndThen(t *testing.T) {
 	now := time.Now()
 	require.Equal(t, time.Second, p.limit(time.Second, now), "at first")
 	p.Note(true)
-	require.Equal(t, short, p.limit(time.Second, now.Add(time.Millisecond)), "after silence")
-	require.Equal(t, short, p.limit(time.Second, now.Add(fullEvery-time.Millisecond)), "still silent")
+	require.Equal(t, Short, p.limit(time.Second, now.Add(time.Millisecond)), "after silence")
+	require.Equal(t, Short, p.limit(time.Second, now.Add(fullEvery-time.Millisecond)), "still silent")
 	require.Equal(t, time.Second, p.limit(time.Second, now.Add(fullEvery)), "one that is merely slow is to be heard")
-	require.Equal(t, short, p.limit(time.Second, now.Add(fullEvery+time.Millisecond)), "silent again")
+	require.Equal(t, Short, p.limit(time.Second, now.Add(fullEvery+time.Millisecond)), "silent again")
 	p.Note(false)
 	require.Equal(t, time.Second, p.limit(time.Second, now.Add(fullEvery+2*time.Millisecond)), "after an answer")
 }

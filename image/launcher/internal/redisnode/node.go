@@ -132,14 +132,14 @@ func (n *Node) Close() { _ = n.current().Close() }
 func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 	limited, cancel := context.WithTimeout(ctx, n.patience.Limit(callTimeout))
 	defer cancel()
-	client := n.current()
+	began, client := time.Now(), n.current()
 	reply, err := client.Do(limited, args...).Result()
 	if ended(err) && asks(args) {
 		// Sentinel ends all connections of a server that it re-points: that says
 		// nothing about the server.
 		reply, err = client.Do(limited, args...).Result()
 	}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil || time.Since(began) >= patience.Short {
 		n.patience.Note(ReachOf(err) == Unknown)
 	}
 	if err != nil {
