@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
 )
 
 // The length of a freeze that Sentinel must notice with down-after 3 s.
@@ -19,7 +21,7 @@ func TestFrozenMasterIsReplacedAndWakesUpAsSlave(t *testing.T) {
 			w := c.write()
 			w.advance(200)
 			old := c.converge()
-			frozen := time.Now()
+			frozen, history := time.Now(), len(c.api.RoleChanges())
 			if what == "redis" {
 				old.freezeRedis()
 			} else {
@@ -45,9 +47,24 @@ func TestFrozenMasterIsReplacedAndWakesUpAsSlave(t *testing.T) {
 			if master := c.converge(); master == old {
 				t.Errorf("%s is master again after a freeze", old.name)
 			}
+			requireTakenFirst(t, c.api.RoleChanges()[history:], old.name)
 			w.requireLostAtMost(asyncTail)
 			w.requireGapBelow(20 * time.Second)
 		})
+	}
+}
+
+// requireTakenFirst checks that the label master was taken off a lost pod before
+// another had it, and that the pod never had it again.
+func requireTakenFirst(t *testing.T, changes []fakeapi.RoleChange, lost string) {
+	t.Helper()
+	if len(changes) == 0 || changes[0].Pod != lost || changes[0].Role != "" || changes[0].By == lost {
+		t.Errorf("the first change should be a sentinel's launcher that takes the label off %s: %v", lost, changes)
+	}
+	for _, change := range changes {
+		if change.Pod == lost && change.Role == "master" {
+			t.Errorf("%s was labelled master again: %v", lost, changes)
+		}
 	}
 }
 

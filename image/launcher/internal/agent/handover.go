@@ -271,7 +271,7 @@ func (s *Server) labelled(ip netip.Addr) bool {
 }
 
 func (s *Server) clearLabel(ctx context.Context) {
-	s.labels.want("", "")
+	s.labels.want("", "", time.Now())
 	deadline := time.Now().Add(labelWait)
 	for time.Now().Before(deadline) && ctx.Err() == nil {
 		if s.labels.done() {

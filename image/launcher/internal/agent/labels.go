@@ -39,6 +39,7 @@ type labeller struct {
 
 	mu      sync.Mutex
 	wish    wish
+	seenAt  time.Time // when the look began that the wish follows from
 	applied wish
 	at      time.Time
 	kick    chan struct{}
@@ -50,14 +51,14 @@ func newLabeller(api *kube.Client, c config.Config, log *slog.Logger, count func
 	return &labeller{api: api, config: c, log: log, count: count, kick: make(chan struct{}, 1)}
 }
 
-// want replaces the wish.
-func (l *labeller) want(role, runID string) {
+// want replaces the wish by one that follows from a look that began at seenAt.
+func (l *labeller) want(role, runID string, seenAt time.Time) {
 	if len(runID) > runIDLength {
 		runID = runID[:runIDLength]
 	}
 	l.mu.Lock()
 	changed := !l.wish.known || l.wish.role != role || l.wish.runID != runID
-	l.wish = wish{known: true, role: role, runID: runID}
+	l.wish, l.seenAt = wish{known: true, role: role, runID: runID}, seenAt
 	l.mu.Unlock()
 	if changed {
 		select {
@@ -74,10 +75,15 @@ func (l *labeller) hold() {
 	l.wish.known = false
 }
 
-// wanted is the present wish.
+// wanted is the present wish. To be master is no wish any more when it follows
+// from a look as old as a failover takes: the pod has stood still since then,
+// and must look again first.
 func (l *labeller) wanted() wish {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.wish.role == role.Master && time.Since(l.seenAt) > l.config.DownAfter {
+		return wish{}
+	}
 	return l.wish
 }
 

@@ -46,25 +46,25 @@ func TestLabelsOfAPodAreWrittenAsWished(t *testing.T) {
 	require.NoError(t, l.apply(t.Context()))
 	require.Empty(t, writes, "without a wish nothing is written")
 
-	l.want(role.Master, "0123456789abcdef")
+	l.want(role.Master, "0123456789abcdef", time.Now())
 	require.NoError(t, l.apply(t.Context()))
 	pod := server.Pod("server-a")
 	require.Equal(t, map[string]string{"app": "redis-ha", "component": "server", "redis-role": "master", "podIP": "127.0.0.10", "runID": "012345"}, pod.Labels)
 	require.Equal(t, "100", pod.Annotations[kube.DeletionCost])
 	require.True(t, l.done())
 
-	l.want(role.Slave, "0123456789abcdef")
+	l.want(role.Slave, "0123456789abcdef", time.Now())
 	require.False(t, l.done())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, "0", server.Pod("server-a").Annotations[kube.DeletionCost])
 
-	l.want("", "")
+	l.want("", "", time.Now())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, map[string]string{"app": "redis-ha", "component": "server", "podIP": "127.0.0.10"}, server.Pod("server-a").Labels)
 	require.Equal(t, map[string]int{"ok": 3}, writes)
 
 	l, _ = labelling(t, server, "sentinel-a")
-	l.want(role.Sentinel, "abcdef0")
+	l.want(role.Sentinel, "abcdef0", time.Now())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, "sentinel", server.Pod("sentinel-a").Labels[kube.RoleLabel])
 	require.Empty(t, server.Pod("sentinel-a").Annotations, "a sentinel has no deletion cost")
@@ -74,17 +74,17 @@ func TestLabelsOfAPodAreWrittenAsWished(t *testing.T) {
 func TestLabelsThatAreTrueAreNotWrittenAgain(t *testing.T) {
 	server := release(t, "server-a")
 	l, writes := labelling(t, server, "server-a")
-	l.want(role.Slave, "abcdef")
+	l.want(role.Slave, "abcdef", time.Now())
 	require.NoError(t, l.apply(t.Context()))
 	seen(t, l, "slave")
 	for range 5 {
-		l.want(role.Slave, "abcdef")
+		l.want(role.Slave, "abcdef", time.Now())
 		require.NoError(t, l.apply(t.Context()))
 	}
 	require.Equal(t, map[string]int{"ok": 1}, writes)
 
 	next, writes := labelling(t, server, "server-a")
-	next.want(role.Slave, "abcdef")
+	next.want(role.Slave, "abcdef", time.Now())
 	require.NoError(t, next.apply(t.Context()))
 	require.Empty(t, writes, "a launcher that starts again finds them true")
 	require.True(t, next.done())
@@ -96,7 +96,7 @@ func TestLabelsOfAnEarlierProcessOrAddressAreRepaired(t *testing.T) {
 		p.Labels[kube.RoleLabel], p.Labels[kube.PodIPLabel], p.Labels[kube.RunIDLabel] = "slave", "10.9.9.9", "abcdef"
 	}))
 	l, _ := labelling(t, server, "server-a")
-	l.want(role.Slave, "abcdef")
+	l.want(role.Slave, "abcdef", time.Now())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, "127.0.0.10", server.Pod("server-a").Labels[kube.PodIPLabel])
 }
@@ -104,7 +104,7 @@ func TestLabelsOfAnEarlierProcessOrAddressAreRepaired(t *testing.T) {
 func TestLabelThatSomebodyTookIsWrittenAgainOnlyWhileItIsWished(t *testing.T) {
 	server := release(t, "server-a")
 	l, writes := labelling(t, server, "server-a")
-	l.want(role.Master, "abcdef")
+	l.want(role.Master, "abcdef", time.Now())
 	require.NoError(t, l.apply(t.Context()))
 	seen(t, l, "master")
 	take(t, server, "server-a")
@@ -112,16 +112,31 @@ func TestLabelThatSomebodyTookIsWrittenAgainOnlyWhileItIsWished(t *testing.T) {
 	l.hold()
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, 1, writes["ok"], "an uncertain launcher leaves the label as it is")
-	l.want(role.Master, "abcdef")
+	l.want(role.Master, "abcdef", time.Now())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, "master", server.Pod("server-a").Labels[kube.RoleLabel])
+}
+
+// A pod that has stood still wakes up with the wish of the moment before.
+func TestWishToBeMasterIsForgottenWhenItIsOlderThanAFailoverTakes(t *testing.T) {
+	server := release(t, "server-a")
+	l, writes := labelling(t, server, "server-a")
+	l.want(role.Master, "abcdef", time.Now().Add(-l.config.DownAfter-time.Millisecond))
+	require.NoError(t, l.apply(t.Context()))
+	require.Empty(t, writes)
+	l.want(role.Master, "abcdef", time.Now())
+	require.NoError(t, l.apply(t.Context()))
+	require.Equal(t, "master", server.Pod("server-a").Labels[kube.RoleLabel])
+	l.want("", "", time.Now().Add(-time.Hour))
+	require.NoError(t, l.apply(t.Context()))
+	require.Empty(t, server.Pod("server-a").Labels[kube.RoleLabel], "to be nothing is safe at any age")
 }
 
 func TestFailedWriteIsTriedAgain(t *testing.T) {
 	server := release(t, "server-a")
 	l, _ := labelling(t, server, "server-a")
 	server.Deny("", "patch", "pods")
-	l.want(role.Slave, "abcdef")
+	l.want(role.Slave, "abcdef", time.Now())
 	require.ErrorContains(t, l.apply(t.Context()), `grant the verb "patch" on "pods"`)
 	require.False(t, l.done())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -131,7 +146,7 @@ func TestFailedWriteIsTriedAgain(t *testing.T) {
 	server.Allow("", "patch", "pods")
 	require.Eventually(t, l.done, bound, 5*time.Millisecond)
 	began := time.Now()
-	l.want(role.Master, "abcdef")
+	l.want(role.Master, "abcdef", time.Now())
 	require.Eventually(t, l.done, bound, time.Millisecond)
 	require.Less(t, time.Since(began), 500*time.Millisecond, "a new wish is written at once")
 	cancel()
@@ -141,12 +156,12 @@ func TestFailedWriteIsTriedAgain(t *testing.T) {
 func TestMasterWritesItselfIntoTheRecordWhenItIsLabelled(t *testing.T) {
 	server := release(t, "server-a")
 	s := launcher(t, server, "server-a")
-	s.labels.want(role.Slave, "abcdef")
+	s.labels.want(role.Slave, "abcdef", time.Now())
 	require.NoError(t, s.labels.apply(t.Context()))
 	record, err := s.api.Record(t.Context())
 	require.NoError(t, err)
 	require.False(t, record.Initialised, "a slave does not")
-	s.labels.want(role.Master, "abcdef")
+	s.labels.want(role.Master, "abcdef", time.Now())
 	require.NoError(t, s.labels.apply(t.Context()))
 	record, err = s.api.Record(t.Context())
 	require.NoError(t, err)
@@ -185,7 +200,7 @@ func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
 	server := release(t, "server-a")
 	s := launcher(t, server, "server-a")
 	server.Deny("", "update", "leases")
-	s.labels.want(role.Master, "abcdef")
+	s.labels.want(role.Master, "abcdef", time.Now())
 	require.NoError(t, s.labels.apply(t.Context()))
 	server.Allow("", "update", "leases")
 	record, err := s.api.Record(t.Context())
@@ -208,7 +223,7 @@ func TestAddressIsALabelValueInEveryForm(t *testing.T) {
 	l, _ := labelling(t, server, "server-a")
 	for i, address := range []string{"fd00::1", "::1", "fd00::"} {
 		l.config.PodIP = netip.MustParseAddr(address)
-		l.want(role.Slave, fmt.Sprint(i))
+		l.want(role.Slave, fmt.Sprint(i), time.Now())
 		l.at = time.Time{}
 		require.NoError(t, l.apply(t.Context()), address)
 		require.Regexp(t, `^[0-9a-z]([-.0-9a-z]*[0-9a-z])?$`, server.Pod("server-a").Labels[kube.PodIPLabel])

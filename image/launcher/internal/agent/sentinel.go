@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -186,7 +187,7 @@ func (s *Sentinel) report(d role.SentinelDecision) {
 		return
 	}
 	s.web.SetHealth(web.Health{})
-	s.labels.want(role.Sentinel, s.id)
+	s.labels.want(role.Sentinel, s.id, time.Now())
 }
 
 func (s *Sentinel) clearLabel(ctx context.Context, member role.Member) {
@@ -277,8 +278,8 @@ func (s *Sentinel) stopSentinel() {
 	}
 }
 
-// listen passes the sentinel's messages on, for as long as it runs, and makes
-// it ask the servers often.
+// listen passes the sentinel's messages on and acts on one of them, for as long
+// as it runs, and makes it ask the servers often.
 func (s *Sentinel) listen(ctx context.Context) {
 	node := redisnode.New(netip.AddrPortFrom(s.config.PodIP, uint16(s.config.SentinelPort)), s.config.Password)
 	defer node.Close()
@@ -287,8 +288,12 @@ func (s *Sentinel) listen(ctx context.Context) {
 			err = node.Watch(ctx, func(n redisnode.Notice) {
 				s.metrics.notices.WithLabelValues(n.Channel).Inc()
 				s.log.Info("sentinel", "channel", n.Channel, "message", n.Payload)
+				if n.Channel == tryFailover {
+					go s.unlabelLost(ctx)
+					return
+				}
 				go s.teller.Tell(ctx, n)
-			}, notify.Channels...)
+			}, append(slices.Clone(notify.Channels), tryFailover)...)
 			s.log.Debug("the sentinel's messages ended", "error", err)
 		}
 		select {

@@ -68,6 +68,7 @@ type Server struct {
 	standingOn role.Standing // the standing on disk
 
 	observed      observed
+	turnAt        time.Time // when the present turn began
 	claimed       bool
 	decided       role.Decision
 	failedAt      time.Time   // when a failover was last commanded
@@ -159,6 +160,7 @@ func (s *Server) tick() time.Duration {
 
 // turn is one round of observation, decision and action.
 func (s *Server) turn(ctx context.Context) {
+	s.turnAt = time.Now()
 	observation := s.observe(ctx)
 	s.watch.follow(ctx, observation.Local, s.config.HTTPPort)
 	decision := s.decide(ctx, observation)
@@ -203,11 +205,11 @@ func (s *Server) decide(ctx context.Context, o role.Observation) role.Decision {
 func (s *Server) label(o role.Observation, d role.Decision) {
 	switch d.Label {
 	case role.MasterLabel:
-		s.labels.want(role.Master, s.observed.info.RunID)
+		s.labels.want(role.Master, s.observed.info.RunID, s.turnAt)
 	case role.SlaveLabel:
-		s.labels.want(role.Slave, s.observed.info.RunID)
+		s.labels.want(role.Slave, s.observed.info.RunID, s.turnAt)
 	case role.ClearLabel:
-		s.labels.want("", "")
+		s.labels.want("", "", s.turnAt)
 	case role.HoldLabel:
 		s.labels.hold()
 	}
