@@ -24,6 +24,8 @@ func (s *Server) stay(w http.ResponseWriter, r *http.Request) {
 		return
 	default:
 	}
+	s.watched.Add(1)
+	defer s.watched.Add(-1)
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush()
 	select {
@@ -31,6 +33,9 @@ func (s *Server) stay(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 	}
 }
+
+// Watched is how many launchers wait for the end of this one.
+func (s *Server) Watched() int { return int(s.watched.Load()) }
 
 // AwaitEnd holds a connection to a peer's launcher and returns when that one
 // says that it leaves, or its connection ends, as it does the moment the process

@@ -32,6 +32,7 @@ type Server struct {
 	http    *http.Server
 	leaving chan struct{}
 	leave   sync.Once
+	watched atomic.Int64
 }
 
 // New prepares the server; Serve starts it.
