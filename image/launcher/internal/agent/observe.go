@@ -28,6 +28,7 @@ type observed struct {
 	masterAt   time.Time // role master since; zero: not master
 	byRecord   bool      // this process has been made master by a claim
 	confirmed  bool      // a majority of the sentinels has named this pod since it is master
+	recorded   bool      // the record has named this pod since it is master
 	astrayAt   time.Time // following another than the agreed master since
 	linkDownAt time.Time
 	alertAt    time.Time // the launcher of the master has ended or begun to leave
@@ -47,7 +48,7 @@ type observed struct {
 func (m *observed) setRecord(r kube.Record) { m.record, m.recordOK, m.recordAt = r, true, time.Now() }
 
 func (m *observed) processStarted() {
-	m.loaded, m.synced, m.byRecord, m.confirmed = false, false, false, false
+	m.loaded, m.synced, m.byRecord, m.confirmed, m.recorded = false, false, false, false, false
 	m.masterAt, m.linkDownAt, m.astrayAt = time.Time{}, time.Time{}, time.Time{}
 	m.answeredAt = time.Now()
 }
@@ -200,6 +201,10 @@ func (s *Server) observeAgreement(o *role.Observation) {
 	down, _ := o.MasterIsDown()
 	m.confirmed = o.Local.Master && (m.confirmed || ok && agreed == o.Self.IP)
 	o.Local.Confirmed = m.confirmed
+	if o.Local.Answering {
+		m.recorded = o.Local.Master && (m.recorded || m.record.Master.UID == s.self.UID)
+	}
+	o.Local.Recorded = m.recorded
 	mark(&m.astrayAt, ok && o.Local.Running && !o.Local.Master && agreed != o.Local.Follows)
 	mark(&m.downAt, down)
 	refused := slices.ContainsFunc(o.Peers, func(p role.Peer) bool {

@@ -101,6 +101,7 @@ func anyLocal() *rapid.Generator[Local] {
 		l.Synced = rapid.Bool().Draw(t, "synced")
 		if l.Master = rapid.Bool().Draw(t, "master"); l.Master {
 			l.Claimed, l.Confirmed = rapid.Bool().Draw(t, "claimed"), rapid.Bool().Draw(t, "confirmed")
+			l.Recorded = rapid.Bool().Draw(t, "recorded")
 			l.MasterFor, l.Online = clock().Draw(t, "master for"), rapid.IntRange(0, 2).Draw(t, "online")
 			return l
 		}

@@ -55,6 +55,7 @@ type Local struct {
 	Master    bool
 	Claimed   bool       // it is master by the record, and not because it was promoted
 	Confirmed bool       // a majority of the sentinels has named it since it is master
+	Recorded  bool       // the record has named this pod since it is master
 	Follows   netip.Addr // of a replica
 	LinkUp    bool       // of a replica: connected to its master and in sync
 	Synced    bool       // of a replica: the link has been up in the life of this process
@@ -234,6 +235,14 @@ func (o Observation) futile() bool {
 // replacing says whether a sentinel is replacing a master.
 func (o Observation) replacing(master netip.Addr) bool {
 	return slices.ContainsFunc(o.Views, func(v View) bool { return v.FailingOver && v.HasMaster && v.Master == master })
+}
+
+// replacingSelf says whether a sentinel is replacing this pod, whether it has told
+// the others yet or not.
+func (o Observation) replacingSelf() bool {
+	return slices.ContainsFunc(o.Views, func(v View) bool {
+		return v.FailingOver && v.HasMaster && v.Switched == (v.Master != o.Self.IP)
+	})
 }
 
 // peerAt gives the peer with an address; nil if no pod has it.

@@ -13,6 +13,11 @@ func serveMaster(o Observation) Decision {
 		return Decision{State: Serving, Label: MasterLabel, Reason: reason}
 	}
 	switch {
+	case o.Local.Recorded && o.replacedBy() != nil:
+		// The sentinels may need a second more to agree on what has happened.
+		return giveWay(o.replacedBy())
+	case ok && agreed == o.Self.IP && o.replacingSelf():
+		return Decision{State: Uncertain, Reason: "a sentinel is replacing this pod"}
 	case ok && agreed == o.Self.IP:
 		return serving("the sentinels name this pod")
 	case o.fencedPredecessor(agreed, ok):
@@ -25,9 +30,7 @@ func serveMaster(o Observation) Decision {
 		return serving("this pod is the recorded master and the sentinels do not name another")
 	case o.Local.MasterFor > promotionPatience && o.replacedBy() != nil:
 		// The sentinels may be those that cannot be reached from here.
-		p := o.replacedBy()
-		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: p.IP,
-			Reason: fmt.Sprintf("the record names %s as master in place of this one", p.Name)}
+		return giveWay(o.replacedBy())
 	case len(o.masters()) == 0 && o.RecordKnown && o.sentinelsKnowNothing():
 		return elect(o, "this pod is master without a record of it")
 	case o.onlyStrangers() && o.sentinelsKnowNothing():
@@ -35,6 +38,12 @@ func serveMaster(o Observation) Decision {
 	default:
 		return Decision{State: Uncertain, Reason: "this pod is master but the sentinels have not agreed on it yet"}
 	}
+}
+
+// giveWay makes a master the replica of the one that the record has in its place.
+func giveWay(p *Peer) Decision {
+	return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: p.IP,
+		Reason: fmt.Sprintf("the record names %s as master in place of this one", p.Name)}
 }
 
 // contested decides for a master while the sentinels agree on another.

@@ -68,6 +68,32 @@ func TestMasterIsLabelled(t *testing.T) {
 	})
 }
 
+// A master that has stood still may wake up when its successor is there and the
+// sentinels have not agreed on that one yet.
+func TestMasterThatIsBeingReplacedIsNotLabelled(t *testing.T) {
+	was := func(l *Local) { l.Recorded = true }
+	giveWay := Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: "the record names server-b as master in place of this one"}
+	awake := together(runsAsMaster(time.Hour), local(was), recorded("b"), replaced("a"), sentinels("a a a"))
+	left := uncertain(HoldLabel, "a sentinel is replacing this pod")
+	switched := func(to string) edit {
+		return func(o *Observation) {
+			o.Views = views("a a " + to + "*")
+			o.Views[2].Switched = true
+		}
+	}
+	check(t, []claim{
+		{"it follows the one that the record has in its place", observe(awake, peer("b", isMaster)), giveWay},
+		{"but not one that does not answer", observe(awake, peer("b", isMaster, isFrozen)), serving("the sentinels name this pod")},
+		{"nor one that is no master", observe(awake, peer("b", isReplica)), serving("the sentinels name this pod")},
+		{"nor the one that it has just replaced itself, and is recorded yet",
+			observe(awake, local(func(l *Local) { l.Recorded = false }), peer("b", isMaster)), serving("the sentinels name this pod")},
+		{"nor one of before", observe(awake, replaced("c"), peer("b", isMaster)), serving("the sentinels name this pod")},
+		{"it waits while a sentinel replaces it", observe(runsAsMaster(time.Hour), sentinels("a a* a"), recorded("a")), left},
+		{"and when that one has not told the others yet", observe(runsAsMaster(time.Hour), switched("b"), recorded("a")), left},
+		{"but not when that one has made it master itself", observe(runsAsMaster(0), switched("a"), recorded("b")), serving("the sentinels name this pod")},
+	})
+}
+
 // The container of a master that has been killed is back within a second or
 // two; a replica that sees it gone need not wait for that, nor for the sentinels.
 func TestReplicaHasAMasterReplacedWhoseContainerIsSeenToHaveEnded(t *testing.T) {

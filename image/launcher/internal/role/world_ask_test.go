@@ -44,6 +44,10 @@ func (s *simServer) observe(w *world) Observation {
 	}
 	s.confirmed = local.Master && (s.confirmed || ok && agreed == s.IP)
 	o.Local.Confirmed = s.confirmed
+	if local.Answering {
+		s.recorded = local.Master && (s.recorded || r.uid == s.UID)
+	}
+	o.Local.Recorded = s.recorded
 	down, _ := o.MasterIsDown()
 	mark(&s.astrayAt, ok && local.Running && !local.Master && agreed != local.Follows, w.now)
 	mark(&s.downAt, down, w.now)

@@ -16,7 +16,7 @@ type simServer struct {
 	corrupt                                                                        bool // Redis cannot load what is on disk
 	crashes                                                                        int  // starts that ended at once, in a row
 	since, masterAt, astrayAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt time.Duration
-	synced, claimed, byRecord, confirmed, wasRunning                               bool
+	synced, claimed, byRecord, confirmed, recorded, wasRunning                     bool
 	wasMaster                                                                      bool
 	followed                                                                       netip.Addr
 	applied                                                                        int
@@ -72,7 +72,7 @@ func (s *simServer) turn(w *world) {
 	s.turns++
 	if s.wasRunning && !s.redis.running {
 		s.synced, s.masterAt, s.linkDownAt, s.astrayAt, s.since = false, 0, 0, 0, w.now
-		s.recordAt, s.viewsAt, s.claimed, s.byRecord, s.confirmed = never, never, false, false, false
+		s.recordAt, s.viewsAt, s.claimed, s.byRecord, s.confirmed, s.recorded = never, never, false, false, false, false
 		if !w.persistence {
 			s.standing = Standing{Empty: true}
 		}
