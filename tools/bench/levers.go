@@ -34,7 +34,7 @@ var levers = []lever{
 	{"looking-often", "a look every 25 ms instead of 200 ms while a failover goes on", []string{"delete", "kill-redis"}},
 	{"memory-backed-sentinel", "sentinels keep their state in memory", []string{"delete", "kill-redis"}},
 	{"sentinel-intervals", "sentinels work at shorter intervals than their own", []string{"freeze"}},
-	{"lost-master-first", "the label is taken off a lost master as its replacement begins", []string{"freeze"}},
+	{"lost-master-first", "the label is taken off a lost master before it is replaced", []string{"freeze"}},
 	{"label-of-an-elected-replica", "an elected replica is labelled before the sentinels name it", []string{"freeze"}},
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -288,12 +287,11 @@ func (s *Sentinel) listen(ctx context.Context) {
 			err = node.Watch(ctx, func(n redisnode.Notice) {
 				s.metrics.notices.WithLabelValues(n.Channel).Inc()
 				s.log.Info("sentinel", "channel", n.Channel, "message", n.Payload)
-				if n.Channel == tryFailover {
+				if findsMasterDown(n) {
 					go s.unlabelLost(ctx)
-					return
 				}
 				go s.teller.Tell(ctx, n)
-			}, append(slices.Clone(notify.Channels), tryFailover)...)
+			}, notify.Channels...)
 			s.log.Debug("the sentinel's messages ended", "error", err)
 		}
 		select {

@@ -18,9 +18,6 @@ type MasterView struct {
 	SubjectiveDown bool // this sentinel finds it down
 	ObjectiveDown  bool // a quorum finds it down
 	FailingOver    bool // this sentinel leads a failover
-	// Replacing says that the failover that it leads has begun because a quorum finds
-	// the master down, and not because somebody ordered it.
-	Replacing bool
 	// Switched says that the failover that it leads is over, but for replicas that have
 	// not been told yet: Addr is the successor.
 	Switched bool
@@ -68,9 +65,8 @@ func (n *Node) Master(ctx context.Context, name string) (view MasterView, found 
 	view.SubjectiveDown = strings.Contains(flags, ",s_down,")
 	view.ObjectiveDown = strings.Contains(flags, ",o_down,")
 	view.FailingOver = strings.Contains(flags, ",failover_in_progress,")
-	view.Replacing = view.FailingOver && view.ObjectiveDown && !strings.Contains(flags, ",force_failover,")
 	if view.FailingOver {
-		view = n.duringFailover(ctx, name, view)
+		view = n.duringFailover(ctx, name, view, !strings.Contains(flags, ",force_failover,"))
 	}
 	return view, true, nil
 }
@@ -78,14 +74,15 @@ func (n *Node) Master(ctx context.Context, name string) (view MasterView, found 
 // duringFailover asks for the address that this sentinel tells its clients. The
 // one that leads a failover keeps the old master in SENTINEL MASTER until every
 // replica follows the new one, which may take 10 s if one of them is gone.
-func (n *Node) duringFailover(ctx context.Context, name string, view MasterView) MasterView {
+// elected says that it was voted for and not commanded.
+func (n *Node) duringFailover(ctx context.Context, name string, view MasterView, elected bool) MasterView {
 	reply, err := n.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
 	told := asList(reply)
 	if err != nil || len(told) != 2 {
 		return view
 	}
 	if addr := addrPort(fmt.Sprint(told[0]), fmt.Sprint(told[1])); addr != view.Addr {
-		view.Addr, view.SubjectiveDown, view.ObjectiveDown, view.Replacing, view.Switched = addr, false, false, false, true
+		view.Addr, view.SubjectiveDown, view.ObjectiveDown, view.Switched = addr, false, false, true
 		return view
 	}
 	replicas, err := n.KnownReplicas(ctx, name)
@@ -97,7 +94,7 @@ func (n *Node) duringFailover(ctx context.Context, name string, view MasterView)
 			view.Chosen = r.Addr.Addr()
 		}
 	}
-	if view.Replacing {
+	if elected && view.ObjectiveDown {
 		view.Promoting = view.Chosen
 	}
 	return view
