@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
@@ -61,6 +62,26 @@ func byChoice(ctx context.Context, c config.Config, views []sentinelView, foremo
 		case <-time.After(choicePoll):
 		}
 	}
+}
+
+// stayingFirst puts those sentinels last that are leaving, or run on the node of
+// the pod that hands over: who drains a node ends both within a moment, and a
+// sentinel that ends has its failover end with it.
+func stayingFirst(views []sentinelView, leaving string, pods []kube.Pod) []sentinelView {
+	node := ""
+	for _, pod := range pods {
+		if pod.UID == leaving {
+			node = pod.Node
+		}
+	}
+	rank := func(v sentinelView) int {
+		if v.pod.Terminating || node != "" && v.pod.Node == node {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(views, func(a, b sentinelView) int { return cmp.Compare(rank(a), rank(b)) })
+	return views
 }
 
 // choice is the replica that a sentinel with this memory promotes: the lowest

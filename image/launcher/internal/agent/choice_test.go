@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 )
 
@@ -69,4 +70,24 @@ func TestChoiceIsSentinels(t *testing.T) {
 		require.Equal(t, byte(c.host), choice(c.known).As4()[3], name)
 	}
 	require.False(t, choice(nil).IsValid())
+}
+
+func TestSentinelsThatStayAreToldFirst(t *testing.T) {
+	pods := []kube.Pod{{UID: "master", Node: "x"}, {UID: "other", Node: "y"}}
+	views := func() (list []sentinelView) {
+		for _, pod := range []kube.Pod{
+			{Name: "beside", Node: "x"}, {Name: "leaving", Node: "y", Terminating: true}, {Name: "first", Node: "y"}, {Name: "second", Node: "z"},
+		} {
+			list = append(list, sentinelView{pod: pod})
+		}
+		return list
+	}
+	names := func(list []sentinelView) (out []string) {
+		for _, v := range list {
+			out = append(out, v.pod.Name)
+		}
+		return out
+	}
+	require.Equal(t, []string{"first", "second", "beside", "leaving"}, names(stayingFirst(views(), "master", pods)))
+	require.Equal(t, []string{"beside", "first", "second", "leaving"}, names(stayingFirst(views(), "unknown", pods)), "a node that is not known is nobody's")
 }

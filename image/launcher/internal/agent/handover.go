@@ -168,7 +168,8 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 	if err := s.awaitOffset(ctx, successors, info.Offset); err != nil {
 		return netip.Addr{}, err
 	}
-	views := askSentinels(ctx, s.config, s.links, s.api.Pods())
+	pods := s.api.Pods()
+	views := stayingFirst(askSentinels(ctx, s.config, s.links, pods), s.self.UID, pods)
 	sentinel, err := commandFailover(ctx, s.config, views, s.config.PodIP, nil)
 	if err != nil {
 		return netip.Addr{}, err
