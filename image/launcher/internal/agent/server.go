@@ -25,8 +25,8 @@ const (
 	// quickTick is how often the own Redis is asked: a promotion is seen within it.
 	quickTick = 200 * time.Millisecond
 	// failoverTick is how often it is asked for failoverTime from the moment that a
-	// replica has lost its master or that one's launcher, a master has died, or a
-	// replica was promoted.
+	// replica has lost its master or that one's launcher, the sentinels have found
+	// the master down, a master has died, or a replica was promoted.
 	failoverTick = 25 * time.Millisecond
 	failoverTime = 3 * time.Second
 	// failoverAsk is how long all answers of one such look are waited for.
