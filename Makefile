@@ -67,7 +67,7 @@ bench: ## what clients notice of faults and what the launcher costs; about two h
 	cd tools && go run ./bench faults && go run ./bench install && go run ./bench throughput && go run ./bench launcher && go run ./bench quiet
 	$(MAKE) bench-report
 
-bench-levers: ## the same faults with each lever of the failover switched off in turn; about an hour
+bench-levers: ## the same faults with each lever of the failover switched off in turn; about 70 minutes
 	$(CLUSTER) up
 	cd tools && go run ./bench levers
 	$(MAKE) bench-report
