@@ -28,13 +28,13 @@ var levers = []lever{
 	{"dead-container-by-refusal", "a replica that finds nothing listening in the master's pod orders the failover", []string{"force-delete", "kill-launcher"}},
 	{"watched-launcher", "a replica holds a connection to its master's launcher and looks closely when that ends", []string{"delete", "kill-launcher"}},
 	{"one-sentinel", "one sentinel is told to fail over, instead of all", []string{"delete", "kill-redis"}},
-	{"early-label", "the successor of a fenced master is labelled before the sentinels name it", []string{"delete", "kill-redis"}},
+	{"early-label", "the successor of a fenced master is labelled before the sentinels name it", []string{"delete", "kill-redis", "force-delete", "kill-launcher"}},
 	{"label-order", "the successor is labelled before the old master loses its label", []string{"delete", "kill-redis"}},
 	{"late-connections", "connections that still arrive at the old master's pod are passed on", []string{"delete", "kill-redis"}},
-	{"looking-often", "a look every 25 ms instead of 200 ms while a failover goes on", []string{"delete", "kill-redis"}},
+	{"looking-often", "a look every 25 ms instead of 200 ms while a failover goes on", []string{"delete", "kill-redis", "force-delete", "kill-launcher"}},
 	{"memory-backed-sentinel", "sentinels keep their state in memory", []string{"delete", "kill-redis"}},
-	{"sentinel-intervals", "sentinels work at shorter intervals than their own", []string{"freeze"}},
-	{"lost-master-first", "the label is taken off a lost master before it is replaced", []string{"freeze"}},
+	{"sentinel-intervals", "sentinels work at shorter intervals than their own", []string{"freeze", "node-lost"}},
+	{"lost-master-first", "the label is taken off a lost master before it is replaced", []string{"freeze", "node-lost"}},
 	{"label-of-an-elected-replica", "an elected replica is labelled before the sentinels name it", []string{"freeze"}},
 }
 
@@ -56,16 +56,19 @@ func leverNames() []string {
 	return found
 }
 
-// measureLevers measures the faults of the chosen levers, first as the chart and
+// measureLevers measures those of the chosen faults that the chosen levers are there for, first as the chart and
 // the image are, and then with each lever off. At the end all are on again.
 func measureLevers(ctx context.Context, o options) error {
+	if err := o.checkFaults(); err != nil {
+		return err
+	}
 	var chosen []lever
 	faults := map[string]bool{}
 	for _, l := range levers {
 		if slices.Contains(o.levers, l.Name) {
 			chosen = append(chosen, l)
 			for _, fault := range l.Faults {
-				faults[fault] = true
+				faults[fault] = slices.Contains(o.faults, fault)
 			}
 		}
 	}
@@ -107,7 +110,7 @@ func (b *bench) measureLever(ctx context.Context, o options, l lever, repository
 		return err
 	}
 	for _, k := range kinds {
-		if slices.Contains(l.Faults, k.Name) {
+		if slices.Contains(l.Faults, k.Name) && slices.Contains(o.faults, k.Name) {
 			if err := b.measureWithout(ctx, o, k, l.Name); err != nil {
 				return err
 			}

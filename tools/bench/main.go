@@ -82,6 +82,7 @@ func rootCommand() *cobra.Command {
 	throughput.Flags().IntVar(&o.runs, "runs", 5, "how often")
 	withoutLevers := command("levers", "Measure faults with each lever of the failover switched off by a patch", measureLevers)
 	withoutLevers.Flags().StringSliceVar(&o.levers, "levers", leverNames(), "which")
+	withoutLevers.Flags().StringSliceVar(&o.faults, "faults", names(), "only these of the faults that a lever is there for")
 	withoutLevers.Flags().IntVar(&o.runs, "runs", 10, "how often each fault")
 	quiet := command("quiet", "Count writes to the API while nothing happens", measureQuiet)
 	quiet.Flags().DurationVar(&o.duration, "duration", time.Hour, "how long")
@@ -98,6 +99,16 @@ func names() []string {
 		found = append(found, k.Name)
 	}
 	return found
+}
+
+// checkFaults refuses faults that do not exist.
+func (o options) checkFaults() error {
+	for _, name := range o.faults {
+		if !slices.Contains(names(), name) {
+			return fmt.Errorf("unknown fault %q: choose from %s", name, strings.Join(names(), ", "))
+		}
+	}
+	return nil
 }
 
 // withBench prepares the cluster for measurements and cleans up after them.
@@ -159,10 +170,8 @@ func (b *bench) defaults(release string) {
 
 // measureFaults makes the chosen faults happen and keeps the results after each.
 func measureFaults(ctx context.Context, o options) error {
-	for _, name := range o.faults {
-		if !slices.Contains(names(), name) {
-			return fmt.Errorf("unknown fault %q: choose from %s", name, strings.Join(names(), ", "))
-		}
+	if err := o.checkFaults(); err != nil {
+		return err
 	}
 	return withBench(ctx, o, func(ctx context.Context, b *bench) error {
 		for _, k := range kinds {
