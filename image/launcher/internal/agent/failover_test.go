@@ -90,17 +90,9 @@ func (s *speaker) serve(conn net.Conn) {
 // the dead master meanwhile, and would replace its healthy successor.
 func TestFailoverIsNotCommandedToASentinelThatNamesAnotherMasterByNow(t *testing.T) {
 	const master = "10.0.0.1"
-	reply := func(ip, flags string) string {
-		words := []string{"ip", ip, "port", "6379", "flags", flags}
-		out := fmt.Sprintf("*%d\r\n", len(words))
-		for _, word := range words {
-			out += text(word)
-		}
-		return out
-	}
 	for name, now := range map[string]string{
-		"which it has replaced":  reply("10.0.0.2", "master"),
-		"which it is replacing":  reply(master, "master,failover_in_progress"),
+		"which it has replaced":  masterReply("10.0.0.2", "master"),
+		"which it is replacing":  masterReply(master, "master,failover_in_progress"),
 		"which it has forgotten": "-ERR No such master with that name\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,6 +104,16 @@ func TestFailoverIsNotCommandedToASentinelThatNamesAnotherMasterByNow(t *testing
 			require.False(t, commanded(untold), "nor to another, whose view may be behind")
 		})
 	}
+}
+
+// masterReply is what a sentinel says of the master that it names.
+func masterReply(ip, flags string) string {
+	words := []string{"name", "mymaster", "ip", ip, "port", "6379", "flags", flags, "config-epoch", "1"}
+	reply := fmt.Sprintf("*%d\r\n", len(words))
+	for _, word := range words {
+		reply += text(word)
+	}
+	return reply
 }
 
 func text(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
@@ -172,36 +174,6 @@ func TestNoSecondFailoverIsCommandedWhileOneIsGoingOn(t *testing.T) {
 	_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first, second}, first.Master, nil)
 	require.ErrorIs(t, err, errFailoverRunning)
 	require.Empty(t, speaker.heard())
-}
-
-// While it does, a hand-over that has waited long enough must not let clients
-// write again: the promotion may come a moment later.
-func TestFailoverRunsWhileASentinelReplacesThisMaster(t *testing.T) {
-	const own = "10.0.0.1"
-	answer := func(master, flags string) map[string]string {
-		pairs := []string{"name", "mymaster", "ip", master, "port", "6379", "flags", flags, "config-epoch", "1"}
-		reply := fmt.Sprintf("*%d\r\n", len(pairs))
-		for _, word := range pairs {
-			reply += text(word)
-		}
-		return map[string]string{"SENTINEL MASTER": reply}
-	}
-	for name, c := range map[string]struct {
-		answers map[string]string
-		want    bool
-	}{
-		"it does":                        {answer(own, "master,failover_in_progress"), true},
-		"it finds it down":               {answer(own, "s_down,o_down,master"), false},
-		"it replaces another":            {answer("10.0.0.9", "master,failover_in_progress"), false},
-		"it does not answer the command": {nil, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			view, _ := sentinelAt(t, "sentinel", own, c.answers)
-			other, _ := sentinelAt(t, "other", own, answer(own, "master"))
-			settings := config.Config{MasterName: "mymaster", PodIP: netip.MustParseAddr(own)}
-			require.Equal(t, c.want, failoverRuns(t.Context(), settings, []sentinelView{other, view}))
-		})
-	}
 }
 
 func TestErrorInReplyTellsNothingAboutRoles(t *testing.T) {

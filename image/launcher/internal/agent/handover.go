@@ -3,23 +3,14 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
-	"slices"
-	"sync/atomic"
 	"time"
 
-	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
 // pollEvery is how often nodes are asked while writes are paused.
 const pollEvery = 5 * time.Millisecond
-
-// promotionWait is how long a promotion that a sentinel has accepted is waited
-// for; it takes 0.1 to 0.3 s.
-const promotionWait = 5 * time.Second
 
 // labelWait is how long a master that has handed over waits for its successor's
 // label before it takes its own away.
@@ -117,14 +108,8 @@ func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
 	if err := s.fence(ctx, s.self.UID, "hand-over"); err != nil {
 		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)
 	}
-	node, limit := s.local(), role.PauseLimit(s.config.DownAfter)
-	if err := node.PauseWrites(ctx, limit); err != nil {
-		s.unfence(ctx)
-		return fmt.Errorf("pause writes: %w", err)
-	}
-	paused, cancel := context.WithTimeout(ctx, limit-100*time.Millisecond)
-	defer cancel()
-	successor, err := s.promoteSuccessor(paused, node, successors)
+	node := s.local()
+	successor, err := s.promoteSuccessor(ctx, node, successors)
 	if err != nil {
 		s.unfence(ctx)
 		return errors.Join(err, node.Unpause(ctx))
@@ -155,93 +140,6 @@ func (s *Server) moveClients(ctx context.Context, successor netip.AddrPort) {
 	case <-s.passing.done:
 	case <-time.After(lateEndpoints):
 		s.passing.end()
-	}
-}
-
-// promoteSuccessor waits, within ctx, for the successors to have everything and
-// has a sentinel promote one of them.
-func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, successors []netip.Addr) (netip.Addr, error) {
-	info, err := node.Info(ctx)
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("read the offset to reach: %w", err)
-	}
-	if err := s.awaitOffset(ctx, successors, info.Offset); err != nil {
-		return netip.Addr{}, err
-	}
-	pods := s.api.Pods()
-	views := stayingFirst(askSentinels(ctx, s.config, s.links, pods), s.self.UID, pods)
-	sentinel, err := commandFailover(ctx, s.config, views, s.config.PodIP, nil)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	s.log.Info("failover commanded", "sentinel", sentinel, "reason", "hand-over")
-	return s.awaitPromotion(node, successors, sentinel, views)
-}
-
-// awaitPromotion waits for one of the successors to be master. From the command
-// on a promotion may come at any time, so the pause is renewed meanwhile, even
-// if the sentinels take this server for down in the end: that leads to the same.
-// When its time is up and another sentinel is replacing this master, as they do
-// where the first has crashed, it waits once more: what were written now would
-// be lost a moment later.
-func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, sentinel string, views []sentinelView) (netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*promotionWait)
-	defer cancel()
-	limit := role.PauseLimit(s.config.DownAfter)
-	began, renewed := time.Now(), time.Now()
-	for {
-		for _, ip := range successors {
-			if info, err := s.links.to(ip, s.config.RedisPort).Info(ctx); err == nil && info.Master {
-				return ip, nil
-			}
-		}
-		if time.Since(renewed) > limit/4 {
-			renewed = time.Now()
-			_ = node.PauseWrites(ctx, limit)
-		}
-		if ctx.Err() != nil || time.Since(began) > promotionWait && !failoverRuns(ctx, s.config, views) {
-			return netip.Addr{}, fmt.Errorf("sentinel %s accepted the failover, but no replica was promoted within %v", sentinel, time.Since(began).Round(100*time.Millisecond))
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pollEvery):
-		}
-	}
-}
-
-// failoverRuns says whether one of these sentinels is replacing this master.
-func failoverRuns(ctx context.Context, c config.Config, views []sentinelView) bool {
-	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
-	defer cancel()
-	var running atomic.Bool
-	each(slices.Clone(views), func(v *sentinelView) {
-		master, found, err := v.node.Master(ctx, c.MasterName)
-		if err == nil && found && master.Addr.Addr() == c.PodIP && master.FailingOver {
-			running.Store(true)
-		}
-	})
-	return running.Load()
-}
-
-// awaitOffset waits until every successor has reached the offset: which of them
-// is promoted is the sentinel's choice, made on what it knew a second ago.
-func (s *Server) awaitOffset(ctx context.Context, successors []netip.Addr, offset int64) error {
-	for {
-		behind := 0
-		for _, ip := range successors {
-			info, err := s.links.to(ip, s.config.RedisPort).Info(ctx)
-			if err != nil || info.Offset < offset || !info.LinkUp {
-				behind++
-			}
-		}
-		if behind == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%d of %d replica(s) did not catch up within the pause", behind, len(successors))
-		case <-time.After(pollEvery):
-		}
 	}
 }
 

@@ -1,0 +1,185 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+const (
+	// promotionWait is how long a promotion that a sentinel has accepted is waited
+	// for; it takes 0.1 to 0.3 s.
+	promotionWait = 5 * time.Second
+	// leaderPoll is the pause between two looks at the sentinel that promotes.
+	leaderPoll = 50 * time.Millisecond
+	// promotionLag is how long after the end of its sentinel a promotion may still
+	// be seen: the order to the replica was on its way.
+	promotionLag = 200 * time.Millisecond
+)
+
+// errFailoverEnded: nobody replaces this master any more, and nobody has.
+var errFailoverEnded = errors.New("the failover ended without a promotion")
+
+// promoteSuccessor pauses writes, waits for the successors to have everything,
+// and has a sentinel promote one of them. When that sentinel ends first, as one
+// may that is being replaced itself, the next is told. With an error writes may
+// still be paused.
+func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, successors []netip.Addr) (netip.Addr, error) {
+	limit := role.PauseLimit(s.config.DownAfter)
+	for began := time.Now(); ; {
+		if err := node.PauseWrites(ctx, limit); err != nil {
+			return netip.Addr{}, fmt.Errorf("pause writes: %w", err)
+		}
+		sentinel, views, err := s.commandPromotion(ctx, limit-100*time.Millisecond, node, successors)
+		if err != nil {
+			return netip.Addr{}, err
+		}
+		s.log.Info("failover commanded", "sentinel", sentinel, "reason", "hand-over")
+		successor, err := s.awaitPromotion(node, successors, sentinel, views)
+		if !errors.Is(err, errFailoverEnded) || time.Since(began) > promotionWait {
+			return successor, err
+		}
+		s.log.Warn("another sentinel is asked to promote", "instead of", sentinel, "error", err)
+	}
+}
+
+// commandPromotion waits for the successors to have everything and tells one of
+// the sentinels, of which it also gives the views, to promote one of them.
+func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node *redisnode.Node, successors []netip.Addr) (string, []sentinelView, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	info, err := node.Info(ctx)
+	if err != nil {
+		return "", nil, fmt.Errorf("read the offset to reach: %w", err)
+	}
+	if err := s.awaitOffset(ctx, successors, info.Offset); err != nil {
+		return "", nil, err
+	}
+	pods := s.api.Pods()
+	views := stayingFirst(askSentinels(ctx, s.config, s.links, pods), s.self.UID, pods)
+	sentinel, err := commandFailover(ctx, s.config, views, s.config.PodIP, nil)
+	return sentinel, views, err
+}
+
+// awaitOffset waits until every successor has reached the offset: which of them
+// is promoted is the sentinel's choice, made on what it knew a second ago.
+func (s *Server) awaitOffset(ctx context.Context, successors []netip.Addr, offset int64) error {
+	for {
+		behind := 0
+		for _, ip := range successors {
+			info, err := s.links.to(ip, s.config.RedisPort).Info(ctx)
+			if err != nil || info.Offset < offset || !info.LinkUp {
+				behind++
+			}
+		}
+		if behind == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d replica(s) did not catch up within the pause", behind, len(successors))
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// awaitPromotion waits for one of the successors to be master. From the command
+// on a promotion may come at any time, so the pause is renewed meanwhile, even
+// if the sentinels take this server for down in the end: that leads to the same.
+// When its time is up and another sentinel is replacing this master, as they do
+// where the first has crashed, it waits once more: what were written now would
+// be lost a moment later.
+func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, sentinel string, views []sentinelView) (netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*promotionWait)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		if awaitFailoverEnd(ctx, s.config, views, sentinel) {
+			close(ended)
+		}
+	}()
+	limit := role.PauseLimit(s.config.DownAfter)
+	began, renewed := time.Now(), time.Now()
+	for {
+		for _, ip := range successors {
+			if info, err := s.links.to(ip, s.config.RedisPort).Info(ctx); err == nil && info.Master {
+				return ip, nil
+			}
+		}
+		if time.Since(renewed) > limit/4 {
+			renewed = time.Now()
+			_ = node.PauseWrites(ctx, limit)
+		}
+		if ctx.Err() != nil || time.Since(began) > promotionWait && failoverState(ctx, s.config, views, sentinel) != failoverRuns {
+			return netip.Addr{}, fmt.Errorf("sentinel %s accepted the failover, but no replica was promoted within %v", sentinel, time.Since(began).Round(100*time.Millisecond))
+		}
+		select {
+		case <-ended:
+			return netip.Addr{}, fmt.Errorf("sentinel %s: %w", sentinel, errFailoverEnded)
+		case <-ctx.Done():
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// awaitFailoverEnd waits until the failover has been over for promotionLag; false
+// when ctx ended before.
+func awaitFailoverEnd(ctx context.Context, c config.Config, views []sentinelView, told string) bool {
+	over := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(leaderPoll):
+		}
+		switch {
+		case failoverState(ctx, c, views, told) != failoverOver:
+			over = time.Now()
+		case time.Since(over) >= promotionLag:
+			return true
+		}
+	}
+}
+
+// progress is what the sentinels tell of the failover that one of them was told to do.
+type progress int
+
+const (
+	// failoverUnclear: the one that was told does not answer, and no other does it.
+	failoverUnclear progress = iota
+	// failoverRuns: a sentinel is replacing this master.
+	failoverRuns
+	// failoverOver: the one that was told does not run any more, or does not do it
+	// any more and names this master still; and no other does it.
+	failoverOver
+)
+
+// failoverState asks these sentinels how the failover of this master goes.
+func failoverState(ctx context.Context, c config.Config, views []sentinelView, told string) progress {
+	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	defer cancel()
+	var mu sync.Mutex
+	found := failoverUnclear
+	each(slices.Clone(views), func(v *sentinelView) {
+		master, known, err := v.node.Master(ctx, c.MasterName)
+		mu.Lock()
+		defer mu.Unlock()
+		own := known && master.Addr.Addr() == c.PodIP
+		switch {
+		case err == nil && own && master.FailingOver:
+			found = failoverRuns
+		case v.pod.Name != told || found == failoverRuns:
+		case err == nil && own, reach(err) == role.Refused:
+			found = failoverOver
+		}
+	})
+	return found
+}

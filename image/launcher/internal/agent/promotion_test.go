@@ -1,0 +1,77 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+)
+
+// endedSentinel is one whose process has ended.
+func endedSentinel(t *testing.T, name string) sentinelView {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := netip.MustParseAddrPort(listener.Addr().String())
+	require.NoError(t, listener.Close())
+	return sentinelView{pod: kube.Pod{Name: name}, node: newLinks("").to(addr.Addr(), int(addr.Port()))}
+}
+
+// While a failover runs, a hand-over that has waited long enough must not let
+// clients write again: the promotion may come a moment later. Once it is over,
+// waiting helps nobody.
+func TestFailoverStateIsWhatTheSentinelsTell(t *testing.T) {
+	const own, other = "10.0.0.1", "10.0.0.9"
+	replacing, idle := "master,failover_in_progress", "master"
+	answers := func(master, flags string) func(*testing.T, string) sentinelView {
+		return func(t *testing.T, name string) sentinelView {
+			view, _ := sentinelAt(t, name, own, map[string]string{"SENTINEL MASTER": masterReply(master, flags)})
+			return view
+		}
+	}
+	silent := func(t *testing.T, name string) sentinelView {
+		view, _ := sentinelAt(t, name, own, map[string]string{"SENTINEL MASTER": ""})
+		return view
+	}
+	for name, c := range map[string]struct {
+		told, untold func(*testing.T, string) sentinelView
+		want         progress
+	}{
+		"it replaces this master":                       {answers(own, replacing), answers(own, idle), failoverRuns},
+		"another does":                                  {answers(own, idle), answers(own, replacing), failoverRuns},
+		"another does, and it has ended":                {endedSentinel, answers(own, replacing), failoverRuns},
+		"it only finds this master down":                {answers(own, "s_down,o_down,master"), answers(own, idle), failoverOver},
+		"it has ended":                                  {endedSentinel, answers(own, idle), failoverOver},
+		"it has ended, another is silent":               {endedSentinel, silent, failoverOver},
+		"it does not answer":                            {silent, answers(own, idle), failoverUnclear},
+		"it has replaced this master":                   {answers(other, idle), answers(own, idle), failoverUnclear},
+		"it replaces another":                           {answers(other, replacing), answers(own, idle), failoverUnclear},
+		"another has ended, it does not answer a thing": {silent, endedSentinel, failoverUnclear},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings := config.Config{MasterName: "mymaster", PodIP: netip.MustParseAddr(own)}
+			views := []sentinelView{c.untold(t, "untold"), c.told(t, "told")}
+			require.Equal(t, c.want, failoverState(t.Context(), settings, views, "told"))
+			views[0], views[1] = views[1], views[0]
+			require.Equal(t, c.want, failoverState(t.Context(), settings, views, "told"), "in another order")
+		})
+	}
+}
+
+func TestFailoverEndsOnlyWhenItHasBeenOverForAMoment(t *testing.T) {
+	settings := config.Config{MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.1")}
+	began := time.Now()
+	require.True(t, awaitFailoverEnd(t.Context(), settings, []sentinelView{endedSentinel(t, "told")}, "told"))
+	require.GreaterOrEqual(t, time.Since(began), promotionLag)
+
+	limited, cancel := context.WithTimeout(t.Context(), 3*promotionLag)
+	defer cancel()
+	running, _ := sentinelAt(t, "told", "10.0.0.1", map[string]string{"SENTINEL MASTER": masterReply("10.0.0.1", "master,failover_in_progress")})
+	require.False(t, awaitFailoverEnd(limited, settings, []sentinelView{running}, "told"))
+}
