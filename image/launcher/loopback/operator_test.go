@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -83,6 +84,14 @@ func TestSentinelsInTILTDoNotDelayAFailover(t *testing.T) {
 		}
 	}
 	eventually(t, settle, "TILT", inTILT("1"))
+	eventually(t, settle, "the sentinels in TILT to know a replica that can be promoted", func() error {
+		for _, p := range tilted {
+			if err := c.knowsFreshReplica(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	old.killRedis()
 	took := eventually(t, 20*time.Second, "another master", func() error { return c.checkMasterIsNot(old) })
 	t.Logf("another pod was labelled after %v", took)
@@ -99,6 +108,24 @@ func TestSentinelsInTILTDoNotDelayAFailover(t *testing.T) {
 	c.requireOneFailover(epoch)
 	w.requireLostAtMost(asyncTail)
 	w.requireGapBelow(15 * time.Second)
+}
+
+// knowsFreshReplica wants a sentinel that would not refuse a failover for want
+// of a replica of which it has heard lately.
+func (c *cluster) knowsFreshReplica(p *pod) error {
+	client := redis.NewSentinelClient(clientOptions(p.address(), c.password))
+	defer client.Close()
+	replicas, err := client.Replicas(c.t.Context(), "mymaster").Result()
+	if err != nil {
+		return err
+	}
+	for _, r := range replicas {
+		age, err := strconv.Atoi(r["info-refresh"])
+		if r["flags"] == "slave" && err == nil && age < 1000 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has heard of none of %v lately", p.name, replicas)
 }
 
 // The password is what keeps releases apart when an address is used again.
