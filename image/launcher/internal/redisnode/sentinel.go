@@ -157,13 +157,13 @@ func (n *Node) FailOver(ctx context.Context, name string) error {
 // refreshOften are the times, in milliseconds, at which a sentinel works.
 //
 // It asks every server for its state once a second instead of every 10 s, which
-// shortens what follows a promotion by about a second. It pings twice a second
-// instead of once, since down-after counts from the first ping that is not
-// answered, and asks the others four times a second whether they find the
-// master down, too. An election without a winner ends after 1.5 s instead of 8:
-// until then no failover can be commanded. A replica that is gone holds up the
-// end of a failover for 2 s instead of 10.
-var refreshOften = []any{"info-period", 1000, "ping-period", 500, "ask-period", 250, "election-timeout", 1500, "slave-reconf-timeout", 2000}
+// shortens what follows a promotion by about a second. It pings four times a
+// second instead of once, since down-after counts from the first ping that is
+// not answered, and asks the others as often whether they find the master down,
+// too. An election without a winner ends after 1.5 s instead of 8: until then no
+// failover can be commanded. A replica that is gone holds up the end of a
+// failover for 2 s instead of 10.
+var refreshOften = []any{"info-period", 1000, "ping-period", 250, "ask-period", 250, "election-timeout", 1500, "slave-reconf-timeout", 2000}
 
 // RefreshOften makes a sentinel work at shorter intervals than its own. They
 // last as long as its process.
