@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // requireNoCrash fails the test when a container ended that the test did not end.
@@ -63,6 +65,54 @@ func TestReleaseBootstrapsWhenSentinelsStartLongBeforeServers(t *testing.T) {
 		c.addServer().run()
 	}
 	c.converge()
+	c.requireNoCrash()
+}
+
+// pending takes address and phase from a pod that has not run yet, as long as
+// the kubelet waits for its volume, and gives them back.
+func (p *pod) pending(waits bool) {
+	p.cluster.t.Helper()
+	err := p.cluster.api.UpdatePod(p.name, func(pod *corev1.Pod) {
+		pod.Status.Phase, pod.Status.PodIP, pod.Status.PodIPs = corev1.PodPending, "", nil
+		if !waits {
+			pod.Status.Phase, pod.Status.PodIP, pod.Status.PodIPs = corev1.PodRunning, p.ip, []corev1.PodIP{{IP: p.ip}}
+		}
+	})
+	if err != nil {
+		p.cluster.t.Fatal(err)
+	}
+}
+
+// A storage class may take its time for each volume.
+func TestFirstServerOfANewReleaseDoesNotWaitForTheVolumesOfTheOthers(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, options{})
+	var others []*pod
+	for range 2 {
+		p := c.addServer()
+		p.pending(true)
+		others = append(others, p)
+	}
+	first := c.addServer() // the youngest
+	first.run()
+	for range 3 {
+		c.addSentinel().run()
+	}
+	eventually(t, 10*time.Second, "the server that runs to be master", func() error {
+		return c.client(first).Set(t.Context(), "early", "bird", 0).Err()
+	})
+	for _, p := range others {
+		p.pending(false)
+		p.run()
+	}
+	if master := c.converge(); master != first {
+		t.Errorf("%s became master after %s", master.name, first.name)
+	}
+	for _, p := range c.servers() {
+		if value, err := c.client(p).Get(t.Context(), "early").Result(); err != nil || value != "bird" {
+			t.Errorf("%s has %q, %v", p.name, value, err)
+		}
+	}
 	c.requireNoCrash()
 }
 

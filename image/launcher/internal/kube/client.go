@@ -55,6 +55,10 @@ type Pod struct {
 	Node        string
 }
 
+// NeverRan says whether nothing of the pod has been started yet. Once it has,
+// its phase is another for good.
+func (p Pod) NeverRan() bool { return p.Phase == corev1.PodPending && !p.IP.IsValid() }
+
 // Client talks to the API for one pod of the release.
 type Client struct {
 	pods     *podClient

@@ -107,6 +107,21 @@ func TestLabelIsNotTakenOffAPodThatHasChanged(t *testing.T) {
 	require.Empty(t, server.Unexpected())
 }
 
+func TestPodThatWaitsForItsVolumeHasNeverRun(t *testing.T) {
+	for name, c := range map[string]struct {
+		status corev1.PodStatus
+		want   bool
+	}{
+		"it waits":        {corev1.PodStatus{Phase: corev1.PodPending}, true},
+		"it has a place":  {corev1.PodStatus{Phase: corev1.PodPending, PodIP: "10.0.0.1"}, false},
+		"it runs":         {corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.1"}, false},
+		"its node is new": {corev1.PodStatus{Phase: corev1.PodRunning}, false},
+		"nothing is told": {corev1.PodStatus{}, false},
+	} {
+		require.Equal(t, c.want, podOf(&corev1.Pod{Status: c.status}).NeverRan(), name)
+	}
+}
+
 func TestPodsOfTheReleaseAreReadWithWhatMatters(t *testing.T) {
 	server := release(t)
 	require.NoError(t, server.UpdatePod("server-a", func(p *corev1.Pod) {

@@ -136,6 +136,9 @@ func isTerminating(p *Peer) { p.Terminating = true }
 // isUnsynced is a replica that has no data, which a server is without changes.
 func isUnsynced(p *Peer) { p.LinkUp, p.Status.Synced = false, false }
 
+// neverRan is a pod that waits for a node, its volume or its image.
+func neverRan(p *Peer) { p.NeverRan, p.Redis, p.Status, p.IP = true, Unknown, nil, netip.Addr{} }
+
 // isReady is a pod that the API finds ready.
 func isReady(p *Peer) { p.Ready = true }
 

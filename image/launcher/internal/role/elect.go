@@ -71,6 +71,8 @@ func elect(o Observation, why string) Decision {
 			known++ // it does not run, and Sentinel would not wait for it either
 		case o.stoodFor(p):
 			known++
+		case p.Status == nil && p.NeverRan && !o.Initialised:
+			known++
 		case p.Status == nil:
 			silent++
 		case p.Status.Claimed && p.UID == o.MasterUID:

@@ -64,6 +64,7 @@ func anyMember(pod string) *rapid.Generator[Member] {
 		m.Created = epoch.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "age")) * time.Second)
 		m.Label = rapid.SampledFrom([]string{"", Master, Slave}).Draw(t, "label")
 		m.Ready = rapid.Bool().Draw(t, "ready")
+		m.NeverRan = !m.Ready && rapid.Bool().Draw(t, "never ran")
 		return m
 	})
 }

@@ -44,6 +44,7 @@ type Member struct {
 	Created     time.Time
 	Terminating bool
 	Ready       bool   // the API finds it ready
+	NeverRan    bool   // it has not been started yet: its volume is new and empty
 	Label       string // redis-role as the API has it
 }
 
