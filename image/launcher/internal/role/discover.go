@@ -18,7 +18,7 @@ func discover(o Observation) Decision {
 		}
 	}
 	if len(masters) == 1 && ok && agreed == o.Self.IP && o.outdated(masters[0]) {
-		return elect(o, fmt.Sprintf("the sentinels and the record name this pod, and %s has older data", masters[0].Name))
+		return unlessReplaced(o, elect(o, fmt.Sprintf("the sentinels and the record name this pod, and %s has older data", masters[0].Name)))
 	}
 	if len(masters) == 1 && ok && agreed == o.Self.IP && !o.RecordKnown && o.older(masters[0]) {
 		return wait("the sentinels name this pod, %s may have older data, and the record cannot be read", masters[0].Name)
@@ -68,7 +68,7 @@ func unlessReplaced(o Observation, d Decision) Decision {
 		return d
 	}
 	return Decision{State: Discovering, Label: d.Label, Action: CallOff, Target: o.Self.IP,
-		Reason: "this pod died as master and no replica lives that a sentinel could replace it by"}
+		Reason: "a sentinel is replacing this pod, and no replica lives that it could replace it by"}
 }
 
 // silentReplica gives a server that could replace this master and did not
