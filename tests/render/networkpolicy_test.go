@@ -1,6 +1,7 @@
 package chart_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"pgregory.net/rapid"
 
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
@@ -84,6 +86,48 @@ func TestNetworkPolicyOpensNamedPortsOnly(t *testing.T) {
 		}
 		assert.Equal(t, rule.want, ports, what)
 	}
+}
+
+// anyRange is an address range, often next to or inside another one.
+func anyRange(six bool) *rapid.Generator[netip.Prefix] {
+	return rapid.Custom(func(t *rapid.T) netip.Prefix {
+		length, octets := 4, []byte{10, 0, 255}
+		if six {
+			length, octets = 16, []byte{0, 0, 0xfd}
+		}
+		address, ok := netip.AddrFromSlice(rapid.SliceOfN(rapid.SampledFrom(octets), length, length).Draw(t, "address"))
+		require.True(t, ok)
+		return netip.PrefixFrom(address, rapid.IntRange(0, 8*length).Draw(t, "bits"))
+	})
+}
+
+// Kubernetes wants an exception to be a part of its range, and not all of it.
+func TestPropertyExceptionsFromARangeAreAcceptedExactlyWhenTheyArePartsOfIt(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		whole, part := anyRange(rapid.Bool().Draw(t, "six")).Draw(t, "range"), anyRange(rapid.Bool().Draw(t, "six, too")).Draw(t, "exception")
+		if rapid.Bool().Draw(t, "inside") && part.Addr().BitLen() == whole.Addr().BitLen() {
+			part = netip.PrefixFrom(whole.Addr(), part.Bits())
+		}
+		_, err := render.Try(render.Values{"networkPolicy": map[string]any{"enabled": true, "clients": []any{
+			map[string]any{"ipBlock": map[string]any{"cidr": whole.String(), "except": []any{part.String()}}},
+		}}})
+		if whole.Contains(part.Addr()) && part.Bits() > whole.Bits() {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, "networkPolicy.clients[].ipBlock.except: "+part.String()+" is not a part of "+whole.String())
+		}
+	})
+}
+
+// What the schema takes for an address range is one.
+func TestPropertyAddressRangesOfTheSchemaAreRanges(t *testing.T) {
+	clients := readSchema(t).Properties["networkPolicy"].Properties["clients"]
+	pattern := clients.Items.Properties["ipBlock"].Properties["cidr"].Pattern
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringMatching(pattern).Draw(t, "range")
+		_, err := netip.ParsePrefix(text)
+		require.NoError(t, err)
+	})
 }
 
 // `helm upgrade --reuse-values` renders a new chart with the old one's defaults.

@@ -99,7 +99,7 @@ func TestSchemaRefusesNamesThatKubernetesRefuses(t *testing.T) {
 		"persistence: {storageClass: %s}":                            {[]string{`"-"`, "a.b"}, []string{"a..b"}},
 		"tolerations: [{key: %s}]":                                   {[]string{"a.b/C.d", "A"}, []string{"A.b/c", "a..b/c", strings.Repeat("x", 64)}},
 		fmt.Sprintf(client, "{podSelector: {matchLabels: {%s: x}}}"): {[]string{"a.b/C"}, []string{"A/c", "a..b/c"}},
-		fmt.Sprintf(client, "{ipBlock: {cidr: '%s'}}"):               {[]string{"10.0.0.0/8", "0.0.0.0/0", "fd00::/8", "::/0"}, []string{"999.0.0.0/8", "10.0.0.0/33", "fd00::/129", "10.0.0.0"}},
+		fmt.Sprintf(client, "{ipBlock: {cidr: '%s'}}"):               {[]string{"10.0.0.0/8", "0.0.0.0/0", "fd00::/8", "::/0", "1:2:3:4:5:6:7:8/1"}, []string{"999.0.0.0/8", ":::/8", "1:2::3::/8", "1:2:3/8", "::12345/8", "10.0.0.0/33", "fd00::/129", "10.0.0.0"}},
 	} {
 		for _, name := range names.legal {
 			assert.NotEmpty(t, render.Chart(t, render.YAML(t, fmt.Sprintf(form, name))).Objects, name)

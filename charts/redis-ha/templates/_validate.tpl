@@ -253,9 +253,37 @@ tolerations[].tolerationSeconds: {{ .tolerationSeconds }} seconds need a taint t
 {{- end }}
 {{- end -}}
 
-{{/* redis-ha.problems.selectors: conditions on labels that no selector may have. */}}
+{{/* redis-ha.prefixBits: the bits of an address range that all its addresses have in common, after the length of an
+address. Input: the range in CIDR notation. */}}
+{{- define "redis-ha.prefixBits" -}}
+{{- $parts := splitList "/" . -}}
+{{- $bits := "" -}}
+{{- if contains ":" (first $parts) -}}
+{{- $halves := splitList "::" (first $parts) -}}
+{{- $left := without (splitList ":" (first $halves)) "" -}}
+{{- $right := ternary (without (splitList ":" (last $halves)) "") list (eq (len $halves) 2) -}}
+{{- range concat $left (until (int (sub (sub 8 (len $left)) (len $right)))) $right -}}
+{{- $bits = printf "%s%016b" $bits (ternary (int64 (printf "0x%v" .)) 0 (kindIs "string" .)) -}}
+{{- end -}}
+{{- else -}}
+{{- range splitList "." (first $parts) -}}{{- $bits = printf "%s%08b" $bits (int64 .) -}}{{- end -}}
+{{- end -}}
+{{- printf "%d:%s" (len $bits) (trunc (int (last $parts)) $bits) -}}
+{{- end -}}
+
+{{/* redis-ha.problems.selectors: conditions on labels, and exceptions from address ranges, that Kubernetes would refuse. */}}
 {{- define "redis-ha.problems.selectors" -}}
 {{- range $client := (.Values.networkPolicy).clients }}
+{{- with $client.ipBlock }}
+{{- $cidr := .cidr }}
+{{- $whole := include "redis-ha.prefixBits" $cidr }}
+{{- range .except }}
+{{- $part := include "redis-ha.prefixBits" . }}
+{{- if or (not (hasPrefix $whole $part)) (eq $whole $part) }}
+networkPolicy.clients[].ipBlock.except: {{ . }} is not a part of {{ $cidr }}; remove it, or set cidr to a range that it is a part of
+{{- end }}
+{{- end }}
+{{- end }}
 {{- range $name, $selector := $client }}
 {{- range $selector.matchExpressions }}
 {{- $compares := has .operator (list "In" "NotIn") }}
