@@ -32,6 +32,28 @@ func TestDeletedMasterHandsOverWithoutLosingAWrite(t *testing.T) {
 	}
 }
 
+// Somebody has told a sentinel to fail over, and the master's pod is deleted in
+// the quarter of a second in which that one works.
+func TestHandOverWaitsForAFailoverThatIsGoingOn(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	w.advance(200)
+	old, epoch := c.converge(), c.epoch()
+	if err := c.client(c.sentinels()[1]).Do(t.Context(), "SENTINEL", "FAILOVER", "mymaster").Err(); err != nil {
+		t.Fatal(err)
+	}
+	old.remove()
+	c.addServer().run()
+	w.advance(200)
+	if now := c.converge(); now == old {
+		t.Errorf("%s is master again", old.name)
+	}
+	c.requireOneFailover(epoch)
+	w.requireLostAtMost(asyncTail)
+	w.requireGapBelow(3 * time.Second)
+}
+
 func TestMasterContainerRestartedWithTERMLosesNothing(t *testing.T) {
 	t.Parallel()
 	c := start(t, options{})

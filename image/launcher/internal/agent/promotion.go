@@ -39,10 +39,15 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 			return netip.Addr{}, fmt.Errorf("pause writes: %w", err)
 		}
 		sentinel, views, err := s.commandPromotion(ctx, limit-100*time.Millisecond, node, successors)
-		if err != nil {
+		switch {
+		case errors.Is(err, errFailoverRunning):
+			// What were written now would be lost when it succeeds.
+			s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
+		case err != nil:
 			return netip.Addr{}, err
+		default:
+			s.log.Info("failover commanded", "sentinel", sentinel, "reason", "hand-over")
 		}
-		s.log.Info("failover commanded", "sentinel", sentinel, "reason", "hand-over")
 		successor, err := s.awaitPromotion(node, successors, sentinel, views)
 		if !errors.Is(err, errFailoverEnded) || time.Since(began) > promotionWait {
 			return successor, err
@@ -52,7 +57,8 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 }
 
 // commandPromotion waits for the successors to have everything and tells one of
-// the sentinels, of which it also gives the views, to promote one of them.
+// the sentinels, of which it also gives the views, to promote one of them. With
+// errFailoverRunning one has been told by somebody else.
 func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node *redisnode.Node, successors []netip.Addr) (string, []sentinelView, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -119,7 +125,7 @@ func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, s
 			_ = node.PauseWrites(ctx, limit)
 		}
 		if ctx.Err() != nil || time.Since(began) > promotionWait && failoverState(ctx, s.config, views, sentinel) != failoverRuns {
-			return netip.Addr{}, fmt.Errorf("sentinel %s accepted the failover, but no replica was promoted within %v", sentinel, time.Since(began).Round(100*time.Millisecond))
+			return netip.Addr{}, fmt.Errorf("no replica was promoted within %v, though a failover had begun (told: %q)", time.Since(began).Round(100*time.Millisecond), sentinel)
 		}
 		select {
 		case <-ended:
