@@ -1,0 +1,60 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+// tryFailover is the message with which a sentinel begins to replace a master,
+// 0.1 to 0.3 s before it promotes a replica.
+const tryFailover = "+try-failover"
+
+// replacedMaster is the address of the master that a sentinel begins to replace;
+// invalid for every other message.
+func replacedMaster(n redisnode.Notice) netip.Addr {
+	words := strings.Fields(n.Payload)
+	if n.Channel != tryFailover || len(words) < 3 {
+		return netip.Addr{}
+	}
+	addr, _ := netip.ParseAddr(words[2])
+	return addr
+}
+
+// pauseReplaced holds back writes at a master that this sentinel begins to
+// replace, be it by hand or because the sentinels alone cannot reach it, until
+// that one has been demoted. What it took from now on would be lost then; what it
+// has taken reaches the replicas before one of them is promoted. When the sentinel
+// gives up, writes go on.
+func (s *Sentinel) pauseReplaced(ctx context.Context, master netip.Addr) {
+	ctx, cancel := context.WithTimeout(ctx, promotionWait)
+	defer cancel()
+	node, sentinel := s.links.to(master, s.config.RedisPort), s.links.to(s.config.PodIP, s.config.SentinelPort)
+	limit := role.PauseLimit(s.config.DownAfter)
+	for first := true; ; first = false {
+		if err := node.PauseWrites(ctx, limit); err != nil {
+			return // it is dead or cut off, or time is up
+		}
+		if first {
+			s.log.Info("writes are held back at the master that is being replaced", "master", master)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(limit / 4):
+		}
+		view, found, err := sentinel.Master(ctx, s.config.MasterName)
+		if err == nil && found && view.Addr.Addr() == master && !view.FailingOver {
+			err := node.Unpause(ctx)
+			s.log.Info("the master has not been replaced, writes go on", "master", master, "error", err)
+			return
+		}
+		if info, err := node.Info(ctx); err != nil || !info.Master {
+			return
+		}
+	}
+}
