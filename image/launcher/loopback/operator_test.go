@@ -145,7 +145,7 @@ func TestFailoverByHandLosesNothing(t *testing.T) {
 	c.converge()
 	c.requireOneFailover(epoch)
 	w.requireNothingLost()
-	w.requireGapBelow(5 * time.Second)
+	w.requireGapBelow(10 * time.Second)
 }
 
 // The password is what keeps releases apart when an address is used again.

@@ -35,13 +35,18 @@ func (s *Sentinel) pauseReplaced(ctx context.Context, master netip.Addr) {
 	defer cancel()
 	node, sentinel := s.links.to(master, s.config.RedisPort), s.links.to(s.config.PodIP, s.config.SentinelPort)
 	limit := role.PauseLimit(s.config.DownAfter)
-	for first := true; ; first = false {
-		if err := node.PauseWrites(ctx, limit); err != nil {
-			return // it is dead or cut off, or time is up
+	for runID := ""; ; {
+		info, err := node.Info(ctx)
+		if err != nil || !info.Master || runID != "" && info.RunID != runID {
+			return // it is dead, cut off or demoted, or its pod passes connections on to the new one
 		}
-		if first {
+		if node.PauseWrites(ctx, limit) != nil {
+			return
+		}
+		if runID == "" {
 			s.log.Info("writes are held back at the master that is being replaced", "master", master)
 		}
+		runID = info.RunID
 		select {
 		case <-ctx.Done():
 			return
@@ -51,9 +56,6 @@ func (s *Sentinel) pauseReplaced(ctx context.Context, master netip.Addr) {
 		if err == nil && found && view.Addr.Addr() == master && !view.FailingOver {
 			err := node.Unpause(ctx)
 			s.log.Info("the master has not been replaced, writes go on", "master", master, "error", err)
-			return
-		}
-		if info, err := node.Info(ctx); err != nil || !info.Master {
 			return
 		}
 	}

@@ -29,16 +29,17 @@ func TestWritesAreHeldBackUntilTheMasterIsDemoted(t *testing.T) {
 	const ip = "127.0.0.1"
 	for name, c := range map[string]struct {
 		flags, role string
+		held        bool // writes are held back at all
 		again       bool // writes are held back for another while
 		goesOn      bool // and let through
 	}{
-		"while the sentinel replaces it":         {"master,failover_in_progress", "master", true, false},
-		"until it is a replica":                  {"master,failover_in_progress", "slave", false, false},
-		"but not when the sentinel has given up": {"master", "master", false, true},
+		"while the sentinel replaces it":         {"master,failover_in_progress", "master", true, true, false},
+		"but not where it is a replica":          {"master,failover_in_progress", "slave", false, false, false},
+		"but not when the sentinel has given up": {"master", "master", true, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			master := speak(t, map[string]string{"CLIENT": "+OK\r\n", "INFO": text("role:" + c.role + "\r\n")})
+			master := speak(t, map[string]string{"CLIENT": "+OK\r\n", "INFO": text("run_id:abc\r\nrole:" + c.role + "\r\n")})
 			sentinel := speak(t, map[string]string{"SENTINEL MASTER": masterReply(ip, c.flags)})
 			s := &Sentinel{links: newLinks(""), log: slog.New(slog.DiscardHandler), config: config.Config{
 				MasterName: "mymaster", DownAfter: 1400 * time.Millisecond, PodIP: netip.MustParseAddr(ip),
@@ -48,7 +49,7 @@ func TestWritesAreHeldBackUntilTheMasterIsDemoted(t *testing.T) {
 			defer cancel()
 			s.pauseReplaced(limited, netip.MustParseAddr(ip))
 			heard := strings.Join(master.heard(), "\n")
-			require.Contains(t, heard, "CLIENT PAUSE 400 WRITE")
+			require.Equal(t, c.held, strings.Contains(heard, "CLIENT PAUSE 400 WRITE"), heard)
 			require.Equal(t, c.again, strings.Count(heard, "PAUSE 400") > 1, heard)
 			require.Equal(t, c.goesOn, strings.Contains(heard, "CLIENT UNPAUSE"), heard)
 		})
