@@ -29,7 +29,7 @@ func replacedMaster(n redisnode.Notice) netip.Addr {
 // replace, be it by hand or because the sentinels alone cannot reach it, until
 // that one has been demoted. What it took from now on would be lost then; what it
 // has taken reaches the replicas before one of them is promoted. When the sentinel
-// gives up, writes go on.
+// gives up, the pause is not renewed.
 func (s *Sentinel) pauseReplaced(ctx context.Context, master netip.Addr) {
 	ctx, cancel := context.WithTimeout(ctx, promotionWait)
 	defer cancel()
@@ -54,9 +54,7 @@ func (s *Sentinel) pauseReplaced(ctx context.Context, master netip.Addr) {
 		}
 		view, found, err := sentinel.Master(ctx, s.config.MasterName)
 		if err == nil && found && view.Addr.Addr() == master && !view.FailingOver {
-			err := node.Unpause(ctx)
-			s.log.Info("the master has not been replaced, writes go on", "master", master, "error", err)
-			return
+			return // it has given up; the pause ends by itself, and may be that of a hand-over by now
 		}
 	}
 }
