@@ -128,26 +128,6 @@ func (c *cluster) knowsFreshReplica(p *pod) error {
 	return fmt.Errorf("%s has heard of none of %v lately", p.name, replicas)
 }
 
-// SENTINEL FAILOVER by hand: Sentinel promotes a replica while the master takes
-// writes, which are lost when it is demoted.
-func TestFailoverByHandLosesNothing(t *testing.T) {
-	t.Parallel()
-	c := start(t, options{})
-	w := c.write()
-	w.advance(200)
-	old, epoch := c.converge(), c.epoch()
-	if err := c.client(c.sentinels()[1]).Do(t.Context(), "SENTINEL", "FAILOVER", "mymaster").Err(); err != nil {
-		t.Fatal(err)
-	}
-	took := eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
-	t.Logf("another pod was labelled after %v", took)
-	w.advance(200)
-	c.converge()
-	c.requireOneFailover(epoch)
-	w.requireNothingLost()
-	w.requireGapBelow(10 * time.Second)
-}
-
 // The password is what keeps releases apart when an address is used again.
 func TestForeignRedisOnAFormerAddressIsLeftAlone(t *testing.T) {
 	t.Parallel()

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -278,7 +277,7 @@ func (s *Sentinel) stopSentinel() {
 	}
 }
 
-// listen passes the sentinel's messages on and acts on two of them, for as long
+// listen passes the sentinel's messages on and acts on one of them, for as long
 // as it runs, and makes it ask the servers often.
 func (s *Sentinel) listen(ctx context.Context) {
 	node := redisnode.New(netip.AddrPortFrom(s.config.PodIP, uint16(s.config.SentinelPort)), s.config.Password)
@@ -288,15 +287,11 @@ func (s *Sentinel) listen(ctx context.Context) {
 			err = node.Watch(ctx, func(n redisnode.Notice) {
 				s.metrics.notices.WithLabelValues(n.Channel).Inc()
 				s.log.Info("sentinel", "channel", n.Channel, "message", n.Payload)
-				switch master := replacedMaster(n); {
-				case master.IsValid():
-					go s.pauseReplaced(ctx, master)
-					return
-				case findsMasterDown(n):
+				if findsMasterDown(n) {
 					go s.unlabelLost(ctx)
 				}
 				go s.teller.Tell(ctx, n)
-			}, slices.Concat(notify.Channels, []string{tryFailover})...)
+			}, notify.Channels...)
 			s.log.Debug("the sentinel's messages ended", "error", err)
 		}
 		select {
