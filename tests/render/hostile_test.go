@@ -143,7 +143,7 @@ func stays(t *testing.T, p schema.Place) (arrived bool) {
 func assertNamed(t *testing.T, err error, p schema.Place, text string) {
 	t.Helper()
 	pointer := "/" + strings.Join(slices.DeleteFunc(strings.Split(p.Leaf(), "."), func(s string) bool { return s == "" }), "/")
-	line := regexp.MustCompile(`\n  ([^ ]+, )*` + regexp.QuoteMeta(p.Leaf()) + `([[.][^ ,]*)?(, [^ ]+)*: `)
+	line := regexp.MustCompile(`\n  ([^ ]+, )*` + regexp.QuoteMeta(p.Leaf()) + `(\[\][^ ,]*)?(, [^ ]+)*: `)
 	named := strings.Contains(err.Error(), "at '"+pointer) || line.MatchString(err.Error())
 	if p.Leaf() == "nameOverride" {
 		named = named || strings.Contains(err.Error(), "\n  release name: ")

@@ -56,8 +56,9 @@ func leverNames() []string {
 	return found
 }
 
-// measureLevers measures those of the chosen faults that the chosen levers are there for, first as the chart and
-// the image are, and then with each lever off. At the end all are on again.
+// measureLevers measures those of the chosen faults that the chosen levers are
+// there for, first as the chart and the image are, and then with each lever off.
+// At the end all are on again.
 func measureLevers(ctx context.Context, o options) error {
 	if err := o.checkFaults(); err != nil {
 		return err

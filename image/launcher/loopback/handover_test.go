@@ -51,7 +51,7 @@ func TestHandOverWaitsForAFailoverThatIsGoingOn(t *testing.T) {
 	}
 	c.requireOneFailover(epoch)
 	w.requireLostAtMost(asyncTail)
-	w.requireGapBelow(10 * time.Second)
+	w.requireGapBelow(3 * time.Second)
 }
 
 func TestMasterContainerRestartedWithTERMLosesNothing(t *testing.T) {

@@ -72,7 +72,7 @@ func elect(o Observation, why string) Decision {
 		case o.stoodFor(p):
 			known++
 		case p.Status == nil && p.NeverRan && !o.Initialised:
-			known++
+			known++ // its volume is new, and there is no master that it could have data of
 		case p.Status == nil:
 			silent++
 		case p.Status.Claimed && p.UID == o.MasterUID:
