@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -200,21 +199,19 @@ func (r *release) objects(ctx context.Context) ([]string, error) {
 // returns its standard output.
 func bash(t *testing.T, line string) string {
 	t.Helper()
-	output, err := tryBash(t, line)
+	output, err := tryBash(t, line, "")
 	require.NoError(t, err)
 	return output
 }
 
-func tryBash(t *testing.T, line string) (string, error) {
+// tryBash is bash for a line that may fail, and that reads what was typed.
+func tryBash(t *testing.T, line, typed string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	null, err := os.Open(os.DevNull)
-	require.NoError(t, err)
-	defer null.Close()
 	t.Log("$ " + line)
 	return shell.RunCommandContextAndGetStdOutE(t, ctx, &shell.Command{
-		Command: "bash", Args: []string{"-c", line}, Stdin: null, Logger: logger.TestingT,
+		Command: "bash", Args: []string{"-c", line}, Stdin: strings.NewReader(typed), Logger: logger.TestingT,
 	})
 }
 
