@@ -113,7 +113,7 @@ func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, s
 		}
 	}()
 	limit := role.PauseLimit(s.config.DownAfter)
-	began, renewed := time.Now(), time.Now()
+	began, renewed := time.Now(), time.Time{} // what is left of the first pause is not known here
 	for {
 		for _, ip := range successors {
 			if info, err := s.links.to(ip, s.config.RedisPort).Info(ctx); err == nil && info.Master {

@@ -75,3 +75,16 @@ func TestFailoverEndsOnlyWhenItHasBeenOverForAMoment(t *testing.T) {
 	running, _ := sentinelAt(t, "told", "10.0.0.1", map[string]string{"SENTINEL MASTER": masterReply("10.0.0.1", "master,failover_in_progress")})
 	require.False(t, awaitFailoverEnd(limited, settings, []sentinelView{running}, "told"))
 }
+
+// The command may come when almost all of the first pause is over.
+func TestPauseIsRenewedAsSoonAsAFailoverIsCommanded(t *testing.T) {
+	master := speak(t, map[string]string{"CLIENT PAUSE": "+OK\r\n"})
+	replica := speak(t, map[string]string{"INFO": text("role:slave\r\n")})
+	s := &Server{links: newLinks(""), config: config.Config{
+		MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.addr.Port()), DownAfter: 3 * time.Second,
+	}}
+	node := s.links.to(master.addr.Addr(), int(master.addr.Port()))
+	_, err := s.awaitPromotion(node, []netip.Addr{replica.addr.Addr()}, "told", []sentinelView{endedSentinel(t, "told")})
+	require.ErrorIs(t, err, errFailoverEnded)
+	require.Contains(t, master.heard(), "CLIENT PAUSE 1500 WRITE", "in the first quarter of a pause")
+}
