@@ -29,6 +29,9 @@ const (
 	// arrivalPatience is how long a terminating master without any other server
 	// waits for a controller to create one. Controllers need well under a second.
 	arrivalPatience = 3 * time.Second
+	// silentPatience is how long a master whose Redis is busy is waited for. By
+	// then the sentinels have found it down and replaced it, or it hands over.
+	silentPatience = 5 * time.Second
 	// leaveReserve is what of the shutdown budget is kept for stopping Redis.
 	leaveReserve = 10 * time.Second
 )
@@ -37,13 +40,17 @@ const (
 // since TERM, budget the time from TERM to exit.
 func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 	reserve := min(leaveReserve, budget/3)
+	agreed, ok := o.Agreed()
+	if o.Local.Running && !o.Local.Answering && ok && agreed == o.Self.IP && leaving < min(silentPatience, budget-reserve) {
+		return Leaving{Step: StayOn, Reason: "the sentinels name this pod, whose Redis does not answer at the moment"}
+	}
 	if !o.Local.Running || !o.Local.Answering || !o.Local.Master {
 		if o.Local.Answering && o.Local.LinkUp && leaving < budget-reserve && o.masterLeaves() {
 			return Leaving{Step: StayOn, Reason: "the master is leaving, too, and may need this replica until it has handed over"}
 		}
 		return Leaving{Step: Leave, Reason: "this pod is not the master"}
 	}
-	if agreed, ok := o.Agreed(); ok && agreed != o.Self.IP {
+	if ok && agreed != o.Self.IP {
 		// A master that is leaving, too, has just handed over to this pod: the
 		// sentinels have not noticed yet, or what was asked of it is old.
 		if p := o.peerAt(agreed); p != nil && p.Redis == Answered && p.Master && !p.Terminating {

@@ -23,8 +23,12 @@ func TestTerminatingPodHandsOverBeforeItLeaves(t *testing.T) {
 	}{
 		{"a replica leaves at once", observe(follows("b"), peer("b", isMaster)), 0, leave("this pod is not the master")},
 		{"a pod whose Redis does not run leaves at once", observe(), 0, leave("this pod is not the master")},
-		{"a master that does not answer leaves at once", observe(master, local(func(l *Local) { l.Answering = false })), 0,
+		{"a master that is busy stays", observe(master, local(func(l *Local) { l.Answering = false })), silentPatience - 1,
+			stay("the sentinels name this pod, whose Redis does not answer at the moment")},
+		{"and leaves in the end", observe(master, local(func(l *Local) { l.Answering = false })), silentPatience,
 			leave("this pod is not the master")},
+		{"a Redis that does not answer and is not the sentinels' master leaves at once",
+			observe(master, sentinels("b b a"), local(func(l *Local) { l.Answering = false })), 0, leave("this pod is not the master")},
 		{"a master that has been replaced leaves at once", observe(runsAsMaster(time.Hour), sentinels("b b a"), peer("b", isMaster)), 0,
 			leave("server-b is the master")},
 		{"a pod that a leaving master has handed over to waits for the sentinels and a successor of its own",
