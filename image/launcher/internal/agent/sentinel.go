@@ -62,6 +62,7 @@ type Sentinel struct {
 	downAt     time.Time
 	upAt       time.Time // the master is no longer found down, or is another one
 	staleAt    time.Time
+	foreignAt  time.Time
 	mislabelAt time.Time
 	views      []sentinelView
 	known      []redisnode.KnownReplica

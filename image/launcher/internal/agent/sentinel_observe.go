@@ -21,7 +21,8 @@ func (s *Sentinel) observe(ctx context.Context) role.SentinelObservation {
 	o := role.SentinelObservation{
 		FailoverTimeout: s.config.FailoverTimeout,
 		Running:         s.child != nil, Configured: s.config.Sentinels, First: true,
-		Turn: int(time.Now().Unix()/int64(turnLength.Seconds()))%s.config.Sentinels == s.slot,
+		Turn:   int(time.Now().Unix()/int64(turnLength.Seconds()))%s.config.Sentinels == s.slot,
+		Second: int(time.Now().Unix())%s.config.Sentinels == s.slot,
 	}
 	for _, v := range s.views {
 		if v.pod.UID == s.self.UID {
@@ -44,6 +45,7 @@ func (s *Sentinel) observe(ctx context.Context) role.SentinelObservation {
 	}
 	mark(&s.downAt, o.Running && o.Own.Down)
 	mark(&s.staleAt, o.Stale)
+	mark(&s.foreignAt, o.Foreign)
 	agreed, ok := o.Agreed()
 	mislabelled := false
 	for _, pod := range pods {
@@ -66,7 +68,7 @@ func (s *Sentinel) observe(ctx context.Context) role.SentinelObservation {
 		}
 		o.Servers, o.MasterUID = s.servers, s.record.Master.UID
 	}
-	o.DownFor, o.StaleFor, o.MislabelFor = since(s.downAt), since(s.staleAt), since(s.mislabelAt)
+	o.DownFor, o.StaleFor, o.ForeignFor, o.MislabelFor = since(s.downAt), since(s.staleAt), since(s.foreignAt), since(s.mislabelAt)
 	return o
 }
 
@@ -84,7 +86,10 @@ func (s *Sentinel) observeKnown(ctx context.Context, o *role.SentinelObservation
 	s.known = known
 	for _, replica := range known {
 		o.Replicas = append(o.Replicas, replica.Addr.Addr())
-		o.Stale = o.Stale || replica.Down && !exists[replica.Addr.Addr()]
+		gone := !exists[replica.Addr.Addr()]
+		o.Stale = o.Stale || replica.Down && gone
+		// A new pod of the release follows its master before the API tells its address.
+		o.Foreign = o.Foreign || gone && !replica.Down && (replica.Master || replica.Follows.IsValid() && replica.Follows != o.Own.Master)
 	}
 	sentinels, err := node.KnownSentinels(ctx, s.config.MasterName)
 	if err != nil {

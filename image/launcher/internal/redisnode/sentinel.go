@@ -15,9 +15,10 @@ import (
 type MasterView struct {
 	Addr           netip.AddrPort // the successor, as soon as this sentinel has seen it promoted
 	ConfigEpoch    int64
-	SubjectiveDown bool // this sentinel finds it down
-	ObjectiveDown  bool // a quorum finds it down
-	FailingOver    bool // this sentinel leads a failover
+	SubjectiveDown bool          // this sentinel finds it down
+	ObjectiveDown  bool          // a quorum finds it down
+	DownFor        time.Duration // how long this sentinel has found it down
+	FailingOver    bool          // this sentinel leads a failover
 	// Switched says that the failover that it leads is over, but for replicas that have
 	// not been told yet: Addr is the successor.
 	Switched bool
@@ -36,8 +37,10 @@ type KnownReplica struct {
 	RunID    string
 	Offset   int64 // when the sentinel last asked, up to a second ago
 	Down     bool
-	Promoted bool // the sentinel that leads a failover has chosen it
-	Priority int  // 0: never promoted
+	Promoted bool       // the sentinel that leads a failover has chosen it
+	Master   bool       // it said last that it is a master
+	Follows  netip.Addr // whom it said last that it follows
+	Priority int        // 0: never promoted
 }
 
 // KnownSentinel is another sentinel in a sentinel's memory.
@@ -64,6 +67,9 @@ func (n *Node) Master(ctx context.Context, name string) (view MasterView, found 
 	view.Quorum, _ = strconv.Atoi(fields["quorum"])
 	view.SubjectiveDown = strings.Contains(flags, ",s_down,")
 	view.ObjectiveDown = strings.Contains(flags, ",o_down,")
+	if milliseconds, err := strconv.Atoi(fields["s-down-time"]); err == nil {
+		view.DownFor = time.Duration(milliseconds) * time.Millisecond
+	}
 	view.FailingOver = strings.Contains(flags, ",failover_in_progress,")
 	if view.FailingOver {
 		view = n.duringFailover(ctx, name, view, !strings.Contains(flags, ",force_failover,"))
@@ -82,7 +88,7 @@ func (n *Node) duringFailover(ctx context.Context, name string, view MasterView,
 		return view
 	}
 	if addr := addrPort(fmt.Sprint(told[0]), fmt.Sprint(told[1])); addr != view.Addr {
-		view.Addr, view.SubjectiveDown, view.ObjectiveDown, view.Switched = addr, false, false, true
+		view.Addr, view.SubjectiveDown, view.ObjectiveDown, view.DownFor, view.Switched = addr, false, false, 0, true
 		return view
 	}
 	replicas, err := n.KnownReplicas(ctx, name)
@@ -115,6 +121,7 @@ func (n *Node) KnownReplicas(ctx context.Context, name string) ([]KnownReplica, 
 		out = append(out, KnownReplica{
 			Addr: addrPort(f["ip"], f["port"]), RunID: f["runid"], Offset: offset, Down: strings.Contains(flags, ",s_down,"),
 			Promoted: strings.Contains(flags, ",promoted,"), Priority: priority,
+			Master: f["role-reported"] == "master", Follows: addrPort(f["master-host"], f["master-port"]).Addr(),
 		})
 	}
 	return out, nil

@@ -11,14 +11,18 @@ import (
 )
 
 func masterReply(flags string) string {
-	return words("name", "mymaster", "ip", "10.0.0.1", "port", "6379", "flags", flags, "config-epoch", "7", "quorum", "2", "odd one out")
+	fields := []string{"name", "mymaster", "ip", "10.0.0.1", "port", "6379", "flags", flags, "config-epoch", "7", "quorum", "2"}
+	if strings.Contains(flags, "s_down,") {
+		fields = append(fields, "s-down-time", "4567")
+	}
+	return words(append(fields, "odd one out")...)
 }
 
 func TestSentinelsViewOfTheMasterIsRead(t *testing.T) {
 	for flags, want := range map[string]MasterView{
 		"master":                             {},
-		"s_down,master":                      {SubjectiveDown: true},
-		"s_down,o_down,master,disconnected":  {SubjectiveDown: true, ObjectiveDown: true},
+		"s_down,master":                      {SubjectiveDown: true, DownFor: 4567 * time.Millisecond},
+		"s_down,o_down,master,disconnected":  {SubjectiveDown: true, ObjectiveDown: true, DownFor: 4567 * time.Millisecond},
 		"master,failover_in_progress":        {FailingOver: true},
 		"master,force_failover,not_s_down_x": {},
 	} {
@@ -63,7 +67,8 @@ func TestSentinelThatWasElectedNamesTheReplicaItHasPromoted(t *testing.T) {
 			case strings.Contains(command, "GET-MASTER"):
 				return words("10.0.0.1", "6379")
 			case strings.Contains(command, "REPLICAS"):
-				return list(words("ip", "10.0.0.2", "port", "6379", "flags", "slave"), words("ip", "10.0.0.3", "port", "6379", "flags", "slave,promoted"))
+				return list(words("ip", "10.0.0.2", "port", "6379", "flags", "slave", "role-reported", "slave", "master-host", "10.0.0.9", "master-port", "6379"),
+					words("ip", "10.0.0.6", "port", "6379", "flags", "slave", "role-reported", "master", "master-host", "?", "master-port", "0"), words("ip", "10.0.0.3", "port", "6379", "flags", "slave,promoted"))
 			}
 			return masterReply(flags)
 		})
@@ -90,7 +95,8 @@ func TestSentinelWithoutTheMasterIsNotAnError(t *testing.T) {
 func TestWhatASentinelRemembersIsRead(t *testing.T) {
 	addr, _ := fake(t, func(command string) string {
 		if strings.Contains(command, "REPLICAS") {
-			return list(words("ip", "10.0.0.2", "port", "6379", "flags", "slave"), words("ip", "fd00::3", "port", "6379", "flags", "s_down,slave,disconnected"))
+			return list(words("ip", "10.0.0.2", "port", "6379", "flags", "slave", "role-reported", "slave", "master-host", "10.0.0.9", "master-port", "6379"),
+				words("ip", "10.0.0.6", "port", "6379", "flags", "slave", "role-reported", "master", "master-host", "?", "master-port", "0"), words("ip", "fd00::3", "port", "6379", "flags", "s_down,slave,disconnected"))
 		}
 		return list(words("ip", "10.0.0.4", "port", "26379", "runid", "abcd", "flags", "sentinel"),
 			words("ip", "10.0.0.5", "port", "26379", "runid", "ef", "flags", "s_down,sentinel"))
@@ -99,7 +105,9 @@ func TestWhatASentinelRemembersIsRead(t *testing.T) {
 	replicas, err := n.KnownReplicas(t.Context(), "mymaster")
 	require.NoError(t, err)
 	require.Equal(t, []KnownReplica{
-		{Addr: netip.MustParseAddrPort("10.0.0.2:6379")}, {Addr: netip.MustParseAddrPort("[fd00::3]:6379"), Down: true},
+		{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), Follows: netip.MustParseAddr("10.0.0.9")},
+		{Addr: netip.MustParseAddrPort("10.0.0.6:6379"), Master: true},
+		{Addr: netip.MustParseAddrPort("[fd00::3]:6379"), Down: true},
 	}, replicas)
 	sentinels, err := n.KnownSentinels(t.Context(), "mymaster")
 	require.NoError(t, err)

@@ -3,6 +3,7 @@ package role
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -13,19 +14,24 @@ type SentinelObservation struct {
 	Others  []View // of the other sentinel pods
 	First   bool   // no other answering sentinel comes before this one by name
 	Turn    bool   // it is this sentinel's turn to clean up; one at a time has it
+	Second  bool   // it is its second: the same, where a turn would be too late
 
 	Configured      int           // number of sentinels
 	FailoverTimeout time.Duration // of one attempt
 
 	Replicas []netip.Addr // known to the local sentinel
 	Stale    bool         // it knows replicas or sentinels that are down and no pods of the release
-	Servers  []Peer       // all server pods
+	// Foreign: a server at an address that no pod of the release has any more answers
+	// the local sentinel, which takes it for a replica, and it follows somebody else or nobody.
+	Foreign bool
+	Servers []Peer // all server pods
 
 	FileMaster netip.Addr // what the local sentinel knew before the container restarted; may be invalid
 	MasterUID  string     // the record's master
 
 	DownFor     time.Duration // how long the local sentinel has found its master down
 	StaleFor    time.Duration
+	ForeignFor  time.Duration
 	MislabelFor time.Duration // how long a pod other than the agreed master has been labelled master
 }
 
@@ -65,6 +71,10 @@ const (
 	// stalePatience is how long dead entries may stay: a pod that is replaced
 	// can be back under its address within seconds only as itself.
 	stalePatience = 20 * time.Second
+	// foreignPatience is the same where a server of somebody else has the address.
+	// Sentinel makes it a replica after eight seconds (four of its publish
+	// periods), which empties it; each sentinel has its second before.
+	foreignPatience = 3 * time.Second
 	// mislabelPatience is how long a living pod may keep a master label that a
 	// majority of sentinels contradicts; its own launcher moves it in a second or two.
 	mislabelPatience = 4 * time.Second
@@ -101,6 +111,9 @@ func DecideSentinel(o SentinelObservation) SentinelDecision {
 	case o.DownFor > o.seedPatience() && o.forgotten():
 		d.Action, d.Master = SentinelSeed, o.Own.Master
 		d.Reason = "the master is down and the sentinel does not know all replicas"
+	case o.ForeignFor > foreignPatience && o.DownFor == 0 && o.Second && o.named():
+		d.Action, d.Master = SentinelSeed, o.Own.Master
+		d.Reason = "the sentinel takes a server for a replica that has the address of a pod that is gone"
 	case o.StaleFor > stalePatience && o.DownFor == 0 && o.Turn && o.unanimous():
 		d.Action, d.Master = SentinelSeed, o.Own.Master
 		d.Reason = "the sentinel remembers replicas or sentinels that are gone"
@@ -202,6 +215,12 @@ func (o SentinelObservation) forgotten() bool {
 		}
 	}
 	return false
+}
+
+// named says whether a majority names the master of the local sentinel and none replaces it.
+func (o SentinelObservation) named() bool {
+	agreed, ok := o.Agreed()
+	return ok && agreed == o.Own.Master && !slices.ContainsFunc(o.Others, func(v View) bool { return v.FailingOver })
 }
 
 // unanimous says whether all configured sentinels answer, find the master up

@@ -164,6 +164,19 @@ func TestSentinelForgetsTheDeadOnlyInQuietTimesAndInTurn(t *testing.T) {
 	})
 }
 
+func TestSentinelForgetsAForeignServerBeforeItWouldMakeItAReplica(t *testing.T) {
+	foreign := func(o *SentinelObservation) { o.ForeignFor, o.Second = foreignPatience+1, true }
+	forgets := seeding("b", false, "the sentinel takes a server for a replica that has the address of a pod that is gone")
+	checkSentinel(t, []sentinelClaim{
+		{"where a majority agrees", watch("b", "b silent", foreign), forgets},
+		{"not at once", watch("b", "b b", foreign, func(o *SentinelObservation) { o.ForeignFor = foreignPatience }), monitoring("b")},
+		{"not in the second of another", watch("b", "b b", foreign, func(o *SentinelObservation) { o.Second = false }), monitoring("b")},
+		{"not while the master is down", watch("b!", "b b", foreign, downFor(1)), monitoring("b")},
+		{"not while another replaces the master", watch("b", "b b*", foreign), monitoring("b")},
+		{"not without a majority", watch("b", "silent c", foreign), monitoring("b")},
+	})
+}
+
 func mislabelledFor(d time.Duration) sentinelEdit {
 	return func(o *SentinelObservation) { o.MislabelFor = d }
 }
