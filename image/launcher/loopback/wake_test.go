@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -103,11 +101,7 @@ func TestMasterThatWakesUpReplacedTakesNoWrites(t *testing.T) {
 	for _, what := range []string{"the container is frozen", "redis is blocked by a command"} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			file := filepath.Join(t.TempDir(), "redis.conf")
-			if err := os.WriteFile(file, []byte("enable-debug-command yes\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			c := start(t, options{extraConfig: file})
+			c := withDebug(t)
 			w := c.write()
 			w.advance(200)
 			old := c.converge()

@@ -31,10 +31,12 @@ type observed struct {
 	recorded   bool      // the record has named this pod since it is master
 	astrayAt   time.Time // following another than the agreed master since
 	linkDownAt time.Time
-	alertAt    time.Time // the launcher of the master has ended or begun to leave
-	downAt     time.Time // the sentinels find the master down since
-	refusedAt  time.Time // nothing listens in the pod of the sentinels' master since
-	stopAt     time.Time // TERM has come
+	// masterlessAt is since when no other server has answered as master.
+	masterlessAt time.Time
+	alertAt      time.Time // the launcher of the master has ended or begun to leave
+	downAt       time.Time // the sentinels find the master down since
+	refusedAt    time.Time // nothing listens in the pod of the sentinels' master since
+	stopAt       time.Time // TERM has come
 
 	views   []sentinelView
 	viewsAt time.Time
@@ -105,6 +107,8 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 		}
 	}
 	o := s.observation(local, pods)
+	mark(&m.masterlessAt, !calm && o.PodsKnown && !o.MasterInView() && !o.CutOff())
+	o.Masterless = since(m.masterlessAt)
 	if !local.Running && (!o.PodsKnown || o.MasterInView()) {
 		// Patience counts from when there was something to be patient about.
 		m.since, o.Waiting = time.Now(), 0
@@ -240,7 +244,7 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 	local := role.Local{
 		Running: true, Answering: true, Loading: info.Loading, Master: info.Master, Claimed: m.byRecord, Follows: info.MasterAddr.Addr(),
 		LinkUp: linked, Synced: m.synced, Offset: info.Offset,
-		MasterFor: since(m.masterAt), LinkDown: since(m.linkDownAt),
+		MasterFor: since(m.masterAt), LinkDown: since(m.linkDownAt), Unlinked: info.LinkDown,
 	}
 	for _, r := range info.Replicas {
 		// Redis calls a replica online before its first acknowledgement, and sends it nothing until then.
@@ -290,6 +294,7 @@ func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
 		}
 		if err == nil {
 			p.Master, p.LinkUp, p.Offset = info.Master && !info.Loading, !info.Master && info.LinkUp, info.Offset
+			p.Unlinked = info.LinkDown
 		}
 	})
 	return peers

@@ -331,6 +331,9 @@ func (s *Server) start(master netip.AddrPort) error {
 	if s.unloaded >= brokenAfter && master.IsValid() {
 		s.setDataAside()
 	}
+	if s.config.Persistence && s.observed.standing.Empty {
+		s.keepEmpty()
+	}
 	child, err := process.Start(s.config.RedisServer, path)
 	if err != nil {
 		return err

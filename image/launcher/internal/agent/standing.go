@@ -137,11 +137,16 @@ func (s *Server) setDataAside() {
 		return
 	}
 	s.crashes, s.unloaded, s.observed.standing = 0, 0, role.Standing{Empty: true}
-	// Redis makes files of its own before the copy has come; they must not count for what is gone.
-	if err := writeStanding(s.config, s.observed.standing); err != nil {
-		s.log.Warn("that the data were put aside could not be written down", "error", err)
-	} else {
-		s.standingOn = s.observed.standing
-	}
 	s.log.Error("redis-server could not start with the data on disk several times; they were put aside and come anew from the master", "kept", to)
+}
+
+// keepEmpty writes down that there are no data: Redis makes files of its own
+// before its master's copy has come, and they must not count for data when the
+// container starts again.
+func (s *Server) keepEmpty() {
+	if err := writeStanding(s.config, s.observed.standing); err != nil {
+		s.log.Warn("that there are no data could not be written; an election may take the first files of Redis for some", "error", err)
+		return
+	}
+	s.standingOn = s.observed.standing
 }

@@ -62,6 +62,22 @@ func TestDataWithoutAWordAreBetterThanNone(t *testing.T) {
 	require.Equal(t, role.Standing{}, readStanding(c))
 }
 
+func TestFilesThatRedisMadeBeforeItHadDataAreNone(t *testing.T) {
+	empty := role.Standing{Empty: true}
+	c := config.Config{Persistence: true, DataDir: t.TempDir(), RunDir: t.TempDir(), RedisServer: "true", BindAddress: "127.0.0.1"}
+	s := &Server{config: c, log: quiet}
+	s.observed.standing = readStanding(c)
+	require.Equal(t, empty, s.observed.standing)
+	require.NoError(t, s.start(netip.MustParseAddrPort("127.0.0.2:6379")))
+	<-s.child.Done()
+	require.NoError(t, os.Mkdir(filepath.Join(c.DataDir, appendDir), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(c.DataDir, appendDir, "appendonly.aof.1.incr.aof"), nil, 0o600))
+	require.Equal(t, empty, readStanding(c), "the container has restarted before the first synchronisation")
+	s.observed.setRecord(kube.Record{Generation: 3, Master: kube.Member{IP: "127.0.0.2"}})
+	s.keepStanding(role.Observation{Local: role.Local{Answering: true, Synced: true, LinkUp: true, Follows: netip.MustParseAddr("127.0.0.2"), Offset: 7}})
+	require.Equal(t, role.Standing{Generation: 3, Offset: 7}, readStanding(c))
+}
+
 func TestStandingThatCannotBeWrittenIsAnError(t *testing.T) {
 	require.ErrorContains(t, writeStanding(config.Config{DataDir: "/no such directory"}, role.Standing{}), "write the standing: ")
 }
@@ -234,6 +250,7 @@ func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
 	s := &Server{config: disk(t), log: quiet, crashes: brokenAfter, unloaded: brokenAfter}
 	require.NoError(t, writeStanding(s.config, role.Standing{Generation: 5, Master: true}))
 	s.setDataAside()
+	s.keepEmpty()
 	require.Zero(t, s.crashes)
 	require.Zero(t, s.unloaded)
 	require.Equal(t, role.Standing{Empty: true}, s.observed.standing, "until the master has sent a copy")

@@ -66,7 +66,7 @@ func follows(master string) edit {
 
 // lostLink is a replica whose link has been down for a while.
 func lostLink(master string, down time.Duration) edit {
-	return together(follows(master), func(o *Observation) { o.Local.LinkUp, o.Local.LinkDown = false, down })
+	return together(follows(master), func(o *Observation) { o.Local.LinkUp, o.Local.LinkDown, o.Masterless = false, down, down })
 }
 
 func local(change func(*Local)) edit { return func(o *Observation) { change(&o.Local) } }

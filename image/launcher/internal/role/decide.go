@@ -78,6 +78,11 @@ const (
 	// promotionPatience is how long a promoted replica may be master before the
 	// sentinels agree: the leader needs an INFO and a hello, about 2 s.
 	promotionPatience = 8 * time.Second
+	// freshPatience is how long before the end of a master a replica may have lost
+	// its link to it and still count as up to date: Redis tells that in whole
+	// seconds, and a container that is restarted counts from then only. The
+	// default of servers.minReplicasMaxLagSeconds and two seconds for that.
+	freshPatience = 5 * time.Second
 	// fencePatience is how old a fence may be; it covers a failover and a clock
 	// that is wrong by a few seconds.
 	fencePatience = 30 * time.Second

@@ -3,6 +3,7 @@ package role
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // discover finds the role of a server whose Redis does not run.
@@ -40,6 +41,8 @@ func discover(o Observation) Decision {
 	case ok && agreed == o.Self.IP && len(live) > 0 && o.futile():
 		return Decision{State: Discovering, Label: ClearLabel, Action: CallOff, Target: o.Self.IP,
 			Reason: fmt.Sprintf("this pod died as master, a sentinel is busy with one that has died, and %s holds the data", live[0].Name)}
+	case ok && agreed == o.Self.IP && len(live) > 0 && o.ahead(live):
+		return elect(o, fmt.Sprintf("this pod died as master, and %s had lost it before", live[0].Name))
 	case ok && agreed == o.Self.IP && len(live) > 0:
 		return Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
 			Reason: fmt.Sprintf("this pod died as master and %s holds the data", live[0].Name)}
@@ -69,6 +72,16 @@ func unlessReplaced(o Observation, d Decision) Decision {
 	}
 	return Decision{State: Discovering, Label: d.Label, Action: CallOff, Target: o.Self.IP,
 		Reason: "a sentinel is replacing this pod, and no replica lives that it could replace it by"}
+}
+
+// ahead says whether this pod, which died as master, has what no live replica has:
+// all of them had lost their link before, and it may have written alone. Its own
+// data are whole again in the time that Redis needs to read them. Where a sentinel
+// is replacing it, that one may succeed at any moment.
+func (o Observation) ahead(live []Peer) bool {
+	fresh := slices.ContainsFunc(live, func(p Peer) bool { return p.LinkUp || p.Unlinked-o.Waiting <= freshPatience })
+	own := o.MasterUID == o.Self.UID && o.Standing.Master && !o.Standing.Empty && !o.Standing.Broken && o.Standing.Generation == o.Generation
+	return own && !fresh && !o.fencedSelf() && !o.replacing(o.Self.IP)
 }
 
 // silentReplica gives a server that could replace this master and did not

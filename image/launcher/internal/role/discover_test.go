@@ -262,6 +262,30 @@ func TestServerWaitsForTheSentinelsMasterAsLongAsItMayComeBack(t *testing.T) {
 	})
 }
 
+func TestServerThatDiedAsMasterComesBackWithWhatItHadAlone(t *testing.T) {
+	lost := func(d time.Duration) func(*Peer) { return func(p *Peer) { linkDown(p); p.Unlinked = d } }
+	died := together(sentinels("a a a"), recorded("a"), generation(3), holds(wasMaster(3, 1000)), waiting(time.Second))
+	long, longer := lost(time.Second+freshPatience+1), lost(30*time.Second+1)
+	failOver := Decision{State: Discovering, Label: ClearLabel, Action: FailOver, Reason: "this pod died as master and server-b holds the data"}
+	check(t, []claim{
+		{"where all replicas had lost it before", observe(died, peer("b", long), peer("c", long)),
+			claiming("this pod died as master, and server-b had lost it before")},
+		{"not where that was just now", observe(died, peer("b", lost(time.Second+freshPatience)), peer("c", long)), failOver},
+		{"not where one has not even noticed", observe(died, peer("b", isReplica), peer("c", long)), failOver},
+		{"not where it is fenced: a replica may have its label by now", observe(died, fenced("a", 0), peer("b", long)), failOver},
+		{"not while a sentinel replaces it", observe(died, sentinels("a a* a"), peer("b", long)), failOver},
+		{"not without its data", observe(died, holds(nothing), peer("b", long)), failOver},
+		{"not where Redis cannot load them", observe(died, holds(broken(wasMaster(3, 1000))), peer("b", long)), failOver},
+		{"not where it was a replica", observe(died, holds(wasReplica(3, 1000)), peer("b", long)), failOver},
+		{"not where they are of an earlier master", observe(died, holds(wasMaster(2, 1000)), peer("b", long)), failOver},
+		{"not where the record names another", observe(died, recorded("b"), peer("b", long)), failOver},
+		{"also where Sentinel would promote none, and a replica has fenced it", observe(died, fenced("a", 0), peer("b", longer), peer("c", longer)),
+			claiming("this pod died as master and no replica lives")},
+		{"not where Sentinel would, as it has found it down for as long",
+			observe(died, fenced("a", 0), func(o *Observation) { o.Views[0].DownFor = time.Millisecond }, peer("b", longer)), failOver},
+	})
+}
+
 func TestPodWhoseRedisDiedKeepsTheLabelForItsSuccessorToBeFirst(t *testing.T) {
 	died := together(sentinels("a a a"), labelled(Master), recorded("a"))
 	check(t, []claim{

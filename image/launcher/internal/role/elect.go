@@ -106,9 +106,9 @@ func (o Observation) givesWay(p Peer) bool {
 	})
 }
 
-// liveSelf is Peer.live of this pod, as its peers see it.
+// liveSelf says whether this pod is among the live replicas of its peers.
 func (o Observation) liveSelf() bool {
-	return !o.Self.Terminating && o.Local.Answering && !o.Local.Loading && !o.Local.Master && o.Local.Synced
+	return !o.Self.Terminating && o.Local.Answering && !o.Local.Loading && !o.Local.Master && o.Local.Synced && o.promotable(o.Local.Unlinked)
 }
 
 // stoodFor says whether a peer's data are certainly those of a master that takes

@@ -50,6 +50,9 @@ func anyView(usual netip.Addr) *rapid.Generator[View] {
 				v.Master = anyAddress().Draw(t, "names")
 			}
 			v.Down, v.FailingOver = rapid.Bool().Draw(t, "down"), rapid.IntRange(0, 3).Draw(t, "failing over") == 0
+			if v.Down {
+				v.DownFor = clock().Draw(t, "down for")
+			}
 			if v.FailingOver {
 				v.Switched, v.Chosen = rapid.IntRange(0, 3).Draw(t, "switched") == 0, anyAddress().Draw(t, "chosen")
 			}
@@ -78,7 +81,9 @@ func anyPeer(pod string) *rapid.Generator[Peer] {
 		}
 		if p.Redis == Answered {
 			p.Master = rapid.IntRange(0, 4).Draw(t, "master") == 0
-			p.LinkUp = !p.Master && rapid.Bool().Draw(t, "link up")
+			if p.LinkUp = !p.Master && rapid.Bool().Draw(t, "link up"); !p.LinkUp && !p.Master {
+				p.Unlinked = clock().Draw(t, "unlinked")
+			}
 			p.Offset = rapid.Int64Range(0, 3).Draw(t, "offset")
 		}
 		if p.IP.IsValid() && rapid.IntRange(0, 2).Draw(t, "launcher answers") > 0 {
@@ -108,7 +113,7 @@ func anyLocal() *rapid.Generator[Local] {
 		}
 		l.Follows = rapid.Map(rapid.SampledFrom([]string{"b", "c", "d", "f"}), address).Draw(t, "follows")
 		if l.LinkUp = rapid.Bool().Draw(t, "link up"); !l.LinkUp {
-			l.LinkDown = clock().Draw(t, "link down")
+			l.LinkDown, l.Unlinked = clock().Draw(t, "link down"), clock().Draw(t, "unlinked")
 		}
 		l.Astray = clock().Draw(t, "astray")
 		return l
@@ -122,7 +127,7 @@ func anyObservation() *rapid.Generator[Observation] {
 			Self: anyMember("a").Draw(t, "self"), Local: anyLocal().Draw(t, "local"), Standing: anyStanding().Draw(t, "standing"),
 			Servers:   rapid.IntRange(1, 4).Draw(t, "servers"),
 			Sentinels: rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "sentinels"), DownAfter: 3 * time.Second,
-			Waiting: clock().Draw(t, "waiting"), MasterDown: clock().Draw(t, "master down"),
+			Waiting: clock().Draw(t, "waiting"), MasterDown: clock().Draw(t, "master down"), Masterless: clock().Draw(t, "masterless"),
 			PodsKnown: rapid.IntRange(0, 9).Draw(t, "no pods") > 0, RecordKnown: rapid.IntRange(0, 5).Draw(t, "no record") > 0,
 		}
 		o.Self.Terminating = rapid.IntRange(0, 9).Draw(t, "terminating") == 0

@@ -215,6 +215,79 @@ func TestReplicaSucceedsADeadMasterSoonWhereAllSentinelsAreNew(t *testing.T) {
 	w.endsWell(t)
 }
 
+// hungry is a release whose master still serves, but has had no replica in sync for
+// a while; after half a minute Sentinel promotes none.
+func hungry(t *testing.T, persistence bool, since time.Duration) (w *world, master *simServer) {
+	w = settled(t, persistence)
+	master = w.labelled()[0]
+	for _, s := range w.servers {
+		if s != master {
+			s.hungryUntil = w.now + time.Hour
+		}
+	}
+	w.live(since)
+	require.True(t, master.accepts(w), "it writes alone")
+	return w, master
+}
+
+func TestMasterComesBackWhereSentinelPromotesNoReplica(t *testing.T) {
+	for what, dies := range map[string]func(w *world, master *simServer){
+		"Redis":         func(w *world, master *simServer) { master.kill(w) },
+		"the container": func(w *world, master *simServer) { w.restart(master, 3*time.Second) },
+	} {
+		w, master := hungry(t, true, time.Minute)
+		written := master.redis.data.writes
+		dies(w, master)
+		w.live(15 * time.Second)
+		require.True(t, master.accepts(w), what)
+		require.GreaterOrEqual(t, master.redis.data.writes, written, what)
+		require.Equal(t, []*simServer{master}, w.labelled(), what)
+		w.endsWell(t)
+	}
+}
+
+func TestMasterComesBackWithWhatItHasWrittenAlone(t *testing.T) {
+	w, master := hungry(t, true, 15*time.Second)
+	written := master.redis.data.writes
+	master.kill(w)
+	w.live(10 * time.Second)
+	require.True(t, master.accepts(w))
+	require.GreaterOrEqual(t, master.redis.data.writes, written)
+	w.endsWell(t)
+}
+
+func TestReplicaThatSentinelDoesNotPromoteIsElectedWhereNothingElseIsLeft(t *testing.T) {
+	for what, dies := range map[string]func(w *world, master *simServer){
+		"the pod":                   func(w *world, master *simServer) { w.replace(0, time.Second) },
+		"Redis without persistence": func(w *world, master *simServer) { master.kill(w) },
+	} {
+		w, master := hungry(t, what == "the pod", time.Minute)
+		require.Same(t, w.servers[0], master)
+		dies(w, master)
+		w.live(2 * time.Minute)
+		require.Len(t, w.labelled(), 1, what)
+		require.NotSame(t, master, w.labelled()[0], what)
+		require.NotZero(t, w.labelled()[0].redis.data.writes, what)
+		w.endsWell(t)
+	}
+}
+
+func TestReplicaThatHasNotSynchronisedLeavesTheMasterTimeToComeBack(t *testing.T) {
+	w, master := hungry(t, true, time.Minute)
+	for _, s := range w.servers {
+		if s != master {
+			w.restart(s, time.Second)
+		}
+	}
+	w.live(3 * time.Minute)
+	written := master.redis.data.writes
+	w.restart(master, 5*time.Second)
+	w.live(20 * time.Second)
+	require.True(t, master.accepts(w))
+	require.GreaterOrEqual(t, master.redis.data.writes, written)
+	w.endsWell(t)
+}
+
 func TestFencedMasterDoesNotClaimBesideALiveReplica(t *testing.T) {
 	w := settled(t, true)
 	master := w.labelled()[0]

@@ -56,6 +56,11 @@ func (w *world) faults() map[string]func(*rapid.T) {
 			s.redis.frozen = w.now + downtime(t)
 			w.logf("redis of %s is frozen until %v", s.Name, s.redis.frozen)
 		},
+		"replica needs all data": func(t *rapid.T) {
+			s := w.anyServer(t)
+			s.hungryUntil = w.now + rapid.SampledFrom([]time.Duration{5 * time.Second, 20 * time.Second, time.Minute, time.Hour}).Draw(t, "which takes")
+			w.logf("%s cannot synchronise until %v", s.Name, s.hungryUntil)
+		},
 		"data on disk are damaged": func(t *rapid.T) {
 			if s := w.anyServer(t); w.persistence && !slices.ContainsFunc(w.servers, func(s *simServer) bool { return s.corrupt }) {
 				s.corrupt = true
@@ -143,7 +148,7 @@ func (w *world) heal() {
 	w.logf("everything works again")
 	w.apiDown = false
 	for _, s := range w.servers {
-		s.corrupt = false
+		s.corrupt, s.hungryUntil = false, 0
 		s.isolated, s.apiCut, s.redis.frozen = false, false, 0
 		s.thawAt = min(s.thawAt, w.now)
 	}

@@ -66,6 +66,7 @@ type Local struct {
 	MasterFor time.Duration // how long it has been master
 	Astray    time.Duration // of a replica: how long it has followed another than the sentinels' master
 	LinkDown  time.Duration // of a replica: how long the link has been down
+	Unlinked  time.Duration // the same as its Redis tells it, to Sentinel, too: 0 or less before the first link
 }
 
 // Status is what a launcher tells of itself to its peers.
@@ -87,6 +88,8 @@ type Peer struct {
 	LinkUp bool
 	Offset int64
 	Status *Status // nil: its launcher did not answer
+	// Unlinked is, of a replica, how long ago its link to its master ended; 0 or less: it is up, or has never been.
+	Unlinked time.Duration
 
 	Launcher Reach // whether its launcher answers
 }
@@ -102,7 +105,8 @@ type View struct {
 	HasMaster   bool
 	Master      netip.Addr
 	ConfigEpoch int64
-	Down        bool // it, or a quorum, finds the master down
+	Down        bool          // it, or a quorum, finds the master down
+	DownFor     time.Duration // how long it has
 	FailingOver bool
 	// Switched says that the failover that it leads is over, but for replicas that
 	// have not been told yet: Master is the successor.
@@ -142,7 +146,9 @@ type Observation struct {
 	PreviousIP  netip.Addr // the master before it
 	Fence       *Fence
 
-	Waiting    time.Duration // how long this pod has been looking for its role
+	Waiting time.Duration // how long this pod has been looking for its role
+	// Masterless is how long no other server has answered as master, with a majority of the sentinels in view.
+	Masterless time.Duration
 	MasterDown time.Duration // how long a majority of sentinels has found the master down
 	// MasterRefused is how long the sentinels' master has been seen to refuse connections to Redis and to its launcher.
 	MasterRefused time.Duration
@@ -169,8 +175,15 @@ func (o Observation) Agreed() (netip.Addr, bool) {
 // certainly has no memory of a master: not created yet, or not running. One
 // that merely does not answer may have one.
 func (o Observation) sentinelsKnowNothing() bool {
-	remembering, silent := o.memory()
-	return o.PodsKnown && remembering == 0 && silent < o.majority()
+	remembering, _ := o.memory()
+	return o.PodsKnown && remembering == 0 && !o.CutOff()
+}
+
+// CutOff says whether a majority of the configured sentinels does not answer: this
+// pod may not see a master that others see.
+func (o Observation) CutOff() bool {
+	_, silent := o.memory()
+	return silent >= o.majority()
 }
 
 // memory counts the sentinels that name a master, and those that may.
@@ -186,7 +199,8 @@ func (o Observation) memory() (remembering, silent int) {
 	return remembering, silent
 }
 
-// searching is how long this server has been without a role that holds.
+// searching is how long this server has been without a role that holds. A replica
+// that is still loading or fetching its data has lost nothing while there is a master.
 func (o Observation) searching() time.Duration {
 	switch {
 	case !o.Local.Running:
@@ -194,8 +208,20 @@ func (o Observation) searching() time.Duration {
 	case o.Local.Master:
 		return o.Local.MasterFor
 	default:
-		return o.Local.LinkDown
+		return min(o.Local.LinkDown, o.Masterless)
 	}
+}
+
+// promotable says whether Sentinel would promote a replica whose link to the
+// master ended so long ago: it takes none for which that is more than ten times
+// down-after longer than it has found the master down (sentinelSelectSlave). The
+// sentinels are asked for the latter, so that all servers count alike.
+func (o Observation) promotable(unlinked time.Duration) bool {
+	var down time.Duration
+	for _, v := range o.Views {
+		down = max(down, v.DownFor)
+	}
+	return unlinked <= down+10*o.DownAfter
 }
 
 // masterLabelled says whether another pod has the label master.
@@ -326,11 +352,12 @@ func (o Observation) Foremost() []netip.Addr {
 	return out
 }
 
-// liveReplicas gives the peers that run as replicas and hold data.
+// liveReplicas gives the peers that run as replicas and hold data, and that
+// Sentinel would promote: to wait for another would be to wait for ever.
 func (o Observation) liveReplicas() []Peer {
 	var out []Peer
 	for _, p := range o.Peers {
-		if p.live() {
+		if p.live() && o.promotable(p.Unlinked) {
 			out = append(out, p)
 		}
 	}

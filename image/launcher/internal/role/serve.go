@@ -129,8 +129,8 @@ func serveReplica(o Observation) Decision {
 	case ok && !o.Local.LinkUp && o.successor(agreed) != nil:
 		p := o.successor(agreed)
 		d.Action, d.Target, d.Reason = Follow, p.IP, fmt.Sprintf("%s has replaced the master that the sentinels still name", p.Name)
-	case ok && !o.Local.Synced && o.Local.LinkDown > o.DownAfter && len(masters) == 0 && len(live) == 0:
-		// Sentinel promotes nobody who has not synchronised, and nobody has.
+	case ok && !o.liveSelf() && o.Local.LinkDown > o.DownAfter && len(masters) == 0 && len(live) == 0:
+		// Sentinel promotes nobody who has not synchronised, or long ago, and nobody else is there.
 		elected := lostMaster(o, agreed, func(format string, args ...any) Decision {
 			return Decision{Reason: fmt.Sprintf(format, args...)}
 		})
@@ -163,7 +163,7 @@ func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
 	p := o.peerAt(agreed)
 	_, failingOver := o.MasterIsDown()
 	return p != nil && p.UID == o.MasterUID && o.RecordKnown && o.Fence == nil && o.MasterRefused >= refusedPatience &&
-		p.Redis == Refused && p.Launcher == Refused && o.Local.Synced && !o.Local.LinkUp && !o.Self.Terminating &&
+		p.Redis == Refused && p.Launcher == Refused && o.Local.Synced && !o.Local.LinkUp && o.Local.Unlinked-o.MasterRefused <= freshPatience && !o.Self.Terminating &&
 		!failingOver && !o.MasterInView() && o.best(live)
 }
 

@@ -114,6 +114,7 @@ func TestReplicaHasAMasterReplacedWhoseContainerIsSeenToHaveEnded(t *testing.T) 
 		{"not twice", but(fenced("b", time.Second)), lost},
 		{"not while a sentinel is at work", but(sentinels("b b* b")), lost},
 		{"not by a replica that leaves", but(func(o *Observation) { o.Self.Terminating = true }), lost},
+		{"not by a replica that had lost it before", but(local(func(l *Local) { l.Unlinked = time.Second + freshPatience + 1 })), lost},
 		{"not by a replica that has not synchronised", but(local(func(l *Local) { l.Synced = false })), lost},
 		{"not by a replica with less data than another", but(func(o *Observation) { o.Peers[1].Offset++ }), lost},
 		{"not while the link is up", but(local(func(l *Local) { l.LinkUp = true })), Decision{State: Serving, Label: SlaveLabel, Reason: "replica of 10.0.0.2"}},

@@ -39,6 +39,8 @@ func (s *simServer) observe(w *world) Observation {
 			o.Self = m
 		}
 	}
+	mark(&s.masterlessAt, !calm && !o.MasterInView() && !o.CutOff(), w.now)
+	o.Masterless = elapsed(s.masterlessAt, w.now)
 	if r.fence != "" {
 		o.Fence = &Fence{UID: r.fence, Age: w.now - r.fencedAt}
 	}
@@ -74,7 +76,7 @@ func (s *simServer) observeLocal(w *world) Local {
 	mark(&s.linkDownAt, !r.master && !r.linkUp, w.now)
 	return Local{
 		Running: true, Answering: true, Master: r.master, Claimed: r.master && s.byRecord, Follows: r.follows, LinkUp: r.linkUp, Synced: s.synced,
-		Offset: r.data.writes, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now),
+		Offset: r.data.writes, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now), Unlinked: elapsed(r.lostAt, w.now),
 	}
 }
 
@@ -116,6 +118,7 @@ func (w *world) ask(from *pod, m Member, status bool) Peer {
 		p.Redis = Refused
 	case other.alive(w):
 		p.Redis, p.Master, p.LinkUp, p.Offset = Answered, other.redis.master, other.redis.linkUp, other.redis.data.writes
+		p.Unlinked = elapsed(other.redis.lostAt, w.now)
 	}
 	if status {
 		p.Launcher = Refused

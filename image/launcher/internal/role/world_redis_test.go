@@ -48,6 +48,7 @@ type redis struct {
 	master   bool
 	follows  netip.Addr
 	linkUp   bool
+	lostAt   time.Duration // of a replica: when the link to its master ended; 0: it is up, or never was
 	heard    time.Duration // of a replica: when its master was last heard of
 	data     data
 	priority bool // it may be promoted
@@ -78,7 +79,7 @@ func (s *simServer) accepts(w *world) bool {
 }
 
 func (s *simServer) becomeMaster(w *world, how string) {
-	s.redis.master, s.redis.linkUp, s.redis.follows = true, false, netip.Addr{}
+	s.redis.master, s.redis.linkUp, s.redis.follows, s.redis.lostAt = true, false, netip.Addr{}, 0
 	s.acks = map[*simServer]time.Duration{}
 	w.logf("%s is master (%s) with %d writes", s.Name, how, s.redis.data.writes)
 }
@@ -88,7 +89,7 @@ func (s *simServer) follow(w *world, ip netip.Addr) {
 		return
 	}
 	w.logf("%s follows %v", s.Name, ip)
-	s.redis.master, s.redis.clients, s.redis.linkUp, s.redis.follows, s.redis.heard = false, false, false, ip, w.now
+	s.redis.master, s.redis.clients, s.redis.linkUp, s.redis.follows, s.redis.heard, s.redis.lostAt = false, false, false, ip, w.now, 0
 }
 
 // brokenAfter is that of package agent.
@@ -143,20 +144,30 @@ func (s *simServer) receive(w *world) {
 	gone := m == nil || !m.redis.running
 	reached := !gone && reaches(&m.pod, &s.pod) && m.alive(w) && (m.redis.master || m.redis.linkUp)
 	switch {
+	case w.now < s.hungryUntil:
+		s.loseLink(w)
+		return
 	case reached && !s.redis.linkUp:
 		if s.synced && s.redis.data.writes > 0 && m.redis.data.writes == 0 {
 			w.fail("%s with %d writes is wiped by %s, which is empty", s.Name, s.redis.data.writes, m.Name)
 		}
-		s.redis.linkUp = true
+		s.redis.linkUp, s.redis.lostAt = true, 0
 		w.logf("%s is in sync with %s", s.Name, m.Name)
 	case reached:
 	case gone && (m == nil || reaches(&m.pod, &s.pod)), w.now-s.redis.heard > linkTimeout:
 		// The connection was closed, or nothing has come for too long.
-		s.redis.linkUp = false
+		s.loseLink(w)
 		return
 	default:
 		return
 	}
 	s.redis.heard, s.redis.data = w.now, m.redis.data
 	m.acks[s] = w.now
+}
+
+// loseLink is the end of the connection to the master.
+func (s *simServer) loseLink(w *world) {
+	if s.redis.linkUp {
+		s.redis.linkUp, s.redis.lostAt = false, w.now
+	}
 }

@@ -19,6 +19,7 @@ type simSentinel struct {
 	triedAt   time.Duration // last failover it led or voted for
 	leads     *failover
 	down      bool
+	sdownAt   time.Duration
 	startedAt time.Duration
 
 	downAt, staleAt, mislabelAt time.Duration
@@ -54,7 +55,7 @@ func (w *world) sentinelAt(ip netip.Addr) *simSentinel {
 
 func (s *simSentinel) view(w *world) View {
 	v := View{
-		Reach: Answered, HasMaster: true, Master: s.master, ConfigEpoch: s.configEpoch, Down: s.down, FailingOver: s.leads != nil,
+		Reach: Answered, HasMaster: true, Master: s.master, ConfigEpoch: s.configEpoch, Down: s.down, DownFor: elapsed(s.sdownAt, w.now), FailingOver: s.leads != nil,
 	}
 	if s.leads != nil {
 		v.Chosen = s.leads.target
@@ -97,6 +98,7 @@ func (s *simSentinel) run(w *world) {
 		s.heard = w.now
 	}
 	s.down = w.now-s.heard > simDownAfter || elapsed(s.slaveAt, w.now) > simDownAfter+2*time.Second
+	mark(&s.sdownAt, s.down, w.now)
 	switch {
 	case s.leads != nil:
 		s.promote(w)
@@ -158,7 +160,8 @@ func (s *simSentinel) lead(w *world) bool {
 		return r.redis.data.writes
 	}
 	for _, r := range w.servers {
-		if s.replicas[r.IP] && s.seen(w, r.IP) != nil && (r.redis.master || r.redis.priority) &&
+		tooOld := elapsed(r.redis.lostAt, w.now) > 10*simDownAfter+elapsed(s.sdownAt, w.now)
+		if s.replicas[r.IP] && s.seen(w, r.IP) != nil && !tooOld && (r.redis.master || r.redis.priority) &&
 			(best == nil || offset(r) > offset(best)) {
 			best = r
 		}

@@ -13,31 +13,32 @@ type simServer struct {
 	acks  map[*simServer]time.Duration // of a master: when each replica last acknowledged
 	disk  data
 
-	corrupt                                                                        bool // Redis cannot load what is on disk
-	crashes                                                                        int  // starts that ended at once, in a row
-	since, masterAt, astrayAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt time.Duration
-	synced, claimed, byRecord, confirmed, recorded, wasRunning                     bool
-	wasMaster                                                                      bool
-	followed                                                                       netip.Addr
-	applied                                                                        int
-	standing, kept                                                                 Standing // in memory and on disk
-	views                                                                          []View
-	viewsAt, recordAt                                                              time.Duration
-	record                                                                         simRecord
-	recordOK, podsOK                                                               bool
-	servers                                                                        []Member // the pod list as last seen
-	sentinels                                                                      []*simSentinel
-	decided                                                                        Decision
-	wish                                                                           string
-	wishes                                                                         bool
-	turns, acts                                                                    int // looks, and looks with an effect
+	corrupt                                                                                      bool          // Redis cannot load what is on disk
+	hungryUntil                                                                                  time.Duration // it needs all its master's data, which takes until then
+	crashes                                                                                      int           // starts that ended at once, in a row
+	since, masterAt, astrayAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt time.Duration
+	synced, claimed, byRecord, confirmed, recorded, wasRunning                                   bool
+	wasMaster                                                                                    bool
+	followed                                                                                     netip.Addr
+	applied                                                                                      int
+	standing, kept                                                                               Standing // in memory and on disk
+	views                                                                                        []View
+	viewsAt, recordAt                                                                            time.Duration
+	record                                                                                       simRecord
+	recordOK, podsOK                                                                             bool
+	servers                                                                                      []Member // the pod list as last seen
+	sentinels                                                                                    []*simSentinel
+	decided                                                                                      Decision
+	wish                                                                                         string
+	wishes                                                                                       bool
+	turns, acts                                                                                  int // looks, and looks with an effect
 }
 
 const never = -time.Hour
 
 // boot is the start of the container.
 func (s *simServer) boot(w *world) {
-	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, kept: s.kept, acks: map[*simServer]time.Duration{}, applied: -1}
+	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, hungryUntil: s.hungryUntil, kept: s.kept, acks: map[*simServer]time.Duration{}, applied: -1}
 	fresh.since, fresh.viewsAt, fresh.recordAt, fresh.failedAt = max(w.now, s.upAt), never, never, never
 	s.kept.Broken, fresh.kept.Broken = false, false
 	fresh.standing = Standing{Empty: true}
