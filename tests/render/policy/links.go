@@ -84,7 +84,8 @@ func portsOutside(r *Release, p Pod) []int32 {
 	var ports []int32
 	configured, _ := r.value("networkPolicy", "apiServerPorts").([]any)
 	for _, port := range configured {
-		if number, ok := port.(float64); ok {
+		// Numbers of a values file are floats, those of --set are not.
+		if number, err := strconv.Atoi(fmt.Sprint(port)); err == nil {
 			ports = append(ports, int32(number))
 		}
 	}
