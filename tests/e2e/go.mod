@@ -3,6 +3,7 @@ module github.com/redis-ha/redis-ha/tests/e2e
 go 1.26.0
 
 require (
+	github.com/google/go-containerregistry v0.22.1
 	github.com/gruntwork-io/terratest v1.0.0
 	github.com/stretchr/testify v1.12.1
 	k8s.io/api v0.37.2

@@ -108,7 +108,8 @@ func (r *release) install(t *testing.T, args ...string) {
 	r.installChart(t, "stable/redis-ha", args...)
 }
 
-// installChart installs a chart that is in the repository or in a folder.
+// installChart installs a chart that is in the repository, a registry or a
+// folder.
 func (r *release) installChart(t *testing.T, chart string, args ...string) {
 	t.Helper()
 	r.watcher = watch(r)

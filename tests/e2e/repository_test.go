@@ -3,11 +3,17 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
+	"testing"
 
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 )
 
@@ -35,6 +41,20 @@ func (e *environment) serveChart(ctx context.Context) (stop func(), err error) {
 	}
 	e.charts = server.URL
 	return server.Close, nil
+}
+
+// pushChart puts the chart into a registry of its own on 127.0.0.1, which ends
+// with the test, and returns its address there.
+func pushChart(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	archives, err := filepath.Glob(filepath.Join(env.dir, "charts", "redis-ha-*.tgz"))
+	require.NoError(t, err)
+	require.Len(t, archives, 1)
+	charts := "oci://" + strings.TrimPrefix(server.URL, "http://") + "/charts"
+	require.NoError(t, command(t.Context(), "helm", "push", archives[0], charts, "--plain-http"))
+	return charts + "/redis-ha"
 }
 
 // defaultImage reads the image of a values file.

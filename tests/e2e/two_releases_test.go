@@ -9,11 +9,12 @@ import (
 )
 
 // TestTwoReleasesInOneNamespace installs a small release beside the documented
-// one, with as many values set as there are reasons to set them, and breaks it.
+// one, from a registry instead of a repository and with as many values set as
+// there are reasons to set them, and breaks it.
 func TestTwoReleasesInOneNamespace(t *testing.T) {
 	first := documentedRelease(t)
 	second := &release{name: "second", namespace: first.namespace, servers: 2, sentinels: 1, password: "two words, 'quoted' \"twice\""}
-	second.install(t,
+	second.installChart(t, pushChart(t), "--plain-http",
 		"--set", "replicas.servers=2", "--set", "replicas.sentinels=1",
 		"--set", "persistence.enabled=false",
 		"--set", "resources.master.requests.cpu=50m", "--set", "resources.slave.requests.cpu=50m",

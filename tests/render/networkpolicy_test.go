@@ -15,38 +15,83 @@ import (
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
 
-// outside are the ports that pods reach anywhere, apart from those for names.
-func outside(t *testing.T, values string) []int {
+// outside are the ports that pods of all components reach anywhere, apart from those for names, and those that sentinels
+// reach beside them.
+func outside(t *testing.T, values string) (all, sentinels []int) {
 	t.Helper()
-	policies := render.All[*networkingv1.NetworkPolicy](render.Chart(t, render.YAML(t, values)))
-	require.Len(t, policies, 1)
-	egress := policies[0].Spec.Egress
-	last := egress[len(egress)-1]
-	require.Empty(t, last.To)
-	var ports []int
-	for _, port := range last.Ports {
-		ports = append(ports, port.Port.IntValue())
+	m := render.Chart(t, render.YAML(t, values))
+	for _, policy := range render.All[*networkingv1.NetworkPolicy](m) {
+		egress := policy.Spec.Egress
+		last := egress[len(egress)-1]
+		require.Empty(t, last.To)
+		var ports []int
+		for _, port := range last.Ports {
+			ports = append(ports, port.Port.IntValue())
+		}
+		if policy.Name == render.Fullname {
+			all = ports
+			continue
+		}
+		require.Equal(t, render.Fullname+"-webhook", policy.Name)
+		sentinels = ports
 	}
-	return ports
+	return all, sentinels
 }
 
 func TestNetworkPolicyIsMadeOnRequestOnly(t *testing.T) {
 	render.None[*networkingv1.NetworkPolicy](t, render.Chart(t, nil))
-	assert.Equal(t, []int{443, 6443}, outside(t, "networkPolicy: {enabled: true}"))
-	assert.Equal(t, []int{16443}, outside(t, "networkPolicy: {enabled: true, apiServerPorts: [16443]}"))
+	render.None[*networkingv1.NetworkPolicy](t, render.Chart(t, render.YAML(t, "notifications: {webhook: {url: 'https://example.com'}}")))
+	for values, want := range map[string][]int{
+		"networkPolicy: {enabled: true}":                                    {443, 6443},
+		"networkPolicy: {enabled: true, apiServerPorts: [16443]}":           {16443},
+		"networkPolicy: {enabled: true, apiServerPorts: [6443, 443, 6443]}": {6443, 443},
+	} {
+		all, sentinels := outside(t, values)
+		assert.Equal(t, want, all, values)
+		assert.Empty(t, sentinels, values)
+	}
 }
 
-func TestNetworkPolicyLetsTheWebhookThrough(t *testing.T) {
+// `--set` gives other numbers than a values file, and adds its own to a list of the file.
+func TestNetworkPolicyNamesAPortOnceWhateverItsType(t *testing.T) {
+	m := render.Chart(t, render.Values{"networkPolicy": map[string]any{"enabled": true, "apiServerPorts": []any{float64(443), int64(443), int64(6443)}}})
+	ports := render.One[*networkingv1.NetworkPolicy](t, m, render.Fullname).Spec.Egress[2].Ports
+	require.Len(t, ports, 2)
+	assert.Equal(t, intstr.FromInt32(443), *ports[0].Port)
+	assert.Equal(t, intstr.FromInt32(6443), *ports[1].Port)
+}
+
+func TestNetworkPolicyLetsSentinelsThroughToTheWebhook(t *testing.T) {
 	for webhook, want := range map[string]int{
-		"url: 'https://example.com/a:1'":     443,
-		"url: 'http://example.com'":          80,
-		"url: 'https://example.com:8443/a'":  8443,
-		"url: 'http://[fd00::1]:8080/a?b=c'": 8080,
-		"url: 'http://[fd00::1]'":            80,
-		"existingSecret: chat":               443,
+		"url: 'https://example.com/a:1'":       443,
+		"url: 'https://example.com?a:1'":       443,
+		"url: 'https://example.com#a:1'":       443,
+		"url: 'https://example.com:'":          443,
+		"url: 'http://example.com'":            80,
+		"url: 'https://example.com:8443/a'":    8443,
+		"url: 'https://example.com:8443?a=b'":  8443,
+		"url: 'https://example.com:0777#a'":    777,
+		"url: 'https://example.com:8443/100%'": 8443,
+		"url: 'https://example.com/100%'":      443,
+		"url: 'http://example.com/100%'":       80,
+		"url: 'http://[fd00::1]:8080/a?b=c'":   8080,
+		"url: 'http://[fd00::1]'":              80,
+		"existingSecret: chat":                 443,
 	} {
-		assert.Equal(t, []int{6443, want}, outside(t, "{networkPolicy: {enabled: true, apiServerPorts: [6443]}, notifications: {webhook: {"+webhook+"}}}"), webhook)
+		all, sentinels := outside(t, "{networkPolicy: {enabled: true, apiServerPorts: [6443]}, notifications: {webhook: {"+webhook+"}}}")
+		assert.Equal(t, []int{6443}, all, webhook)
+		assert.Equal(t, []int{want}, sentinels, webhook)
 	}
+}
+
+func TestWebhookPolicyIsAboutSentinelsOnly(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "{networkPolicy: {enabled: true}, notifications: {webhook: {existingSecret: chat}}}"))
+	spec := render.One[*networkingv1.NetworkPolicy](t, m, render.Fullname+"-webhook").Spec
+	selector := labels.SelectorFromSet(spec.PodSelector.MatchLabels)
+	for _, p := range m.PodTemplates() {
+		assert.Equal(t, p.Owner == "Deployment/"+sentinel, selector.Matches(labels.Set(p.Meta.Labels)), p.Owner)
+	}
+	assert.Equal(t, []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}, spec.PolicyTypes, "what comes in is left to the other policy")
 }
 
 func TestNetworkPolicyLimitsClients(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
 
+// With another selector, a Service does not find the pods of the version before while an upgrade replaces them.
 func TestServiceSelectorsAreTheDocumentedOnes(t *testing.T) {
 	m := render.Chart(t, nil)
 	for name, role := range map[string]string{master: "master", render.Fullname: "master", slave: "slave"} {

@@ -2,6 +2,7 @@ package chart_test
 
 import (
 	"encoding/json"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,8 +18,11 @@ import (
 // documented is one value as values.yaml describes it.
 type documented struct {
 	comment string // the line after "# --"
+	kind    string // the type, where the comment begins with one in parentheses
 	shown   string // the default as the README shows it
 }
+
+var typed = regexp.MustCompile(`^(?:\(([a-z]+)\) )?(.*)$`)
 
 var keyLine = regexp.MustCompile(`^( *)([A-Za-z_]+):`)
 
@@ -33,7 +37,8 @@ func documentedValues(t *testing.T) map[string]documented {
 		switch {
 		case strings.HasPrefix(text, "# -- "):
 			require.Empty(t, next.comment, "two descriptions in a row: %s", text)
-			next.comment = regexp.MustCompile(`^\([a-z]+\) `).ReplaceAllString(strings.TrimPrefix(text, "# -- "), "")
+			match := typed.FindStringSubmatch(strings.TrimPrefix(text, "# -- "))
+			next.kind, next.comment = match[1], match[2]
 		case strings.HasPrefix(text, "# @default -- "):
 			next.shown = strings.TrimPrefix(text, "# @default -- ")
 		case keyLine.MatchString(line):
@@ -83,6 +88,26 @@ func TestSchemaDescribesValuesInTheSameWords(t *testing.T) {
 	}
 }
 
+// kindOf is the type of a default as the README calls it; null has none.
+func kindOf(value any) string {
+	switch value := value.(type) {
+	case bool:
+		return "bool"
+	case float64:
+		if value == math.Trunc(value) {
+			return "int"
+		}
+		return "float"
+	case string:
+		return "string"
+	case []any:
+		return "list"
+	case map[string]any:
+		return "object"
+	}
+	return ""
+}
+
 // README.md is made from README.md.gotmpl and values.yaml; this fails when it is stale. To make it anew:
 //
 //	cd tools && go tool helm-docs --chart-search-root ../charts
@@ -107,6 +132,12 @@ func TestReadmeTableAgreesWithTheValues(t *testing.T) {
 			require.NoError(t, err)
 			shown = "`" + string(encoded) + "`"
 		}
+		kind := comments[path].kind
+		if kind == "" {
+			kind = kindOf(value)
+		}
+		require.NotEmpty(t, kind, "the type of %s cannot be told from its default: begin its description with the type in parentheses", path)
+		assert.Equal(t, kind, strings.TrimSpace(rows[path][1]), "the type of %s", path)
 		assert.Equal(t, shown, strings.TrimSpace(rows[path][2]), "the default of %s", path)
 		assert.Equal(t, comments[path].comment, strings.TrimSpace(rows[path][3]), "the description of %s", path)
 		delete(rows, path)

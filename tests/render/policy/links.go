@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -67,8 +69,8 @@ func (r *Release) links() []link {
 			for _, port := range outside {
 				links = append(links, link{at(from), to, corev1.ProtocolTCP, port, true})
 			}
-			for _, port := range []int32{22, 25, 80, 6379, 8080, 26379, 50000} {
-				if !slices.Contains(append(outside, portsOfTheWebhook(r)...), port) {
+			for _, port := range append([]int32{22, 25, 80, 443, 6379, 8080, 26379, 50000}, portsOfTheWebhook(r)...) {
+				if !slices.Contains(outside, port) {
 					links = append(links, link{at(from), to, corev1.ProtocolTCP, port, false})
 				}
 			}
@@ -82,7 +84,8 @@ func portsOutside(r *Release, p Pod) []int32 {
 	var ports []int32
 	configured, _ := r.value("networkPolicy", "apiServerPorts").([]any)
 	for _, port := range configured {
-		if number, ok := port.(float64); ok {
+		// Numbers of a values file are floats, those of --set are not.
+		if number, err := strconv.Atoi(fmt.Sprint(port)); err == nil {
 			ports = append(ports, int32(number))
 		}
 	}
@@ -99,17 +102,17 @@ func portsOfTheWebhook(r *Release) []int32 {
 			if e.Name != "LAUNCHER_NOTIFY_WEBHOOK_URL" {
 				continue
 			}
-			address, err := url.Parse(e.Value)
-			if err != nil || address.Port() == "" {
-				if err == nil && address.Scheme == "http" {
-					return []int32{80}
-				}
-				return []int32{443}
+			scheme, host, _ := strings.Cut(e.Value, "://")
+			if end := strings.IndexAny(host, "/?#"); end >= 0 {
+				host = host[:end]
 			}
-			var port int32
-			if _, err := fmt.Sscan(address.Port(), &port); err == nil {
-				return []int32{port}
+			if port, err := strconv.Atoi((&url.URL{Host: host}).Port()); err == nil && port > 0 {
+				return []int32{int32(port)}
 			}
+			if scheme == "http" {
+				return []int32{80}
+			}
+			return []int32{443}
 		}
 	}
 	return nil

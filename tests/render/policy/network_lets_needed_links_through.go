@@ -3,6 +3,8 @@ package policy
 import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/redis-ha/redis-ha/tests/render/render"
 )
 
 // NetworkLetsNeededLinksThrough tries links between pods, clients and the rest of the world against the NetworkPolicies.
@@ -46,11 +48,14 @@ var NetworkLetsNeededLinksThrough = Rule{
 		{Name: "every port outside", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Egress[2].Ports = nil }},
 		{Name: "Redis of others", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Egress[0].To = nil }},
 		{Name: "a range of ports", Values: withNetworkPolicy, Change: func(r *Release) { r.networkPolicy().Egress[2].Ports[0].EndPort = at(int32(65535)) }},
-		{Name: "no webhook", Values: "{networkPolicy: {enabled: true}, notifications: {webhook: {url: 'https://example.com:8443/'}}}", Change: func(r *Release) {
-			r.networkPolicy().Egress[2].Ports = r.networkPolicy().Egress[2].Ports[:2]
+		{Name: "no webhook", Values: withWebhook, Change: func(r *Release) { r.remove("NetworkPolicy/" + render.Fullname + "-webhook") }},
+		{Name: "another webhook", Values: withWebhook, Change: func(r *Release) { r.webhookPolicy().Egress[0].Ports[0].Port.IntVal = 443 }},
+		{Name: "a webhook for servers", Values: withWebhook, Change: func(r *Release) {
+			delete(r.webhookPolicy().PodSelector.MatchLabels, "component")
 		}},
+		{Name: "a webhook on every port", Values: withWebhook, Change: func(r *Release) { r.webhookPolicy().Egress[0].Ports = nil }},
 		{Name: "no webhook of a Secret", Values: "{networkPolicy: {enabled: true, apiServerPorts: [6443]}, notifications: {webhook: {existingSecret: chat}}}", Change: func(r *Release) {
-			r.networkPolicy().Egress[2].Ports = r.networkPolicy().Egress[2].Ports[:1]
+			r.webhookPolicy().Egress = nil
 		}},
 		{Name: "no Helm test", Values: "networkPolicy: {enabled: true, clients: [{podSelector: {matchLabels: {app: cart}}}]}", Change: func(r *Release) {
 			r.networkPolicy().Ingress[0].From = r.networkPolicy().Ingress[0].From[:1]
@@ -58,7 +63,10 @@ var NetworkLetsNeededLinksThrough = Rule{
 	},
 }
 
-const withNetworkPolicy = "networkPolicy: {enabled: true}"
+const (
+	withNetworkPolicy = "networkPolicy: {enabled: true}"
+	withWebhook       = "{networkPolicy: {enabled: true}, notifications: {webhook: {url: 'https://example.com:8443/'}}}"
+)
 
 func (r *Release) networkPolicies() []*networkingv1.NetworkPolicy {
 	var found []*networkingv1.NetworkPolicy
@@ -72,6 +80,11 @@ func (r *Release) networkPolicies() []*networkingv1.NetworkPolicy {
 
 func (r *Release) networkPolicy() *networkingv1.NetworkPolicySpec {
 	return &first[*networkingv1.NetworkPolicy](r).Spec
+}
+
+// webhookPolicy is the one that adds the way of the sentinels to the webhook.
+func (r *Release) webhookPolicy() *networkingv1.NetworkPolicySpec {
+	return &render.One[*networkingv1.NetworkPolicy](must{}, r.Manifests, render.Fullname+"-webhook").Spec
 }
 
 func (r *Release) policyID() string {

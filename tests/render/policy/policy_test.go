@@ -115,7 +115,7 @@ func fresh(t *testing.T, values string) *Release {
 	original, err := once.(func() (*Release, error))()
 	require.NoError(t, err)
 	r := *original
-	r.Manifests, r.Again, r.Later, r.Long = r.Manifests.Clone(), r.Again.Clone(), r.Later.Clone(), nil
+	r.Manifests, r.Again, r.Later, r.Rekeyed, r.Long = r.Manifests.Clone(), r.Again.Clone(), r.Later.Clone(), r.Rekeyed.Clone(), nil
 	for _, m := range original.Long {
 		r.Long = append(r.Long, m.Clone())
 	}

@@ -19,6 +19,7 @@ type Release struct {
 	KubeVersion string
 	Again       *render.Manifests   // the same rendered once more
 	Later       *render.Manifests   // with a later version of the chart and the image
+	Rekeyed     *render.Manifests   // with another password, where there is one
 	Long        []*render.Manifests // two releases whose names are as long as may be and differ in the last letter; none with fullnameOverride
 }
 
@@ -31,9 +32,10 @@ const longestFullname = 52
 // NewRelease renders values for a Kubernetes version such as "1.37".
 func NewRelease(values render.Values, kubeVersion string) (*Release, error) {
 	r := &Release{Namespace: namespace, KubeVersion: kubeVersion}
-	try := func(options ...render.Option) (*render.Manifests, error) {
+	tryWith := func(values render.Values, options ...render.Option) (*render.Manifests, error) {
 		return render.Try(values, append([]render.Option{render.As(render.Release, namespace), render.KubeVersion(kubeVersion)}, options...)...)
 	}
+	try := func(options ...render.Option) (*render.Manifests, error) { return tryWith(values, options...) }
 	var err error
 	if r.Manifests, err = try(); err != nil {
 		return nil, err
@@ -43,6 +45,16 @@ func NewRelease(values render.Values, kubeVersion string) (*Release, error) {
 	}
 	if r.Later, err = try(render.Version("999.0.0", "999.0.0-r1")); err != nil {
 		return nil, fmt.Errorf("render a later version of the chart: %w", err)
+	}
+	// A password that the chart makes is another one in each rendering.
+	r.Rekeyed = r.Again
+	if password, _ := r.value("redisPassword").(string); password != "" {
+		rekeyed := render.Values{}
+		maps.Copy(rekeyed, values)
+		rekeyed["redisPassword"] = anotherPassword(password)
+		if r.Rekeyed, err = tryWith(rekeyed); err != nil {
+			return nil, fmt.Errorf("render another password: %w", err)
+		}
 	}
 	if chosen, _ := r.value("fullnameOverride").(string); chosen != "" {
 		return r, nil
@@ -60,6 +72,16 @@ func NewRelease(values render.Values, kubeVersion string) (*Release, error) {
 		r.Long = append(r.Long, m)
 	}
 	return r, nil
+}
+
+// anotherPassword is as long as a password, and differs from it in every character.
+func anotherPassword(password string) string {
+	return strings.Map(func(character rune) rune {
+		if character == 'x' {
+			return 'y'
+		}
+		return 'x'
+	}, password)
 }
 
 // value is a value of the release, nil if it is not set.
