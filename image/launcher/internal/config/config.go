@@ -257,6 +257,9 @@ func (r *reader) checkValues(c *Config) {
 	if c.MinReplicas >= c.Servers {
 		r.problem("LAUNCHER_MIN_REPLICAS_TO_WRITE is %d: %d server(s) have at most %d replica(s)", c.MinReplicas, c.Servers, c.Servers-1)
 	}
+	if password, set := r.env["REDIS_PASS"]; set && password == "" {
+		r.problem("REDIS_PASS is set and empty: put a password into the Secret it comes from, or remove the variable")
+	}
 	if strings.ContainsFunc(c.Password, unicode.IsControl) {
 		r.problem("REDIS_PASS has a control character: use printable characters only")
 	}

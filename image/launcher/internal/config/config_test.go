@@ -100,6 +100,7 @@ func TestEachBadValueIsRefusedWithItsNameAndTheRemedy(t *testing.T) {
 		"REDIS_CHART_PREFIX=redis-ha":                 `REDIS_CHART_PREFIX is "redis-ha": set it to the full name of the release (lower case letters, digits, "-") and "-"`,
 		"REDIS_CHART_PREFIX=Redis-":                   `REDIS_CHART_PREFIX is "Redis-": set it to the full name of the release (lower case letters, digits, "-") and "-"`,
 		"REDIS_PASS=a\nb":                             "REDIS_PASS has a control character: use printable characters only",
+		"REDIS_PASS=":                                 "REDIS_PASS is set and empty: put a password into the Secret it comes from, or remove the variable",
 		"REDIS_PASS=a\x7f":                            "REDIS_PASS has a control character: use printable characters only",
 		"POD_IP=localhost":                            `POD_IP is "localhost": set it to an IP address`,
 		"LAUNCHER_POD_SELECTOR=a=b=c":                 `LAUNCHER_POD_SELECTOR is "a=b=c": set it to a label selector such as app=redis-ha,release=redis-ha`,
