@@ -95,11 +95,7 @@ func (n *Node) Places() []Place {
 			walk(child(Item, p.Node.Items))
 		}
 		if p.Node.Others != nil {
-			names := p.Node.Names
-			if names == nil {
-				names = &Node{Types: []string{"string"}}
-			}
-			places = append(places, child(Key, names))
+			places = append(places, child(Key, &Node{Types: []string{"string"}}))
 			walk(child(Entry, p.Node.Others))
 		}
 	}

@@ -175,7 +175,7 @@ func TestFurtherDirectivesAreKeptInOrder(t *testing.T) {
 
 func TestDirectivesThatTheLauncherOwnsAreRefused(t *testing.T) {
 	for _, directive := range []string{
-		"bind 0.0.0.0", "port 1", "dir /tmp", "requirepass x", "masterauth x", "masteruser x", "user x on", "aclfile /x", "replicaof 1.2.3.4 1",
+		"bind 0.0.0.0", "bind-source-addr 10.0.0.1", "rdb-del-sync-files no", "port 1", "dir /tmp", "requirepass x", "masterauth x", "masteruser x", "user x on", "aclfile /x", "replicaof 1.2.3.4 1",
 		"slaveof 1.2.3.4 1", "replica-priority 1", "slave-priority 1", "replica-announce-ip 1.2.3.4", "slave-announce-port 1",
 		"replica-announced no", "save 60 1", "replica-read-only no", "slave-read-only no", "min-replicas-to-write 0", "min-slaves-max-lag 1", "appendonly no",
 		"appendfilename x", "appenddirname x", "dbfilename x", "daemonize yes", "pidfile /x", "supervised no", "logfile x", "include /x",
