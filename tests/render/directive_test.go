@@ -109,6 +109,18 @@ func TestNumbersAreKeptOrRefused(t *testing.T) {
 	assert.Equal(t, []string{"timeout 9007199254740991"}, redisConf(t, map[string]any{"timeout": float64(1<<53 - 1)}))
 }
 
+func TestUnknownDirectivesAreRefusedWithTheNearest(t *testing.T) {
+	for directive, end := range map[string]string{
+		"maxmemory-polici": "correct its name to maxmemory-policy", "axmemory": "correct its name to maxmemory", "max-memory": "correct its name to maxmemory",
+		"tiemout": "correct its name to timeout", "slowlog-max-lenn": "correct its name to slowlog-max-len", "hash-max-ziplists-value": "correct its name to hash-max-ziplist-value",
+		"lfu": "correct its name", "x": "correct its name", strings.Repeat("x", 300): "correct its name", "timeout-": "correct its name to timeout",
+		"primaryauth": "correct its name", "repl-timeout-": "correct its name to repl-timeout",
+	} {
+		lines := problems(t, render.Values{"servers": map[string]any{"config": map[string]any{directive: "1"}}})
+		assert.Equal(t, []string{"servers.config: " + directive + " is not a directive of Redis 8.0, which would not start; " + end}, lines)
+	}
+}
+
 func TestBothNamesOfADirectiveAreRefused(t *testing.T) {
 	for old, name := range map[string]string{
 		"slave-lazy-flush": "replica-lazy-flush", "repl-ping-slave-period": "repl-ping-replica-period",

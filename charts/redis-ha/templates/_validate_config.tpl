@@ -25,6 +25,7 @@ servers.config: maxmemory {{ include "redis-ha.configValue" . }} is more than th
 {{- end }}
 {{- end }}
 {{- $owned := include "redis-ha.ownedDirectives" . }}
+{{- $known := regexSplit "\\s+" (include "redis-ha.directives" .) -1 }}
 {{- $plain := "[^\\s\\p{C}\\p{Z}\\x{FFFE}\\x{FFFF}\"'\\\\]" }}
 {{- $word := printf "(%s+|\"( |'|%s)*\")" $plain $plain }}
 {{- $words := printf "^(%s( %s)*)?$" $word $word }}
@@ -44,6 +45,12 @@ servers.config: maxmemory {{ include "redis-ha.configValue" . }} is more than th
 servers.config: the launcher owns the directive {{ $directive }}; {{ $instead }}
 {{- else if not (regexMatch "^[a-z][a-z0-9-]*$" $directive) }}
 servers.config: {{ $directive | quote }} is not a directive; use lower-case letters, digits and "-"
+{{- else if not (has $directive $known) }}
+{{- $nearest := "" }}
+{{- if le (len $directive) 50 }}
+{{- $nearest = include "redis-ha.nearest" $directive }}
+{{- end }}
+servers.config: {{ $directive }} is not a directive of Redis 8.0, which would not start; correct its name{{ with $nearest }} to {{ . }}{{ end }}
 {{- end }}
 {{- $modern := regexReplaceAll "(^|-)slave(s?)(-|$)" $name "${1}replica${2}${3}" | replace "-ziplist-" "-listpack-" | replace "lua-time-limit" "busy-reply-threshold" }}
 {{- if and (ne $modern $name) (hasKey $config $modern) }}
