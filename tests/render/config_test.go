@@ -26,27 +26,27 @@ func TestDirectivesAreSpelledAsRedisReadsThem(t *testing.T) {
 		"client-output-buffer-limit normal 0 0 0 replica 512mb 128mb 60",
 		"hash-max-listpack-value 64",
 		"lazyfree-lazy-eviction no",
-		"maxmemory 10737418240",
 		"maxmemory-policy allkeys-lru",
 		`notify-keyspace-events ""`,
 		`proc-title-template "{title} {listen-addr}"`,
+		"proto-max-bulk-len 10737418240",
 		`sanitize-dump-payload ""`,
-		"set-proc-title-ratio 0.5",
+		"tcp-keepalive 0.5",
 	}, redisConf(t, render.YAML(t, `
 activedefrag: yes
 client-output-buffer-limit: normal 0 0 0 replica 512mb 128mb 60
 hash-max-listpack-value: 64
 lazyfree-lazy-eviction: no
-maxmemory: 10737418240
 maxmemory-policy: allkeys-lru
 notify-keyspace-events: ""
 proc-title-template: '"{title} {listen-addr}"'
+proto-max-bulk-len: 10737418240
 sanitize-dump-payload: '""'
-set-proc-title-ratio: 0.5`)))
+tcp-keepalive: 0.5`)))
 }
 
 func TestConfigIsMountedForTheServersOnly(t *testing.T) {
-	m := render.Chart(t, render.YAML(t, "servers: {config: {maxmemory: 1gb}}"))
+	m := render.Chart(t, render.YAML(t, "servers: {config: {maxmemory: 100mb}}"))
 	volume, mount := mounted(t, render.PodTemplate{Owner: server, Spec: podSpec(t, m, server)}, "/etc/redis-ha")
 	require.NotNil(t, volume.ConfigMap)
 	config := render.One[*corev1.ConfigMap](t, m, volume.ConfigMap.Name)
@@ -69,7 +69,7 @@ func TestChangedConfigRestartsTheServersAndNobodyElse(t *testing.T) {
 		m := render.Chart(t, render.YAML(t, "servers: {config: {maxmemory: "+size+"}}"))
 		return render.One[*appsv1.Deployment](t, m, name).Spec.Template.Annotations
 	}
-	assert.NotEqual(t, annotations(server, "1gb"), annotations(server, "2gb"))
-	assert.Equal(t, annotations(server, "1gb"), annotations(server, "1gb"))
-	assert.Equal(t, annotations(sentinel, "1gb"), annotations(sentinel, "2gb"))
+	assert.NotEqual(t, annotations(server, "100mb"), annotations(server, "200mb"))
+	assert.Equal(t, annotations(server, "100mb"), annotations(server, "100mb"))
+	assert.Equal(t, annotations(sentinel, "100mb"), annotations(sentinel, "200mb"))
 }

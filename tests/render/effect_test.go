@@ -27,13 +27,13 @@ var needs = map[string]string{
 
 // ignoredAlone are those that are not refused without what they need.
 var ignoredAlone = map[string]string{
-	"sentinel.quorum":              "three sentinels leave it one legal value, the majority",
-	"networkPolicy.apiServerPorts": "a port too many in a policy that is switched off misleads nobody; a list of clients would",
+	"sentinel.quorum": "three sentinels leave it one legal value, the majority",
 }
 
 // oneChoice are values with a single legal choice, so that they can only be refused.
 var oneChoice = map[string]string{
 	"servers.workload": "StatefulSet is reserved for a later version",
+	"enabled":          "the condition of a parent chart, which leaves this chart out before it can read it",
 }
 
 // outcome is everything that a user gets: the objects and the notes, or a refusal.
@@ -66,10 +66,10 @@ var ownForms = map[string]string{
 	"resources.sentinel.limits.memory":   `[1-9]Gi`,
 	"resources.server.limits.memory":     `[1-9]Gi`,
 	"resources.slave.limits.memory":      `[1-9]Gi`,
-	"resources.master.requests.memory":   `[1-9]Mi`,
-	"resources.sentinel.requests.memory": `[1-9]Mi`,
-	"resources.server.requests.memory":   `[1-9]Mi`,
-	"resources.slave.requests.memory":    `[1-9]Mi`,
+	"resources.master.requests.memory":   `1[0-9]{2}Mi`,
+	"resources.sentinel.requests.memory": `1[0-9]{2}Mi`,
+	"resources.server.requests.memory":   `1[0-9]{2}Mi`,
+	"resources.slave.requests.memory":    `1[0-9]{2}Mi`,
 }
 
 // choices are some values of a leaf, the default first; most are legal.
@@ -156,6 +156,8 @@ func TestValuesThatNeedOthersAreRefusedWithoutThem(t *testing.T) {
 		switch {
 		case leaf.Node.Is("boolean"):
 			other = leaf.Node.Default == false
+		case leaf.Node.Is("array") && leaf.Node.Items.Is("integer"):
+			other = []any{1}
 		case leaf.Node.Is("array"):
 			other = []any{map[string]any{"podSelector": map[string]any{}}}
 		}

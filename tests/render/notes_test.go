@@ -182,7 +182,11 @@ func TestNotesWarnOfWhatAppliesOnly(t *testing.T) {
 }
 
 func TestNotesOfOneServerNameNoSlave(t *testing.T) {
-	assert.NotContains(t, render.Chart(t, render.YAML(t, "replicas: {servers: 1}")).Notes, "slave-svc")
+	for _, values := range []string{"replicas: {servers: 1}", "{replicas: {servers: 1}, servers: {serviceType: NodePort}}"} {
+		notes := render.Chart(t, render.YAML(t, values)).Notes
+		assert.NotContains(t, notes, "slave-svc", values)
+		assert.Contains(t, notes, master, values)
+	}
 }
 
 func TestNotesIntroduceWhatTheyShow(t *testing.T) {

@@ -48,7 +48,7 @@ func TestDefaultObjects(t *testing.T) {
 
 // The label says which part of the release an object belongs to; the rest belongs to both parts.
 func TestComponentLabels(t *testing.T) {
-	m := render.Chart(t, render.YAML(t, "{auth: true, servers: {config: {maxmemory: 1gb}}}"))
+	m := render.Chart(t, render.YAML(t, "{auth: true, servers: {config: {maxmemory: 100mb}}}"))
 	components := map[string]string{}
 	for _, o := range m.Objects {
 		components[o.ID()] = o.Object.GetLabels()["app.kubernetes.io/component"]

@@ -55,7 +55,7 @@ func TestPropertyNumbersAreAcceptedExactlyWhenTheyFit(t *testing.T) {
 func TestPropertyConfigValuesStayOnOneLine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := hostile.Draw(t, "value")
-		config := map[string]any{"aaa": "1", "maxmemory-policy": value, "zzz": "2"}
+		config := map[string]any{"databases": "1", "maxmemory-policy": value, "timeout": "2"}
 		if _, err := render.Try(render.Values{"servers": map[string]any{"config": config}}); err != nil {
 			lines := problems(t, render.Values{"servers": map[string]any{"config": config}})
 			assert.Len(t, lines, 1)
@@ -65,7 +65,7 @@ func TestPropertyConfigValuesStayOnOneLine(t *testing.T) {
 		if value == "" {
 			value = `""`
 		}
-		assert.Equal(t, []string{"aaa 1", "maxmemory-policy " + value, "zzz 2"}, redisConf(t, config))
+		assert.Equal(t, []string{"databases 1", "maxmemory-policy " + value, "timeout 2"}, redisConf(t, config))
 	})
 }
 

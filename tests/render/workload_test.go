@@ -54,15 +54,44 @@ tolerations: [{key: dedicated, operator: Equal, value: redis, effect: NoExecute,
 	}
 }
 
-func TestPodAnnotationsAreAddedButReplaceNothing(t *testing.T) {
-	m := render.Chart(t, render.YAML(t, `
-podAnnotations: {example.com/a: "1", kubectl.kubernetes.io/default-container: other, checksum/config: x}
-servers: {config: {maxmemory: 1gb}}`))
+func TestPodAnnotationsAreAddedToThoseOfTheChart(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, `{podAnnotations: {example.com/a: "1"}, servers: {config: {maxmemory: 100mb}}}`))
 	for _, p := range workloadPods(m) {
 		assert.Equal(t, "1", p.Meta.Annotations["example.com/a"], p.Owner)
 		assert.Equal(t, p.Spec.Containers[0].Name, p.Meta.Annotations["kubectl.kubernetes.io/default-container"], p.Owner)
 	}
-	assert.NotEqual(t, "x", render.One[*appsv1.Deployment](t, m, server).Spec.Template.Annotations["checksum/config"])
+	assert.Contains(t, render.One[*appsv1.Deployment](t, m, server).Spec.Template.Annotations, "checksum/config")
+}
+
+// Annotations that belong to somebody else: a Service as a hook, or one that Helm does not know or leaves behind, breaks the
+// release, and what pods have of the chart's own would be replaced without a word.
+func TestAnnotationsOfOthersAreRefused(t *testing.T) {
+	helm := []string{"helm.sh/hook", "helm.sh/resource-policy", "meta.helm.sh/release-name"}
+	pod := []string{
+		"checksum/config", "checksum/other", "redis-role", "podIP", "runID", "kubectl.kubernetes.io/default-container",
+		"controller.kubernetes.io/pod-deletion-cost", "container.apparmor.security.beta.kubernetes.io/server",
+		"seccomp.security.alpha.kubernetes.io/pod", "container.seccomp.security.alpha.kubernetes.io/server",
+	}
+	annotated := func(path, name string) render.Values {
+		values := render.YAML(t, "servers: {annotations: {}}")
+		if path == "podAnnotations" {
+			values[path] = map[string]any{name: "x"}
+		} else {
+			values["servers"].(map[string]any)["annotations"] = map[string]any{name: "x"}
+		}
+		return values
+	}
+	for path, names := range map[string][]string{"servers.annotations": helm, "podAnnotations": append(pod, helm...)} {
+		for _, name := range names {
+			assert.Equal(t, []string{path + `: "` + name + `" is not yours to set, it would be overwritten or break the release; remove it`},
+				problems(t, annotated(path, name)))
+		}
+	}
+	for _, legal := range []string{"example.com/helm.sh", "nothelm.sh/hook", "checksum", "redis-roles", "kubectl.kubernetes.io/restartedAt"} {
+		for _, path := range []string{"servers.annotations", "podAnnotations"} {
+			assert.NotEmpty(t, render.Chart(t, annotated(path, legal)).Objects, legal)
+		}
+	}
 }
 
 // resources of the documents: requests and limits as text.
@@ -91,6 +120,7 @@ func TestResourcesOfMasterOrSlaveSizeTheServers(t *testing.T) {
 		"both alike":          "{master: {limits: {memory: 1Gi}}, slave: {limits: {memory: 1Gi}}}",
 		"all three alike":     "{server: {limits: {memory: 1Gi}}, master: {limits: {memory: 1Gi}}, slave: {limits: {memory: 1Gi}}}",
 		"master as changed":   "{server: {limits: {memory: 1Gi}}, master: {limits: {memory: 1Gi}}}",
+		"alike by amount":     "{server: {limits: {memory: 1073741824}}, master: {limits: {memory: 1024Mi}, requests: {cpu: 0.1}}, slave: {limits: {memory: 1Gi}}}",
 		"alike in the merged": "{master: {limits: {memory: 1Gi}}, slave: {limits: {memory: 1Gi}, requests: {cpu: 100m}}}",
 	} {
 		t.Run(name, func(t *testing.T) {

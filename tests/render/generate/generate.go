@@ -105,16 +105,8 @@ func maps(n *schema.Node, text *rapid.Generator[string]) *rapid.Generator[any] {
 				values[name] = Value(n.Properties[name], text).Draw(t, name)
 			}
 		}
-		for pattern, node := range n.Patterns {
-			if rapid.Bool().Draw(t, "with a name like "+pattern) {
-				values[rapid.StringMatching(pattern).Draw(t, "name")] = Value(node, text).Draw(t, "value")
-			}
-		}
 		if n.Others != nil {
 			names := rapid.OneOf(rapid.StringMatching(`[a-z][a-z0-9-]{0,20}`), text)
-			if n.Names != nil {
-				names = texts(n.Names, text)
-			}
 			for range rapid.IntRange(0, few).Draw(t, "entries") {
 				values[names.Draw(t, "name")] = Value(n.Others, text).Draw(t, "value")
 			}

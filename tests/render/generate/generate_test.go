@@ -24,11 +24,11 @@ const wide = `{
     "modes": {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}, "minItems": 1, "uniqueItems": true, "default": []},
     "labels": {"type": "object", "additionalProperties": {"type": "string"}, "default": {}},
     "limits": {"type": "object", "additionalProperties": false, "required": ["cpu"], "default": {},
-      "properties": {"cpu": {"type": "string", "enum": ["1"]}}, "patternProperties": {"^x-[a-z]$": {"type": "boolean"}}},
+      "properties": {"cpu": {"type": "string", "enum": ["1"]}}},
     "from": {"type": "array", "default": [], "items": {"type": "object", "additionalProperties": false, "minProperties": 1,
       "properties": {"block": {"type": "string", "enum": ["10.0.0.0/8"]}, "a": {"type": "boolean"}, "b": {"type": "boolean"}},
       "dependencies": {"block": {"maxProperties": 1}}}},
-    "selector": {"type": "object", "default": {}, "propertyNames": {"pattern": "^[a-z]+$"}, "additionalProperties": {"type": "boolean"}}
+    "selector": {"type": "object", "default": {}, "additionalProperties": {"type": "boolean"}}
   }
 }`
 

@@ -29,5 +29,8 @@ var ImageIsPinned = Rule{
 
 var (
 	imageTag = regexp.MustCompile(`:([A-Za-z0-9_][A-Za-z0-9_.-]*)$`)
-	floating = map[string]bool{"latest": true}
+	// floating are the tags that the chart refuses, too.
+	floating = map[string]bool{
+		"latest": true, "stable": true, "edge": true, "nightly": true, "canary": true, "snapshot": true, "main": true, "master": true, "head": true, "develop": true,
+	}
 )

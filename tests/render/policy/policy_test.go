@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -161,4 +163,12 @@ func TestExceptionsCoverWhatTheyName(t *testing.T) {
 	assert.Nil(t, Excepted(&HooksAreDeleted, "", f), "another rule")
 	assert.Nil(t, Excepted(e.Rule, "", Finding{Object: "ClusterRole/x", Path: e.Path}), "another kind")
 	assert.Nil(t, Excepted(e.Rule, "", Finding{Object: f.Object, Path: "rules"}), "another field")
+}
+
+// The chart refuses the tags that the policy takes for floating ones, and no others.
+func TestChartRefusesTheTagsThatFloat(t *testing.T) {
+	_, list, found := strings.Cut(render.File(t, "templates/_validate.tpl"), `regexMatch ":(latest|`)
+	require.True(t, found)
+	list, _, _ = strings.Cut(list, ")$")
+	assert.ElementsMatch(t, slices.Collect(maps.Keys(floating)), append(strings.Split(list, "|"), "latest"))
 }

@@ -33,7 +33,7 @@ func (p Place) Values(value any) map[string]any {
 		case Item:
 			value = []any{value}
 		case Entry:
-			value = map[string]any{"example": value}
+			value = map[string]any{p.parents[i].anyName(): value}
 		case Key:
 			value = map[string]any{value.(string): "example"}
 		default:
@@ -47,6 +47,16 @@ func (p Place) Values(value any) map[string]any {
 		}
 	}
 	return value.(map[string]any)
+}
+
+// anyName is a name that a map accepts: that of its example, if it has one.
+func (n *Node) anyName() string {
+	for _, example := range n.Examples {
+		if example, ok := example.(map[string]any); ok && len(example) == 1 {
+			return slices.Collect(maps.Keys(example))[0]
+		}
+	}
+	return "example"
 }
 
 // beside is what an object with a property of this name needs to be accepted.
@@ -95,11 +105,7 @@ func (n *Node) Places() []Place {
 			walk(child(Item, p.Node.Items))
 		}
 		if p.Node.Others != nil {
-			names := p.Node.Names
-			if names == nil {
-				names = &Node{Types: []string{"string"}}
-			}
-			places = append(places, child(Key, names))
+			places = append(places, child(Key, &Node{Types: []string{"string"}}))
 			walk(child(Entry, p.Node.Others))
 		}
 	}

@@ -34,10 +34,8 @@ type Node struct {
 	MinItems    int              // of an array
 	Unique      bool             // no item of an array twice
 	Properties  map[string]*Node // of an object, by name
-	Patterns    map[string]*Node // of an object, by pattern of the name
 	Others      *Node            // of an object, for every other name; nil: there may be none, if Closed
 	Closed      bool             // no names but those above
-	Names       *Node            // of an object: what the names must be like; nil: anything
 	Required    []string
 	AtLeast     int              // names that an object must have
 	AtMost      int              // names that an object may have; 0: unlimited
@@ -71,10 +69,8 @@ type keywords struct {
 	Unique   bool      `json:"uniqueItems"`
 
 	Properties map[string]*keywords `json:"properties"`
-	Patterns   map[string]*keywords `json:"patternProperties"`
 	Additional json.RawMessage      `json:"additionalProperties"`
 	Required   []string             `json:"required"`
-	Names      *keywords            `json:"propertyNames"`
 	AtLeast    int                  `json:"minProperties"`
 	AtMost     int                  `json:"maxProperties"`
 	Dependent  map[string]*keywords `json:"dependencies"`
@@ -118,8 +114,8 @@ func (k *keywords) node(definitions map[string]*keywords) (*Node, error) {
 	return n, n.takeFrom(&keywords{
 		Description: k.Description, Type: k.Type, Default: k.Default, Examples: k.Examples, Enum: k.Enum, Pattern: k.Pattern, MinLength: k.MinLength, MaxLength: k.MaxLength,
 		Minimum: k.Minimum, Maximum: k.Maximum, Items: k.Items, MinItems: k.MinItems, Unique: k.Unique,
-		Properties: k.Properties, Patterns: k.Patterns, Additional: k.Additional, Required: k.Required,
-		Names: k.Names, AtLeast: k.AtLeast, AtMost: k.AtMost, Dependent: k.Dependent,
+		Properties: k.Properties, Additional: k.Additional, Required: k.Required,
+		AtLeast: k.AtLeast, AtMost: k.AtMost, Dependent: k.Dependent,
 	}, definitions)
 }
 
@@ -196,15 +192,12 @@ func (n *Node) takeChildren(k *keywords, definitions map[string]*keywords) error
 		*into = node
 		return nil
 	}
-	for into, from := range map[**Node]*keywords{&n.Items: k.Items, &n.Names: k.Names} {
-		if from == nil {
-			continue
-		}
-		if err := child(into, from, "items or names"); err != nil {
+	if k.Items != nil {
+		if err := child(&n.Items, k.Items, "items"); err != nil {
 			return err
 		}
 	}
-	for into, from := range map[*map[string]*Node]map[string]*keywords{&n.Properties: k.Properties, &n.Patterns: k.Patterns, &n.Dependent: k.Dependent} {
+	for into, from := range map[*map[string]*Node]map[string]*keywords{&n.Properties: k.Properties, &n.Dependent: k.Dependent} {
 		for name, schema := range from {
 			var node *Node
 			if err := child(&node, schema, name); err != nil {

@@ -12,6 +12,7 @@ const example = `{
   "properties": {
     "size": {"allOf": [{"$ref": "#/definitions/size"}], "description": "How large.", "default": "1Gi"},
     "labels": {"type": "object", "additionalProperties": {"type": "string"}, "default": {}},
+    "taints": {"type": "object", "additionalProperties": {"type": "string"}, "examples": [{"a": "b", "c": "d"}, {"dedicated": "redis"}], "default": {}},
     "list": {"type": "array", "items": {"type": "object", "additionalProperties": false, "properties": {"name": {"type": "string"}}}, "default": []},
     "pod": {"type": "object", "additionalProperties": false, "properties": {"count": {"type": ["integer", "null"], "minimum": 1, "default": null}}},
     "global": {"type": "object"}
@@ -30,9 +31,9 @@ func paths(places []Place) (texts []string) {
 func TestPlacesOfASchema(t *testing.T) {
 	root, err := Read(example)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"global", "labels", "labels.<key>", "labels.*", "list", "list[]", "list[].name", "pod", "pod.count", "size"}, paths(root.Places()))
-	assert.Equal(t, []string{"labels", "list", "pod.count", "size"}, paths(root.Leaves()))
-	assert.Equal(t, []string{"labels.<key>", "labels.*", "list[].name", "size"}, paths(root.Texts()))
+	assert.Equal(t, []string{"global", "labels", "labels.<key>", "labels.*", "list", "list[]", "list[].name", "pod", "pod.count", "size", "taints", "taints.<key>", "taints.*"}, paths(root.Places()))
+	assert.Equal(t, []string{"labels", "list", "pod.count", "size", "taints"}, paths(root.Leaves()))
+	assert.Equal(t, []string{"labels.<key>", "labels.*", "list[].name", "size", "taints.<key>", "taints.*"}, paths(root.Texts()))
 }
 
 func TestReferencesAreResolvedAndOverridden(t *testing.T) {
@@ -57,6 +58,8 @@ func TestValuesAtAPlace(t *testing.T) {
 		"size":         {"size": "x"},
 		"labels.*":     {"labels": map[string]any{"example": "x"}},
 		"labels.<key>": {"labels": map[string]any{"x": "example"}},
+		"taints.*":     {"taints": map[string]any{"dedicated": "x"}},
+		"taints.<key>": {"taints": map[string]any{"x": "example"}},
 		"list[].name":  {"list": []any{map[string]any{"name": "x"}}},
 	}
 	for _, p := range root.Texts() {

@@ -257,6 +257,9 @@ func (r *reader) checkValues(c *Config) {
 	if c.MinReplicas >= c.Servers {
 		r.problem("LAUNCHER_MIN_REPLICAS_TO_WRITE is %d: %d server(s) have at most %d replica(s)", c.MinReplicas, c.Servers, c.Servers-1)
 	}
+	if password, set := r.env["REDIS_PASS"]; set && password == "" {
+		r.problem("REDIS_PASS is set and empty: put a password into the Secret it comes from, or remove the variable")
+	}
 	if strings.ContainsFunc(c.Password, unicode.IsControl) {
 		r.problem("REDIS_PASS has a control character: use printable characters only")
 	}
@@ -285,10 +288,10 @@ func (r *reader) checkValues(c *Config) {
 // replication, failover or the container's isolation. One is not obvious: save
 // would write a second copy of the data, in a shutdown while its time runs out,
 // and without persistence a copy that outlives the process it is not told of.
-// The chart refuses the same ones (templates/_validate.tpl).
-var ownedDirectives = regexp.MustCompile(`^(bind|port|dir|requirepass|masterauth|masteruser|user|aclfile|replicaof|slaveof|` +
+// The chart refuses the same ones (templates/_validate_config.tpl).
+var ownedDirectives = regexp.MustCompile(`^(bind|bind-source-addr|port|dir|requirepass|masterauth|masteruser|user|aclfile|replicaof|slaveof|` +
 	`(replica|slave)-(priority|announce.*|read-only)|min-(replicas|slaves)-.*|appendonly|appendfilename|appenddirname|` +
-	`save|dbfilename|daemonize|pidfile|supervised|logfile|include|loadmodule|rename-command|protected-mode|unixsocket.*|` +
+	`save|dbfilename|rdb-del-sync-files|daemonize|pidfile|supervised|logfile|include|loadmodule|rename-command|protected-mode|unixsocket.*|` +
 	`cluster-.*|tls-.*|syslog-.*|sentinel)$`)
 
 // Owned says whether a directive, in lower case, is the launcher's own.

@@ -100,6 +100,7 @@ func TestEachBadValueIsRefusedWithItsNameAndTheRemedy(t *testing.T) {
 		"REDIS_CHART_PREFIX=redis-ha":                 `REDIS_CHART_PREFIX is "redis-ha": set it to the full name of the release (lower case letters, digits, "-") and "-"`,
 		"REDIS_CHART_PREFIX=Redis-":                   `REDIS_CHART_PREFIX is "Redis-": set it to the full name of the release (lower case letters, digits, "-") and "-"`,
 		"REDIS_PASS=a\nb":                             "REDIS_PASS has a control character: use printable characters only",
+		"REDIS_PASS=":                                 "REDIS_PASS is set and empty: put a password into the Secret it comes from, or remove the variable",
 		"REDIS_PASS=a\x7f":                            "REDIS_PASS has a control character: use printable characters only",
 		"POD_IP=localhost":                            `POD_IP is "localhost": set it to an IP address`,
 		"LAUNCHER_POD_SELECTOR=a=b=c":                 `LAUNCHER_POD_SELECTOR is "a=b=c": set it to a label selector such as app=redis-ha,release=redis-ha`,
@@ -174,7 +175,7 @@ func TestFurtherDirectivesAreKeptInOrder(t *testing.T) {
 
 func TestDirectivesThatTheLauncherOwnsAreRefused(t *testing.T) {
 	for _, directive := range []string{
-		"bind 0.0.0.0", "port 1", "dir /tmp", "requirepass x", "masterauth x", "masteruser x", "user x on", "aclfile /x", "replicaof 1.2.3.4 1",
+		"bind 0.0.0.0", "bind-source-addr 10.0.0.1", "rdb-del-sync-files no", "port 1", "dir /tmp", "requirepass x", "masterauth x", "masteruser x", "user x on", "aclfile /x", "replicaof 1.2.3.4 1",
 		"slaveof 1.2.3.4 1", "replica-priority 1", "slave-priority 1", "replica-announce-ip 1.2.3.4", "slave-announce-port 1",
 		"replica-announced no", "save 60 1", "replica-read-only no", "slave-read-only no", "min-replicas-to-write 0", "min-slaves-max-lag 1", "appendonly no",
 		"appendfilename x", "appenddirname x", "dbfilename x", "daemonize yes", "pidfile /x", "supervised no", "logfile x", "include /x",

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -53,8 +54,27 @@ func environ(t render.T, m *render.Manifests, d *appsv1.Deployment, dir string) 
 			}
 		}
 		found = append(found, e.Name+"="+value)
+		if e.ValueFrom == nil {
+			found[len(found)-1] = e.Name + "=" + expanded(value, found)
+		}
 	}
 	return found
+}
+
+// expanded is a value as the kubelet gives it to a container: $(NAME) is the value of a variable before it, if there is one,
+// and two $ are one.
+func expanded(value string, environ []string) string {
+	return regexp.MustCompile(`\$\$|\$\([^)]*\)`).ReplaceAllStringFunc(value, func(found string) string {
+		if found == "$$" {
+			return "$"
+		}
+		for _, variable := range environ {
+			if name, value, _ := strings.Cut(variable, "="); found == "$("+name+")" {
+				return value
+			}
+		}
+		return found
+	})
 }
 
 // launchers are the settings of a server and a sentinel of the rendered chart.
@@ -163,4 +183,16 @@ func TestPropertyLauncherAcceptsWhatTheChartRenders(t *testing.T) {
 		require.Equal(t, server.Quorum, sentinel.Quorum)
 	})
 	assert.Positive(t, rendered)
+}
+
+// The kubelet changes values of variables, and an address may look like a reference to one, such as that with the password.
+func TestPropertyWebhookReachesTheLauncherUnchanged(t *testing.T) {
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		address := "https://example.com/?" + rapid.OneOf(rapid.SampledFrom([]string{"$(REDIS_PASS)", "$$(REDIS_PASS)", "$(POD_NAME", "$$x"}),
+			rapid.StringMatching(`[$(){}A-Z_]{0,12}`)).Draw(t, "query")
+		m := render.Chart(t, render.Values{"auth": true, "notifications": map[string]any{"webhook": map[string]any{"url": address}}})
+		_, sentinel := launchers(t, m, dir)
+		require.Equal(t, address, sentinel.WebhookURL)
+	})
 }

@@ -115,7 +115,9 @@ func TestDirectivesTheLauncherWritesAreOwnedOrTheUsersValueIsTheLast(t *testing.
 			if config.Owned(directive) {
 				continue
 			}
-			text := Server(settings(func(c *config.Config) { c.ExtraConfig = []string{strings.ToUpper(directive) + " of-the-user"} }), netip.AddrPort{})
+			text := Server(settings(func(c *config.Config) {
+				c.Persistence, c.ExtraConfig = persistence, []string{strings.ToUpper(directive) + " of-the-user"}
+			}), netip.AddrPort{})
 			values := parsed(t, strings.ToLower(text))[directive]
 			require.Equal(t, []string{"of-the-user"}, values[len(values)-1], "Redis takes the last value of %s", directive)
 		}

@@ -1,0 +1,153 @@
+package chart_test
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/tests/render/render"
+)
+
+// ownedDirectives are the directives that the launcher writes, each once, and those that would break what it relies on.
+var ownedDirectives = []string{
+	"bind", "port", "protected-mode", "unixsocket", "unixsocketperm", "tls-port", "tls-cert-file", "tls-replication",
+	"cluster-enabled", "cluster-config-file", "sentinel", "dir", "dbfilename", "appendonly", "appenddirname", "appendfilename",
+	"requirepass", "masterauth", "masteruser", "user", "aclfile", "rename-command", "bind-source-addr", "rdb-del-sync-files", "replicaof", "slaveof", "replica-priority", "slave-priority",
+	"replica-read-only", "slave-read-only", "save",
+	"replica-announce-ip", "replica-announce-port", "replica-announced", "slave-announce-ip", "slave-announce-port",
+	"min-replicas-to-write", "min-replicas-max-lag", "min-slaves-to-write", "min-slaves-max-lag",
+	"daemonize", "supervised", "pidfile", "logfile", "syslog-enabled", "syslog-ident", "syslog-facility", "include", "loadmodule",
+}
+
+func TestDirectivesOfTheLauncherAreRefused(t *testing.T) {
+	for _, directive := range ownedDirectives {
+		for _, spelling := range []string{directive, strings.ToUpper(directive)} {
+			t.Run(spelling, func(t *testing.T) {
+				lines := problems(t, render.Values{"servers": map[string]any{"config": map[string]any{spelling: "x"}}})
+				assert.Len(t, lines, 1)
+				assert.Contains(t, lines[0], "the launcher owns the directive "+spelling)
+			})
+		}
+	}
+}
+
+// The chart refuses at install what the launcher would refuse at start, and nothing else.
+func TestChartAndLauncherOwnTheSameDirectives(t *testing.T) {
+	alternatives := func(path, begin string) []string {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		_, after, found := strings.Cut(string(content), begin)
+		require.True(t, found, "%s has no %q", path, begin)
+		expression, _, _ := strings.Cut(after, ")$")
+		return directivesOf(t, regexp.MustCompile("`\\s*\\+\\s*`").ReplaceAllString(expression, ""))
+	}
+	chart := alternatives(render.Path(t, "templates/_validate_config.tpl"), "\n^(")
+	launcher := alternatives("../../image/launcher/internal/config/config.go", "`^(")
+	assert.Equal(t, launcher, chart)
+}
+
+// directivesOf gives the alternatives of an expression, sorted; those in inner brackets are written out.
+func directivesOf(t *testing.T, expression string) []string {
+	inner := regexp.MustCompile(`\(([^()]*)\)`)
+	var out []string
+	var expand func(string)
+	expand = func(alternative string) {
+		at := inner.FindStringSubmatchIndex(alternative)
+		if at == nil {
+			out = append(out, strings.ReplaceAll(alternative, ".+", ".*"))
+			return
+		}
+		for choice := range strings.SplitSeq(alternative[at[2]:at[3]], "|") {
+			expand(alternative[:at[0]] + choice + alternative[at[1]:])
+		}
+	}
+	depth, start := 0, 0
+	for i, c := range expression + "|" {
+		switch {
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == '|' && depth == 0:
+			expand(expression[start:i])
+			start = i + 1
+		}
+	}
+	require.Zero(t, depth, expression)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// A maxmemory above the limit of the pod is refused in every spelling of Redis; 700 MiB are 734003200 bytes.
+func TestMaxmemoryIsComparedWithTheLimitInBytes(t *testing.T) {
+	values := func(size any) render.Values {
+		return render.Values{"servers": map[string]any{"config": map[string]any{"maxmemory": size}}}
+	}
+	for _, size := range []any{734003201, "734003201", "734003201b", "734004k", "716801kb", "735m", "701MB", "1g", "1GB", `"1gb"`} {
+		lines := problems(t, values(size))
+		require.Len(t, lines, 1)
+		assert.Contains(t, lines[0], "is more than the memory limit of a server pod (700Mi)", size)
+	}
+	for _, size := range []any{0, 734003200, "734003200", "734003k", "716800kb", "734m", "700Mb", "0g", `"100mb"`, ""} {
+		assert.NotEmpty(t, render.Chart(t, values(size)).Objects, size)
+	}
+	larger := values("2gb")
+	larger["resources"] = map[string]any{"master": map[string]any{"limits": map[string]any{"memory": "3Gi"}}}
+	assert.NotEmpty(t, render.Chart(t, larger).Objects)
+}
+
+func TestNumbersAreKeptOrRefused(t *testing.T) {
+	for _, number := range []float64{1 << 53, -1 << 53, 1e300} {
+		assert.Contains(t, problems(t, render.Values{"servers": map[string]any{"config": map[string]any{"timeout": number}}})[0], "put quotes around it")
+	}
+	assert.Equal(t, []string{"timeout 9007199254740991"}, redisConf(t, map[string]any{"timeout": float64(1<<53 - 1)}))
+}
+
+func TestUnknownDirectivesAreRefusedWithTheNearest(t *testing.T) {
+	for directive, end := range map[string]string{
+		"maxmemory-polici": "correct its name to maxmemory-policy", "axmemory": "correct its name to maxmemory", "max-memory": "correct its name to maxmemory",
+		"tiemout": "correct its name to timeout", "slowlog-max-lenn": "correct its name to slowlog-max-len", "hash-max-ziplists-value": "correct its name to hash-max-ziplist-value",
+		"lfu": "correct its name", "x": "correct its name", strings.Repeat("x", 300): "correct its name", "timeout-": "correct its name to timeout",
+		"primaryauth": "correct its name", "repl-timeout-": "correct its name to repl-timeout",
+	} {
+		lines := problems(t, render.Values{"servers": map[string]any{"config": map[string]any{directive: "1"}}})
+		assert.Equal(t, []string{"servers.config: " + directive + " is not a directive of Redis 8.0, which would not start; " + end}, lines)
+	}
+}
+
+func TestBothNamesOfADirectiveAreRefused(t *testing.T) {
+	for old, name := range map[string]string{
+		"slave-lazy-flush": "replica-lazy-flush", "repl-ping-slave-period": "repl-ping-replica-period",
+		"hash-max-ziplist-value": "hash-max-listpack-value", "lua-time-limit": "busy-reply-threshold",
+	} {
+		config := map[string]any{old: "1", name: "2"}
+		assert.Equal(t, []string{"servers.config: " + old + " and " + name + " are one directive; remove " + old},
+			problems(t, render.Values{"servers": map[string]any{"config": config}}))
+		delete(config, name)
+		assert.Len(t, redisConf(t, config), 1)
+	}
+}
+
+func TestDirectivesWithAValueOfTheirOwnNameIt(t *testing.T) {
+	for directive, instead := range map[string]string{
+		"min-replicas-to-write": "set servers.minReplicasToWrite", "min-slaves-max-lag": "set servers.minReplicasMaxLagSeconds",
+		"appendonly": "set persistence.enabled", "save": "set persistence.enabled", "requirepass": "set auth", "masterauth": "set auth", "port": "remove it",
+	} {
+		assert.Contains(t, problems(t, render.Values{"servers": map[string]any{"config": map[string]any{directive: "x"}}})[0], instead)
+	}
+}
+
+func TestDirectivesNextToThoseOfTheLauncherAreAccepted(t *testing.T) {
+	config := map[string]any{}
+	for _, directive := range []string{"appendfsync", "auto-aof-rewrite-percentage", "replica-lazy-flush", "repl-backlog-size", "loglevel", "databases",
+		"tcp-backlog", "timeout", "maxmemory", "maxclients", "repl-diskless-sync", "latency-monitor-threshold", "repl-diskless-sync-delay", "io-threads"} {
+		config[directive] = "1"
+	}
+	assert.Len(t, redisConf(t, maps.Clone(config)), len(config))
+}
