@@ -109,16 +109,17 @@ func TestNumbersAreKeptOrRefused(t *testing.T) {
 	assert.Equal(t, []string{"timeout 9007199254740991"}, redisConf(t, map[string]any{"timeout": float64(1<<53 - 1)}))
 }
 
-func TestUnknownDirectivesAreRefusedWithTheNearest(t *testing.T) {
+func TestSlipsInTheNamesOfDirectivesAreRefused(t *testing.T) {
 	for directive, end := range map[string]string{
 		"maxmemory-polici": "correct its name to maxmemory-policy", "axmemory": "correct its name to maxmemory", "max-memory": "correct its name to maxmemory",
 		"tiemout": "correct its name to timeout", "slowlog-max-lenn": "correct its name to slowlog-max-len", "hash-max-ziplists-value": "correct its name to hash-max-ziplist-value",
-		"lfu": "correct its name", "x": "correct its name", strings.Repeat("x", 300): "correct its name", "timeout-": "correct its name to timeout",
-		"primaryauth": "correct its name", "repl-timeout-": "correct its name to repl-timeout",
+		"timeout-": "correct its name to timeout", "repl-timeout-": "correct its name to repl-timeout",
 	} {
 		lines := problems(t, render.Values{"servers": map[string]any{"config": map[string]any{directive: "1"}}})
-		assert.Equal(t, []string{"servers.config: " + directive + " is not a directive of Redis 8.0, which would not start; " + end}, lines)
+		assert.Equal(t, []string{"servers.config: " + directive + " is not a directive of Redis, which would not start; " + end}, lines)
 	}
+	others := map[string]any{"lfu": 1.0, "x": 1.0, strings.Repeat("x", 300): 1.0, "dual-channel-replication-enabled": true}
+	assert.Len(t, redisConf(t, others), len(others), "of another version, or of Valkey")
 }
 
 func TestBothNamesOfADirectiveAreRefused(t *testing.T) {

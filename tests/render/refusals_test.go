@@ -124,7 +124,7 @@ var refusals = []struct {
 	{"a chart that is switched off", "enabled: false", "enabled: true", []string{"enabled", "the condition of a parent chart"}},
 	{"directive of the launcher", "servers: {config: {port: 1}}", "servers: {config: {timeout: 1}}", []string{"servers.config", "port", "remove it"}},
 	{"directive with a typing mistake", "servers: {config: {maxmemory-policyy: noeviction}}", "servers: {config: {maxmemory-policy: noeviction}}",
-		[]string{"servers.config: maxmemory-policyy is not a directive of Redis 8.0", "correct its name to maxmemory-policy"}},
+		[]string{"servers.config: maxmemory-policyy is not a directive of Redis", "correct its name to maxmemory-policy"}},
 	{"two names of a directive", "servers: {config: {slave-lazy-flush: true, replica-lazy-flush: false}}", "servers: {config: {slave-lazy-flush: true}}",
 		[]string{"servers.config: slave-lazy-flush and replica-lazy-flush are one directive", "remove slave-lazy-flush"}},
 	{"a number that is too large", "servers: {config: {proto-max-bulk-len: 9007199254740992}}", "servers: {config: {proto-max-bulk-len: '9007199254740992'}}",

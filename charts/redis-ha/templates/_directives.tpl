@@ -1,5 +1,6 @@
 {{/* redis-ha.directives: the directives that Redis 8.0 knows, apart from those of the launcher; also the old names and those that
-it accepts without an effect. A loopback test compares them with redis-server. */}}
+it accepts without an effect. What is like one of them, and none, is a slip; other names are left to the image, which may have
+another version, or Valkey. An end-to-end test compares them with redis-server. */}}
 {{- define "redis-ha.directives" -}}
 acl-pubsub-default acllog-max-len active-defrag-cycle-max active-defrag-cycle-min active-defrag-ignore-bytes
 active-defrag-max-scan-fields active-defrag-threshold-lower active-defrag-threshold-upper active-expire-effort activedefrag

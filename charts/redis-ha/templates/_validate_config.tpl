@@ -45,12 +45,10 @@ servers.config: maxmemory {{ include "redis-ha.configValue" . }} is more than th
 servers.config: the launcher owns the directive {{ $directive }}; {{ $instead }}
 {{- else if not (regexMatch "^[a-z][a-z0-9-]*$" $directive) }}
 servers.config: {{ $directive | quote }} is not a directive; use lower-case letters, digits and "-"
-{{- else if not (has $directive $known) }}
-{{- $nearest := "" }}
-{{- if le (len $directive) 50 }}
-{{- $nearest = include "redis-ha.nearest" $directive }}
+{{- else if and (not (has $directive $known)) (le (len $directive) 50) }}
+{{- with include "redis-ha.nearest" $directive }}
+servers.config: {{ $directive }} is not a directive of Redis, which would not start; correct its name to {{ . }}
 {{- end }}
-servers.config: {{ $directive }} is not a directive of Redis 8.0, which would not start; correct its name{{ with $nearest }} to {{ . }}{{ end }}
 {{- end }}
 {{- $modern := regexReplaceAll "(^|-)slave(s?)(-|$)" $name "${1}replica${2}${3}" | replace "-ziplist-" "-listpack-" | replace "lua-time-limit" "busy-reply-threshold" }}
 {{- if and (ne $modern $name) (hasKey $config $modern) }}
