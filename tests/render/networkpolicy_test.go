@@ -64,20 +64,16 @@ func TestNetworkPolicyNamesAPortOnceWhateverItsType(t *testing.T) {
 
 func TestNetworkPolicyLetsSentinelsThroughToTheWebhook(t *testing.T) {
 	for webhook, want := range map[string]int{
-		"url: 'https://example.com/a:1'":       443,
-		"url: 'https://example.com?a:1'":       443,
-		"url: 'https://example.com#a:1'":       443,
-		"url: 'https://example.com:'":          443,
-		"url: 'http://example.com'":            80,
-		"url: 'https://example.com:8443/a'":    8443,
-		"url: 'https://example.com:8443?a=b'":  8443,
-		"url: 'https://example.com:0777#a'":    777,
-		"url: 'https://example.com:8443/100%'": 8443,
-		"url: 'https://example.com/100%'":      443,
-		"url: 'http://example.com/100%'":       80,
-		"url: 'http://[fd00::1]:8080/a?b=c'":   8080,
-		"url: 'http://[fd00::1]'":              80,
-		"existingSecret: chat":                 443,
+		"url: 'https://example.com/a:1'":      443,
+		"url: 'https://example.com?a:1'":      443,
+		"url: 'https://example.com#a:1'":      443,
+		"url: 'http://example.com'":           80,
+		"url: 'https://example.com:8443/a'":   8443,
+		"url: 'https://example.com:8443?a=b'": 8443,
+		"url: 'https://example.com:8443/%20'": 8443,
+		"url: 'http://[fd00::1]:8080/a?b=c'":  8080,
+		"url: 'http://[fd00::1]'":             80,
+		"existingSecret: chat":                443,
 	} {
 		all, sentinels := outside(t, "{networkPolicy: {enabled: true, apiServerPorts: [6443]}, notifications: {webhook: {"+webhook+"}}}")
 		assert.Equal(t, []int{6443}, all, webhook)
