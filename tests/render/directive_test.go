@@ -122,6 +122,15 @@ func TestSlipsInTheNamesOfDirectivesAreRefused(t *testing.T) {
 	assert.Len(t, redisConf(t, others), len(others), "of another version, or of Valkey")
 }
 
+// Redis is asked for them in tests/e2e. Where a line of them is lost, the chart would refuse some for being like others.
+func TestDirectivesAreComplete(t *testing.T) {
+	_, after, found := strings.Cut(render.File(t, "templates/_directives.tpl"), `{{- define "redis-ha.directives" -}}`)
+	require.True(t, found)
+	list, _, _ := strings.Cut(after, "{{- end -}}")
+	assert.Len(t, strings.Fields(list), 130)
+	assert.True(t, slices.IsSorted(strings.Fields(list)))
+}
+
 func TestBothNamesOfADirectiveAreRefused(t *testing.T) {
 	for old, name := range map[string]string{
 		"slave-lazy-flush": "replica-lazy-flush", "repl-ping-slave-period": "repl-ping-replica-period",
