@@ -83,7 +83,9 @@ func TestNetworkPolicyLetsSentinelsThroughToTheWebhook(t *testing.T) {
 
 func TestWebhookPolicyIsAboutSentinelsOnly(t *testing.T) {
 	m := render.Chart(t, render.YAML(t, "{networkPolicy: {enabled: true}, notifications: {webhook: {existingSecret: chat}}}"))
-	spec := render.One[*networkingv1.NetworkPolicy](t, m, render.Fullname+"-webhook").Spec
+	policy := render.One[*networkingv1.NetworkPolicy](t, m, render.Fullname+"-webhook")
+	assert.Equal(t, "sentinel", policy.Labels["app.kubernetes.io/component"])
+	spec := policy.Spec
 	selector := labels.SelectorFromSet(spec.PodSelector.MatchLabels)
 	for _, p := range m.PodTemplates() {
 		assert.Equal(t, p.Owner == "Deployment/"+sentinel, selector.Matches(labels.Set(p.Meta.Labels)), p.Owner)

@@ -27,7 +27,7 @@ func serveMaster(o Observation) Decision {
 	case ok:
 		return contested(o, agreed, serving)
 	case o.MasterUID == o.Self.UID && o.CutOff() && o.Self.Label != Master:
-		// Sentinels that it cannot reach find it down, and are about to replace it.
+		// Sentinels that it cannot reach may have found it down, and be about to replace it.
 		return Decision{State: Serving, Label: HoldLabel, Reason: "this pod is the recorded master, has lost its label, and cannot ask the sentinels why"}
 	case o.MasterUID == o.Self.UID:
 		return serving("this pod is the recorded master and the sentinels do not name another")
