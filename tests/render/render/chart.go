@@ -125,6 +125,10 @@ func Try(values Values, options ...Option) (*Manifests, error) {
 	if s.version != "" {
 		loaded.Metadata.Version, loaded.Metadata.AppVersion = s.version, s.appVersion
 	}
+	checked, err := source.check(loaded, values)
+	if err != nil {
+		return nil, err
+	}
 	version, err := chartutil.ParseKubeVersion("v" + s.kubeVersion + ".0")
 	if err != nil {
 		return nil, fmt.Errorf("parse Kubernetes version %q: %w", s.kubeVersion, err)
@@ -135,7 +139,7 @@ func Try(values Values, options ...Option) (*Manifests, error) {
 	}
 	install := action.NewInstall(config)
 	install.ClientOnly, install.DryRun = true, true
-	install.SkipSchemaValidation = source.accepts(loaded, values)
+	install.SkipSchemaValidation = checked
 	install.ReleaseName, install.Namespace, install.KubeVersion = s.release, s.namespace, version
 	if s.cluster != nil {
 		install.DryRunOption = "server"

@@ -3,13 +3,16 @@ package render
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
 )
 
-// Values that the compiled schema accepts are not shown to Helm's own check: the two must agree on a chart that changes.
+// Helm's own check does not see the values: the compiled schema has to be the one of the chart that is rendered.
 func TestASchemaIsAppliedFromTheDirectoryItIsIn(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS(Path(t, "."))))
@@ -25,6 +28,21 @@ func TestASchemaIsAppliedFromTheDirectoryItIsIn(t *testing.T) {
 	assert.Contains(t, err.Error(), "values don't meet the specifications of the schema(s) in the following chart(s):\nredis-ha:\n- at '/logLevel': value must be 'info'")
 	_, err = Try(nil, Dir(changed))
 	assert.NoError(t, err)
+}
+
+// What Helm itself says to somebody who installs the chart is what a refusal in the tests says, but for the order of the problems,
+// which is another each time.
+func TestTheSchemaRefusesInHelmsWords(t *testing.T) {
+	for _, text := range []string{"logLevel: loud", "colour: red", "replicas: {servers: many}\nservers: {config: [a]}", "auth: 1\nlogLevel: 2"} {
+		values := YAML(t, text)
+		loaded, err := loader.Load(Path(t, "."))
+		require.NoError(t, err)
+		_, want := chartutil.ToRenderValues(loaded, values, chartutil.ReleaseOptions{}, nil)
+		require.Error(t, want)
+		_, err = Try(values)
+		require.Error(t, err)
+		assert.ElementsMatch(t, strings.SplitAfter(want.Error(), "\n"), strings.SplitAfter(err.Error(), "\n"))
+	}
 }
 
 func TestBrokenChartIsToldWithTheStepThatFailed(t *testing.T) {

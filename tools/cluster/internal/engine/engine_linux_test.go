@@ -2,14 +2,17 @@ package engine
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/tools/cluster/internal/command"
+	"github.com/redis-ha/redis-ha/tools/cluster/internal/progress"
 )
 
 func TestMissingNamesPackagesOnce(t *testing.T) {
@@ -17,6 +20,27 @@ func TestMissingNamesPackagesOnce(t *testing.T) {
 	packages := missing(podmanParts, func(path string) bool { return have[path] })
 	assert.Equal(t, []string{"conmon", "aardvark-dns", "iptables"}, packages)
 	assert.Empty(t, missing(podmanParts, func(string) bool { return true }))
+}
+
+// Programs that stand in for apt-get and dpkg: the first is refused until the
+// second has finished what was interrupted.
+func TestAnInterruptedInstallationIsFinishedFirst(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	script := func(name, text string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\necho \"$0 $*\" >> "+dir+"/calls\n"+text), 0o755))
+	}
+	script("dpkg", "touch "+dir+"/finished")
+	script("apt-get", `case "$*" in *install*) [ -e `+dir+`/finished ] || { echo "E: dpkg was interrupted, you must ..."; exit 100; };; esac`)
+	finder := Finder{Progress: progress.New(io.Discard)}
+	require.NoError(t, finder.aptInstall(t.Context(), []string{"podman"}))
+
+	script("apt-get", `case "$*" in *install*) echo "E: Unable to locate package podman"; exit 100;; esac`)
+	require.ErrorContains(t, finder.aptInstall(t.Context(), []string{"podman"}), "Unable to locate")
+	calls, err := os.ReadFile(filepath.Join(dir, "calls"))
+	require.NoError(t, err)
+	assert.Equal(t, 1, strings.Count(string(calls), "dpkg --configure -a"), string(calls))
+	assert.Equal(t, 3, strings.Count(string(calls), "Lock::Timeout=300 install -y --no-install-recommends podman"), string(calls))
 }
 
 func TestContainersConfStaysWithinLimits(t *testing.T) {

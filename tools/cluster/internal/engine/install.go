@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+
+	"github.com/redis-ha/redis-ha/tools/cluster/internal/command"
 )
 
 // A part of Podman, as Debian packages it.
@@ -104,14 +106,29 @@ func (f Finder) install(ctx context.Context, packages []string) error {
 		return fmt.Errorf("missing: %s (install them: sudo apt-get install %s)", list, list)
 	}
 	return f.Progress.Step("Install "+list+" from Debian's packages", func() error {
-		apt := f.Runner.With("DEBIAN_FRONTEND=noninteractive")
-		// A dpkg that was killed has to be finished before it accepts more.
-		if err := apt.Run(ctx, "dpkg", "--configure", "-a"); err != nil {
-			return err
-		}
-		if err := apt.Run(ctx, "apt-get", "update"); err != nil {
-			f.Progress.Line("apt-get update failed; trying with the package lists as they are")
-		}
-		return apt.Run(ctx, "apt-get", append([]string{"install", "-y", "--no-install-recommends"}, packages...)...)
+		return f.aptInstall(ctx, packages)
 	})
+}
+
+// lockPatience is how long apt-get waits for another one to end, as the
+// automatic updates of a machine that has just started run for minutes.
+const lockPatience = "DPkg::Lock::Timeout=300"
+
+// aptInstall installs Debian packages. A dpkg that was killed is finished
+// first, as it accepts no more before.
+func (f Finder) aptInstall(ctx context.Context, packages []string) error {
+	apt := f.Runner.With("DEBIAN_FRONTEND=noninteractive")
+	if err := apt.Run(ctx, "apt-get", "update"); err != nil {
+		f.Progress.Line("apt-get update failed; trying with the package lists as they are")
+	}
+	install := append([]string{"-o", lockPatience, "install", "-y", "--no-install-recommends"}, packages...)
+	err := apt.Run(ctx, "apt-get", install...)
+	var failed *command.Error
+	if !errors.As(err, &failed) || !strings.Contains(failed.Output, "dpkg was interrupted") {
+		return err
+	}
+	if err := apt.Run(ctx, "dpkg", "--configure", "-a"); err != nil {
+		return err
+	}
+	return apt.Run(ctx, "apt-get", install...)
 }
