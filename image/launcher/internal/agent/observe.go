@@ -179,7 +179,7 @@ func (s *Server) observation(local role.Local, pods []kube.Pod) role.Observation
 	o := role.Observation{
 		Self:  role.Member{Name: s.config.PodName, UID: s.config.PodUID, IP: s.config.PodIP, Terminating: s.stopping},
 		Local: local, Standing: m.standing,
-		Servers: s.config.Servers, Sentinels: s.config.Sentinels, DownAfter: s.config.DownAfter,
+		Servers: s.config.Servers, Sentinels: s.config.Sentinels, DownAfter: s.config.DownAfter, Persistence: s.config.Persistence,
 		Peers: m.peers, RecordKnown: m.recordOK, Initialised: m.record.Initialised, Generation: m.record.Generation, MasterUID: m.record.Master.UID,
 		PodsKnown: s.api.Synced(), Waiting: time.Since(m.since),
 	}

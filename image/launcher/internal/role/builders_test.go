@@ -33,7 +33,7 @@ type edit func(*Observation)
 func observe(edits ...edit) Observation {
 	o := Observation{
 		Self: member("a"), Standing: Standing{Empty: true},
-		Servers: 3, Sentinels: 3, DownAfter: 3 * time.Second, PodsKnown: true, RecordKnown: true,
+		Servers: 3, Sentinels: 3, DownAfter: 3 * time.Second, Persistence: true, PodsKnown: true, RecordKnown: true,
 	}
 	for _, e := range edits {
 		e(&o)
@@ -193,6 +193,9 @@ func waiting(d time.Duration) edit { return func(o *Observation) { o.Waiting = d
 func labelled(role string) edit { return func(o *Observation) { o.Self.Label = role } }
 
 func servers(n int) edit { return func(o *Observation) { o.Servers = n } }
+
+// inMemory is a release without persistence.
+func inMemory(o *Observation) { o.Persistence = false }
 
 var nothing = Standing{Empty: true}
 

@@ -66,9 +66,15 @@ const (
 	// electionPatience is how long servers that exist or are configured, but
 	// have not told their standing, are waited for before the first election.
 	electionPatience = 15 * time.Second
-	// emptyPatience is the same where a master has served before and all that
-	// have reported are empty: a server with the data may still come.
-	emptyPatience = 120 * time.Second
+	// volumePatience is the same where a master has served before, all that have
+	// told are empty, and a pod that has run has not: an empty master would be the
+	// end of what is on its volume. The pod of a lost node is terminating before,
+	// and not waited for any more: Kubernetes evicts it after 50 s and its default
+	// toleration of 300 s. A volume that moves to another node takes up to 6 min.
+	volumePatience = 10 * time.Minute
+	// memoryPatience is the same without persistence: there are data to come only
+	// where a Redis still runs that cannot be reached.
+	memoryPatience = 120 * time.Second
 	// lostPatience is how long a master that cannot be reached, and that no
 	// replica can replace, is waited for.
 	lostPatience = 30 * time.Second

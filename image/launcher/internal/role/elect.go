@@ -59,7 +59,7 @@ func elect(o Observation, why string) Decision {
 		return wait("this pod is fenced, and %s holds the data", live[0].Name)
 	}
 	best := candidate{Member: o.Self, Standing: o.Standing}
-	known, silent := 1, 0
+	known, silent, withheld := 1, 0, false
 	for _, p := range o.Peers {
 		switch {
 		case p.Terminating:
@@ -75,6 +75,7 @@ func elect(o Observation, why string) Decision {
 			known++ // its volume is new, and there is no master that it could have data of
 		case p.Status == nil:
 			silent++
+			withheld = withheld || !p.NeverRan
 		case p.Status.Claimed && p.UID == o.MasterUID:
 			return wait("%s has been chosen and is starting", p.Name)
 		default:
@@ -85,7 +86,7 @@ func elect(o Observation, why string) Decision {
 		}
 	}
 	missing := max(silent, o.Servers-known)
-	if patience := patienceFor(o, best); missing > 0 && !o.unbeatable(best) && o.searching() < patience {
+	if patience := patienceFor(o, best, withheld); missing > 0 && !o.unbeatable(best) && o.searching() < patience {
 		return wait("waiting up to %v for %d more server(s) to tell what data they hold", patience, missing)
 	}
 	if best.UID != o.Self.UID {
@@ -138,10 +139,16 @@ func (o Observation) unbeatable(c candidate) bool {
 	return o.Initialised && !s.Empty && !s.Broken && s.Master && s.Generation == o.Generation && c.UID == o.MasterUID && !fenced
 }
 
-// patienceFor is how long missing servers are waited for.
-func patienceFor(o Observation, best candidate) time.Duration {
-	if o.Initialised && best.Standing.Empty {
-		return emptyPatience
+// patienceFor is how long missing servers are waited for. Withheld says that one
+// of them has run before, so that it may hold data when nobody else does. The
+// volume of a pod that does not exist any more is gone, too.
+func patienceFor(o Observation, best candidate, withheld bool) time.Duration {
+	switch {
+	case !o.Initialised || !best.Standing.Empty || !withheld:
+		return electionPatience
+	case o.Persistence:
+		return volumePatience
+	default:
+		return memoryPatience
 	}
-	return electionPatience
 }

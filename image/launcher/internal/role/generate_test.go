@@ -14,7 +14,7 @@ var letters = []string{"a", "b", "c", "d", "e"}
 func clock() *rapid.Generator[time.Duration] {
 	return rapid.Custom(func(t *rapid.T) time.Duration {
 		edge := rapid.SampledFrom([]time.Duration{
-			0, astrayPatience, 3 * time.Second, promotionPatience, nudgePatience, electionPatience, lostPatience, emptyPatience, time.Hour,
+			0, astrayPatience, 3 * time.Second, promotionPatience, nudgePatience, electionPatience, lostPatience, memoryPatience, volumePatience, time.Hour,
 		}).Draw(t, "edge")
 		return max(0, edge+time.Duration(rapid.IntRange(-1, 1).Draw(t, "beside")))
 	})
@@ -126,7 +126,7 @@ func anyObservation() *rapid.Generator[Observation] {
 		o := Observation{
 			Self: anyMember("a").Draw(t, "self"), Local: anyLocal().Draw(t, "local"), Standing: anyStanding().Draw(t, "standing"),
 			Servers:   rapid.IntRange(1, 4).Draw(t, "servers"),
-			Sentinels: rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "sentinels"), DownAfter: 3 * time.Second,
+			Sentinels: rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "sentinels"), DownAfter: 3 * time.Second, Persistence: rapid.Bool().Draw(t, "persistence"),
 			Waiting: clock().Draw(t, "waiting"), MasterDown: clock().Draw(t, "master down"), Masterless: clock().Draw(t, "masterless"),
 			PodsKnown: rapid.IntRange(0, 9).Draw(t, "no pods") > 0, RecordKnown: rapid.IntRange(0, 5).Draw(t, "no record") > 0,
 		}

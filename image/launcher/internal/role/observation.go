@@ -134,6 +134,8 @@ type Observation struct {
 	Servers   int // configured
 	Sentinels int // configured
 	DownAfter time.Duration
+	// Persistence: the servers keep their data on volumes of their pods.
+	Persistence bool
 
 	Views []View // one for each sentinel pod with an address
 	Peers []Peer // all other server pods

@@ -30,7 +30,7 @@ func (s *simServer) observe(w *world) Observation {
 	r := s.record
 	o = Observation{
 		Self: s.Member, Local: local, Standing: s.standing,
-		Servers: simServers, Sentinels: simSentinels, DownAfter: simDownAfter, Views: s.views, Peers: peers,
+		Servers: simServers, Sentinels: simSentinels, DownAfter: simDownAfter, Persistence: w.persistence, Views: s.views, Peers: peers,
 		PodsKnown: true, RecordKnown: s.recordOK, Initialised: r.initialised, Generation: r.generation, MasterUID: r.uid, PreviousIP: r.previous,
 		Waiting: w.now - s.since,
 	}
