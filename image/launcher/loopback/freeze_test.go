@@ -2,6 +2,7 @@ package loopback
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -112,4 +113,50 @@ func TestBriefFreezeOfTheMasterIsNoFailover(t *testing.T) {
 		return err
 	})
 	w.requireNothingLost()
+}
+
+// The label is off the pod before a successor could be there, and that is all that
+// happens to a master that answers again in time.
+func TestSilentMasterHasItsLabelTakenBeforeItIsFoundDown(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	master, changes := c.silence()
+	if len(changes) != 2 || changes[0].By == master.name || changes[1].Pod != master.name || changes[1].Role != "master" {
+		t.Errorf("a sentinel's launcher should take the label off %s, and its own put it back: %v", master.name, changes)
+	}
+	w.advance(100)
+	w.requireNothingLost()
+}
+
+// silence freezes the Redis of the master until its label is gone, and gives the
+// changes of labels until all is well again. Where the machine is so slow that a
+// sentinel has found the master down before, it is done again.
+func (c *cluster) silence() (*pod, []fakeapi.RoleChange) {
+	c.t.Helper()
+	foundDown := func() (n int) {
+		for _, p := range c.sentinels() {
+			n += strings.Count(p.output.last(0), "channel=+sdown message=\"master ")
+		}
+		return n
+	}
+	for range 5 {
+		told := foundDown()
+		master := c.converge()
+		epoch, history := c.epoch(), len(c.api.RoleChanges())
+		master.freezeRedis()
+		took := eventually(c.t, settle, "the label to be taken off the silent master", func() error {
+			if changes := c.api.RoleChanges()[history:]; len(changes) == 0 || changes[0].Pod != master.name || changes[0].Role != "" {
+				return fmt.Errorf("the labels changed so: %v", changes)
+			}
+			return nil
+		})
+		master.thawRedis()
+		c.t.Logf("the label was taken off after %v", took)
+		if c.converge() == master && c.epoch() == epoch && foundDown() == told {
+			return master, c.api.RoleChanges()[history:]
+		}
+	}
+	c.t.Fatal("five times a sentinel has found the master down before it answered again, which it does as soon as its label is gone")
+	return nil, nil
 }

@@ -49,6 +49,9 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	default:
 		// The sentinels have found the master down for seconds, and know the offsets.
 		master, foremost = s.observed.info.MasterAddr.Addr(), nil
+		if err := s.takeOrder(ctx, pause); err != nil {
+			return err
+		}
 	}
 	sentinel, err := commandFailover(ctx, s.config, s.observed.views, master, foremost)
 	if errors.Is(err, errFailoverRunning) {
@@ -98,6 +101,31 @@ func (s *Server) fence(ctx context.Context, uid, reason string) error {
 		s.observed.setRecord(record)
 	}
 	return err
+}
+
+// takeOrder records that this replica tells a sentinel to replace a master that is
+// down. The record is the lock: each replica may believe that it is the one to do it
+// while it does not hear the others, and two failovers that are commanded take the
+// same epoch and may promote two replicas. An order or a fence that is younger than
+// pause is left to its writer.
+func (s *Server) takeOrder(ctx context.Context, pause time.Duration) error {
+	record, err := s.api.Record(ctx)
+	if err != nil {
+		return fmt.Errorf("record the order to replace the master: %w", err)
+	}
+	switch order, fence := record.Order, record.Fence; {
+	case order != nil && time.Since(order.At).Abs() < pause:
+		return fmt.Errorf("%s has just told a sentinel to replace the master", order.By)
+	case fence != nil && time.Since(fence.At).Abs() < pause:
+		return fmt.Errorf("the master has just been fenced (%s), and whoever did it has it replaced", fence.Reason)
+	}
+	record.Order = &kube.Order{By: s.self.Name, At: time.Now()}
+	record, err = s.api.WriteRecord(ctx, record)
+	if err != nil {
+		return fmt.Errorf("record the order to replace the master: %w", err)
+	}
+	s.observed.setRecord(record)
+	return nil
 }
 
 // unfence takes the fence back when the hand-over did not happen.

@@ -185,7 +185,7 @@ func takeRecordAt(ctx context.Context, api *kube.Client, record kube.Record, sel
 		record.Previous = record.Master
 	}
 	record.Generation++
-	record.Initialised, record.Master, record.Fence = true, self, nil
+	record.Initialised, record.Master, record.Fence, record.Order = true, self, nil, nil
 	return api.WriteRecord(ctx, record)
 }
 

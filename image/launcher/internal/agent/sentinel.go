@@ -98,6 +98,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 	go s.api.Run(background)
 	go s.labels.run(background)
 	go s.listen(background)
+	go s.watchSilence(background)
 	watchdog := newWatchdog(s.web)
 	defer watchdog.stop()
 	for {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
@@ -15,39 +16,80 @@ func findsMasterDown(n redisnode.Notice) bool {
 	return n.Channel == "+sdown" && strings.HasPrefix(n.Payload, "master ")
 }
 
+const (
+	// silenceLook and silenceQuickLook are how often the local sentinel is asked
+	// how long its master has been silent: normally, and while a ping has not been
+	// answered for two of its periods.
+	silenceLook      = 500 * time.Millisecond
+	silenceQuickLook = 100 * time.Millisecond
+	suspicious       = 500 * time.Millisecond
+)
+
+// watchSilence has the label taken off a master that is silent, before the
+// sentinels find it down. Two looks must see the silence: a sentinel that has
+// stood still itself reads the answers to its pings only then.
+func (s *Sentinel) watchSilence(ctx context.Context) {
+	seen := false
+	for pause := silenceLook; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		asking, cancel := context.WithTimeout(ctx, silenceLook)
+		view, found, err := s.links.to(s.config.PodIP, s.config.SentinelPort).Master(asking, s.config.MasterName)
+		cancel()
+		silent := err == nil && found && s.findsLost(view)
+		if silent && seen && !view.SubjectiveDown {
+			s.unlabelLost(ctx)
+		}
+		seen, pause = silent, silenceLook
+		if view.Silent > suspicious && !view.SubjectiveDown {
+			pause = silenceQuickLook
+		}
+	}
+}
+
+// findsLost says whether a sentinel finds its master down, or so long silent
+// that it will soon unless there is an answer.
+func (s *Sentinel) findsLost(view redisnode.MasterView) bool {
+	return view.SubjectiveDown || view.Silent >= role.SilencePatience(s.config.DownAfter)
+}
+
 // unlabelLost takes the label master off a pod as soon as a majority of the
-// sentinels, the local one among them, finds it down, and a replica is there to
+// sentinels, the local one among them, finds it lost, and a replica is there to
 // succeed it: a frozen process or a lost node, which cannot give the label up itself.
 //
 // kube-proxy syncs at once and then not for a second. If the successor's label
 // came first, that sync would be for one of the Services that the successor
 // joins and leaves, and clients of the others would hang at the lost pod for a
-// second more. So the sync is spent on the lost pod, half a second before there
-// is a successor, and the next one moves everything.
+// second more. So the sync is spent on the lost pod, half a second before there can
+// be a successor, and the next one moves everything.
 func (s *Sentinel) unlabelLost(ctx context.Context) {
 	node := s.links.to(s.config.PodIP, s.config.SentinelPort)
 	view, found, err := node.Master(ctx, s.config.MasterName)
-	if err != nil || !found || !view.SubjectiveDown {
+	if err != nil || !found || !s.findsLost(view) {
 		return // the loop takes the label later, when there is a successor
 	}
 	master := view.Addr.Addr()
 	if known, err := node.KnownReplicas(ctx, s.config.MasterName); err != nil || !choice(known).IsValid() {
 		return // nobody can succeed
 	}
-	if !s.majorityFindsDown(ctx, master) {
+	if !s.majorityFindsLost(ctx, master) {
 		return // the sentinel that makes it a majority has its launcher do it
 	}
 	for _, pod := range s.api.Pods() {
 		if pod.Server && pod.Role == role.Master && pod.IP == master {
 			err := s.api.ClearMasterLabel(ctx, kube.Pod{Name: pod.Name, UID: pod.UID})
-			s.log.Info("took the label master off a pod that a majority of the sentinels finds down", "pod", pod.Name, "error", err)
+			s.log.Info("took the label master off a pod that a majority of the sentinels finds down or silent", "pod", pod.Name,
+				"silent", view.Silent.String(), "down", view.SubjectiveDown, "error", err)
 		}
 	}
 }
 
-// majorityFindsDown asks the other sentinels whether they find this master down,
+// majorityFindsLost asks the other sentinels whether they find this master lost,
 // too. It waits for no more answers than it needs: one may be on the lost node.
-func (s *Sentinel) majorityFindsDown(ctx context.Context, master netip.Addr) bool {
+func (s *Sentinel) majorityFindsLost(ctx context.Context, master netip.Addr) bool {
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()
 	pods := s.api.Pods()
@@ -60,7 +102,7 @@ func (s *Sentinel) majorityFindsDown(ctx context.Context, master netip.Addr) boo
 		asked++
 		go func() {
 			view, found, err := s.links.to(pod.IP, s.config.SentinelPort).Master(ctx, s.config.MasterName)
-			answers <- err == nil && found && view.SubjectiveDown && view.Addr.Addr() == master
+			answers <- err == nil && found && s.findsLost(view) && view.Addr.Addr() == master
 		}()
 	}
 	down := 1

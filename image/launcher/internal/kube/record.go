@@ -31,6 +31,13 @@ type Fence struct {
 	By string `json:"by,omitempty"`
 }
 
+// Order says that a replica has told a sentinel to replace a master that is
+// down, and perhaps not dead.
+type Order struct {
+	By string    `json:"by"` // the replica's pod
+	At time.Time `json:"at"` // when, by the writer's clock
+}
+
 // Record is the release's memory of its master. It outlives every pod and goes
 // with the release.
 type Record struct {
@@ -39,6 +46,7 @@ type Record struct {
 	Master      Member `json:"master"`
 	Previous    Member `json:"previous"` // the master before
 	Fence       *Fence `json:"fence,omitempty"`
+	Order       *Order `json:"order,omitempty"`
 
 	version string // resourceVersion the record was read at
 }

@@ -18,7 +18,9 @@ type MasterView struct {
 	SubjectiveDown bool          // this sentinel finds it down
 	ObjectiveDown  bool          // a quorum finds it down
 	DownFor        time.Duration // how long this sentinel has found it down
-	FailingOver    bool          // this sentinel leads a failover
+	// Silent is how long it has not answered a ping, as Sentinel counts it: down-after of that is what finds it down.
+	Silent      time.Duration
+	FailingOver bool // this sentinel leads a failover
 	// Switched says that the failover that it leads is over, but for replicas that have
 	// not been told yet: Addr is the successor.
 	Switched bool
@@ -67,14 +69,22 @@ func (n *Node) Master(ctx context.Context, name string) (view MasterView, found 
 	view.Quorum, _ = strconv.Atoi(fields["quorum"])
 	view.SubjectiveDown = strings.Contains(flags, ",s_down,")
 	view.ObjectiveDown = strings.Contains(flags, ",o_down,")
-	if milliseconds, err := strconv.Atoi(fields["s-down-time"]); err == nil {
-		view.DownFor = time.Duration(milliseconds) * time.Millisecond
+	view.DownFor = milliseconds(fields["s-down-time"])
+	view.Silent = milliseconds(fields["last-ping-sent"]) // 0 when it has been answered
+	if view.Silent == 0 && strings.Contains(flags, ",disconnected,") {
+		view.Silent = milliseconds(fields["last-ok-ping-reply"])
 	}
 	view.FailingOver = strings.Contains(flags, ",failover_in_progress,")
 	if view.FailingOver {
 		view = n.duringFailover(ctx, name, view, !strings.Contains(flags, ",force_failover,"))
 	}
 	return view, true, nil
+}
+
+// milliseconds reads a duration; 0 where there is none.
+func milliseconds(text string) time.Duration {
+	n, _ := strconv.Atoi(text)
+	return time.Duration(n) * time.Millisecond
 }
 
 // duringFailover asks for the address that this sentinel tells its clients. The
@@ -88,7 +98,7 @@ func (n *Node) duringFailover(ctx context.Context, name string, view MasterView,
 		return view
 	}
 	if addr := addrPort(fmt.Sprint(told[0]), fmt.Sprint(told[1])); addr != view.Addr {
-		view.Addr, view.SubjectiveDown, view.ObjectiveDown, view.DownFor, view.Switched = addr, false, false, 0, true
+		view.Addr, view.SubjectiveDown, view.ObjectiveDown, view.DownFor, view.Silent, view.Switched = addr, false, false, 0, 0, true
 		return view
 	}
 	replicas, err := n.KnownReplicas(ctx, name)
@@ -166,11 +176,10 @@ func (n *Node) FailOver(ctx context.Context, name string) error {
 // It asks every server for its state once a second instead of every 10 s, which
 // shortens what follows a promotion by about a second. It pings four times a
 // second instead of once, since down-after counts from the first ping that is
-// not answered, and asks the others as often whether they find the master down,
-// too. An election without a winner ends after 1.5 s instead of 8: until then no
-// failover can be commanded. A replica that is gone holds up the end of a
+// not answered. An election without a winner ends after 1.5 s instead of 8: until
+// then no failover can be commanded. A replica that is gone holds up the end of a
 // failover for 2 s instead of 10.
-var refreshOften = []any{"info-period", 1000, "ping-period", 250, "ask-period", 250, "election-timeout", 1500, "slave-reconf-timeout", 2000}
+var refreshOften = []any{"info-period", 1000, "ping-period", 250, "election-timeout", 1500, "slave-reconf-timeout", 2000}
 
 // RefreshOften makes a sentinel work at shorter intervals than its own. They
 // last as long as its process.

@@ -15,14 +15,21 @@ func masterReply(flags string) string {
 	if strings.Contains(flags, "s_down,") {
 		fields = append(fields, "s-down-time", "4567")
 	}
+	sent := "0"
+	if strings.HasSuffix(flags, ",silent") {
+		sent = "2345"
+	}
+	fields = append(fields, "last-ping-sent", sent, "last-ok-ping-reply", "3456")
 	return words(append(fields, "odd one out")...)
 }
 
 func TestSentinelsViewOfTheMasterIsRead(t *testing.T) {
 	for flags, want := range map[string]MasterView{
 		"master":                             {},
+		"master,silent":                      {Silent: 2345 * time.Millisecond},
+		"master,disconnected":                {Silent: 3456 * time.Millisecond},
 		"s_down,master":                      {SubjectiveDown: true, DownFor: 4567 * time.Millisecond},
-		"s_down,o_down,master,disconnected":  {SubjectiveDown: true, ObjectiveDown: true, DownFor: 4567 * time.Millisecond},
+		"s_down,o_down,master,disconnected":  {SubjectiveDown: true, ObjectiveDown: true, DownFor: 4567 * time.Millisecond, Silent: 3456 * time.Millisecond},
 		"master,failover_in_progress":        {FailingOver: true},
 		"master,force_failover,not_s_down_x": {},
 	} {

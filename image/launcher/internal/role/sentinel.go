@@ -87,6 +87,16 @@ const (
 	deputyPatience = 2 * time.Second
 )
 
+// silenceLead is how long before down-after a silent master loses its label. The
+// removal starts a second in which kube-proxy does nothing, and the successor's
+// label has come about 0.75 s after the sentinels find a master down; 0.25 s are
+// left for it to come later.
+const silenceLead = 300 * time.Millisecond
+
+// SilencePatience is how long a master may leave the pings of a majority of the
+// sentinels without an answer and keep its label.
+func SilencePatience(downAfter time.Duration) time.Duration { return downAfter - silenceLead }
+
 // DecideSentinel says what a sentinel's launcher does next.
 func DecideSentinel(o SentinelObservation) SentinelDecision {
 	if !o.Running {

@@ -226,6 +226,10 @@ func TestSentinelThatAnotherIsAboutToTellIsNotStartedAnew(t *testing.T) {
 	require.Equal(t, SentinelSeed, missed("a b", 3*settlePatience+1), "where it does not tell")
 }
 
+func TestSilentMasterLosesItsLabelALittleBeforeDownAfter(t *testing.T) {
+	require.Equal(t, 2700*time.Millisecond, SilencePatience(3*time.Second))
+}
+
 func TestMajorityIsOneOfTheConfiguredSentinels(t *testing.T) {
 	for words, want := range map[string]string{
 		"b b none": "b", "b b c": "b", "b c d": "", "b": "", "b none none": "", "b silent b": "b", "": "",

@@ -138,7 +138,7 @@ func (s *simServer) takeRecord(w *world) {
 	}
 	r.version++
 	r.generation++
-	r.initialised, r.uid, r.ip, r.fence = true, s.UID, s.IP, ""
+	r.initialised, r.uid, r.ip, r.fence, r.orderedAt = true, s.UID, s.IP, "", 0
 	w.logf("%s is recorded as master %d", s.Name, r.generation)
 }
 
@@ -234,6 +234,14 @@ func (s *simServer) failOver(w *world, d Decision) {
 			return
 		}
 		s.fence(w, w.record.uid, s.UID)
+	case Nudge:
+		recent := func(at time.Duration) bool { return at > 0 && w.now-at < pause }
+		if !w.apiServes(&s.pod) || recent(w.record.orderedAt) || w.record.fence != "" && recent(w.record.fencedAt) {
+			return
+		}
+		w.record.version++
+		w.record.orderedAt = w.now
+		s.record, s.recordAt = w.record, w.now
 	}
 	for _, v := range s.views {
 		if v.FailingOver {

@@ -57,6 +57,7 @@ type simRecord struct {
 	fence       string
 	fencedAt    time.Duration
 	fencedBy    string
+	orderedAt   time.Duration // 0: never
 }
 
 // pod is what servers and sentinels have in common.
