@@ -26,6 +26,7 @@ var ownedDirectives = []string{
 }
 
 func TestDirectivesOfTheLauncherAreRefused(t *testing.T) {
+	t.Parallel()
 	for _, directive := range ownedDirectives {
 		for _, spelling := range []string{directive, strings.ToUpper(directive)} {
 			t.Run(spelling, func(t *testing.T) {

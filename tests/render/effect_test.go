@@ -121,6 +121,7 @@ func effects(leaf schema.Place, values func(value any) render.Values) (rendered,
 
 // No value is read without a consequence: two legal choices of each differ in what is rendered.
 func TestEveryValueHasAnEffect(t *testing.T) {
+	t.Parallel()
 	leaves, left := 0, maps.Clone(oneChoice)
 	for _, leaf := range readSchema(t).Leaves() {
 		path := leaf.String()

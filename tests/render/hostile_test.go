@@ -96,6 +96,7 @@ func unset(p schema.Place, text string) bool {
 // At every place where a text can stand, each hostile text and some that the schema likes are refused by name or arrive where
 // a harmless text arrives, unchanged, while nothing else in any object moves: there is no way into the YAML or redis.conf.
 func TestNoTextBreaksOutOfItsPlace(t *testing.T) {
+	t.Parallel()
 	var places, arrived atomic.Int32
 	t.Run("places", func(t *testing.T) {
 		for _, p := range readSchema(t).Texts() {

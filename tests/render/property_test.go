@@ -53,6 +53,7 @@ func TestPropertyNumbersAreAcceptedExactlyWhenTheyFit(t *testing.T) {
 
 // A value of servers.config stays on the line of its directive, or is refused.
 func TestPropertyConfigValuesStayOnOneLine(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		value := hostile.Draw(t, "value")
 		config := map[string]any{"databases": "1", "maxmemory-policy": value, "timeout": "2"}
@@ -81,6 +82,7 @@ func paths(t render.T) map[string]bool {
 // Any values that the schema accepts are rendered into objects that decode strictly and keep the rules, or are refused by the
 // chart, naming values: no template breaks, and no YAML either.
 func TestPropertyValuesOfTheSchemaAreRenderedOrRefusedByName(t *testing.T) {
+	t.Parallel()
 	leaves, known := readSchema(t).Leaves(), paths(t)
 	rendered := 0
 	rapid.Check(t, func(t *rapid.T) {

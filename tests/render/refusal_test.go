@@ -63,6 +63,7 @@ func messages(t *testing.T) []*regexp.Regexp {
 
 // A refusal that is added to the rules needs a row in the table, with a legal neighbour.
 func TestEveryRefusalOfTheTemplateIsInTheTable(t *testing.T) {
+	t.Parallel()
 	found := messages(t)
 	assert.GreaterOrEqual(t, len(found), 60)
 	var lines []string
@@ -75,6 +76,7 @@ func TestEveryRefusalOfTheTemplateIsInTheTable(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	for _, r := range refusals {
 		t.Run(r.name, func(t *testing.T) {
 			lines := problems(t, render.YAML(t, r.values))
