@@ -67,7 +67,7 @@ func reach(err error) role.Reach {
 var errFailoverRunning = errors.New("a sentinel is replacing the master, or has replaced it")
 
 // commandFailover tells one sentinel to replace master. A sentinel in TILT is
-// passed over: it would obey half a minute later. One that refuses is followed
+// passed over: it would obey some seconds later. One that refuses is followed
 // by the next; one that does not answer is not, since it may have obeyed.
 // foremost are the replicas to promote one of; nil: it does not matter which.
 func commandFailover(ctx context.Context, c config.Config, views []sentinelView, master netip.Addr, foremost []netip.Addr) (string, error) {

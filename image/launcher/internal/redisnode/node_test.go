@@ -247,6 +247,6 @@ func TestCommandsAreTheOnesRedisKnows(t *testing.T) {
 	require.Equal(t, []string{
 		"REPLICAOF fd00::1 6379", "REPLICAOF NO ONE", "CONFIG SET replica-priority 100", "CLIENT PAUSE 1500 WRITE", "CLIENT UNPAUSE",
 		"CLIENT KILL TYPE normal SKIPME yes", "CLIENT KILL TYPE pubsub SKIPME yes", "SENTINEL FAILOVER mymaster",
-		"SENTINEL DEBUG info-period 1000 ping-period 250 election-timeout 1500 slave-reconf-timeout 2000",
+		"SENTINEL DEBUG info-period 1000 ping-period 250 election-timeout 1500 slave-reconf-timeout 2000 tilt-period 5000",
 	}, commands())
 }

@@ -178,8 +178,9 @@ func (n *Node) FailOver(ctx context.Context, name string) error {
 // second instead of once, since down-after counts from the first ping that is
 // not answered. An election without a winner ends after 1.5 s instead of 8: until
 // then no failover can be commanded. A replica that is gone holds up the end of a
-// failover for 2 s instead of 10.
-var refreshOften = []any{"info-period", 1000, "ping-period", 250, "election-timeout", 1500, "slave-reconf-timeout", 2000}
+// failover for 2 s instead of 10. A sentinel that has stood still votes and acts
+// again after 5 s (TILT) instead of 30: by then it has an answer to twenty pings.
+var refreshOften = []any{"info-period", 1000, "ping-period", 250, "election-timeout", 1500, "slave-reconf-timeout", 2000, "tilt-period", 5000}
 
 // RefreshOften makes a sentinel work at shorter intervals than its own. They
 // last as long as its process.
