@@ -123,6 +123,8 @@ func TestMasterCutOffFromItsSlavesStaysMasterAndWritesAgain(t *testing.T) {
 
 func TestMasterCutOffFromTheAPIServesOnWithItsLabel(t *testing.T) {
 	r := documentedRelease(t)
+	// A sentinel that forgets who is gone is started anew for that, and does not answer for a moment.
+	eventually(t, recoveryTime, "sentinels that remember nobody who is gone", r.tidy)
 	before := r.master(t)
 	client := r.write(t)
 	start := time.Now()
