@@ -32,7 +32,7 @@ func TestOnlyOneReplicaOrdersAFailoverOfAMasterThatIsDown(t *testing.T) {
 	require.ErrorContains(t, b.takeOrder(t.Context(), pause), "redis-server has ended")
 }
 
-// Both have read the record before either has written it.
+// Both may have read the record before either has written it.
 func TestOrderThatWasRecordedMeanwhileIsNotGivenAgain(t *testing.T) {
 	server := release(t, "server-a", "server-b")
 	a, b := launcher(t, server, "server-a"), launcher(t, server, "server-b")

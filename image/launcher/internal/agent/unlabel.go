@@ -63,8 +63,8 @@ func (s *Sentinel) findsLost(view redisnode.MasterView) bool {
 // kube-proxy syncs at once and then not for a second. If the successor's label
 // came first, that sync would be for one of the Services that the successor
 // joins and leaves, and clients of the others would hang at the lost pod for a
-// second more. So the sync is spent on the lost pod, half a second before there can
-// be a successor, and the next one moves everything.
+// second more. So the sync is spent on the lost pod, some 0.7 s before there is a
+// successor, and the next one moves everything.
 func (s *Sentinel) unlabelLost(ctx context.Context) {
 	node := s.links.to(s.config.PodIP, s.config.SentinelPort)
 	view, found, err := node.Master(ctx, s.config.MasterName)
