@@ -144,7 +144,7 @@ func TestForeignRedisOnAFormerAddressIsLeftAlone(t *testing.T) {
 			master := c.converge()
 			gone := c.slavesOf(master)[0]
 			gone.remove()
-			foreign := exec.Command("redis-server", "--bind", gone.ip, "--port", "6379", "--protected-mode", "no", "--requirepass", passwords.its, "--save", "")
+			foreign := exec.Command("redis-server", "--bind", gone.ip, "--port", "6379", "--protected-mode", "no", "--requirepass", passwords.its, "--save", "", "--dir", t.TempDir())
 			if err := foreign.Start(); err != nil {
 				t.Fatal(err)
 			}

@@ -42,7 +42,9 @@ type labeller struct {
 	seenAt  time.Time // when the look began that the wish follows from
 	applied wish
 	at      time.Time
-	kick    chan struct{}
+	// disownedAt is when another pod took the label master off this one.
+	disownedAt time.Time
+	kick       chan struct{}
 
 	onMaster func(ctx context.Context) // called after the label master has been written
 }
@@ -57,6 +59,10 @@ func (l *labeller) want(role, runID string, seenAt time.Time) {
 		runID = runID[:runIDLength]
 	}
 	l.mu.Lock()
+	if l.disownedAt.After(seenAt) {
+		l.mu.Unlock()
+		return // it was seen before somebody knew better
+	}
 	changed := !l.wish.known || l.wish.role != role || l.wish.runID != runID
 	l.wish, l.seenAt = wish{known: true, role: role, runID: runID}, seenAt
 	l.mu.Unlock()
@@ -85,6 +91,18 @@ func (l *labeller) wanted() wish {
 		return wish{}
 	}
 	return l.wish
+}
+
+// disown takes back the wish to be master, until a look that begins now leads to
+// it again, and says whether there was one.
+func (l *labeller) disown() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.wish.known && l.wish.role != role.Master {
+		return false
+	}
+	l.wish, l.at, l.disownedAt = wish{}, time.Time{}, time.Now()
+	return true
 }
 
 // run works until ctx ends.

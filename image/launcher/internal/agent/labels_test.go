@@ -25,6 +25,12 @@ func labelling(t *testing.T, server *fakeapi.Server, pod string) (*labeller, map
 // seen waits until the labeller's list of pods shows what the API has.
 func seen(t *testing.T, l *labeller, roleLabel string) {
 	t.Helper()
+	shown(t, l, roleLabel)
+	l.at = time.Time{} // the list is believed again
+}
+
+func shown(t *testing.T, l *labeller, roleLabel string) {
+	t.Helper()
 	require.Eventually(t, func() bool {
 		for _, pod := range l.api.Pods() {
 			if pod.UID == l.config.PodUID {
@@ -33,7 +39,6 @@ func seen(t *testing.T, l *labeller, roleLabel string) {
 		}
 		return false
 	}, bound, time.Millisecond)
-	l.at = time.Time{} // the list is believed again
 }
 
 func take(t *testing.T, server *fakeapi.Server, pod string) {
@@ -228,4 +233,26 @@ func TestAddressIsALabelValueInEveryForm(t *testing.T) {
 		require.NoError(t, l.apply(t.Context()), address)
 		require.Regexp(t, `^[0-9a-z]([-.0-9a-z]*[0-9a-z])?$`, server.Pod("server-a").Labels[kube.PodIPLabel])
 	}
+}
+
+// A look that began before another pod took the label saw less than that pod.
+func TestLabelThatAnotherPodTookIsWishedForAnewOnly(t *testing.T) {
+	server := release(t, "server-a")
+	l, writes := labelling(t, server, "server-a")
+	before := time.Now()
+	l.want(role.Master, "abcdef", before)
+	require.NoError(t, l.apply(t.Context()))
+	take(t, server, "server-a")
+	require.True(t, l.disown())
+	l.want(role.Master, "abcdef", before)
+	require.NoError(t, l.apply(t.Context()))
+	require.Equal(t, map[string]int{"ok": 1}, writes, "nothing is written that was seen before")
+
+	shown(t, l, "")
+	l.want(role.Master, "abcdef", time.Now())
+	require.NoError(t, l.apply(t.Context()))
+	require.Equal(t, "master", server.Pod("server-a").Labels[kube.RoleLabel], "a new look brings the label back at once")
+
+	l.want("", "", time.Now())
+	require.False(t, l.disown(), "this pod gives the label up itself")
 }

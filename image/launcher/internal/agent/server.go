@@ -60,6 +60,8 @@ type Server struct {
 	watch   *masterWatch
 	self    kube.Member
 
+	disowned disowned
+
 	child      *process.Child
 	startedAt  time.Time
 	crashes    int           // starts that ended too soon, in a row; see countEnd
@@ -111,6 +113,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.labels.run(background)
+	go s.watchOwnLabel(background)
 	watchdog := newWatchdog(s.web)
 	defer watchdog.stop()
 
@@ -134,6 +137,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-stop:
 			stop = nil
 			s.stopping = true
+			s.disowned.leave()
 			s.observed.stopAt = time.Now()
 			s.web.Leave()
 			s.log.Info("TERM received: leaving", "budget", s.config.ShutdownBudget.String())

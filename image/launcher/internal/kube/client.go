@@ -30,6 +30,8 @@ const (
 	RoleLabel  = "redis-role"
 	PodIPLabel = "podIP"
 	RunIDLabel = "runID"
+	// masterRole is the value of RoleLabel that the master Service selects.
+	masterRole = "master"
 	// DeletionCost makes a Deployment that shrinks or rolls take the master last.
 	DeletionCost = "controller.kubernetes.io/pod-deletion-cost"
 )
@@ -69,7 +71,8 @@ type Client struct {
 	informer cache.Controller
 	log      *slog.Logger
 
-	changed chan struct{}
+	changed  chan struct{}
+	disowned chan struct{}
 
 	mu      sync.Mutex
 	lastErr string
@@ -97,12 +100,13 @@ func New(c config.Config, log *slog.Logger) (*Client, error) {
 		return nil, err
 	}
 	k := &Client{
-		pods:    newPodClient(core, c.Namespace),
-		events:  newEventClient(core, c.Namespace),
-		leases:  newLeaseClient(coordination, c.Namespace),
-		config:  c,
-		log:     log,
-		changed: make(chan struct{}, 1),
+		pods:     newPodClient(core, c.Namespace),
+		events:   newEventClient(core, c.Namespace),
+		leases:   newLeaseClient(coordination, c.Namespace),
+		config:   c,
+		log:      log,
+		changed:  make(chan struct{}, 1),
+		disowned: make(chan struct{}, 1),
 	}
 	k.store, k.informer = k.newPodInformer()
 	return k, nil
@@ -111,9 +115,9 @@ func New(c config.Config, log *slog.Logger) (*Client, error) {
 // newPodInformer watches the pods of the release.
 func (k *Client) newPodInformer() (cache.Store, cache.Controller) {
 	selector := k.config.PodSelector.String()
-	notify := func() {
+	notify := func(about chan struct{}) {
 		select {
-		case k.changed <- struct{}{}:
+		case about <- struct{}{}:
 		default:
 		}
 	}
@@ -134,9 +138,14 @@ func (k *Client) newPodInformer() (cache.Store, cache.Controller) {
 		},
 		ObjectType: &corev1.Pod{},
 		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { notify() },
-			UpdateFunc: func(any, any) { notify() },
-			DeleteFunc: func(any) { notify() },
+			AddFunc: func(any) { notify(k.changed) },
+			UpdateFunc: func(before, after any) {
+				notify(k.changed)
+				if k.disowns(before, after) {
+					notify(k.disowned)
+				}
+			},
+			DeleteFunc: func(any) { notify(k.changed) },
 		},
 		Transform: dropUnused,
 	})
@@ -167,8 +176,18 @@ func (k *Client) Run(ctx context.Context) { k.informer.RunWithContext(ctx) }
 // Synced says whether the pod list has been read once.
 func (k *Client) Synced() bool { return k.informer.HasSynced() }
 
+// disowns says whether a change takes the label master off this pod.
+func (k *Client) disowns(before, after any) bool {
+	had, ok := before.(*corev1.Pod)
+	has, okay := after.(*corev1.Pod)
+	return ok && okay && string(has.UID) == k.config.PodUID && had.Labels[RoleLabel] == masterRole && has.Labels[RoleLabel] != masterRole
+}
+
 // Changed receives when a pod of the release changed.
 func (k *Client) Changed() <-chan struct{} { return k.changed }
+
+// Disowned receives when this pod lost the label master, whoever took it.
+func (k *Client) Disowned() <-chan struct{} { return k.disowned }
 
 // Pods gives the pods of the release as last seen. Pods that have ended are left out.
 func (k *Client) Pods() []Pod {
@@ -261,7 +280,7 @@ var ErrChanged = errors.New("the object has changed")
 func (k *Client) ClearMasterLabel(ctx context.Context, pod Pod) error {
 	patch, err := json.Marshal([]map[string]any{
 		{"op": "test", "path": "/metadata/uid", "value": pod.UID},
-		{"op": "test", "path": "/metadata/labels/" + RoleLabel, "value": "master"},
+		{"op": "test", "path": "/metadata/labels/" + RoleLabel, "value": masterRole},
 		{"op": "remove", "path": "/metadata/labels/" + RoleLabel},
 	})
 	if err != nil {

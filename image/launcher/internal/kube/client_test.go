@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -152,6 +153,38 @@ func TestPodsOfTheReleaseAreReadWithWhatMatters(t *testing.T) {
 	live, err = c.LivePods(t.Context())
 	require.NoError(t, err)
 	require.Len(t, live, 1)
+}
+
+func TestLossOfTheMasterLabelIsToldToThePodThatHadIt(t *testing.T) {
+	server := release(t)
+	c := client(t, server, "server-a")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go c.Run(ctx)
+	require.Eventually(t, c.Synced, 10*time.Second, 5*time.Millisecond)
+	told := func() bool {
+		select {
+		case <-c.Disowned():
+			return true
+		default:
+			return false
+		}
+	}
+	become := func(pod, label string) {
+		setLabel(t, server, pod, RoleLabel, label)
+		require.Eventually(t, func() bool {
+			return slices.ContainsFunc(c.Pods(), func(p Pod) bool { return p.Name == pod && p.Role == label })
+		}, 10*time.Second, time.Millisecond)
+	}
+	become("server-a", "slave")
+	become("server-a", "master")
+	become("sentinel-a", "master")
+	become("sentinel-a", "")
+	require.False(t, told(), "it has the label, and what others lose is their affair")
+	become("server-a", "")
+	require.Eventually(t, told, 10*time.Second, time.Millisecond)
+	become("server-a", "slave")
+	require.False(t, told(), "it had nothing to lose")
 }
 
 func inUTC(pods []Pod) []Pod {

@@ -1,0 +1,92 @@
+package loopback
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
+)
+
+// disown takes the label master off a pod, as a sentinel's launcher does.
+func (c *cluster) disown(p *pod) {
+	c.t.Helper()
+	if err := c.api.UpdatePod(p.name, func(o *corev1.Pod) { delete(o.Labels, fakeapi.RoleLabel) }); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// writesHeldBack says whether a master answers and does not carry out a write.
+func (c *cluster) writesHeldBack(p *pod) bool {
+	ctx, cancel := context.WithTimeout(c.t.Context(), 300*time.Millisecond)
+	defer cancel()
+	client := c.client(p)
+	if client.Ping(ctx).Err() != nil {
+		return false
+	}
+	var silence net.Error
+	return errors.As(client.Set(ctx, "held-back", 1, 0).Err(), &silence) && silence.Timeout()
+}
+
+// Sentinels that the master does not reach may be about to replace it when its
+// label is gone; what it acknowledged from then on would be lost.
+func TestMasterWithoutSentinelsHoldsWritesBackWhenItsLabelIsTaken(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	master := c.converge()
+	told := func() int { return strings.Count(master.output.last(0), "the sentinels do not name another") }
+	before := told() // when the release was new
+	for _, p := range c.sentinels() {
+		p.freezeRedis()
+	}
+	eventually(t, settle, "the master to miss the sentinels", func() error {
+		if told() == before {
+			return errors.New("its launcher has not said so")
+		}
+		return nil
+	})
+	w.advance(100)
+	c.disown(master)
+	eventually(t, settle, "writes to be held back", func() error {
+		if !c.writesHeldBack(master) {
+			return errors.New("a write is carried out")
+		}
+		return nil
+	})
+	// Nobody replaces it, and writes go on by themselves. New connections need the label.
+	eventually(t, settle, "writes to go on", func() error {
+		return c.client(master).Set(t.Context(), "goes-on", 1, 0).Err()
+	})
+	for _, p := range c.sentinels() {
+		p.thawRedis()
+	}
+	if now := c.converge(); now != master {
+		t.Errorf("%s is master in place of %s", now.name, master.name)
+	}
+	w.advance(100)
+	w.requireNothingLost()
+}
+
+// The sentinels name it, so that its launcher takes the label back.
+func TestMasterWithSentinelsGoesOnAtOnceWhenItsLabelIsTaken(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	master := c.converge()
+	for range 3 {
+		w.advance(100)
+		c.disown(master)
+		if now := c.converge(); now != master {
+			t.Errorf("%s is master in place of %s", now.name, master.name)
+		}
+	}
+	w.advance(100)
+	w.requireGapBelow(2 * time.Second)
+	w.requireNothingLost()
+}
