@@ -58,6 +58,22 @@ func (c *Cluster) FreezeRedis(ctx context.Context, pod *corev1.Pod, span time.Du
 	return err
 }
 
+// exhaust is a script for Redis that holds up to 4 GiB and writes nothing.
+const exhaust = `local block, held = string.rep('x', 1048576), {}
+for i = 1, 4096 do held[i] = block .. i end
+return #held`
+
+// ExhaustMemory has the Redis of a pod, which asks for no password, take more memory than
+// its container may have, so that the kernel's OOM killer ends it. It does
+// nothing for its clients meanwhile, for some seconds on a slow machine.
+func (c *Cluster) ExhaustMemory(ctx context.Context, pod *corev1.Pod) error {
+	said, err := c.Execute(ctx, pod.Namespace, pod.Name, nil, "redis-cli", "eval", exhaust, "0")
+	if err == nil {
+		return fmt.Errorf("the Redis of pod %s should have run out of memory and said %q: the container has no limit below 4 GiB", pod.Name, said)
+	}
+	return nil
+}
+
 // AtOnce does something to several pods at the same time.
 func AtOnce(pods []corev1.Pod, do func(pod *corev1.Pod) error) error {
 	problems := make([]error, len(pods))

@@ -61,6 +61,21 @@ func TestFailoverWhenLauncherIsKilled(t *testing.T) {
 	require.Equal(t, restarts(before)+1, restarts(after), "restarts of the container")
 }
 
+// With control groups of version 2 the kernel ends the whole container, and
+// otherwise the process that takes most, so that the launcher lives.
+func TestFailoverWhenTheMasterIsKilledForItsMemory(t *testing.T) {
+	r := documentedRelease(t)
+	before, _ := r.failover(t, silent, func(master *corev1.Pod) { require.NoError(t, env.ExhaustMemory(t.Context(), master)) })
+	after := requireSamePodAsSlave(t, r, before)
+	if restarts(after) > restarts(before) {
+		require.Equal(t, "OOMKilled", after.Status.ContainerStatuses[0].LastTerminationState.Terminated.Reason, "why the container ended")
+		return
+	}
+	said, err := env.Execute(t.Context(), r.namespace, after.Name, nil, "cat", "/sys/fs/cgroup/memory/memory.oom_control")
+	require.NoError(t, err, "ask the kernel what it has killed")
+	require.NotContains(t, said, "oom_kill 0", "the container's processes that the kernel has killed for their memory")
+}
+
 // A frozen process neither answers nor ends, and wakes up believing that it is
 // still master. The time is longer than the sentinels need.
 func TestFailoverWhenRedisIsFrozen(t *testing.T) {

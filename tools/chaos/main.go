@@ -60,7 +60,7 @@ func run(ctx context.Context, o options) error {
 		Namespace: o.namespace, Selector: selector, Servers: selector + ",component=server",
 		MasterService: o.release + "-redis-ha-master-svc", Port: 6379,
 	}
-	c := &chaos{client: client}
+	c := &chaos{client: client, namespace: o.namespace, release: o.release}
 	if c.address, err = client.MasterAddress(ctx, release); err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	servers, others := c.watcher.Pods()
-	c.servers, c.pods = len(servers), len(servers)+len(others)
+	c.serverCount, c.podCount = len(servers), len(servers)+len(others)
 	return c.rounds(ctx, o)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/redis-ha/redis-ha/tools/internal/writer"
@@ -12,7 +13,7 @@ import (
 // pod, so that the same seed gives the same plan on every cluster.
 type step struct {
 	Fault  string        `json:"fault"`
-	Target string        `json:"target"` // master, slave or sentinel
+	Target string        `json:"target"` // master, slave, sentinel; server and sentinel for a roll-out; api
 	Number int           `json:"number"` // which of the slaves or sentinels, by name
 	Pause  time.Duration `json:"pause"`  // before the fault
 	// Overlaps says that the release is not left to recover before the next step.
@@ -20,11 +21,15 @@ type step struct {
 }
 
 func (s step) String() string {
-	target := s.Target
-	if s.Target != "master" {
-		target = fmt.Sprintf("%s %d", s.Target, s.Number)
+	switch {
+	case s.Fault == "stop-api":
+		return s.Fault
+	case s.Fault == "roll-out":
+		return s.Fault + " of the " + s.Target + "s"
+	case s.Target == "master":
+		return s.Fault + " of the master"
 	}
-	return s.Fault + " of the " + target
+	return fmt.Sprintf("%s of the %s %d", s.Fault, s.Target, s.Number)
 }
 
 // choice is a fault that a plan may hold.
@@ -40,7 +45,11 @@ var choices = []choice{
 	{"delete", "sentinel", 2}, {"kill-redis", "sentinel", 2}, {"kill-launcher", "sentinel", 2}, {"freeze", "sentinel", 1},
 	{"cut-off", "master", 2}, {"cut-off", "slave", 1}, {"cut-off", "sentinel", 1},
 	{"cut-off-from-api", "master", 1}, {"cut-off-from-api", "slave", 1}, {"cut-off-from-api", "sentinel", 1},
+	{"cut-off-from-sentinels", "master", 1}, {"cut-off-from-slaves", "master", 1},
 	{"lose-node", "master", 1}, {"lose-node", "slave", 1}, {"lose-node", "sentinel", 1},
+	{"exhaust-memory", "master", 1}, {"exhaust-memory", "slave", 1},
+	{"roll-out", "server", 1}, {"roll-out", "sentinel", 1},
+	{"stop-api", "api", 1}, {"kill-redis-without-api", "master", 1},
 }
 
 const (
@@ -88,22 +97,39 @@ func (p *planner) round() []step {
 	}
 }
 
-// promise is how many acknowledged writes of a plain client may be lost in a
-// round: none where the master is only asked to leave, and what had not left its
-// sockets for each time that it dies, or may have been on a node that was lost. Where servers fail together there is no
-// bound, as no replica may have been connected.
-func promise(steps []step) (lost int, bounded bool) {
+// allowance is how many acknowledged writes may be lost in a round, of a plain
+// client and of one that waits for a replica.
+type allowance struct {
+	lost, waitLost int
+	bounded        bool // otherwise nothing is promised
+}
+
+// harmless are the faults of a master that cost no acknowledged write: it is
+// only asked to leave, or stays.
+var harmless = []string{"delete", "cut-off-from-api", "cut-off-from-slaves"}
+
+// promise is what may be lost in a round: nothing where the master is only asked
+// to leave, and what had not left its sockets for each time that it dies, or may have been on a node that was lost. A master that
+// is cut off from the sentinels alone serves on with its replicas until it reads of its successor.
+// Where servers fail together there is no bound, as no replica may have been connected.
+func promise(steps []step) allowance {
+	var allowed allowance
 	servers := 0
 	for _, s := range steps {
-		if s.Target == "sentinel" && s.Fault != "lose-node" {
+		if (s.Target == "sentinel" || s.Target == "api") && s.Fault != "lose-node" {
 			continue
 		}
 		servers++
-		if (s.Target == "master" || s.Fault == "lose-node") && s.Fault != "delete" && s.Fault != "cut-off-from-api" {
-			lost += asyncTail
+		switch {
+		case s.Fault == "cut-off-from-sentinels":
+			allowed.lost += partialTail
+			allowed.waitLost += partialTail
+		case s.Fault == "lose-node", s.Target == "master" && !slices.Contains(harmless, s.Fault):
+			allowed.lost += asyncTail
 		}
 	}
-	return lost, servers <= 1
+	allowed.bounded = servers <= 1
+	return allowed
 }
 
 // lastEffect is when the last of the faults has certainly had its effect: a pod
@@ -129,6 +155,11 @@ func lateLoss(r writer.Report, over time.Time) error {
 		r.Lost, r.LastLostAt.Sub(over).Seconds())
 }
 
-// asyncTail is how many acknowledged writes one client may lose with a master
-// that dies: Redis replicates asynchronously.
-const asyncTail = 2
+const (
+	// asyncTail is how many acknowledged writes one client may lose with a master
+	// that dies: Redis replicates asynchronously.
+	asyncTail = 2
+	// partialTail is what a client writes in the second between a promotion and
+	// the end of a master whose replicas and clients still reach it.
+	partialTail = 500
+)

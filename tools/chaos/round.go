@@ -1,19 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/redis-ha/redis-ha/internal/fault"
 	"github.com/redis-ha/redis-ha/tools/internal/probe"
 	"github.com/redis-ha/redis-ha/tools/internal/writer"
 )
@@ -32,11 +26,12 @@ const (
 
 // chaos is the release and who looks at it.
 type chaos struct {
-	client  *probe.Client
-	watcher *probe.Watcher
-	address string
-	// servers and pods are how many a complete release has.
-	servers, pods int
+	client             *probe.Client
+	watcher            *probe.Watcher
+	address            string
+	namespace, release string
+	// serverCount and podCount are how many a complete release has.
+	serverCount, podCount int
 	// heals are the faults that are still to be taken back.
 	heals sync.WaitGroup
 }
@@ -67,7 +62,7 @@ func (o *outcome) add(other outcome) {
 // recovery, and compares what was found with what is promised.
 func (c *chaos) round(ctx context.Context, steps []step) (outcome, error) {
 	found := outcome{Steps: steps, At: time.Now()}
-	if err := c.watcher.AwaitHealthy(ctx, c.servers, c.pods, settled, recovery); err != nil {
+	if err := c.watcher.AwaitHealthy(ctx, c.serverCount, c.podCount, settled, recovery); err != nil {
 		return found, fmt.Errorf("before the round: %w", err)
 	}
 	plain, err := c.client.Write(ctx, c.address, 0, 2*time.Millisecond, 2*recovery)
@@ -92,7 +87,7 @@ func (c *chaos) round(ctx context.Context, steps []step) (outcome, error) {
 	}
 	c.heals.Wait()
 	found.Struck = time.Now()
-	if err := c.watcher.AwaitHealthy(ctx, c.servers, c.pods, settled, recovery); err != nil {
+	if err := c.watcher.AwaitHealthy(ctx, c.serverCount, c.podCount, settled, recovery); err != nil {
 		return found, err
 	}
 	found.Recovery = time.Since(found.Struck) - settled
@@ -128,86 +123,14 @@ func (c *chaos) judge(found *outcome, plain, waiting *probe.Writer) error {
 			problems = append(problems, problem)
 		}
 	}
-	allowed, bounded := promise(found.Steps)
-	if bounded && found.Lost > allowed {
-		problems = append(problems, fmt.Errorf("%d acknowledged writes are lost, the promise is %d", found.Lost, allowed))
+	allowed := promise(found.Steps)
+	if allowed.bounded && found.Lost > allowed.lost {
+		problems = append(problems, fmt.Errorf("%d acknowledged writes are lost, the promise is %d", found.Lost, allowed.lost))
 	}
-	if bounded && found.WaitLost > 0 {
-		problems = append(problems, fmt.Errorf("%d writes that a replica had are lost", found.WaitLost))
+	if allowed.bounded && found.WaitLost > allowed.waitLost {
+		problems = append(problems, fmt.Errorf("%d writes that a replica had are lost, the promise is %d", found.WaitLost, allowed.waitLost))
 	}
 	return errors.Join(problems...)
-}
-
-// do makes one fault happen.
-func (c *chaos) do(ctx context.Context, s step) error {
-	pod := c.target(s)
-	if pod == nil {
-		return nil // an earlier fault of the round has left no such pod
-	}
-	switch s.Fault {
-	case "delete":
-		return c.client.Kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
-	case "force-delete":
-		now := int64(0)
-		return c.client.Kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
-	}
-	strike := map[string]func() error{
-		"freeze":           func() error { return c.client.FreezeRedis(ctx, pod, freezeTime) },
-		"kill-redis":       func() error { return c.client.KillRedis(ctx, pod) },
-		"kill-launcher":    func() error { return c.client.KillLauncher(ctx, pod) },
-		"cut-off":          func() error { return c.forAWhile(ctx, s)(c.client.CutPod(ctx, pod)) },
-		"cut-off-from-api": func() error { return c.forAWhile(ctx, s)(c.client.CutPodFromAPI(ctx, pod)) },
-		"lose-node":        func() error { return c.forAWhile(ctx, s)(fault.PauseNode(ctx, pod.Spec.NodeName)) },
-	}[s.Fault]
-	if strike == nil {
-		return fmt.Errorf("unknown fault %q", s.Fault)
-	}
-	// There may be nothing to hit: a fault of the same round may have ended the
-	// process before.
-	if err := strike(); err != nil {
-		fmt.Printf("           %v was not hit: %.100s\n", s, err.Error())
-	}
-	return nil
-}
-
-// forAWhile takes what a fault returns and, if it happened, takes the fault back
-// after freezeTime; it does not wait for that.
-func (c *chaos) forAWhile(ctx context.Context, s step) func(heal func(context.Context) error, err error) error {
-	return func(heal func(context.Context) error, err error) error {
-		if err != nil {
-			return err
-		}
-		c.heals.Go(func() {
-			select {
-			case <-ctx.Done():
-			case <-time.After(freezeTime):
-			}
-			if err := heal(context.WithoutCancel(ctx)); err != nil {
-				fmt.Printf("           %v was not taken back: %v\n", s, err)
-			}
-		})
-		return nil
-	}
-}
-
-// target gives the pod that a step names; nil if there is none now.
-func (c *chaos) target(s step) *corev1.Pod {
-	servers, others := c.watcher.Pods()
-	byName := func(a, b corev1.Pod) int { return cmp.Compare(a.Name, b.Name) }
-	slices.SortFunc(servers, byName)
-	slices.SortFunc(others, byName)
-	master, _ := c.watcher.Master()
-	if s.Target == "master" {
-		return master
-	}
-	pods := others
-	if s.Target == "slave" {
-		pods = slices.DeleteFunc(servers, func(p corev1.Pod) bool { return master != nil && p.UID == master.UID })
-	}
-	if s.Number >= len(pods) {
-		return nil
-	}
-	return &pods[s.Number]
 }
 
 // awaitAgreement waits until all sentinels name the master, as launcher status
