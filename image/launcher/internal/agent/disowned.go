@@ -54,6 +54,7 @@ func (s *Server) watchOwnLabel(ctx context.Context) {
 		if !s.labels.disown() {
 			continue // this pod has given it up itself
 		}
+		alert(s.alerts)
 		began := time.Now()
 		if why, held := s.holdWrites(ctx); held {
 			s.log.Warn("held writes back, as another pod had taken the label master off this one",

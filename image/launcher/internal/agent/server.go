@@ -26,7 +26,7 @@ const (
 	quickTick = 200 * time.Millisecond
 	// failoverTick is how often it is asked for failoverTime from the moment that a
 	// replica has lost its master or that one's launcher, the sentinels have found
-	// the master down, a master has died, or a replica was promoted.
+	// the master down, a master has died or lost its label, or a replica was promoted.
 	failoverTick = 25 * time.Millisecond
 	failoverTime = 3 * time.Second
 	// failoverAsk is how long all answers of one such look are waited for.
@@ -58,10 +58,10 @@ type Server struct {
 	links   *links
 	labels  *labeller
 	watch   *masterWatch
+	alerts  chan struct{} // a failover has most likely begun: look often
 	self    kube.Member
 
-	disowned disowned
-
+	disowned   disowned
 	child      *process.Child
 	startedAt  time.Time
 	crashes    int           // starts that ended too soon, in a row; see countEnd
@@ -91,10 +91,11 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	s := &Server{
 		config: c, api: api, web: w, log: log, metrics: m,
 		links:   newLinks(c.Password),
-		watch:   newMasterWatch(),
+		alerts:  make(chan struct{}, 1),
 		self:    kube.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 		applied: -1,
 	}
+	s.watch = newMasterWatch(s.alerts)
 	s.labels = newLabeller(api, c, log, m.countLabelWrite)
 	s.labels.onMaster = func(ctx context.Context) {
 		if _, err := takeRecord(ctx, api, s.self, log); err != nil {
@@ -144,7 +145,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-childDone:
 			s.childEnded()
 			childDone = nil
-		case <-s.watch.ended:
+		case <-s.alerts:
 			s.observed.alertAt = time.Now()
 		case <-s.api.Changed():
 		case <-ticker.C:

@@ -18,11 +18,19 @@ const watchPause = time.Second
 type masterWatch struct {
 	master netip.Addr // whose launcher is watched; invalid: nobody's
 	cancel context.CancelFunc
-	ended  chan struct{}
+	alerts chan struct{} // of the loop
 }
 
-func newMasterWatch() *masterWatch {
-	return &masterWatch{cancel: func() {}, ended: make(chan struct{}, 1)}
+func newMasterWatch(alerts chan struct{}) *masterWatch {
+	return &masterWatch{cancel: func() {}, alerts: alerts}
+}
+
+// alert tells the loop that a failover has most likely begun.
+func alert(alerts chan<- struct{}) {
+	select {
+	case alerts <- struct{}{}:
+	default: // it has been told
+	}
 }
 
 // follow watches the launcher of the master that local follows, or none.
@@ -45,10 +53,7 @@ func (w *masterWatch) follow(ctx context.Context, local role.Local, port int) {
 func (w *masterWatch) await(ctx context.Context, master netip.Addr, port int) {
 	for ctx.Err() == nil {
 		if web.AwaitEnd(ctx, master.String(), port) == nil {
-			select {
-			case w.ended <- struct{}{}:
-			default:
-			}
+			alert(w.alerts)
 		}
 		select {
 		case <-ctx.Done():

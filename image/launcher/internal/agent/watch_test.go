@@ -34,7 +34,7 @@ func replicaOf(address string) role.Local {
 func told(t *testing.T, w *masterWatch) {
 	t.Helper()
 	select {
-	case <-w.ended:
+	case <-w.alerts:
 	case <-time.After(bound):
 		require.FailNow(t, "the end of the master's launcher was not told")
 	}
@@ -42,20 +42,20 @@ func told(t *testing.T, w *masterWatch) {
 
 func TestEndOfTheLauncherOfTheMasterIsToldOnce(t *testing.T) {
 	master, port := launcherAt(t, "127.0.0.1")
-	w := newMasterWatch()
+	w := newMasterWatch(make(chan struct{}, 1))
 	w.follow(t.Context(), replicaOf("127.0.0.1"), port)
 	w.follow(t.Context(), role.Local{Running: true}, port) // a look without an answer changes nothing
 	require.Eventually(t, func() bool { return master.Watched() == 1 }, bound, time.Millisecond)
-	require.Empty(t, w.ended, "it has not ended")
+	require.Empty(t, w.alerts, "it has not ended")
 	master.Leave()
 	told(t, w)
 	time.Sleep(watchPause + 100*time.Millisecond) // the claim is about the next attempt
-	require.Empty(t, w.ended, "one that leaves is not told of again")
+	require.Empty(t, w.alerts, "one that leaves is not told of again")
 }
 
 func TestOnlyTheMasterThatIsFollowedIsWatched(t *testing.T) {
 	first, port := launcherAt(t, "127.0.0.1")
-	w := newMasterWatch()
+	w := newMasterWatch(make(chan struct{}, 1))
 	w.follow(t.Context(), replicaOf("127.0.0.1"), port)
 	require.Eventually(t, func() bool { return first.Watched() == 1 }, bound, time.Millisecond)
 	for name, local := range map[string]role.Local{
@@ -73,5 +73,5 @@ func TestOnlyTheMasterThatIsFollowedIsWatched(t *testing.T) {
 		}
 		require.Eventually(t, func() bool { return first.Watched() == want }, bound, time.Millisecond, name)
 	}
-	require.Empty(t, w.ended, "nobody has ended")
+	require.Empty(t, w.alerts, "nobody has ended")
 }
