@@ -97,39 +97,26 @@ func (p *planner) round() []step {
 	}
 }
 
-// allowance is how many acknowledged writes may be lost in a round, of a plain
-// client and of one that waits for a replica.
-type allowance struct {
-	lost, waitLost int
-	bounded        bool // otherwise nothing is promised
-}
-
 // harmless are the faults of a master that cost no acknowledged write: it is
 // only asked to leave, or stays.
 var harmless = []string{"delete", "cut-off-from-api", "cut-off-from-slaves"}
 
-// promise is what may be lost in a round: nothing where the master is only asked
-// to leave, and what had not left its sockets for each time that it dies, or may have been on a node that was lost. A master that
-// is cut off from the sentinels alone serves on with its replicas until it reads of its successor.
-// Where servers fail together there is no bound, as no replica may have been connected.
-func promise(steps []step) allowance {
-	var allowed allowance
+// promise is how many acknowledged writes of a plain client may be lost in a
+// round: none where the master is only asked to leave or stays, and what had not left its
+// sockets for each time that it dies, or may have been on a node that was lost. Where servers fail together there is no
+// bound, as no replica may have been connected.
+func promise(steps []step) (lost int, bounded bool) {
 	servers := 0
 	for _, s := range steps {
 		if (s.Target == "sentinel" || s.Target == "api") && s.Fault != "lose-node" {
 			continue
 		}
 		servers++
-		switch {
-		case s.Fault == "cut-off-from-sentinels":
-			allowed.lost += partialTail
-			allowed.waitLost += partialTail
-		case s.Fault == "lose-node", s.Target == "master" && !slices.Contains(harmless, s.Fault):
-			allowed.lost += asyncTail
+		if s.Fault == "lose-node" || s.Target == "master" && !slices.Contains(harmless, s.Fault) {
+			lost += asyncTail
 		}
 	}
-	allowed.bounded = servers <= 1
-	return allowed
+	return lost, servers <= 1
 }
 
 // lastEffect is when the last of the faults has certainly had its effect: a pod
@@ -155,11 +142,6 @@ func lateLoss(r writer.Report, over time.Time) error {
 		r.Lost, r.LastLostAt.Sub(over).Seconds())
 }
 
-const (
-	// asyncTail is how many acknowledged writes one client may lose with a master
-	// that dies: Redis replicates asynchronously.
-	asyncTail = 2
-	// partialTail is what a client writes in the second between a promotion and
-	// the end of a master whose replicas and clients still reach it.
-	partialTail = 500
-)
+// asyncTail is how many acknowledged writes one client may lose with a master
+// that dies: Redis replicates asynchronously.
+const asyncTail = 2

@@ -64,8 +64,8 @@ func (s *Server) watchOwnLabel(ctx context.Context) {
 }
 
 // holdWrites pauses writes, again and again and for no longer than the sentinels
-// need to find a master down, until the pod has its label again or is no master
-// any more. It tells what ended that, and whether writes were paused at all.
+// need to find a master down, until the loop has looked again and wants the label, or
+// the pod is no master any more. It tells what ended that, and whether writes were paused at all.
 func (s *Server) holdWrites(ctx context.Context) (why string, held bool) {
 	node, limit := s.local(), role.PauseLimit(s.config.DownAfter)
 	began, pausedAt := time.Now(), time.Time{}
@@ -76,8 +76,8 @@ func (s *Server) holdWrites(ctx context.Context) (why string, held bool) {
 			return "Redis did not answer", held
 		case !info.Master:
 			return "it was no master any more", held
-		case s.labelled(s.config.PodIP):
-			why = "it had the label again"
+		case s.labels.wanted().role == role.Master:
+			why = "it had looked again and was the master"
 		case time.Since(began) > s.config.DownAfter:
 			why = "nobody had replaced it for " + s.config.DownAfter.String()
 		}
