@@ -2,6 +2,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -35,6 +36,9 @@ func (c *Cluster) CutPod(ctx context.Context, pod *corev1.Pod, peers ...corev1.P
 	}
 	var rules []string
 	for _, peer := range peers {
+		if peer.Status.PodIP == "" {
+			continue // it has not started yet
+		}
 		rules = append(rules, "FORWARD -s "+own+" -d "+peer.Status.PodIP, "FORWARD -d "+own+" -s "+peer.Status.PodIP)
 	}
 	return c.drop(ctx, pod.Spec.NodeName, rules...)
@@ -75,5 +79,8 @@ func (c *Cluster) drop(ctx context.Context, node string, rules ...string) (Heal,
 		return err
 	}
 	_, err := c.OnNode(ctx, node, firewall, append([]string{"I"}, rules...)...)
+	if err != nil {
+		err = errors.Join(err, heal(ctx)) // some rules may be there
+	}
 	return heal, err
 }
