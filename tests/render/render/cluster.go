@@ -2,23 +2,18 @@ package render
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 
+	"helm.sh/helm/v3/pkg/engine"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 )
 
-// cluster answers the template function "lookup" for Secrets, and nothing else.
-type cluster struct{ address string }
-
-// Existing renders as into a cluster that has these Secrets, as an upgrade of a release finds them.
+// Existing renders as into a cluster that has these Secrets, as an upgrade of a release finds them: the template function
+// "lookup" finds them, and nothing else.
 // The cleanup function of the test ends it.
 func Existing(t interface {
 	T
@@ -49,21 +44,5 @@ func Existing(t interface {
 		}
 	}))
 	t.Cleanup(server.Close)
-	return func(s *settings) { s.cluster = &cluster{address: server.URL} }
+	return func(s *settings) { s.engine = engine.New(&rest.Config{Host: server.URL}) }
 }
-
-var errNotOffered = errors.New("the test cluster offers a REST configuration only")
-
-// ToRESTConfig points Helm to the cluster.
-func (c *cluster) ToRESTConfig() (*rest.Config, error) { return &rest.Config{Host: c.address}, nil }
-
-// ToDiscoveryClient is not offered: rendering does not use it.
-func (c *cluster) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
-	return nil, errNotOffered
-}
-
-// ToRESTMapper is not offered: rendering does not use it.
-func (c *cluster) ToRESTMapper() (meta.RESTMapper, error) { return nil, errNotOffered }
-
-// ToRawKubeConfigLoader is not offered: rendering does not use it.
-func (c *cluster) ToRawKubeConfigLoader() clientcmd.ClientConfig { return nil }

@@ -2,10 +2,12 @@ package render
 
 import (
 	"fmt"
+	"path"
 	"reflect"
 	"sort"
 	"strings"
 
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/release"
 	appsv1 "k8s.io/api/apps/v1"
@@ -110,37 +112,42 @@ func None[O runtime.Object](t T, m *Manifests) {
 
 func kindOf(object any) string { return reflect.TypeOf(object).Elem().Name() }
 
-// decodeRelease decodes everything in a release.
-func decodeRelease(r *release.Release) (*Manifests, error) {
-	values, err := chartutil.CoalesceValues(r.Chart, r.Config)
+// decodeFiles decodes what the templates gave, by their paths, for the values that they got.
+func decodeFiles(loaded *chart.Chart, input chartutil.Values, files map[string]string) (*Manifests, error) {
+	values, err := input.Table("Values")
 	if err != nil {
-		return nil, fmt.Errorf("merge the values: %w", err)
+		return nil, fmt.Errorf("find the merged values: %w", err)
 	}
-	m := &Manifests{Notes: r.Info.Notes, Chart: r.Chart.Name(), AppVersion: r.Chart.AppVersion(), Values: Values(values)}
-	add := func(manifest string, hook bool) error {
-		for document := range strings.SplitSeq("\n"+manifest, "\n---\n") {
-			if strings.TrimSpace(document) == "" {
-				continue
+	m := &Manifests{Chart: loaded.Name(), AppVersion: loaded.AppVersion(), Values: Values(values)}
+	for name, content := range files {
+		switch {
+		case name == path.Join(loaded.Name(), "templates", "NOTES.txt"):
+			m.Notes = content
+		case path.Base(name) != "NOTES.txt":
+			if err := m.add(content); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
 			}
-			o, err := decode(document)
-			if err != nil {
-				return fmt.Errorf("%w\n%s", err, document)
-			}
-			o.Hook = hook
-			m.Objects = append(m.Objects, o)
-		}
-		return nil
-	}
-	if err := add(r.Manifest, false); err != nil {
-		return nil, err
-	}
-	for _, hook := range r.Hooks {
-		if err := add(hook.Manifest, true); err != nil {
-			return nil, err
 		}
 	}
 	sort.Slice(m.Objects, func(i, j int) bool { return m.Objects[i].ID() < m.Objects[j].ID() })
 	return m, nil
+}
+
+// add decodes the documents of a file, separated as Helm does it.
+func (m *Manifests) add(content string) error {
+	for document := range strings.SplitSeq("\n"+content, "\n---") {
+		document = strings.TrimSpace(document)
+		if document == "" {
+			continue
+		}
+		o, err := decode(document + "\n")
+		if err != nil {
+			return fmt.Errorf("%w\n%s", err, document)
+		}
+		_, o.Hook = o.Object.GetAnnotations()[release.HookAnnotation]
+		m.Objects = append(m.Objects, o)
+	}
+	return nil
 }
 
 // strict refuses unknown fields, also those that differ only in case, which other decoders accept.
