@@ -49,6 +49,7 @@ func TestMasterWhoseContainerStaysDownIsReplacedBeforeTheSentinelsNotice(t *test
 	w := c.write()
 	w.advance(200)
 	old := c.converge()
+	epoch := c.epoch()
 	old.hold()
 	old.kill()
 	took := eventually(t, settle, "another master", func() error {
@@ -68,6 +69,7 @@ func TestMasterWhoseContainerStaysDownIsReplacedBeforeTheSentinelsNotice(t *test
 	if master := c.converge(); master == old {
 		t.Errorf("%s is master again", old.name)
 	}
+	c.requireOneFailover(epoch) // both replicas have seen it
 	w.requireLostAtMost(asyncTail)
 }
 
