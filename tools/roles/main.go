@@ -56,12 +56,17 @@ func main() {
 // follow tells the role of one server at first and whenever it changes.
 func follow(ctx context.Context, address string, tell func(probe.Role)) {
 	var last probe.Role
-	client := connect(address)
+	client, run := connect(address), ""
 	for ctx.Err() == nil {
+		if run == "" {
+			run = runID(ctx, client)
+		}
 		now, err := ask(ctx, client)
 		if err != nil {
 			_ = client.Close()
-			client = connect(address)
+			client, run = connect(address), ""
+		} else {
+			now.Run = run
 		}
 		now.Address = address
 		if now != last {
@@ -79,6 +84,14 @@ func connect(address string) *redis.Client {
 		Addr: address, Password: os.Getenv("REDIS_PASS"), PoolSize: 1, MaxRetries: -1, DialerRetries: 1,
 		DialTimeout: attemptTime, ReadTimeout: attemptTime, WriteTimeout: attemptTime, DisableIdentity: true, Protocol: 2,
 	})
+}
+
+// runID asks a new connection who is at its other end.
+func runID(ctx context.Context, client *redis.Client) string {
+	text, _ := client.Info(ctx, "server").Result()
+	_, rest, _ := strings.Cut(text, "\nrun_id:")
+	id, _, _ := strings.Cut(rest, "\r")
+	return id
 }
 
 // ask asks once. A server that does not answer has no role.

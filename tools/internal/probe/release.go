@@ -63,6 +63,7 @@ type Watcher struct {
 	pods      map[string]*corev1.Pod // by name
 	servers   map[string]string      // names of server pods by address
 	role      map[string]Role        // by address
+	runs      map[string]string      // addresses by the run IDs that were first seen there
 	endpoints map[string]bool        // addresses behind the Service
 	asked     string
 	lists     chan string // servers to ask for their role
@@ -71,7 +72,7 @@ type Watcher struct {
 // Watch follows a release until ctx ends.
 func Watch(ctx context.Context, client *Client, release Release) (*Watcher, error) {
 	w := &Watcher{client: client, release: release, pods: map[string]*corev1.Pod{}, servers: map[string]string{},
-		role: map[string]Role{}, endpoints: map[string]bool{}, lists: make(chan string, 64)}
+		role: map[string]Role{}, runs: map[string]string{}, endpoints: map[string]bool{}, lists: make(chan string, 64)}
 	var err error
 	if w.isServer, err = labels.Parse(release.Servers); err != nil {
 		return nil, fmt.Errorf("read the selector of the servers: %w", err)
@@ -124,6 +125,12 @@ func (w *Watcher) sawRole(text []byte) {
 	}
 	host, _, _ := strings.Cut(r.Address, ":")
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	if home, known := w.runs[r.Run]; known && home != host {
+		r.Role, r.Linked = "", false // another server answers, as its connections are passed on
+	} else if r.Run != "" {
+		w.runs[r.Run] = host
+	}
 	w.role[host] = r
 	value := r.Role
 	switch {
@@ -133,7 +140,6 @@ func (w *Watcher) sawRole(text []byte) {
 		value = "linked"
 	}
 	w.entries = append(w.entries, Entry{At: r.At, Kind: RoleKind, Pod: w.servers[host], Value: value})
-	w.mu.Unlock()
 }
 
 func (w *Watcher) sawPod(before, after metav1.Object) {

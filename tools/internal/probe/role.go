@@ -14,4 +14,7 @@ type Role struct {
 	Role string `json:"role"`
 	// Linked says that a slave is connected to its master.
 	Linked bool `json:"linked"`
+	// Run is the run ID of the process that answers. Where a launcher passes
+	// connections on, it is that of another server.
+	Run string `json:"run"`
 }

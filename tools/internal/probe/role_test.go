@@ -1,0 +1,32 @@
+package probe
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A launcher passes the connections of a master that has died on to its successor.
+func TestAnswersOfAnotherServerAreNoRole(t *testing.T) {
+	w := complete()
+	w.runs = map[string]string{}
+	for _, c := range []struct {
+		said Role
+		want string
+	}{
+		{Role{Address: "10.0.0.1:6379", Role: "master", Run: "one"}, "master"},
+		{Role{Address: "10.0.0.2:6379", Role: "slave", Linked: true, Run: "two"}, "linked"},
+		{Role{Address: "10.0.0.1:6379"}, "none"},
+		{Role{Address: "10.0.0.2:6379", Role: "master", Run: "two"}, "master"},
+		{Role{Address: "10.0.0.1:6379", Role: "master", Run: "two"}, "none"},
+		{Role{Address: "10.0.0.1:6379", Role: "slave", Run: "three"}, "slave"},
+	} {
+		text, err := json.Marshal(c.said)
+		require.NoError(t, err)
+		w.sawRole(text)
+		assert.Equal(t, c.want, w.entries[len(w.entries)-1].Value, "%+v", c.said)
+	}
+	assert.Equal(t, "slave", w.role["10.0.0.1"].Role)
+}
