@@ -61,7 +61,7 @@ type Server struct {
 	alerts  chan struct{} // a failover has most likely begun: look often
 	self    kube.Member
 
-	disowned   disowned
+	hold       *hold
 	child      *process.Child
 	startedAt  time.Time
 	crashes    int           // starts that ended too soon, in a row; see countEnd
@@ -92,6 +92,7 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 		config: c, api: api, web: w, log: log, metrics: m,
 		links:   newLinks(c.Password),
 		alerts:  make(chan struct{}, 1),
+		hold:    newHold(c),
 		self:    kube.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 		applied: -1,
 	}
@@ -114,7 +115,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.labels.run(background)
-	go s.watchOwnLabel(background)
+	go s.guardWrites(background)
 	watchdog := newWatchdog(s.web)
 	defer watchdog.stop()
 
@@ -138,7 +139,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-stop:
 			stop = nil
 			s.stopping = true
-			s.disowned.leave()
+			s.hold.leave()
 			s.observed.stopAt = time.Now()
 			s.web.Leave()
 			s.log.Info("TERM received: leaving", "budget", s.config.ShutdownBudget.String())
@@ -167,6 +168,9 @@ func (s *Server) tick() time.Duration {
 func (s *Server) turn(ctx context.Context) {
 	s.turnAt = time.Now()
 	observation := s.observe(ctx)
+	if observation.Local.Answering {
+		s.hold.warm(ctx, s.child, s.observed.masterAt)
+	}
 	s.watch.follow(ctx, observation.Local, s.config.HTTPPort)
 	decision := s.decide(ctx, observation)
 	if decision != s.decided {
@@ -176,6 +180,7 @@ func (s *Server) turn(ctx context.Context) {
 	s.metrics.setState(decision.State.String())
 	s.publish(observation)
 	s.label(observation, decision)
+	s.hold.follow(decision, s.silentMaster())
 	if s.passing != nil && (decision.Action != role.StartReplica || decision.Target != s.passing.target.Addr()) {
 		s.passing.end()
 		s.passing = nil

@@ -58,6 +58,7 @@ type Decision struct {
 	Label  Label
 	Action Action
 	Target netip.Addr // whom to follow, or whose failovers to end
+	Doomed bool       // another is being made master in place of this one: what is written now would be lost
 	Reason string     // one sentence for the log, the status and the tests
 }
 
@@ -122,7 +123,9 @@ func Decide(o Observation) Decision {
 	case o.Local.Loading:
 		return Decision{State: Starting, Reason: "Redis is loading its data"}
 	case o.Local.Master:
-		return serveMaster(o)
+		d := serveMaster(o)
+		d.Doomed = o.doomed()
+		return d
 	default:
 		return serveReplica(o)
 	}

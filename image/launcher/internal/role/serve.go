@@ -170,6 +170,19 @@ func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
 		!failingOver && !o.MasterInView() && o.best(live)
 }
 
+// doomed says whether a sentinel is replacing this master, or has already made
+// another one master in place of a predecessor whose end it knows and this one's
+// beginning it does not. An elected master calls that off.
+func (o Observation) doomed() bool {
+	return o.replacingSelf() || !o.Local.Claimed && slices.ContainsFunc(o.Views, func(v View) bool {
+		promoted := func(ip netip.Addr) bool {
+			p := o.peerAt(ip)
+			return p != nil && p.Redis == Answered && p.Master
+		}
+		return v.FailingOver && (promoted(v.Chosen) || promoted(v.Promoting))
+	})
+}
+
 // replacedBy gives the recorded master, if that has replaced this one and says it
 // is master: what the API and the pod itself agree on needs no sentinel.
 func (o Observation) replacedBy() *Peer {

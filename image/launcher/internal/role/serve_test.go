@@ -81,6 +81,7 @@ func TestMasterThatIsBeingReplacedIsNotLabelled(t *testing.T) {
 	giveWay := Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: "the record names server-b as master in place of this one"}
 	awake := together(runsAsMaster(time.Hour), local(was), recorded("b"), replaced("a"), sentinels("a a a"))
 	left := uncertain(HoldLabel, "a sentinel is replacing this pod")
+	left.Doomed = true
 	switched := func(to string) edit {
 		return func(o *Observation) {
 			o.Views = views("a a " + to + "*")
@@ -155,6 +156,27 @@ func TestElectedReplicaIsLabelledBeforeTheSentinelsNameIt(t *testing.T) {
 		{"not for long", observe(elected, runsAsMaster(promotionPatience+1)),
 			uncertain(ClearLabel, "the sentinels name another master, which does not say it is master yet")},
 	})
+}
+
+// A successor that stands still before the sentinels have seen it as master is none
+// for them: they replace the same predecessor again, by another.
+func TestWritesOfAMasterThatTheSentinelsHaveNotSeenAreDoomed(t *testing.T) {
+	promoting := func(o *Observation) { o.Views[0].Promoting = address("c") }
+	awake := together(runsAsMaster(9*time.Second), recorded("a"), replaced("b"), sentinels("b^ b! b!"), promoting)
+	for name, c := range map[string]struct {
+		observation Observation
+		want        bool
+	}{
+		"where the other is master":                      {observe(awake, peer("b", isStopped), peer("c", isMaster)), true},
+		"not while the other is a replica":               {observe(awake, peer("b", isStopped), peer("c", isReplica)), false},
+		"nor where the other does not answer":            {observe(awake, peer("b", isStopped), peer("c", isMaster, isFrozen)), false},
+		"nor where it is this one that has been elected": {observe(awake, local(func(l *Local) { l.Claimed = true }), peer("c", isMaster)), false},
+		"nor when that failover is over":                 {observe(awake, sentinels("b b b"), peer("c", isMaster)), false},
+	} {
+		if d := Decide(c.observation); d.Doomed != c.want {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
 }
 
 func TestMasterThatTheSentinelsDoNotNameIsNotLabelled(t *testing.T) {
