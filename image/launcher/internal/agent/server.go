@@ -168,13 +168,13 @@ func (s *Server) tick() time.Duration {
 func (s *Server) turn(ctx context.Context) {
 	s.turnAt = time.Now()
 	observation := s.observe(ctx)
-	if observation.Local.Answering {
-		s.hold.warm(ctx, s.child, s.observed.masterAt)
-	}
 	s.watch.follow(ctx, observation.Local, s.config.HTTPPort)
 	decision := s.decide(ctx, observation)
 	if decision != s.decided {
 		s.log.Info("decided", "state", decision.State.String(), "action", decision.Action.String(), "reason", decision.Reason)
+	}
+	if observation.Local.Answering {
+		s.hold.warm(ctx, s.child, s.observed.masterAt)
 	}
 	s.decided = decision
 	s.metrics.setState(decision.State.String())
