@@ -88,10 +88,11 @@ func (h *hold) follow(d role.Decision, silent bool) {
 	}
 }
 
-// silentMaster says whether Redis was master when it last answered, which is long ago.
-func (s *Server) silentMaster() bool {
+// silentMaster says whether Redis did not answer in this look, and was master when
+// it last did, which is long ago.
+func (s *Server) silentMaster(l role.Local) bool {
 	m := &s.observed
-	return s.child != nil && m.info.Master && !m.info.Loading && time.Since(m.answeredAt) > holdSilence
+	return l.Running && !l.Answering && m.info.Master && !m.info.Loading && time.Since(m.answeredAt) > holdSilence
 }
 
 // guardWrites holds writes back each time that another pod takes the label, or that

@@ -180,7 +180,7 @@ func (s *Server) turn(ctx context.Context) {
 	s.metrics.setState(decision.State.String())
 	s.publish(observation)
 	s.label(observation, decision)
-	s.hold.follow(decision, s.silentMaster())
+	s.hold.follow(decision, s.silentMaster(observation.Local))
 	if s.passing != nil && (decision.Action != role.StartReplica || decision.Target != s.passing.target.Addr()) {
 		s.passing.end()
 		s.passing = nil
