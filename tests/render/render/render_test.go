@@ -94,16 +94,16 @@ func TestRenderingsAreWhatHelmInstalls(t *testing.T) {
 			release, m := installed(t, c.Values), Chart(t, c.Values)
 			want := map[string]bool{} // whether it is a hook
 			for document := range strings.SplitSeq("\n"+release.Manifest, "\n---\n") {
-				if text := comparable(document); text != "" {
+				if text := bare(document); text != "" {
 					want[text] = false
 				}
 			}
 			for _, hook := range release.Hooks {
-				want[comparable(hook.Manifest)] = true
+				want[bare(hook.Manifest)] = true
 			}
 			assert.Len(t, m.Objects, len(want))
 			for _, o := range m.Objects {
-				hook, ok := want[comparable(o.YAML)]
+				hook, ok := want[bare(o.YAML)]
 				assert.True(t, ok, "%s is not what Helm installs:\n%s", o.ID(), o.YAML)
 				assert.Equal(t, hook, o.Hook, "%s is a hook", o.ID())
 			}
@@ -118,8 +118,8 @@ func TestRenderingsAreWhatHelmInstalls(t *testing.T) {
 // password is one that the template has drawn.
 var password = regexp.MustCompile(`(?m)^  auth: .*$`)
 
-// comparable leaves out of a document the line in which Helm tells the template, and the password.
-func comparable(document string) string {
+// bare leaves out of a document the line in which Helm tells the template, and the password.
+func bare(document string) string {
 	text := strings.TrimSpace(document)
 	if first, rest, _ := strings.Cut(text, "\n"); strings.HasPrefix(first, "# Source: ") {
 		text = strings.TrimSpace(rest)

@@ -34,7 +34,7 @@ var errLeaving = errors.New("the pod is leaving")
 // Another pod that takes the label master off it finds it lost. Where only the
 // sentinels do not reach it, its clients and its replicas still do. One that stands
 // still may wake up between the promotion and the news of it: the pause waits in its
-// socket, and is the first that it does.
+// socket, and is among the first things that it does.
 type hold struct {
 	doomed  atomic.Bool // the last look found it silent, or that another is being made master
 	ordered chan struct{}

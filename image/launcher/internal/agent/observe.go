@@ -33,7 +33,7 @@ type observed struct {
 	linkDownAt time.Time
 	// masterlessAt is since when no other server has answered as master.
 	masterlessAt time.Time
-	alertAt      time.Time // the launcher of the master has ended or begun to leave, or this master has lost its label
+	alertAt      time.Time // the launcher of the master has ended or begun to leave, or writes of this master are held back
 	downAt       time.Time // the sentinels find the master down since
 	refusedAt    time.Time // nothing listens in the pod of the sentinels' master since
 	stopAt       time.Time // TERM has come

@@ -162,12 +162,14 @@ func TestElectedReplicaIsLabelledBeforeTheSentinelsNameIt(t *testing.T) {
 // for them: they replace the same predecessor again, by another.
 func TestWritesOfAMasterThatTheSentinelsHaveNotSeenAreDoomed(t *testing.T) {
 	promoting := func(o *Observation) { o.Views[0].Promoting = address("c") }
+	chosen := func(o *Observation) { o.Views[0].Chosen = address("c") }
 	awake := together(runsAsMaster(9*time.Second), recorded("a"), replaced("b"), sentinels("b^ b! b!"), promoting)
 	for name, c := range map[string]struct {
 		observation Observation
 		want        bool
 	}{
 		"where the other is master":                      {observe(awake, peer("b", isStopped), peer("c", isMaster)), true},
+		"also where a sentinel was told to do it":        {observe(awake, sentinels("b* b! b!"), chosen, peer("c", isMaster)), true},
 		"not while the other is a replica":               {observe(awake, peer("b", isStopped), peer("c", isReplica)), false},
 		"nor where the other does not answer":            {observe(awake, peer("b", isStopped), peer("c", isMaster, isFrozen)), false},
 		"nor where it is this one that has been elected": {observe(awake, local(func(l *Local) { l.Claimed = true }), peer("c", isMaster)), false},
