@@ -14,14 +14,14 @@ import (
 	"github.com/redis-ha/redis-ha/internal/fault"
 )
 
-// freezeTime is how long a frozen process or a lost node stays away: longer than
+// freezeTime is how long a frozen process, a lost node or a cut lasts: longer than
 // the default down-after-milliseconds of 3 s plus a failover.
 const freezeTime = 9 * time.Second
 
-// tiltTime is a little more than a sentinel that has been stopped for a while
-// takes no part in failovers afterwards: a second node that is lost within that
-// time is a double fault.
-const tiltTime = 32 * time.Second
+// tiltTime is a little more than the 5 s for which a sentinel that has been
+// stopped for a while takes no part in failovers afterwards: a second node that is
+// lost within that time is a double fault.
+const tiltTime = 7 * time.Second
 
 // kind is one fault that is measured.
 type kind struct {
@@ -29,7 +29,8 @@ type kind struct {
 	Name string
 	// Title in tables.
 	Title string
-	// P50 and P95 are the longest write gaps that the project aims at.
+	// P50 and P95 are the longest write gaps that the project aims at; 0 if it has
+	// no goal for this fault.
 	P50, P95 time.Duration
 	// Do makes the fault happen to the master, and returns what ends it, or nil.
 	Do func(ctx context.Context, b *bench, master *corev1.Pod) (end func(context.Context) error, err error)
@@ -51,6 +52,8 @@ var kinds = []kind{
 	{Name: "force-delete", Title: "master pod deleted by force", P50: 1200 * time.Millisecond, P95: 4500 * time.Millisecond, Do: forceDelete},
 	{Name: "freeze", Title: "redis-server frozen (SIGSTOP)", P50: 4500 * time.Millisecond, P95: 5500 * time.Millisecond, Do: freeze},
 	{Name: "node-lost", Title: "node of the master lost (paused)", P50: 4500 * time.Millisecond, P95: 5500 * time.Millisecond, Do: loseNode, Rest: tiltTime},
+	{Name: "cut-off", Title: "master cut off from all pods and the API", Do: cutOff},
+	{Name: "cut-off-from-sentinels", Title: "master cut off from the sentinels only", Do: cutOffFromSentinels},
 	{Name: "kill-all", Title: "all pods killed at once, data on disk", P50: 12 * time.Second, P95: 20 * time.Second, Do: killAll, Before: reinstall, KeepsMaster: true},
 }
 
@@ -125,6 +128,17 @@ func freeze(ctx context.Context, b *bench, master *corev1.Pod) (func(context.Con
 func loseNode(ctx context.Context, _ *bench, master *corev1.Pod) (func(context.Context) error, error) {
 	resume, err := fault.PauseNode(ctx, master.Spec.NodeName)
 	return after(freezeTime, resume), err
+}
+
+func cutOff(ctx context.Context, b *bench, master *corev1.Pod) (func(context.Context) error, error) {
+	heal, err := b.client.CutPod(ctx, master)
+	return after(freezeTime, heal), err
+}
+
+func cutOffFromSentinels(ctx context.Context, b *bench, master *corev1.Pod) (func(context.Context) error, error) {
+	_, sentinels := b.watcher.Pods()
+	heal, err := b.client.CutPod(ctx, master, sentinels...)
+	return after(freezeTime, heal), err
 }
 
 // after makes the end of a fault wait until the fault has lasted long enough.

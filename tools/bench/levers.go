@@ -36,6 +36,7 @@ var levers = []lever{
 	{"sentinel-intervals", "sentinels work at shorter intervals than their own", []string{"freeze", "node-lost"}},
 	{"lost-master-first", "the label is taken off a lost master before it is replaced", []string{"freeze", "node-lost"}},
 	{"silent-master-first", "the label is taken off a silent master before the sentinels find it down", []string{"freeze", "node-lost"}},
+	{"writes-held-back", "a master whose label another pod takes holds writes back", []string{"cut-off-from-sentinels"}},
 	{"label-of-an-elected-replica", "an elected replica is labelled before the sentinels name it", []string{"freeze"}},
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // The lines of the document between which the tables stand.
@@ -86,8 +87,8 @@ func (r results) markdown() string {
 }
 
 func (r results) faultTable(say func(string, ...any)) {
-	say("| fault | runs | write gap p50 | p95 | max | goal p50, p95 | gap with WAIT 1, p50 | lost, in how many runs | lost with WAIT 1 | one label after, p50 | all rejoined after, p50 | API writes, p50 |")
-	say("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+	say("| fault | runs | write gap p50 | p95 | max | goal p50, p95 | gap with WAIT 1, p50 | lost, in how many runs | lost with WAIT 1 | one label after, p50 | all rejoined after, p50 | API writes, p50 | on |")
+	say("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, k := range kinds {
 		runs := r.Faults[k.Name]
 		if len(runs) == 0 {
@@ -100,12 +101,16 @@ func (r results) faultTable(say func(string, ...any)) {
 				inRuns++
 			}
 		}
+		goal := "none"
+		if k.P50 > 0 {
+			goal = seconds(milliseconds(k.P50)) + ", " + seconds(milliseconds(k.P95))
+		}
 		p50 := func(value func(run) float64) string { return seconds(quantile(column(runs, value), 0.5)) }
-		say("| [%s](images/bench-%s.svg) | %d | %s | %s, %s | %s | %d, in %d | %d | %s | %s | %.0f |", k.Title, k.Name, len(runs),
-			quantiles(column(runs, func(r run) float64 { return r.GapMS })), seconds(milliseconds(k.P50)), seconds(milliseconds(k.P95)),
+		say("| [%s](images/bench-%s.svg) | %d | %s | %s | %s | %d, in %d | %d | %s | %s | %.0f | %s |", k.Title, k.Name, len(runs),
+			quantiles(column(runs, func(r run) float64 { return r.GapMS })), goal,
 			p50(func(r run) float64 { return r.WaitGapMS }), lost, inRuns, waitLost,
 			p50(func(r run) float64 { return r.LabelMS }), p50(func(r run) float64 { return r.RejoinedMS }),
-			quantile(column(runs, func(r run) float64 { return float64(r.Writes) }), 0.5))
+			quantile(column(runs, func(r run) float64 { return float64(r.Writes) }), 0.5), runs[len(runs)-1].At.UTC().Format(time.DateOnly))
 	}
 	say("")
 }

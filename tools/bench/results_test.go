@@ -88,10 +88,13 @@ func TestWhatWasBeforeTheFirstChangeIsDrawn(t *testing.T) {
 }
 
 func TestEveryFaultWithResultsHasALineAndAMeasureOfLoss(t *testing.T) {
-	r := results{Machine: "somewhere", Faults: map[string][]run{"delete": {someRun(), {GapMS: 100, Lost: 3, WaitLost: 1}, {GapMS: 700, Lost: 1}}}}
+	r := results{Machine: "somewhere", Faults: map[string][]run{"delete": {{GapMS: 100, Lost: 3, WaitLost: 1}, {GapMS: 700, Lost: 1}, someRun()}, "cut-off": {someRun()}}}
 	text := r.markdown()
 	assert.Contains(t, text, "| [master pod deleted](images/bench-delete.svg) | 3 | 0.40 s | 0.70 s | 0.70 s |")
+	assert.Contains(t, text, "| 0.70 s | 0.30 s, 0.60 s |", "the goal")
+	assert.Contains(t, text, "| 0.40 s | none |", "no goal")
 	assert.Contains(t, text, "| 4, in 2 | 1 |", "writes lost, in how many runs, and with WAIT 1")
+	assert.Contains(t, text, "| 2030-01-01 |", "when it was measured")
 	assert.NotContains(t, text, "bench-freeze.svg", "what was not measured")
 }
 
