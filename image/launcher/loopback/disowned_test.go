@@ -90,3 +90,29 @@ func TestMasterWithSentinelsGoesOnAtOnceWhenItsLabelIsTaken(t *testing.T) {
 	w.requireGapBelow(2 * time.Second)
 	w.requireNothingLost()
 }
+
+// It stood still, was replaced, and dies with its writes held back. Its clients are
+// passed on from then on: what is said at its address reaches its successor, which has
+// no reason to hold back any.
+func TestMasterThatDiesWithItsWritesHeldBackDoesNotHoldBackThoseOfItsSuccessor(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	w.advance(200)
+	old := c.converge()
+	old.freezeRedis()
+	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+	old.killRedis()
+	successor := c.labelled("master")[0]
+	throughout(t, 4*time.Second, "the successor carries out writes", func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return c.client(successor).Set(ctx, "carried-out", 1, 0).Err()
+	})
+	if !old.output.contains("held writes back") {
+		t.Error("the old master did not hold writes back, and nothing was tried")
+	}
+	c.converge()
+	w.advance(100)
+	w.requireLostAtMost(asyncTail)
+}

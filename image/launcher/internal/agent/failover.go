@@ -35,7 +35,7 @@ func askSentinels(ctx context.Context, c config.Config, l *links, pods []kube.Po
 		if err == nil && found {
 			v.HasMaster, v.Master, v.ConfigEpoch = true, master.Addr.Addr(), master.ConfigEpoch
 			v.Down, v.FailingOver = master.SubjectiveDown || master.ObjectiveDown, master.FailingOver
-			v.DownFor = master.DownFor
+			v.DownFor, v.Silent = master.DownFor, master.Silent
 			v.Switched, v.Chosen, v.Promoting = master.Switched, master.Chosen, master.Promoting
 		}
 	})

@@ -160,6 +160,7 @@ func (s *Server) moveLabel(ctx context.Context, successor netip.Addr) {
 	s.clearLabel(ctx)
 }
 
+// labelled says whether a pod with this address has the label master.
 func (s *Server) labelled(ip netip.Addr) bool {
 	for _, pod := range s.api.Pods() {
 		if pod.IP == ip && pod.Role == role.Master {

@@ -25,8 +25,8 @@ const (
 	holdWarm = 10 * time.Second
 )
 
-// errLeaving says that the pod hands over, which pauses writes itself.
-var errLeaving = errors.New("the pod is leaving")
+// errNotGuarded says that a process is not to be told to hold writes back any more.
+var errNotGuarded = errors.New("its Redis had ended, or the pod was leaving")
 
 // hold holds back the writes of a master that somebody is about to replace, or is
 // replacing: what it acknowledged after the promotion of its successor would be lost.
@@ -44,7 +44,7 @@ type hold struct {
 	warmed   *process.Child // whom the connection leads to
 
 	mu      sync.Mutex
-	leaving bool // the hand-over of the leaving pod pauses writes, and nobody else
+	guarded *process.Child // whose writes may be held back; nil: nobody's
 }
 
 func newHold(c config.Config) *hold {
@@ -62,19 +62,30 @@ func (h *hold) warm(ctx context.Context, child *process.Child, masterAt time.Tim
 	}
 }
 
-// leave ends it, before the pod hands over.
-func (h *hold) leave() {
+// guard has the writes of this process held back from now on, if need be, and of no
+// other; nil: of none. What the one before is being told is over then. Whoever comes
+// to the address of one that has ended may be passed on to its successor, and a
+// leaving pod pauses writes itself to hand over.
+func (h *hold) guard(child *process.Child) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.leaving = true
+	h.guarded = child
 }
 
-// unlessLeaving calls f, and with errLeaving does not.
-func (h *hold) unlessLeaving(f func() error) error {
+// present is the process whose writes may be held back, nil if there is none.
+func (h *hold) present() *process.Child {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.leaving {
-		return errLeaving
+	return h.guarded
+}
+
+// tell calls f, which asks or tells this process something, unless it is guarded no
+// more: errNotGuarded then.
+func (h *hold) tell(child *process.Child, f func() error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if child == nil || h.guarded != child {
+		return errNotGuarded
 	}
 	return f()
 }
@@ -124,21 +135,27 @@ func (s *Server) guardWrites(ctx context.Context) {
 // is the master, or it is none any more. It tells what ended that, and whether
 // writes were paused at all.
 func (s *Server) holdWrites(ctx context.Context) (why string, held bool) {
-	limit := role.PauseLimit(s.config.DownAfter)
+	limit, child := role.PauseLimit(s.config.DownAfter), s.hold.present()
 	pause := func() error {
-		return s.hold.unlessLeaving(func() error { return s.hold.node.PauseWrites(ctx, limit) })
+		return s.hold.tell(child, func() error { return s.hold.node.PauseWrites(ctx, limit) })
 	}
 	began, pausedAt := time.Now(), time.Time{}
 	if s.hold.doomed.Load() {
 		// Before anything that waits for an answer: there may be none until it wakes up.
-		if errors.Is(pause(), errLeaving) {
-			return errLeaving.Error(), false
+		if errors.Is(pause(), errNotGuarded) {
+			return errNotGuarded.Error(), false
 		}
 		pausedAt, held = time.Now(), true
 	}
 	for ctx.Err() == nil {
-		info, err := s.local().Info(ctx)
+		var info redisnode.Info
+		err := s.hold.tell(child, func() (err error) {
+			info, err = s.local().Info(ctx)
+			return err
+		})
 		switch {
+		case errors.Is(err, errNotGuarded):
+			return errNotGuarded.Error(), held
 		case err != nil && !s.hold.doomed.Load():
 			return "Redis did not answer", held
 		case err != nil:
@@ -151,7 +168,7 @@ func (s *Server) holdWrites(ctx context.Context) (why string, held bool) {
 			why = "nobody had replaced it for " + s.config.DownAfter.String()
 		}
 		if why != "" {
-			_ = s.hold.unlessLeaving(func() error { return s.local().Unpause(ctx) }) // the pause ends by itself, too
+			_ = s.hold.tell(child, func() error { return s.local().Unpause(ctx) }) // the pause ends by itself, too
 			return why, held
 		}
 		if err == nil && time.Since(pausedAt) > limit/2 {

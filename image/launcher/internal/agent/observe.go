@@ -86,8 +86,10 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	m := &s.observed
 	local := s.observeLocal(ctx)
 	pods := s.api.Pods()
+	// What the sentinels have said before another took the label off is not good
+	// enough to take it back.
 	calm := s.decided.State == role.Serving && s.decided.Action == role.Wait && local.Answering && !s.stopping &&
-		(local.Master == (s.decided.Label == role.MasterLabel))
+		(local.Master == (s.decided.Label == role.MasterLabel)) && (!local.Master || s.labelled(s.config.PodIP))
 	calm = s.ask(ctx, pods, local, calm)
 	every := recordEvery
 	if calm {

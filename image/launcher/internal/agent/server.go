@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
@@ -139,7 +135,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-stop:
 			stop = nil
 			s.stopping = true
-			s.hold.leave()
+			s.hold.guard(nil)
 			s.observed.stopAt = time.Now()
 			s.web.Leave()
 			s.log.Info("TERM received: leaving", "budget", s.config.ShutdownBudget.String())
@@ -324,85 +320,6 @@ func (s *Server) checkPods(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// paused says whether it is too early for another start after several that ended soon.
-func (s *Server) paused() bool { return time.Since(s.startedAt) < restartPause(s.crashes) }
-
-// start starts Redis as a replica of master, or as a master.
-func (s *Server) start(master netip.AddrPort) error {
-	if s.paused() {
-		return nil
-	}
-	path := filepath.Join(s.config.RunDir, "redis.conf")
-	if err := os.WriteFile(path, []byte(redisconf.Server(s.config, master)), 0o600); err != nil {
-		return err
-	}
-	if s.unloaded >= brokenAfter && master.IsValid() {
-		s.setDataAside()
-	}
-	if s.config.Persistence && s.observed.standing.Empty {
-		s.keepEmpty()
-	}
-	child, err := process.Start(s.config.RedisServer, path)
-	if err != nil {
-		return err
-	}
-	s.child, s.startedAt, s.applied = child, time.Now(), -1
-	s.observed.processStarted()
-	follows := "nobody"
-	if master.IsValid() {
-		follows = master.String()
-	}
-	s.log.Info("redis-server started", "pid", child.PID(), "replicaof", follows)
-	return nil
-}
-
-// childEnded notes the end of redis-server.
-func (s *Server) childEnded() {
-	lived := time.Since(s.startedAt)
-	if s.observed.info.Master && !s.observed.info.Loading {
-		s.diedAsMaster = time.Now()
-	}
-	s.log.Warn("redis-server has ended", "error", s.child.Err(), "lived", lived.Round(time.Millisecond).String())
-	s.child = nil
-	process.ReapOrphans()
-	s.countEnd(lived, s.observed.loaded)
-	s.observed.processEnded()
-	s.observed.standing.Broken = !s.observed.standing.Empty && s.unloaded >= brokenAfter
-	s.claimed = false // an election that chooses this pod again says so again
-	if !s.config.Persistence {
-		s.observed.standing = role.Standing{Empty: true} // gone with the process
-	}
-}
-
-// countEnd counts an end of redis-server that was not ordered. One that served for
-// a while starts again at once: a pause would only keep its clients waiting.
-func (s *Server) countEnd(lived time.Duration, loaded bool) {
-	if !loaded && lived < 10*time.Second || lived < time.Second {
-		s.crashes++
-	} else {
-		s.crashes = 0
-	}
-	if loaded {
-		s.unloaded = 0
-	} else {
-		s.unloaded++
-	}
-}
-
-// stopRedis ends Redis; its own TERM handling flushes the append-only file.
-func (s *Server) stopRedis() {
-	if s.child != nil {
-		s.child.Stop(syscall.SIGTERM, 15*time.Second)
-		s.child = nil
-		if s.config.Persistence && !s.observed.standing.Empty {
-			if err := writeStanding(s.config, s.observed.standing); err != nil {
-				s.log.Warn("the last standing was not written", "error", err)
-			}
-		}
-		s.observed.processEnded()
-	}
 }
 
 func (s *Server) local() *redisnode.Node { return s.links.to(s.config.PodIP, s.config.RedisPort) }

@@ -50,10 +50,8 @@ func (s *Sentinel) watchSilence(ctx context.Context) {
 	}
 }
 
-// findsLost says whether a sentinel finds its master down, or so long silent
-// that it will soon unless there is an answer.
 func (s *Sentinel) findsLost(view redisnode.MasterView) bool {
-	return view.SubjectiveDown || view.Silent >= role.SilencePatience(s.config.DownAfter)
+	return role.FindsLost(view.SubjectiveDown, view.Silent, s.config.DownAfter)
 }
 
 // unlabelLost takes the label master off a pod as soon as a majority of the

@@ -78,6 +78,11 @@ func sentinels(words string) edit {
 	return func(o *Observation) { o.Views = views(words) }
 }
 
+// silent is a sentinel whose pings the master has not answered for a while.
+func silent(sentinel int, span time.Duration) edit {
+	return func(o *Observation) { o.Views[sentinel].Silent = span }
+}
+
 // choosing is a sentinel that makes a replica master in place of this pod.
 func choosing(pod string) edit {
 	return func(o *Observation) {

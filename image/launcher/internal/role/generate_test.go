@@ -53,6 +53,7 @@ func anyView(usual netip.Addr) *rapid.Generator[View] {
 			if v.Down {
 				v.DownFor = clock().Draw(t, "down for")
 			}
+			v.Silent = clock().Draw(t, "silent")
 			if v.FailingOver {
 				v.Switched, v.Chosen = rapid.IntRange(0, 3).Draw(t, "switched") == 0, anyAddress().Draw(t, "chosen")
 			}

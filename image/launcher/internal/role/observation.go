@@ -107,6 +107,7 @@ type View struct {
 	ConfigEpoch int64
 	Down        bool          // it, or a quorum, finds the master down
 	DownFor     time.Duration // how long it has
+	Silent      time.Duration // how long the master has not answered its pings
 	FailingOver bool
 	// Switched says that the failover that it leads is over, but for replicas that
 	// have not been told yet: Master is the successor.
@@ -247,6 +248,18 @@ func (o Observation) MasterIsDown() (down, failingOver bool) {
 		failingOver = failingOver || v.FailingOver
 	}
 	return n >= o.majority(), failingOver
+}
+
+// foundLost says whether a majority of the sentinels finds this master lost, so that
+// their launchers take the label off it; not for ever, where nobody succeeds it.
+func (o Observation) foundLost() bool {
+	n := 0
+	for _, v := range o.Views {
+		if v.HasMaster && v.Master == o.Self.IP && FindsLost(v.Down, v.Silent, o.DownAfter) {
+			n++
+		}
+	}
+	return n >= o.majority() && o.MasterDown < promotionPatience
 }
 
 // futile says whether a sentinel leads a failover that keeps the others from

@@ -93,9 +93,11 @@ const (
 // left for it to come later.
 const silenceLead = 300 * time.Millisecond
 
-// SilencePatience is how long a master may leave the pings of a majority of the
-// sentinels without an answer and keep its label.
-func SilencePatience(downAfter time.Duration) time.Duration { return downAfter - silenceLead }
+// FindsLost says whether a sentinel finds its master down, or so long silent that it
+// will soon unless there is an answer: what a majority of them finds so loses its label.
+func FindsLost(down bool, silent, downAfter time.Duration) bool {
+	return down || silent >= downAfter-silenceLead
+}
 
 // DecideSentinel says what a sentinel's launcher does next.
 func DecideSentinel(o SentinelObservation) SentinelDecision {

@@ -227,7 +227,9 @@ func TestSentinelThatAnotherIsAboutToTellIsNotStartedAnew(t *testing.T) {
 }
 
 func TestSilentMasterLosesItsLabelALittleBeforeDownAfter(t *testing.T) {
-	require.Equal(t, 2700*time.Millisecond, SilencePatience(3*time.Second))
+	require.False(t, FindsLost(false, 2699*time.Millisecond, 3*time.Second))
+	require.True(t, FindsLost(false, 2700*time.Millisecond, 3*time.Second))
+	require.True(t, FindsLost(true, 0, 3*time.Second), "found down for another reason than silence")
 }
 
 func TestMajorityIsOneOfTheConfiguredSentinels(t *testing.T) {

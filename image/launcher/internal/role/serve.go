@@ -18,6 +18,9 @@ func serveMaster(o Observation) Decision {
 		return giveWay(o.replacedBy())
 	case ok && agreed == o.Self.IP && o.replacingSelf():
 		return Decision{State: Uncertain, Reason: "a sentinel is replacing this pod"}
+	case ok && agreed == o.Self.IP && o.Self.Label != Master && o.foundLost():
+		// It would be taken off again at once, again and again.
+		return Decision{State: Uncertain, Reason: "this pod has lost its label because most sentinels get no answer from it"}
 	case ok && agreed == o.Self.IP:
 		return serving("the sentinels name this pod")
 	case o.fencedPredecessor(agreed, ok):
