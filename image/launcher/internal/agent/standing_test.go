@@ -65,7 +65,7 @@ func TestDataWithoutAWordAreBetterThanNone(t *testing.T) {
 func TestFilesThatRedisMadeBeforeItHadDataAreNone(t *testing.T) {
 	empty := role.Standing{Empty: true}
 	c := config.Config{Persistence: true, DataDir: t.TempDir(), RunDir: t.TempDir(), RedisServer: "true", BindAddress: "127.0.0.1"}
-	s := &Server{config: c, log: quiet}
+	s := &Server{config: c, log: quiet, hold: &hold{}}
 	s.observed.standing = readStanding(c)
 	require.Equal(t, empty, s.observed.standing)
 	require.NoError(t, s.start(netip.MustParseAddrPort("127.0.0.2:6379")))
@@ -163,7 +163,7 @@ func TestStandingOfALaterMasterIsWrittenAtOnce(t *testing.T) {
 }
 
 func TestDataOfAnEndedProcessWithoutPersistenceAreGone(t *testing.T) {
-	s := &Server{log: quiet, startedAt: time.Now(), claimed: true}
+	s := &Server{log: quiet, startedAt: time.Now(), claimed: true, hold: &hold{}}
 	child, err := process.Start("true")
 	require.NoError(t, err)
 	<-child.Done()
@@ -182,7 +182,7 @@ func TestDataOfAnEndedProcessWithoutPersistenceAreGone(t *testing.T) {
 }
 
 func TestDataThatRedisCannotLoadSeveralTimesAreToldToBeBroken(t *testing.T) {
-	s := &Server{config: disk(t), log: quiet}
+	s := &Server{config: disk(t), log: quiet, hold: &hold{}}
 	s.observed.standing = role.Standing{Generation: 5, Offset: 7}
 	for crash := range brokenAfter {
 		require.False(t, s.observed.standing.Broken, "after %d crashes", crash)
@@ -205,7 +205,7 @@ func TestDataThatRedisCannotLoadSeveralTimesAreToldToBeBroken(t *testing.T) {
 }
 
 func TestDataThatRedisHasLoadedAreNotBrokenHoweverOftenItEnds(t *testing.T) {
-	s := &Server{config: disk(t), log: quiet, unloaded: brokenAfter - 1}
+	s := &Server{config: disk(t), log: quiet, unloaded: brokenAfter - 1, hold: &hold{}}
 	s.observed.standing = role.Standing{Generation: 5, Master: true, Offset: 7}
 	for crash := range 2 * brokenAfter {
 		s.observed.loaded = true
@@ -247,7 +247,7 @@ func endChild(t *testing.T, s *Server) {
 }
 
 func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
-	s := &Server{config: disk(t), log: quiet, crashes: brokenAfter, unloaded: brokenAfter}
+	s := &Server{config: disk(t), log: quiet, hold: &hold{}, crashes: brokenAfter, unloaded: brokenAfter}
 	require.NoError(t, writeStanding(s.config, role.Standing{Generation: 5, Master: true}))
 	s.setDataAside()
 	s.keepEmpty()
