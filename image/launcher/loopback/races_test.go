@@ -189,6 +189,35 @@ func TestSuccessorThatDiesAtOnceIsReplacedInItsTurn(t *testing.T) {
 	w.requireGapBelow(5 * time.Second) // Sentinel alone would go on with the dead one for the failover timeout, 8 s
 }
 
+// The first one stands still, and so does its launcher's part in this. The sentinel that
+// has promoted the second asks it for its role once a second, and may not have heard yet.
+func TestSuccessorOfAFrozenMasterThatDiesAtOnceIsReplacedInItsTurn(t *testing.T) {
+	t.Parallel()
+	for _, after := range []time.Duration{0, 200 * time.Millisecond, 400 * time.Millisecond} {
+		t.Run(after.String(), func(t *testing.T) {
+			t.Parallel()
+			c := start(t, options{})
+			w := c.write()
+			w.advance(200)
+			first := c.converge()
+			slaves := c.slavesOf(first)
+			first.freeze()
+			second := c.awaitPromotion(slaves)
+			eventually(t, settle, "the second to be labelled", func() error { return c.checkMasterIsNot(first) })
+			time.Sleep(after) // the claim is about this moment
+			second.killRedis()
+			took := eventually(t, settle, "a third master", func() error { return c.checkMasterIsNot(second) })
+			t.Logf("another pod was labelled after %v", took)
+			if took > 5*time.Second {
+				t.Error("Sentinel alone would go on with the dead one for the failover timeout, 8 s")
+			}
+			first.thaw()
+			w.advance(100)
+			c.converge()
+		})
+	}
+}
+
 // There is nobody to promote: the one with the data must resume with them.
 func TestMasterWithoutALiveSlaveResumesWithItsData(t *testing.T) {
 	t.Parallel()

@@ -48,7 +48,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 		}
 	default:
 		// The sentinels have found the master down for seconds, and know the offsets.
-		master, foremost = s.observed.info.MasterAddr.Addr(), nil
+		master, foremost = d.Target, nil
 		if err := s.takeOrder(ctx, pause); err != nil {
 			return err
 		}

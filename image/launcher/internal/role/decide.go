@@ -43,7 +43,7 @@ const (
 	Claim                      // write this pod into the record as master; then start as master, or become it
 	Follow                     // make the running Redis a replica of Target and drop its clients
 	FailOver                   // tell a sentinel to replace the master, whose Redis is known to be dead (this pod's own)
-	Nudge                      // tell a sentinel to replace the master, which a majority has found down for long
+	Nudge                      // tell a sentinel to replace Target, which a majority finds down and none of them is replacing
 	ReplaceDead                // fence the recorded master, whose container is seen to have ended, and tell a sentinel to replace it
 	CallOff                    // end the failovers of Target that sentinels have begun and not carried out
 )
@@ -57,7 +57,7 @@ type Decision struct {
 	State  State
 	Label  Label
 	Action Action
-	Target netip.Addr // whom to follow, or whose failovers to end
+	Target netip.Addr // whom to follow, to replace, or whose failovers to end
 	Doomed bool       // another is being made master in place of this one: what is written now would be lost
 	Reason string     // one sentence for the log, the status and the tests
 }

@@ -170,6 +170,31 @@ func TestServerThatDiedAsMasterHasAReplicaReplaceIt(t *testing.T) {
 	})
 }
 
+func TestSuccessorThatDiedBeforeTheSentinelsKnewItIsReplacedInItsTurn(t *testing.T) {
+	died := together(peer("b", isFrozen), peer("c", isReplica), recorded("a"), replaced("b"), holds(wasMaster(2, 10)))
+	promoting := func(pod string) edit {
+		return together(sentinels("b! b* b!"), func(o *Observation) { o.Views[1].Down, o.Views[1].Chosen = true, address(pod) })
+	}
+	waits := discovering("the sentinels name 10.0.0.2, which is not master; they will promote a replica")
+	check(t, []claim{
+		{"the failover that waits for it is ended", observe(died, promoting("a")),
+			Decision{State: Discovering, Label: ClearLabel, Action: CallOff, Target: address("b"),
+				Reason: "a sentinel is making this pod master, which has died, and server-c holds the data"}},
+		{"also where it had no label yet", observe(died, promoting("a"), recorded("b")),
+			Decision{State: Discovering, Label: ClearLabel, Action: CallOff, Target: address("b"),
+				Reason: "a sentinel is making this pod master, which has died, and server-c holds the data"}},
+		{"but not the one that makes another master", observe(died, promoting("c")), waits},
+		{"then another is ordered", observe(died, sentinels("b! b! refused")),
+			Decision{State: Discovering, Label: ClearLabel, Action: Nudge, Target: address("b"),
+				Reason: "this pod died as master, the one before it is down, and server-c holds the data"}},
+		{"but not where it was not master", observe(died, sentinels("b! b! refused"), recorded("b")), waits},
+		{"nor where the one before it is not down", observe(died, sentinels("b! b refused")), waits},
+		{"nor where they name another one", observe(died, sentinels("b! b! refused"), replaced("d")), waits},
+		{"nor where nobody could be promoted", observe(together(peer("b", isFrozen), peer("c", isStopped), recorded("a"), replaced("b")), promoting("a")),
+			discovering("waiting for server-b, whom the sentinels name")},
+	})
+}
+
 func TestServerThatEverybodyNamesDoesNotFollowAMasterOfThePast(t *testing.T) {
 	late := together(sentinels("a a a"), recorded("a"), holds(wasMaster(2, 10)), peer("c", isStopped, reports(nothing)))
 	follow := startsAfter("b", "server-b is the only master")

@@ -147,7 +147,7 @@ func serveReplica(o Observation) Decision {
 	case ok:
 		_, failingOver := o.MasterIsDown()
 		if o.MasterDown > nudgePatience && !failingOver && o.Local.Synced && len(masters) == 0 && o.best(live) {
-			d.Action, d.Reason = Nudge, "the master has been down for long and the sentinels do not replace it"
+			d.Action, d.Target, d.Reason = Nudge, agreed, "the master has been down for long and the sentinels do not replace it"
 		}
 	case len(masters) == 1 && masters[0].IP != o.Local.Follows && o.Local.LinkDown > astrayPatience && !o.older(masters[0]):
 		d.Action, d.Target, d.Reason = Follow, masters[0].IP, fmt.Sprintf("%s is the only master", masters[0].Name)

@@ -345,7 +345,7 @@ func TestReplicaNudgesSentinelsThatDoNotReplaceADeadMaster(t *testing.T) {
 	waits := replica(Uncertain, "replica of 10.0.0.2, not connected to it")
 	check(t, []claim{
 		{"after some time", observe(down, sentinels("b! b! b!")),
-			does(Nudge, "", replica(Uncertain, "the master has been down for long and the sentinels do not replace it"))},
+			does(Nudge, "b", replica(Uncertain, "the master has been down for long and the sentinels do not replace it"))},
 		{"not before", observe(down, sentinels("b! b! b!"), func(o *Observation) { o.MasterDown = nudgePatience }), waits},
 		{"not while one of them is doing it", observe(down, sentinels("b! b! b*")), waits},
 		{"not where another replica holds more", observe(down, sentinels("b! b! b!"), peer("c", linkDown, at(1001))), waits},

@@ -214,7 +214,7 @@ func (s *simServer) callOff(w *world, master netip.Addr) {
 func (s *simServer) failOver(w *world, d Decision) {
 	pause, master := 2*time.Second, s.IP
 	if d.Action == Nudge {
-		pause, master = 10*time.Second, s.redis.follows
+		pause, master = 10*time.Second, d.Target
 	}
 	if w.now-s.failedAt < pause {
 		return
