@@ -65,3 +65,35 @@ func TestHandOverThatSlavesCannotFollowIsGivenUpAndRepeated(t *testing.T) {
 	w.requireNothingLost()
 	w.requireGapBelow(5 * time.Second)
 }
+
+// One of the slaves has just lost the master, and the sentinels do not know: they go by
+// what they have heard within the last second. What has been written since then it
+// lacks, and a hand-over must not be to it, nor wait for the other one for ever.
+func TestHandOverIsNotToASlaveThatHasJustLostTheMaster(t *testing.T) {
+	t.Parallel()
+	for try := range 4 { // which of them a sentinel would choose is chance
+		t.Run(fmt.Sprint(try), func(t *testing.T) {
+			t.Parallel()
+			c := start(t, options{})
+			w := c.write()
+			w.advance(200)
+			old := c.converge()
+			slave := c.slavesOf(old)[try%2]
+			// Nobody listens there, and its launcher leaves it a moment.
+			if err := c.client(slave).Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err(); err != nil {
+				t.Fatal(err)
+			}
+			w.advance(20)
+			took := old.remove()
+			t.Logf("the old master left after %v", took)
+			if took > 10*time.Second {
+				t.Error("it should not have waited for a promotion that it did not see")
+			}
+			c.addServer().run()
+			c.converge()
+			w.advance(100)
+			w.requireNothingLost()
+			w.requireGapBelow(5 * time.Second)
+		})
+	}
+}

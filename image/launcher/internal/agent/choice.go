@@ -36,23 +36,7 @@ func byChoice(ctx context.Context, c config.Config, views []sentinelView, foremo
 	ctx, cancel := context.WithTimeout(ctx, choiceTime)
 	defer cancel()
 	for {
-		var mutex sync.Mutex
-		var right, others []sentinelView
-		each(slices.Clone(views), func(v *sentinelView) {
-			var known []redisnode.KnownReplica
-			if v.Reach == role.Answered {
-				asking, cancel := context.WithTimeout(ctx, failoverAsk)
-				defer cancel()
-				known, _ = v.node.KnownReplicas(asking, c.MasterName)
-			}
-			mutex.Lock()
-			defer mutex.Unlock()
-			if slices.Contains(foremost, choice(known)) {
-				right = append(right, *v)
-			} else {
-				others = append(others, *v)
-			}
-		})
+		right, others := choosers(ctx, c, views, func(known []redisnode.KnownReplica) bool { return slices.Contains(foremost, choice(known)) })
 		if len(right) > 0 {
 			return append(right, others...)
 		}
@@ -62,6 +46,32 @@ func byChoice(ctx context.Context, c config.Config, views []sentinelView, foremo
 		case <-time.After(choicePoll):
 		}
 	}
+}
+
+// choosers are the sentinels whose memory of the replicas is good enough, and the
+// others, each in the order of views.
+func choosers(ctx context.Context, c config.Config, views []sentinelView, good func([]redisnode.KnownReplica) bool) (right, others []sentinelView) {
+	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	defer cancel()
+	is := make([]bool, len(views))
+	var asked sync.WaitGroup
+	for i, v := range views {
+		if v.Reach == role.Answered {
+			asked.Go(func() {
+				known, err := v.node.KnownReplicas(ctx, c.MasterName)
+				is[i] = err == nil && good(known)
+			})
+		}
+	}
+	asked.Wait()
+	for i, v := range views {
+		if is[i] {
+			right = append(right, v)
+		} else {
+			others = append(others, v)
+		}
+	}
+	return right, others
 }
 
 // stayingFirst puts those sentinels last that are leaving, or run on the node of
@@ -84,14 +94,29 @@ func stayingFirst(views []sentinelView, leaving string, pods []kube.Pod) []senti
 	return views
 }
 
+// eligible leaves out the replicas that Sentinel does not promote.
+func eligible(known []redisnode.KnownReplica) []redisnode.KnownReplica {
+	return slices.DeleteFunc(slices.Clone(known), func(r redisnode.KnownReplica) bool { return r.Down || r.Disconnected || r.Priority == 0 })
+}
+
+// choosesAmong says whether a sentinel with this memory promotes one of these
+// replicas, also when it asks some of them for their offset in between. Another one
+// that is not in sync may have got more than the sentinel has heard of, unless the
+// sentinel has heard that it has lost the master.
+func choosesAmong(known []redisnode.KnownReplica, replicas []netip.Addr) bool {
+	return slices.Contains(replicas, choice(known)) && !slices.ContainsFunc(eligible(known), func(r redisnode.KnownReplica) bool {
+		return r.Linked && !slices.Contains(replicas, r.Addr.Addr())
+	})
+}
+
 // choice is the replica that a sentinel with this memory promotes: the lowest
 // priority number above 0, then the highest offset, then the lowest run ID.
 func choice(known []redisnode.KnownReplica) netip.Addr {
-	eligible := slices.DeleteFunc(slices.Clone(known), func(r redisnode.KnownReplica) bool { return r.Down || r.Priority == 0 })
-	if len(eligible) == 0 {
+	known = eligible(known)
+	if len(known) == 0 {
 		return netip.Addr{}
 	}
-	return slices.MinFunc(eligible, func(a, b redisnode.KnownReplica) int {
+	return slices.MinFunc(known, func(a, b redisnode.KnownReplica) int {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.Offset, a.Offset), strings.Compare(a.RunID, b.RunID))
 	}).Addr.Addr()
 }

@@ -57,6 +57,8 @@ func TestChoiceIsSentinels(t *testing.T) {
 	}
 	down := replica(6, 100, 99, "a")
 	down.Down = true
+	unlinked := replica(7, 100, 99, "a")
+	unlinked.Disconnected = true
 	for name, c := range map[string]struct {
 		known []redisnode.KnownReplica
 		host  int
@@ -65,11 +67,42 @@ func TestChoiceIsSentinels(t *testing.T) {
 		"before that the priority": {[]redisnode.KnownReplica{replica(2, 10, 5, "b"), replica(3, 100, 6, "a")}, 2},
 		"after that the run ID":    {[]redisnode.KnownReplica{replica(2, 100, 5, "b"), replica(3, 100, 5, "a")}, 3},
 		"nobody without priority":  {[]redisnode.KnownReplica{replica(2, 0, 9, "a"), replica(3, 100, 5, "b")}, 3},
+		"nobody without a link":    {[]redisnode.KnownReplica{unlinked, replica(3, 100, 5, "b")}, 3},
 		"nobody who is down":       {[]redisnode.KnownReplica{down, replica(3, 100, 5, "b")}, 3},
 	} {
 		require.Equal(t, byte(c.host), choice(c.known).As4()[3], name)
 	}
 	require.False(t, choice(nil).IsValid())
+}
+
+func TestHandOverIsOrderedFromASentinelThatChoosesAReplicaInSync(t *testing.T) {
+	replica := func(host byte, offset int, linked bool) redisnode.KnownReplica {
+		return redisnode.KnownReplica{
+			Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, host}), 6379), Priority: 100, Offset: int64(offset), Linked: linked,
+		}
+	}
+	outsider := func(change func(*redisnode.KnownReplica)) redisnode.KnownReplica {
+		r := replica(4, 9, true)
+		change(&r)
+		return r
+	}
+	second, third := replica(2, 5, true), replica(3, 6, true)
+	for name, c := range map[string]struct {
+		known []redisnode.KnownReplica
+		want  bool
+	}{
+		"all that it knows are":                     {[]redisnode.KnownReplica{second, third}, true},
+		"one that it does not know matters nothing": {[]redisnode.KnownReplica{second}, true},
+		"another one that holds more":               {[]redisnode.KnownReplica{second, third, replica(4, 9, false)}, false},
+		"another one that may hold more":            {[]redisnode.KnownReplica{second, third, replica(4, 1, true)}, false},
+		"another one that holds less for good":      {[]redisnode.KnownReplica{second, third, replica(4, 1, false)}, true},
+		"another one that is down":                  {[]redisnode.KnownReplica{second, outsider(func(r *redisnode.KnownReplica) { r.Down = true })}, true},
+		"another one without a connection":          {[]redisnode.KnownReplica{second, outsider(func(r *redisnode.KnownReplica) { r.Disconnected = true })}, true},
+		"another one that is never promoted":        {[]redisnode.KnownReplica{second, outsider(func(r *redisnode.KnownReplica) { r.Priority = 0 })}, true},
+		"none":                                      {nil, false},
+	} {
+		require.Equal(t, c.want, choosesAmong(c.known, []netip.Addr{second.Addr.Addr(), third.Addr.Addr()}), name)
+	}
 }
 
 func TestSentinelsThatStayAreToldFirst(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
@@ -71,13 +72,21 @@ var errFailoverRunning = errors.New("a sentinel is replacing the master, or has 
 // by the next; one that does not answer is not, since it may have obeyed.
 // foremost are the replicas to promote one of; nil: it does not matter which.
 func commandFailover(ctx context.Context, c config.Config, views []sentinelView, master netip.Addr, foremost []netip.Addr) (string, error) {
-	for _, v := range views {
-		if v.FailingOver {
-			return "", errFailoverRunning
-		}
+	if failingOver(views) {
+		return "", errFailoverRunning
 	}
+	return tellOne(ctx, c, byChoice(ctx, c, views, foremost), master)
+}
+
+func failingOver(views []sentinelView) bool {
+	return slices.ContainsFunc(views, func(v sentinelView) bool { return v.FailingOver })
+}
+
+// tellOne is commandFailover for sentinels none of which is known to be at it, in
+// this order.
+func tellOne(ctx context.Context, c config.Config, views []sentinelView, master netip.Addr) (string, error) {
 	var problems []error
-	for _, v := range byChoice(ctx, c, views, foremost) {
+	for _, v := range views {
 		if v.Reach != role.Answered || !v.HasMaster || v.Master != master {
 			continue
 		}

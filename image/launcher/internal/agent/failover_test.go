@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"strconv"
@@ -31,6 +32,14 @@ func (s *speaker) heard() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.commands...)
+}
+
+// answerFromNowOn changes what it answers to a command.
+func (s *speaker) answerFromNowOn(command, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers = maps.Clone(s.answers)
+	s.answers[command] = text
 }
 
 func speak(t *testing.T, answers map[string]string) *speaker {
@@ -74,12 +83,12 @@ func (s *speaker) serve(conn net.Conn) {
 		}
 		command := strings.Join(words, " ")
 		answer := "-ERR unknown command\r\n"
+		s.mu.Lock()
 		for start, text := range s.answers {
 			if strings.HasPrefix(command, start) {
 				answer = text
 			}
 		}
-		s.mu.Lock()
 		s.commands = append(s.commands, command)
 		s.mu.Unlock()
 		_, _ = io.WriteString(conn, answer)

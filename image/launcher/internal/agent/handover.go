@@ -29,6 +29,9 @@ func (s *Server) leave(ctx context.Context) bool {
 		s.refreshTerminating(ctx, o.Peers)
 		leaving = role.DecideLeaving(o, time.Since(m.stopAt), s.config.ShutdownBudget)
 	}
+	if leaving.Step == role.HandOver && len(s.choosersAmong(ctx, m.views, leaving.Successors)) == 0 {
+		leaving.Step, leaving.Reason = role.StayOn, errNoChooser.Error()
+	}
 	if leaving.Reason != s.leavingReason {
 		s.leavingReason = leaving.Reason
 		s.log.Info("leaving", "reason", leaving.Reason)
@@ -109,7 +112,7 @@ func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
 		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)
 	}
 	node := s.local()
-	successor, err := s.promoteSuccessor(ctx, node, successors)
+	successor, err := s.promoteSuccessor(ctx, node, s.candidates(successors))
 	if err != nil {
 		s.unfence(ctx)
 		return errors.Join(err, node.Unpause(ctx))

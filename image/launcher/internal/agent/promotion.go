@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -18,7 +19,8 @@ const (
 	// promotionWait is how long a promotion that a sentinel has accepted is waited
 	// for; it takes 0.1 to 0.3 s.
 	promotionWait = 5 * time.Second
-	// leaderPoll is the pause between two looks at the sentinel that promotes.
+	// leaderPoll is the pause between two looks at the sentinel that promotes, and at
+	// how much of the pause is left.
 	leaderPoll = 50 * time.Millisecond
 	// promotionLag is how long after the end of its sentinel a promotion may still
 	// be seen: the order to the replica was on its way.
@@ -28,11 +30,38 @@ const (
 // errFailoverEnded: nobody replaces this master any more, and nobody has.
 var errFailoverEnded = errors.New("the failover ended without a promotion")
 
+// candidates are the other servers; true: a replica in sync, which has to have
+// everything before there may be a promotion.
+type candidates map[netip.Addr]bool
+
+// inSync gives the replicas that have everything before there may be a promotion.
+func (c candidates) inSync() []netip.Addr {
+	return slices.DeleteFunc(slices.Collect(maps.Keys(c)), func(ip netip.Addr) bool { return !c[ip] })
+}
+
+// candidates gives all servers that a sentinel may choose. One that is not in sync yet
+// may be a moment later, and be the one.
+func (s *Server) candidates(successors []netip.Addr) candidates {
+	c := candidates{}
+	for _, pod := range s.api.Pods() {
+		if pod.Server && pod.IP.IsValid() && pod.IP != s.config.PodIP {
+			c[pod.IP] = false
+		}
+	}
+	for _, ip := range successors {
+		c[ip] = true
+	}
+	return c
+}
+
+// errNoChooser: a hand-over now would promote a replica that lacks something.
+var errNoChooser = errors.New("no sentinel would promote a replica in sync for certain: they go by what they have heard in the last second")
+
 // promoteSuccessor pauses writes, waits for the successors to have everything,
 // and has a sentinel promote one of them. When that sentinel ends first, as one
 // may that is being replaced itself, the next is told. With an error writes may
 // still be paused.
-func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, successors []netip.Addr) (netip.Addr, error) {
+func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, successors candidates) (netip.Addr, error) {
 	limit := role.PauseLimit(s.config.DownAfter)
 	for began := time.Now(); ; {
 		if err := node.PauseWrites(ctx, limit); err != nil {
@@ -59,7 +88,7 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 // commandPromotion waits for the successors to have everything and tells one of
 // the sentinels, of which it also gives the views, to promote one of them. With
 // errFailoverRunning one has been told by somebody else.
-func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node *redisnode.Node, successors []netip.Addr) (string, []sentinelView, error) {
+func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node *redisnode.Node, successors candidates) (string, []sentinelView, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	info, err := node.Info(ctx)
@@ -71,16 +100,29 @@ func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node
 	}
 	pods := s.api.Pods()
 	views := stayingFirst(askSentinels(ctx, s.config, s.links, pods), s.self.UID, pods)
-	sentinel, err := commandFailover(ctx, s.config, views, s.config.PodIP, nil)
+	if failingOver(views) {
+		return "", views, errFailoverRunning
+	}
+	right := s.choosersAmong(ctx, views, successors.inSync())
+	if len(right) == 0 {
+		return "", views, errNoChooser
+	}
+	sentinel, err := tellOne(ctx, s.config, right, s.config.PodIP)
 	return sentinel, views, err
+}
+
+// choosersAmong are the sentinels that would promote one of these replicas for certain.
+func (s *Server) choosersAmong(ctx context.Context, views []sentinelView, replicas []netip.Addr) []sentinelView {
+	right, _ := choosers(ctx, s.config, views, func(known []redisnode.KnownReplica) bool { return choosesAmong(known, replicas) })
+	return right
 }
 
 // awaitOffset waits until every successor has reached the offset: which of them
 // is promoted is the sentinel's choice, made on what it knew a second ago.
-func (s *Server) awaitOffset(ctx context.Context, successors []netip.Addr, offset int64) error {
+func (s *Server) awaitOffset(ctx context.Context, successors candidates, offset int64) error {
 	for {
-		behind := 0
-		for _, ip := range successors {
+		behind, all := 0, successors.inSync()
+		for _, ip := range all {
 			info, err := s.links.to(ip, s.config.RedisPort).Info(ctx)
 			if err != nil || info.Offset < offset || !info.LinkUp {
 				behind++
@@ -91,10 +133,33 @@ func (s *Server) awaitOffset(ctx context.Context, successors []netip.Addr, offse
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d replica(s) did not catch up within the pause", behind, len(successors))
+			return fmt.Errorf("%d of %d replica(s) did not catch up within the pause", behind, len(all))
 		case <-time.After(pollEvery):
 		}
 	}
+}
+
+// watchPromotion tells which of the servers is made master: one that was a replica in
+// sync, or has been seen as one since. A master of the past that wakes up is none.
+func (s *Server) watchPromotion(ctx context.Context, successors candidates) <-chan netip.Addr {
+	promoted := make(chan netip.Addr, len(successors))
+	for ip, inSync := range successors {
+		go func() {
+			for ctx.Err() == nil {
+				info, err := s.links.to(ip, s.config.RedisPort).Info(ctx)
+				if err == nil && info.Master && inSync {
+					promoted <- ip
+					return
+				}
+				inSync = inSync || err == nil && info.LinkUp && info.MasterAddr.Addr() == s.config.PodIP
+				select {
+				case <-ctx.Done():
+				case <-time.After(pollEvery):
+				}
+			}
+		}()
+	}
+	return promoted
 }
 
 // awaitPromotion waits for one of the successors to be master. From the command
@@ -103,7 +168,7 @@ func (s *Server) awaitOffset(ctx context.Context, successors []netip.Addr, offse
 // When its time is up and another sentinel is replacing this master, as they do
 // where the first has crashed, it waits once more: what were written now would
 // be lost a moment later.
-func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, sentinel string, views []sentinelView) (netip.Addr, error) {
+func (s *Server) awaitPromotion(node *redisnode.Node, successors candidates, sentinel string, views []sentinelView) (netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*promotionWait)
 	defer cancel()
 	ended := make(chan struct{})
@@ -112,14 +177,10 @@ func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, s
 			close(ended)
 		}
 	}()
+	promoted := s.watchPromotion(ctx, successors)
 	limit := role.PauseLimit(s.config.DownAfter)
 	began, renewed := time.Now(), time.Time{} // what is left of the first pause is not known here
 	for {
-		for _, ip := range successors {
-			if info, err := s.links.to(ip, s.config.RedisPort).Info(ctx); err == nil && info.Master {
-				return ip, nil
-			}
-		}
 		if time.Since(renewed) > limit/4 {
 			renewed = time.Now()
 			_ = node.PauseWrites(ctx, limit)
@@ -128,10 +189,17 @@ func (s *Server) awaitPromotion(node *redisnode.Node, successors []netip.Addr, s
 			return netip.Addr{}, fmt.Errorf("no replica was promoted within %v, though a failover had begun (told: %q)", time.Since(began).Round(100*time.Millisecond), sentinel)
 		}
 		select {
+		case ip := <-promoted:
+			return ip, nil
 		case <-ended:
+			select {
+			case ip := <-promoted:
+				return ip, nil
+			default:
+			}
 			return netip.Addr{}, fmt.Errorf("sentinel %s: %w", sentinel, errFailoverEnded)
 		case <-ctx.Done():
-		case <-time.After(pollEvery):
+		case <-time.After(leaderPoll):
 		}
 	}
 }

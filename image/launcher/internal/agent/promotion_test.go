@@ -76,6 +76,43 @@ func TestFailoverEndsOnlyWhenItHasBeenOverForAMoment(t *testing.T) {
 	require.False(t, awaitFailoverEnd(limited, settings, []sentinelView{running}, "told"))
 }
 
+// A server that was not in sync when the hand-over began may be the one that the
+// sentinel chooses; one that has never followed this master in between is a master of
+// the past.
+func TestPromotionOfAReplicaThatCameLateIsSeen(t *testing.T) {
+	link := func(role, master string) string {
+		return text("role:" + role + "\r\nmaster_host:" + master + "\r\nmaster_port:6379\r\nmaster_link_status:up\r\n")
+	}
+	for name, c := range map[string]struct {
+		inSync bool
+		first  string
+		seen   bool
+	}{
+		"it was in sync before":        {true, link("master", ""), true},
+		"it followed a moment later":   {false, link("slave", "10.0.0.1"), true},
+		"it followed somebody else":    {false, link("slave", "10.0.0.9"), false},
+		"it says at once it is master": {false, link("master", ""), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			replica := speak(t, map[string]string{"INFO": c.first})
+			s := &Server{links: newLinks(""), config: config.Config{PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.addr.Port())}}
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			promoted := s.watchPromotion(ctx, candidates{replica.addr.Addr(): c.inSync})
+			require.Eventually(t, func() bool { return len(replica.heard()) > 1 }, time.Second, time.Millisecond, "questions")
+			replica.answerFromNowOn("INFO", link("master", ""))
+			if c.seen {
+				require.Equal(t, replica.addr.Addr(), <-promoted)
+				return
+			}
+			asked := len(replica.heard())
+			require.Eventually(t, func() bool { return len(replica.heard()) > asked+5 }, time.Second, time.Millisecond, "questions")
+			require.Empty(t, promoted)
+		})
+	}
+}
+
 // The command may come when almost all of the first pause is over.
 func TestPauseIsRenewedAsSoonAsAFailoverIsCommanded(t *testing.T) {
 	master := speak(t, map[string]string{"CLIENT PAUSE": "+OK\r\n"})
@@ -84,7 +121,7 @@ func TestPauseIsRenewedAsSoonAsAFailoverIsCommanded(t *testing.T) {
 		MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.addr.Port()), DownAfter: 3 * time.Second,
 	}}
 	node := s.links.to(master.addr.Addr(), int(master.addr.Port()))
-	_, err := s.awaitPromotion(node, []netip.Addr{replica.addr.Addr()}, "told", []sentinelView{endedSentinel(t, "told")})
+	_, err := s.awaitPromotion(node, candidates{replica.addr.Addr(): true}, "told", []sentinelView{endedSentinel(t, "told")})
 	require.ErrorIs(t, err, errFailoverEnded)
 	require.Contains(t, master.heard(), "CLIENT PAUSE 1500 WRITE", "in the first quarter of a pause")
 }

@@ -35,14 +35,17 @@ type MasterView struct {
 
 // KnownReplica is a replica in a sentinel's memory.
 type KnownReplica struct {
-	Addr     netip.AddrPort
-	RunID    string
-	Offset   int64 // when the sentinel last asked, up to a second ago
-	Down     bool
-	Promoted bool       // the sentinel that leads a failover has chosen it
-	Master   bool       // it said last that it is a master
-	Follows  netip.Addr // whom it said last that it follows
-	Priority int        // 0: never promoted
+	Addr   netip.AddrPort
+	RunID  string
+	Offset int64 // when the sentinel last asked, up to a second ago
+	Down   bool
+	// Disconnected: the sentinel has no connection to it, and does not choose it.
+	Disconnected bool
+	Linked       bool       // it said last that its link to its master is up
+	Promoted     bool       // the sentinel that leads a failover has chosen it
+	Master       bool       // it said last that it is a master
+	Follows      netip.Addr // whom it said last that it follows
+	Priority     int        // 0: never promoted
 }
 
 // KnownSentinel is another sentinel in a sentinel's memory.
@@ -130,6 +133,7 @@ func (n *Node) KnownReplicas(ctx context.Context, name string) ([]KnownReplica, 
 		flags := "," + f["flags"] + ","
 		out = append(out, KnownReplica{
 			Addr: addrPort(f["ip"], f["port"]), RunID: f["runid"], Offset: offset, Down: strings.Contains(flags, ",s_down,"),
+			Disconnected: strings.Contains(flags, ",disconnected,"), Linked: f["master-link-status"] == "ok",
 			Promoted: strings.Contains(flags, ",promoted,"), Priority: priority,
 			Master: f["role-reported"] == "master", Follows: addrPort(f["master-host"], f["master-port"]).Addr(),
 		})
