@@ -103,6 +103,7 @@ func TestPromotionOfAReplicaThatCameLateIsSeen(t *testing.T) {
 			require.Eventually(t, func() bool { return len(replica.heard()) > 1 }, time.Second, time.Millisecond, "questions")
 			replica.answerFromNowOn("INFO", link("master", ""))
 			if c.seen {
+				require.Eventually(t, func() bool { return len(promoted) == 1 }, time.Second, time.Millisecond, "the promotion to be seen")
 				require.Equal(t, replica.addr.Addr(), <-promoted)
 				return
 			}
