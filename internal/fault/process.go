@@ -13,11 +13,14 @@ import (
 
 // inPod finds the processes of the pod with the UID $1 whose name is $2, on the
 // node, and runs the rest of the arguments with the process number added. It
-// prints one line for each. The control group of a process names its pod.
+// prints one line for each. The control group of a process names its pod. A fork
+// that saves the data of a Redis has the name of its parent, and is left out.
 const inPod = `uid=$1 name=$2; shift 2
+named() { [ "$(cat "/proc/$1/comm" 2>/dev/null)" = "$name" ]; }
 for process in /proc/[0-9]*; do
-  if [ "$(cat "$process/comm" 2>/dev/null)" = "$name" ] && grep -qs -e "$uid" -e "${uid//-/_}" "$process/cgroup"; then
-    "$@" "${process#/proc/}" && echo done
+  number=${process#/proc/}
+  if named "$number" && grep -qs -e "$uid" -e "${uid//-/_}" "$process/cgroup" && ! named "$(sed -n 's/^PPid:[[:space:]]*//p' "$process/status" 2>/dev/null)"; then
+    "$@" "$number" && echo done
   fi
 done`
 

@@ -47,7 +47,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 			return err
 		}
 	default:
-		// The sentinels have found the master down for seconds, and know the offsets.
+		// The sentinels find the master down, and have heard the last of its replicas' offsets.
 		master, foremost = d.Target, nil
 		if err := s.takeOrder(ctx, pause); err != nil {
 			return err

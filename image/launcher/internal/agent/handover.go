@@ -112,7 +112,7 @@ func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
 		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)
 	}
 	node := s.local()
-	successor, err := s.promoteSuccessor(ctx, node, s.candidates(successors))
+	successor, err := s.promoteSuccessor(ctx, node, successors)
 	if err != nil {
 		s.unfence(ctx)
 		return errors.Join(err, node.Unpause(ctx))

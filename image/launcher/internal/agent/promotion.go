@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -30,30 +29,6 @@ const (
 // errFailoverEnded: nobody replaces this master any more, and nobody has.
 var errFailoverEnded = errors.New("the failover ended without a promotion")
 
-// candidates are the other servers; true: a replica in sync, which has to have
-// everything before there may be a promotion.
-type candidates map[netip.Addr]bool
-
-// inSync gives the replicas that have everything before there may be a promotion.
-func (c candidates) inSync() []netip.Addr {
-	return slices.DeleteFunc(slices.Collect(maps.Keys(c)), func(ip netip.Addr) bool { return !c[ip] })
-}
-
-// candidates gives all servers that a sentinel may choose. One that is not in sync yet
-// may be a moment later, and be the one.
-func (s *Server) candidates(successors []netip.Addr) candidates {
-	c := candidates{}
-	for _, pod := range s.api.Pods() {
-		if pod.Server && pod.IP.IsValid() && pod.IP != s.config.PodIP {
-			c[pod.IP] = false
-		}
-	}
-	for _, ip := range successors {
-		c[ip] = true
-	}
-	return c
-}
-
 // errNoChooser: a hand-over now would promote a replica that lacks something.
 var errNoChooser = errors.New("no sentinel would promote a replica in sync for certain: they go by what they have heard in the last second")
 
@@ -61,7 +36,7 @@ var errNoChooser = errors.New("no sentinel would promote a replica in sync for c
 // and has a sentinel promote one of them. When that sentinel ends first, as one
 // may that is being replaced itself, the next is told. With an error writes may
 // still be paused.
-func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, successors candidates) (netip.Addr, error) {
+func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, successors []netip.Addr) (netip.Addr, error) {
 	limit := role.PauseLimit(s.config.DownAfter)
 	for began := time.Now(); ; {
 		if err := node.PauseWrites(ctx, limit); err != nil {
@@ -77,7 +52,7 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 		default:
 			s.log.Info("failover commanded", "sentinel", sentinel, "reason", "hand-over")
 		}
-		successor, err := s.awaitPromotion(node, successors, sentinel, views)
+		successor, err := s.awaitPromotion(node, s.otherServers(), successors, sentinel, views)
 		if !errors.Is(err, errFailoverEnded) || time.Since(began) > promotionWait {
 			return successor, err
 		}
@@ -88,7 +63,7 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 // commandPromotion waits for the successors to have everything and tells one of
 // the sentinels, of which it also gives the views, to promote one of them. With
 // errFailoverRunning one has been told by somebody else.
-func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node *redisnode.Node, successors candidates) (string, []sentinelView, error) {
+func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node *redisnode.Node, successors []netip.Addr) (string, []sentinelView, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	info, err := node.Info(ctx)
@@ -103,7 +78,7 @@ func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node
 	if failingOver(views) {
 		return "", views, errFailoverRunning
 	}
-	right := s.choosersAmong(ctx, views, successors.inSync())
+	right := s.choosersAmong(ctx, views, successors)
 	if len(right) == 0 {
 		return "", views, errNoChooser
 	}
@@ -119,10 +94,10 @@ func (s *Server) choosersAmong(ctx context.Context, views []sentinelView, replic
 
 // awaitOffset waits until every successor has reached the offset: which of them
 // is promoted is the sentinel's choice, made on what it knew a second ago.
-func (s *Server) awaitOffset(ctx context.Context, successors candidates, offset int64) error {
+func (s *Server) awaitOffset(ctx context.Context, successors []netip.Addr, offset int64) error {
 	for {
-		behind, all := 0, successors.inSync()
-		for _, ip := range all {
+		behind := 0
+		for _, ip := range successors {
 			info, err := s.links.to(ip, s.config.RedisPort).Info(ctx)
 			if err != nil || info.Offset < offset || !info.LinkUp {
 				behind++
@@ -133,19 +108,32 @@ func (s *Server) awaitOffset(ctx context.Context, successors candidates, offset 
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d replica(s) did not catch up within the pause", behind, len(all))
+			return fmt.Errorf("%d of %d replica(s) did not catch up within the pause", behind, len(successors))
 		case <-time.After(pollEvery):
 		}
 	}
 }
 
-// watchPromotion tells which of the servers is made master: one that was a replica in
-// sync, or has been seen as one since. A master of the past that wakes up is none.
-func (s *Server) watchPromotion(ctx context.Context, successors candidates) <-chan netip.Addr {
-	promoted := make(chan netip.Addr, len(successors))
-	for ip, inSync := range successors {
+// otherServers are the servers that a sentinel may choose. One that was not in sync when
+// the successors were found may be a moment later.
+func (s *Server) otherServers() []netip.Addr {
+	var others []netip.Addr
+	for _, pod := range s.api.Pods() {
+		if pod.Server && pod.IP.IsValid() && pod.IP != s.config.PodIP {
+			others = append(others, pod.IP)
+		}
+	}
+	return others
+}
+
+// watchPromotion tells which of the servers is made master: one of the successors, or
+// one that has been seen as a replica in sync since. A master of the past that wakes up
+// is none.
+func (s *Server) watchPromotion(ctx context.Context, servers, successors []netip.Addr) <-chan netip.Addr {
+	promoted := make(chan netip.Addr, len(servers))
+	for _, ip := range servers {
 		go func() {
-			for ctx.Err() == nil {
+			for inSync := slices.Contains(successors, ip); ctx.Err() == nil; {
 				info, err := s.links.to(ip, s.config.RedisPort).Info(ctx)
 				if err == nil && info.Master && inSync {
 					promoted <- ip
@@ -168,7 +156,7 @@ func (s *Server) watchPromotion(ctx context.Context, successors candidates) <-ch
 // When its time is up and another sentinel is replacing this master, as they do
 // where the first has crashed, it waits once more: what were written now would
 // be lost a moment later.
-func (s *Server) awaitPromotion(node *redisnode.Node, successors candidates, sentinel string, views []sentinelView) (netip.Addr, error) {
+func (s *Server) awaitPromotion(node *redisnode.Node, servers, successors []netip.Addr, sentinel string, views []sentinelView) (netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*promotionWait)
 	defer cancel()
 	ended := make(chan struct{})
@@ -177,7 +165,7 @@ func (s *Server) awaitPromotion(node *redisnode.Node, successors candidates, sen
 			close(ended)
 		}
 	}()
-	promoted := s.watchPromotion(ctx, successors)
+	promoted := s.watchPromotion(ctx, servers, successors)
 	limit := role.PauseLimit(s.config.DownAfter)
 	began, renewed := time.Now(), time.Time{} // what is left of the first pause is not known here
 	for {

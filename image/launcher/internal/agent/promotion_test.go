@@ -99,7 +99,11 @@ func TestPromotionOfAReplicaThatCameLateIsSeen(t *testing.T) {
 			s := &Server{links: newLinks(""), config: config.Config{PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.addr.Port())}}
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
-			promoted := s.watchPromotion(ctx, candidates{replica.addr.Addr(): c.inSync})
+			servers, successors := []netip.Addr{replica.addr.Addr()}, []netip.Addr{}
+			if c.inSync {
+				successors = servers
+			}
+			promoted := s.watchPromotion(ctx, servers, successors)
 			require.Eventually(t, func() bool { return len(replica.heard()) > 1 }, time.Second, time.Millisecond, "questions")
 			replica.answerFromNowOn("INFO", link("master", ""))
 			if c.seen {
@@ -122,7 +126,8 @@ func TestPauseIsRenewedAsSoonAsAFailoverIsCommanded(t *testing.T) {
 		MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.addr.Port()), DownAfter: 3 * time.Second,
 	}}
 	node := s.links.to(master.addr.Addr(), int(master.addr.Port()))
-	_, err := s.awaitPromotion(node, candidates{replica.addr.Addr(): true}, "told", []sentinelView{endedSentinel(t, "told")})
+	replicas := []netip.Addr{replica.addr.Addr()}
+	_, err := s.awaitPromotion(node, replicas, replicas, "told", []sentinelView{endedSentinel(t, "told")})
 	require.ErrorIs(t, err, errFailoverEnded)
 	require.Contains(t, master.heard(), "CLIENT PAUSE 1500 WRITE", "in the first quarter of a pause")
 }

@@ -51,7 +51,7 @@ func discover(o Observation) Decision {
 	case ok && agreed == o.Self.IP:
 		return unlessReplaced(o, elect(o, "this pod died as master and no replica lives"))
 	case ok && len(live) > 0:
-		return diedAsSuccessor(o, agreed, live[0].Name)
+		return diedAsSuccessor(o, agreed, live[0].Name, wait)
 	case ok:
 		return lostMaster(o, agreed, wait)
 	case o.sentinelsKnowNothing():
@@ -64,23 +64,23 @@ func discover(o Observation) Decision {
 }
 
 // diedAsSuccessor decides for a server whose Redis does not run, while the sentinels
-// name a master that does not serve and there is a replica that they can promote. If
-// this is the one that they are promoting, the sentinel that does it waits for it until
-// the failover timeout, and the others with it: that is ended, and another promoted,
-// by the pod that knows for certain that nobody else is promoted meanwhile.
-func diedAsSuccessor(o Observation, agreed netip.Addr, holder string) Decision {
-	d := Decision{State: Discovering, Label: ClearLabel, Target: agreed}
+// name a master that does not serve and a replica holds the data. If this is the one
+// that they are promoting, the sentinel that does it waits for it until the failover
+// timeout, and the others with it. Its launcher knows that for certain, ends that, and
+// has the replica promoted.
+func diedAsSuccessor(o Observation, agreed netip.Addr, holder string, wait func(string, ...any) Decision) Decision {
+	act := func(action Action, format string) Decision {
+		return Decision{State: Discovering, Label: ClearLabel, Action: action, Target: agreed, Reason: fmt.Sprintf(format, holder)}
+	}
 	down, failingOver := o.MasterIsDown()
 	switch {
 	case slices.ContainsFunc(o.Views, func(v View) bool { return v.FailingOver && v.Master == agreed && v.Chosen == o.Self.IP }):
-		d.Action, d.Reason = CallOff, fmt.Sprintf("a sentinel is making this pod master, which has died, and %s holds the data", holder)
+		return act(CallOff, "a sentinel is making this pod master, which has died, and %s holds the data")
 	case o.MasterUID == o.Self.UID && agreed == o.PreviousIP && down && !failingOver:
-		d.Action, d.Reason = Nudge, fmt.Sprintf("this pod died as master, the one before it is down, and %s holds the data", holder)
+		return act(Nudge, "this pod died as master, the one before it is down, and %s holds the data")
 	default:
-		d.Target = netip.Addr{}
-		d.Reason = fmt.Sprintf("the sentinels name %v, which is not master; they will promote a replica", agreed)
+		return wait("the sentinels name %v, which is not master; they will promote a replica", agreed)
 	}
-	return d
 }
 
 // unlessReplaced puts the end of a failover of this pod before its return as the
