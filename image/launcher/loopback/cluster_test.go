@@ -76,6 +76,16 @@ func newCluster(t *testing.T, o options) *cluster {
 	return c
 }
 
+// startWritten is start with a client that has written for a while, and gives the
+// master as well.
+func startWritten(t *testing.T, o options) (*cluster, *writer, *pod) {
+	t.Helper()
+	c := start(t, o)
+	w := c.write()
+	w.advance(200)
+	return c, w, c.converge()
+}
+
 // start makes a cluster, starts all its pods at once and waits until it has
 // converged.
 func start(t *testing.T, o options) *cluster {

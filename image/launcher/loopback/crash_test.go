@@ -13,10 +13,7 @@ const asyncTail = 5
 
 func TestCrashOfTheMastersRedisIsFailedOver(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{})
-	w := c.write()
-	w.advance(200)
-	old := c.converge()
+	c, w, old := startWritten(t, options{})
 	old.killRedis()
 	took := eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
 	w.advance(200)
@@ -30,10 +27,7 @@ func TestCrashOfTheMastersRedisIsFailedOver(t *testing.T) {
 
 func TestCrashOfTheMastersLauncherIsFailedOverOrResumedWithData(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{})
-	w := c.write()
-	w.advance(200)
-	old := c.converge()
+	c, w, old := startWritten(t, options{})
 	old.kill()
 	w.advance(200)
 	c.converge()
@@ -45,10 +39,7 @@ func TestCrashOfTheMastersLauncherIsFailedOverOrResumedWithData(t *testing.T) {
 // nothing listens there, and need not wait for the sentinels to find it down.
 func TestMasterWhoseContainerStaysDownIsReplacedBeforeTheSentinelsNotice(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{})
-	w := c.write()
-	w.advance(200)
-	old := c.converge()
+	c, w, old := startWritten(t, options{})
 	epoch := c.epoch()
 	old.hold()
 	old.kill()

@@ -67,10 +67,7 @@ func (w *writer) refusedWith(text string) error {
 // Redis answers a PING with MISCONF, too, which Sentinel takes for silence.
 func TestMasterWithAFullDiskIsReplacedWithoutLosingAWrite(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{environment: onSmallDisks(t)})
-	w := c.write()
-	w.advance(200)
-	old := c.converge()
+	c, w, old := startWritten(t, options{environment: onSmallDisks(t)})
 	history := len(c.api.RoleChanges())
 	empty := old.fillDisk()
 	eventually(t, settle, "MISCONF", func() error { return w.refusedWith("MISCONF") })
@@ -96,10 +93,7 @@ func TestMasterWithAFullDiskCanBeReplaced(t *testing.T) {
 	for _, how := range []string{"deleted", "crashed"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			c := start(t, options{environment: onSmallDisks(t)})
-			w := c.write()
-			w.advance(200)
-			old := c.converge()
+			c, w, old := startWritten(t, options{environment: onSmallDisks(t)})
 			old.fillDisk()
 			eventually(t, settle, "MISCONF", func() error { return w.refusedWith("MISCONF") })
 			if how == "deleted" {

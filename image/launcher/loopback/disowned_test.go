@@ -96,14 +96,11 @@ func TestMasterWithSentinelsGoesOnAtOnceWhenItsLabelIsTaken(t *testing.T) {
 // no reason to hold back any.
 func TestMasterThatDiesWithItsWritesHeldBackDoesNotHoldBackThoseOfItsSuccessor(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{})
-	w := c.write()
-	w.advance(200)
-	old := c.converge()
+	c, w, old := startWritten(t, options{})
 	old.freezeRedis()
 	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
-	old.killRedis()
 	successor := c.labelled("master")[0]
+	old.killRedis()
 	throughout(t, 4*time.Second, "the successor carries out writes", func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -18,10 +18,7 @@ func TestFrozenMasterIsReplacedAndWakesUpAsSlave(t *testing.T) {
 	for _, what := range []string{"redis", "the container"} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			c := start(t, options{})
-			w := c.write()
-			w.advance(200)
-			old := c.converge()
+			c, w, old := startWritten(t, options{})
 			frozen, history := time.Now(), len(c.api.RoleChanges())
 			if what == "redis" {
 				old.freezeRedis()

@@ -105,10 +105,7 @@ func TestHandOverWaitsForSlavesThatAreBehind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := start(t, options{})
-			w := c.write()
-			w.advance(200)
-			old := c.converge()
+			c, w, old := startWritten(t, options{})
 			slaves := c.slavesOf(old)
 			pause := strings.HasPrefix(name, "paused")
 			for _, p := range slaves {
@@ -138,10 +135,7 @@ func TestHandOverWaitsForSlavesThatAreBehind(t *testing.T) {
 
 func TestMasterDeletedByForceIsFailedOver(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{})
-	w := c.write()
-	w.advance(200)
-	old := c.converge()
+	c, w, old := startWritten(t, options{})
 	old.removeByForce()
 	c.addServer().run()
 	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })

@@ -13,10 +13,7 @@ import (
 // the old master serves until they have caught up.
 func TestHandOverThatSlavesCannotFollowIsGivenUpAndRepeated(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{})
-	w := c.write()
-	w.advance(200)
-	old := c.converge()
+	c, w, old := startWritten(t, options{})
 	slaves := c.slavesOf(old)
 	const behind = 6 * time.Second
 	for _, p := range slaves {
@@ -74,10 +71,7 @@ func TestHandOverIsNotToASlaveThatHasJustLostTheMaster(t *testing.T) {
 	for try := range 4 { // which of them a sentinel would choose is chance
 		t.Run(fmt.Sprint(try), func(t *testing.T) {
 			t.Parallel()
-			c := start(t, options{})
-			w := c.write()
-			w.advance(200)
-			old := c.converge()
+			c, w, old := startWritten(t, options{})
 			slave := c.slavesOf(old)[try%2]
 			// Nobody listens there, and its launcher leaves it a moment.
 			if err := c.client(slave).Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err(); err != nil {

@@ -78,10 +78,7 @@ func TestWithoutASentinelMajorityACrashedMasterIsNotReplaced(t *testing.T) {
 // A node that lost its way to the API server, and only that.
 func TestMasterCutOffFromTheAPIServesAndIsReplacedWhenItDies(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{})
-	w := c.write()
-	w.advance(200)
-	old := c.converge()
+	c, w, old := startWritten(t, options{})
 	history := len(c.api.RoleChanges())
 	if err := old.api.Cut(); err != nil {
 		t.Fatal(err)

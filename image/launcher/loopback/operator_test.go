@@ -278,10 +278,7 @@ func TestLauncherKilledInTheMiddleOfAHandOverLeavesOneMaster(t *testing.T) {
 	for _, delay := range []time.Duration{20 * time.Millisecond, 150 * time.Millisecond} {
 		t.Run(delay.String(), func(t *testing.T) {
 			t.Parallel()
-			c := start(t, options{})
-			w := c.write()
-			w.advance(200)
-			old := c.converge()
+			c, w, old := startWritten(t, options{})
 			process := old.expectExit()
 			if err := process.signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)

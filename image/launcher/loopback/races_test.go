@@ -135,10 +135,7 @@ func TestMasterThatComesBackEndsTheFailoverThatHasNoReplicaLeft(t *testing.T) {
 	for _, delay := range []time.Duration{0, 30 * time.Millisecond, 60 * time.Millisecond, 90 * time.Millisecond, 120 * time.Millisecond} {
 		t.Run(delay.String(), func(t *testing.T) {
 			t.Parallel()
-			c := start(t, options{})
-			w := c.write()
-			w.advance(200)
-			old := c.converge()
+			c, w, old := startWritten(t, options{})
 			slaves := c.slavesOf(old)
 			old.killRedis()
 			eventually(t, settle, "the failover to be commanded", func() error {
@@ -170,10 +167,7 @@ func TestMasterThatComesBackEndsTheFailoverThatHasNoReplicaLeft(t *testing.T) {
 // may not be known to anybody yet, and Sentinel waits between two failovers.
 func TestSuccessorThatDiesAtOnceIsReplacedInItsTurn(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{})
-	w := c.write()
-	w.advance(200)
-	first := c.converge()
+	c, w, first := startWritten(t, options{})
 	slaves := c.slavesOf(first)
 	first.killRedis()
 	second := c.awaitPromotion(slaves)
@@ -196,10 +190,7 @@ func TestSuccessorOfAFrozenMasterThatDiesAtOnceIsReplacedInItsTurn(t *testing.T)
 	for _, after := range []time.Duration{0, 200 * time.Millisecond, 400 * time.Millisecond} {
 		t.Run(after.String(), func(t *testing.T) {
 			t.Parallel()
-			c := start(t, options{})
-			w := c.write()
-			w.advance(200)
-			first := c.converge()
+			c, w, first := startWritten(t, options{})
 			slaves := c.slavesOf(first)
 			first.freeze()
 			second := c.awaitPromotion(slaves)
@@ -214,6 +205,7 @@ func TestSuccessorOfAFrozenMasterThatDiesAtOnceIsReplacedInItsTurn(t *testing.T)
 			first.thaw()
 			w.advance(100)
 			c.converge()
+			w.requireGapBelow(20 * time.Second)
 		})
 	}
 }

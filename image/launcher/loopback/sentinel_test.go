@@ -171,10 +171,7 @@ func TestSentinelCrashInTheMiddleOfAFailoverIsSurvived(t *testing.T) {
 		for _, how := range []string{"hand-over", "crash"} {
 			t.Run(moment+" of a "+how, func(t *testing.T) {
 				t.Parallel()
-				c := start(t, options{})
-				w := c.write()
-				w.advance(200)
-				old := c.converge()
+				c, w, old := startWritten(t, options{})
 				for _, p := range c.sentinels() {
 					if err := c.client(p).Do(t.Context(), "SENTINEL", "SIMULATE-FAILURE", moment).Err(); err != nil {
 						t.Fatal(err)

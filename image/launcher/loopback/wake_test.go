@@ -153,10 +153,7 @@ func TestMasterThatWakesUpReplacedTakesNoWrites(t *testing.T) {
 // another has just been promoted in its place.
 func TestSuccessorThatWakesUpWhenAnotherWasPromotedTakesNoWrites(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{})
-	w := c.write()
-	w.advance(200)
-	old := c.converge()
+	c, w, old := startWritten(t, options{})
 	slaves := c.slavesOf(old)
 	old.hold()
 	old.kill()
