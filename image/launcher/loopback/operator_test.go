@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -271,6 +272,39 @@ func TestEmptySlaveIsNotPromoted(t *testing.T) {
 	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(master) })
 	c.converge()
 	c.requireKeys(500)
+}
+
+// The sentinels know a slave for up to a second for what it was. One whose Redis has
+// died since, and has lost its data with that, is the best choice of all to them.
+func TestSlaveThatHasJustDiedIsNotPromotedForWhatItHad(t *testing.T) {
+	for _, before := range []time.Duration{60 * time.Millisecond, 120 * time.Millisecond, 180 * time.Millisecond, 240 * time.Millisecond, 300 * time.Millisecond} {
+		t.Run(before.String(), func(t *testing.T) {
+			t.Parallel()
+			c := start(t, options{noPersistence: true})
+			c.fill(t, 500)
+			master := c.converge()
+			if err := c.client(master).ConfigSet(t.Context(), "repl-diskless-sync-delay", "3600").Err(); err != nil {
+				t.Fatal(err)
+			}
+			preferred := slices.MinFunc(c.slavesOf(master), func(a, b *pod) int { return strings.Compare(c.runID(a), c.runID(b)) })
+			preferred.killRedis()
+			time.Sleep(before) // neither it nor the sentinels show whom they would promote by then
+			master.killRedis()
+			eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(master) })
+			c.converge()
+			c.requireKeys(500)
+		})
+	}
+}
+
+// runID tells the run ID by which Sentinel chooses among slaves that hold as much.
+func (c *cluster) runID(p *pod) string {
+	c.t.Helper()
+	state, err := c.info(p)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return state.runID
 }
 
 func TestLauncherKilledInTheMiddleOfAHandOverLeavesOneMaster(t *testing.T) {

@@ -21,6 +21,9 @@ const (
 	choiceTime = 1200 * time.Millisecond
 	// choicePoll is the pause between two looks at what the sentinels know.
 	choicePoll = 50 * time.Millisecond
+	// rememberedAtMost is how long a replica is not started because the sentinels
+	// remember the one that was here before. They forget it in half of that.
+	rememberedAtMost = 3 * time.Second
 )
 
 // byChoice puts those sentinels first that would promote one of these replicas.
@@ -119,4 +122,30 @@ func choice(known []redisnode.KnownReplica) netip.Addr {
 	return slices.MinFunc(known, func(a, b redisnode.KnownReplica) int {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.Offset, a.Offset), strings.Compare(a.RunID, b.RunID))
 	}).Addr.Addr()
+}
+
+// remembered says whether a sentinel still goes by what it has heard from the Redis
+// that ran here before. That one was in sync; the next has what is on its disk, or
+// nothing, and must not be promoted for what the other had.
+func (s *Server) remembered(ctx context.Context) bool {
+	first := s.heldAt.IsZero()
+	mark(&s.heldAt, true)
+	if since(s.heldAt) > rememberedAtMost {
+		return false
+	}
+	remembering, _ := choosers(ctx, s.config, s.observed.views, func(known []redisnode.KnownReplica) bool { return promotesUnasked(known, s.config.PodIP) })
+	if first && len(remembering) > 0 {
+		s.log.Info("the replica is not started before the sentinels have forgotten the one that was here", "first", remembering[0].pod.Name)
+	}
+	return len(remembering) > 0
+}
+
+// promotesUnasked says whether a sentinel with this memory may promote a Redis that
+// starts now at this address before it has asked it anything. Sentinel promotes no replica
+// without an answer in the last five ping periods, and asks one for its state together
+// with the first ping of a connection, unless it has done so in the last info period.
+func promotesUnasked(known []redisnode.KnownReplica, ip netip.Addr) bool {
+	return slices.ContainsFunc(known, func(r redisnode.KnownReplica) bool {
+		return r.Addr.Addr() == ip && r.RunID != "" && r.Priority > 0 && (r.InfoAge <= redisnode.InfoPeriod || r.PongAge <= 5*redisnode.PingPeriod)
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -103,6 +104,47 @@ func TestHandOverIsOrderedFromASentinelThatChoosesAReplicaInSync(t *testing.T) {
 	} {
 		require.Equal(t, c.want, choosesAmong(c.known, []netip.Addr{second.Addr.Addr(), third.Addr.Addr()}), name)
 	}
+}
+
+func TestSentinelsForgetTheReplicaThatWasHere(t *testing.T) {
+	fresh := redisnode.KnownReplica{
+		Addr: netip.MustParseAddrPort("10.0.0.4:6379"), RunID: "a", Priority: 100, InfoAge: 900 * time.Millisecond, PongAge: 200 * time.Millisecond,
+	}
+	for name, c := range map[string]struct {
+		change func(*redisnode.KnownReplica)
+		want   bool
+	}{
+		"it has just answered":                               {func(*redisnode.KnownReplica) {}, true},
+		"it would still be chosen without another answer":    {func(r *redisnode.KnownReplica) { r.InfoAge, r.PongAge = 5*time.Second, 1250*time.Millisecond }, true},
+		"it would not be asked with the first ping":          {func(r *redisnode.KnownReplica) { r.InfoAge, r.PongAge = time.Second, 5*time.Second }, true},
+		"it would be asked, and not be chosen before that":   {func(r *redisnode.KnownReplica) { r.InfoAge, r.PongAge = 1001*time.Millisecond, 1251*time.Millisecond }, false},
+		"it was never to be promoted":                        {func(r *redisnode.KnownReplica) { r.Priority = 0 }, false},
+		"the sentinel has heard nothing of it":               {func(r *redisnode.KnownReplica) { r.RunID = "" }, false},
+		"it is another":                                      {func(r *redisnode.KnownReplica) { r.Addr = netip.MustParseAddrPort("10.0.0.5:6379") }, false},
+		"the link of the sentinel is gone, which comes back": {func(r *redisnode.KnownReplica) { r.Disconnected = true }, true},
+	} {
+		known := fresh
+		c.change(&known)
+		other := redisnode.KnownReplica{Addr: netip.MustParseAddrPort("10.0.0.9:6379"), RunID: "b", Priority: 100}
+		require.Equal(t, c.want, promotesUnasked([]redisnode.KnownReplica{other, known}, fresh.Addr.Addr()), name)
+	}
+}
+
+func TestReplicaIsNotHeldBackForever(t *testing.T) {
+	entry := []string{
+		"ip", "10.0.0.4", "port", "6379", "flags", "slave", "runid", "a", "slave-priority", "100", "info-refresh", "10", "last-ok-ping-reply", "10",
+	}
+	reply := fmt.Sprintf("*1\r\n*%d\r\n", len(entry))
+	for _, word := range entry {
+		reply += text(word)
+	}
+	view, _ := sentinelAt(t, "first", "10.0.0.1", map[string]string{"SENTINEL REPLICAS": reply})
+	s := &Server{config: config.Config{MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.4")}, log: quiet}
+	require.False(t, s.remembered(t.Context()), "no sentinel answers")
+	s.observed.views = []sentinelView{view}
+	require.True(t, s.remembered(t.Context()))
+	s.heldAt = time.Now().Add(-rememberedAtMost - time.Second)
+	require.False(t, s.remembered(t.Context()), "who answers at this address is not the replica that was here")
 }
 
 func TestSentinelsThatStayAreToldFirst(t *testing.T) {

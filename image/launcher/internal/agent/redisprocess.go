@@ -34,7 +34,7 @@ func (s *Server) start(master netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	s.child, s.startedAt, s.applied = child, time.Now(), -1
+	s.child, s.startedAt, s.heldAt, s.applied = child, time.Now(), time.Time{}, -1
 	s.hold.guard(child)
 	s.observed.processStarted()
 	follows := "nobody"

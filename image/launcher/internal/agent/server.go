@@ -60,6 +60,7 @@ type Server struct {
 	hold       *hold
 	child      *process.Child
 	startedAt  time.Time
+	heldAt     time.Time     // since when a replica is not started; see remembered
 	crashes    int           // starts that ended too soon, in a row; see countEnd
 	unloaded   int           // processes that ended before they had loaded their data, in a row
 	standingAt time.Time     // when the standing was last written to disk
@@ -245,7 +246,7 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 	switch d.Action {
 	case role.StartReplica:
 		target := netip.AddrPortFrom(d.Target, uint16(s.config.RedisPort))
-		if s.passLate(ctx, target) {
+		if s.passLate(ctx, target) || s.remembered(ctx) {
 			return nil
 		}
 		return s.start(target)

@@ -46,6 +46,9 @@ type KnownReplica struct {
 	Master       bool       // it said last that it is a master
 	Follows      netip.Addr // whom it said last that it follows
 	Priority     int        // 0: never promoted
+	// InfoAge is how long ago the sentinel last heard all this, and PongAge how long
+	// ago any answer to a ping came. Before it has heard of the replica RunID is empty.
+	InfoAge, PongAge time.Duration
 }
 
 // KnownSentinel is another sentinel in a sentinel's memory.
@@ -131,11 +134,16 @@ func (n *Node) KnownReplicas(ctx context.Context, name string) ([]KnownReplica, 
 		priority, _ := strconv.Atoi(f["slave-priority"])
 		offset, _ := strconv.ParseInt(f["slave-repl-offset"], 10, 64)
 		flags := "," + f["flags"] + ","
+		age := func(key string) time.Duration {
+			milliseconds, _ := strconv.ParseInt(f[key], 10, 64)
+			return time.Duration(milliseconds) * time.Millisecond
+		}
 		out = append(out, KnownReplica{
 			Addr: addrPort(f["ip"], f["port"]), RunID: f["runid"], Offset: offset, Down: strings.Contains(flags, ",s_down,"),
 			Disconnected: strings.Contains(flags, ",disconnected,"), Linked: f["master-link-status"] == "ok",
 			Promoted: strings.Contains(flags, ",promoted,"), Priority: priority,
 			Master: f["role-reported"] == "master", Follows: addrPort(f["master-host"], f["master-port"]).Addr(),
+			InfoAge: age("info-refresh"), PongAge: age("last-ok-ping-reply"),
 		})
 	}
 	return out, nil
@@ -175,6 +183,13 @@ func (n *Node) FailOver(ctx context.Context, name string) error {
 	return err
 }
 
+const (
+	// InfoPeriod is how often a sentinel asks a replica for its state.
+	InfoPeriod = time.Second
+	// PingPeriod is how often a sentinel pings it.
+	PingPeriod = 250 * time.Millisecond
+)
+
 // refreshOften are the times, in milliseconds, at which a sentinel works.
 //
 // It asks every server for its state once a second instead of every 10 s, which
@@ -184,7 +199,7 @@ func (n *Node) FailOver(ctx context.Context, name string) error {
 // then no failover can be commanded. A replica that is gone holds up the end of a
 // failover for 2 s instead of 10. A sentinel that has stood still votes and acts
 // again after 5 s (TILT) instead of 30: by then it has an answer to twenty pings.
-var refreshOften = []any{"info-period", 1000, "ping-period", 250, "election-timeout", 1500, "slave-reconf-timeout", 2000, "tilt-period", 5000}
+var refreshOften = []any{"info-period", InfoPeriod.Milliseconds(), "ping-period", PingPeriod.Milliseconds(), "election-timeout", 1500, "slave-reconf-timeout", 2000, "tilt-period", 5000}
 
 // RefreshOften makes a sentinel work at shorter intervals than its own. They
 // last as long as its process.

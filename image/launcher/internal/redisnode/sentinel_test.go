@@ -102,7 +102,8 @@ func TestSentinelWithoutTheMasterIsNotAnError(t *testing.T) {
 func TestWhatASentinelRemembersIsRead(t *testing.T) {
 	addr, _ := fake(t, func(command string) string {
 		if strings.Contains(command, "REPLICAS") {
-			return list(words("ip", "10.0.0.2", "port", "6379", "flags", "slave", "role-reported", "slave", "master-host", "10.0.0.9", "master-port", "6379", "master-link-status", "ok"),
+			return list(words("ip", "10.0.0.2", "port", "6379", "flags", "slave", "role-reported", "slave", "master-host", "10.0.0.9", "master-port", "6379", "master-link-status", "ok",
+				"info-refresh", "730", "last-ok-ping-reply", "120"),
 				words("ip", "10.0.0.6", "port", "6379", "flags", "slave", "role-reported", "master", "master-host", "?", "master-port", "0"), words("ip", "fd00::3", "port", "6379", "flags", "s_down,slave,disconnected"))
 		}
 		return list(words("ip", "10.0.0.4", "port", "26379", "runid", "abcd", "flags", "sentinel"),
@@ -112,7 +113,7 @@ func TestWhatASentinelRemembersIsRead(t *testing.T) {
 	replicas, err := n.KnownReplicas(t.Context(), "mymaster")
 	require.NoError(t, err)
 	require.Equal(t, []KnownReplica{
-		{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), Follows: netip.MustParseAddr("10.0.0.9"), Linked: true},
+		{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), Follows: netip.MustParseAddr("10.0.0.9"), Linked: true, InfoAge: 730 * time.Millisecond, PongAge: 120 * time.Millisecond},
 		{Addr: netip.MustParseAddrPort("10.0.0.6:6379"), Master: true},
 		{Addr: netip.MustParseAddrPort("[fd00::3]:6379"), Down: true, Disconnected: true},
 	}, replicas)
