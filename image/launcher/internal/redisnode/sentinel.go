@@ -199,7 +199,9 @@ const (
 // then no failover can be commanded. A replica that is gone holds up the end of a
 // failover for 2 s instead of 10. A sentinel that has stood still votes and acts
 // again after 5 s (TILT) instead of 30: by then it has an answer to twenty pings.
-var refreshOften = []any{"info-period", InfoPeriod.Milliseconds(), "ping-period", PingPeriod.Milliseconds(), "election-timeout", 1500, "slave-reconf-timeout", 2000, "tilt-period", 5000}
+var refreshOften = []any{
+	"info-period", InfoPeriod.Milliseconds(), "ping-period", PingPeriod.Milliseconds(), "election-timeout", 1500, "slave-reconf-timeout", 2000, "tilt-period", 5000,
+}
 
 // RefreshOften makes a sentinel work at shorter intervals than its own. They
 // last as long as its process.
