@@ -137,7 +137,8 @@ func (c *cluster) silence() (*pod, []fakeapi.RoleChange) {
 		}
 		return n
 	}
-	for range 5 {
+	const attempts = 15
+	for range attempts {
 		told := foundDown()
 		master := c.converge()
 		epoch, history := c.epoch(), len(c.api.RoleChanges())
@@ -154,6 +155,6 @@ func (c *cluster) silence() (*pod, []fakeapi.RoleChange) {
 			return master, c.api.RoleChanges()[history:]
 		}
 	}
-	c.t.Fatal("five times a sentinel has found the master down before it answered again, which it does as soon as its label is gone")
+	c.t.Fatalf("%d times a sentinel has found the master down before it answered again, which it does as soon as its label is gone", attempts)
 	return nil, nil
 }
