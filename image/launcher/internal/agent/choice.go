@@ -22,7 +22,7 @@ const (
 	// choicePoll is the pause between two looks at what the sentinels know.
 	choicePoll = 50 * time.Millisecond
 	// rememberedAtMost is how long a replica is not started because the sentinels
-	// remember the one that was here before. They forget it in half of that.
+	// remember the one that was here before. They forget it in less than half of that.
 	rememberedAtMost = 3 * time.Second
 )
 
