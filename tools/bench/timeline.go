@@ -21,7 +21,7 @@ const (
 
 // colours of a timeline, by what a bar says.
 var colours = map[string]string{
-	"gap": "#d1242f", "master": "#b4420a", "slave": "#b9d3fb", "linked": "#1f5fbf", "in": "#6a3fa0", "none": "#d8dee6",
+	"gap": "#d1242f", "master": "#b4420a", "held": "#e8a06e", "slave": "#b9d3fb", "linked": "#1f5fbf", "in": "#6a3fa0", "none": "#d8dee6",
 }
 
 // bar is a span of a lane.
@@ -149,11 +149,11 @@ func draw(title string, lanes []lane, end time.Duration) string {
 			say(`<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"/>`, x(b.from), y+5, max(1.5, x(b.to)-x(b.from)), laneHeight-10, colours[b.value])
 		}
 	}
-	legend := []struct{ value, text string }{{"gap", "no acknowledged write"}, {"master", "master"}, {"slave", "slave, not connected"}, {"linked", "connected slave"}, {"none", "no answer"}, {"in", "endpoint"}}
+	legend := []struct{ value, text string }{{"gap", "no acknowledged write"}, {"master", "master"}, {"held", "master without writes"}, {"slave", "slave, not connected"}, {"linked", "connected slave"}, {"none", "no answer"}, {"in", "endpoint"}}
 	left := 14
 	for _, l := range legend {
 		say(`<rect x="%d" y="%d" width="14" height="12" fill="%s"/><text x="%d" y="%d">%s</text>`, left, bottom+32, colours[l.value], left+20, bottom+42, l.text)
-		left += 40 + 8*len(l.text)
+		left += 30 + 7*len(l.text)
 	}
 	say("</svg>")
 	return s.String()

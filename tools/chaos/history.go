@@ -11,8 +11,8 @@ import (
 // API and the servers say reaches the observer at different times.
 const skew = 700 * time.Millisecond
 
-// twoMasters looks for times in which two pods said that they are master and
-// were labelled so, longer than the observer can be wrong. The history begins
+// twoMasters looks for times in which two pods were masters that accept writes
+// and labelled so, longer than the observer can be wrong. The history begins
 // when the observer does; what had ended before from is left out.
 func twoMasters(history []probe.Entry, from, until time.Time) []string {
 	role, label := map[string]bool{}, map[string]bool{}
@@ -20,7 +20,7 @@ func twoMasters(history []probe.Entry, from, until time.Time) []string {
 	var problems []string
 	end := func(at time.Time) {
 		if !since.IsZero() && at.Sub(since) > skew && at.After(from) {
-			problems = append(problems, fmt.Sprintf("two pods were masters and labelled so for %s, from %s", at.Sub(since).Round(time.Millisecond), since.Format("15:04:05.000")))
+			problems = append(problems, fmt.Sprintf("two pods labelled master accepted writes for %s, from %s", at.Sub(since).Round(time.Millisecond), since.Format("15:04:05.000")))
 		}
 		since = time.Time{}
 	}

@@ -26,6 +26,7 @@ func TestTwoLabelledMastersAreFound(t *testing.T) {
 		"for good":                     {nil, 1},
 		"until the old one steps down": {[]probe.Entry{entry(4000, probe.RoleKind, "a", "slave")}, 1},
 		"not where the old one stepped down at once": {[]probe.Entry{entry(1500, probe.RoleKind, "a", "none")}, 0},
+		"not where the old one lets writes wait":     {[]probe.Entry{entry(1500, probe.RoleKind, "a", "held")}, 0},
 		"not where the old one lost its label":       {[]probe.Entry{entry(1500, probe.LabelKind, "a", "")}, 0},
 		"not where the old one is gone":              {[]probe.Entry{entry(1500, probe.PodKind, "a", "gone")}, 0},
 		"twice":                                      {[]probe.Entry{entry(4000, probe.RoleKind, "a", "none"), entry(5000, probe.RoleKind, "a", "master")}, 2},

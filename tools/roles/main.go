@@ -1,5 +1,6 @@
-// Command roles asks Redis servers for their role, all the time, and prints a
-// line of JSON whenever an answer changes. Each line of its standard input
+// Command roles asks Redis servers for their role, and masters whether they
+// accept a write, all the time, and prints a line of JSON whenever an answer
+// changes. Each line of its standard input
 // replaces the list of servers: addresses, separated by spaces. The password is
 // in REDIS_PASS.
 package main
@@ -11,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -21,8 +23,13 @@ import (
 const (
 	// pollEvery is the pause between two questions to one server.
 	pollEvery = 10 * time.Millisecond
+	// writeEvery is the pause between two writes that a master is asked for.
+	writeEvery = 50 * time.Millisecond
 	// attemptTime bounds a question; a server that takes longer plays no role.
 	attemptTime = 250 * time.Millisecond
+	// noSuchKey is deleted again and again. That changes no data, and yet waits
+	// and is refused as every write.
+	noSuchKey = "roles:no such key"
 )
 
 func main() {
@@ -56,6 +63,8 @@ func main() {
 // follow tells the role of one server at first and whenever it changes.
 func follow(ctx context.Context, address string, tell func(probe.Role)) {
 	var last probe.Role
+	var master, held atomic.Bool
+	go write(ctx, address, &master, &held)
 	client, run := connect(address), ""
 	for ctx.Err() == nil {
 		if run == "" {
@@ -69,12 +78,25 @@ func follow(ctx context.Context, address string, tell func(probe.Role)) {
 			now.Run = run
 		}
 		now.Address = address
+		master.Store(now.Role == "master")
+		now.Held = now.Role == "master" && held.Load()
 		if now != last {
 			last = now
 			now.At = time.Now()
 			tell(now)
 		}
 		time.Sleep(pollEvery)
+	}
+	_ = client.Close()
+}
+
+// write asks a server for a write as long as it is master, over a connection of
+// its own, and keeps in held whether the last one was not accepted in time.
+func write(ctx context.Context, address string, master, held *atomic.Bool) {
+	client := connect(address)
+	for ctx.Err() == nil {
+		held.Store(master.Load() && client.Del(ctx, noSuchKey).Err() != nil)
+		time.Sleep(writeEvery)
 	}
 	_ = client.Close()
 }

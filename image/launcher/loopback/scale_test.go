@@ -106,3 +106,31 @@ func TestDeletingAllServersAtOnceKeepsTheData(t *testing.T) {
 	c.converge()
 	c.requireKeys(500)
 }
+
+// A master that has nobody to hand over to keeps all data there are. That its
+// Redis is too busy to answer for a moment must not make it leave.
+func TestMasterThatDoesNotAnswerForAMomentWhileItLeavesWaitsForASuccessor(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.fill(t, 500)
+	doomed := c.servers()
+	master := c.converge()
+	var coming []*pod
+	for range doomed {
+		coming = append(coming, c.addServer())
+	}
+	gone := make(chan struct{})
+	go func() { defer close(gone); c.removeAll(doomed) }()
+	for range 3 {
+		time.Sleep(3 * time.Second)
+		master.freezeRedis()
+		time.Sleep(1500 * time.Millisecond)
+		master.thawRedis()
+	}
+	for _, p := range coming {
+		p.run()
+	}
+	<-gone
+	c.converge()
+	c.requireKeys(500)
+}

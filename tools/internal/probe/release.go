@@ -35,7 +35,7 @@ type Kind string
 
 // The kinds.
 const (
-	RoleKind     Kind = "role"     // a server plays another role; Value is master, slave, linked or none
+	RoleKind     Kind = "role"     // a server plays another role; Value is master, held, slave, linked or none
 	LabelKind    Kind = "label"    // the label redis-role has another value
 	EndpointKind Kind = "endpoint" // an address is behind the master's Service, or no more; Value is in or out
 	PodKind      Kind = "pod"      // a pod is terminating, ready, unready or gone
@@ -127,7 +127,7 @@ func (w *Watcher) sawRole(text []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if home, known := w.runs[r.Run]; known && home != host {
-		r.Role, r.Linked = "", false // another server answers, as its connections are passed on
+		r.Role, r.Held, r.Linked = "", false, false // another server answers, as its connections are passed on
 	} else if r.Run != "" {
 		w.runs[r.Run] = host
 	}
@@ -136,6 +136,8 @@ func (w *Watcher) sawRole(text []byte) {
 	switch {
 	case value == "":
 		value = "none"
+	case r.Held:
+		value = "held"
 	case r.Linked:
 		value = "linked"
 	}

@@ -12,6 +12,9 @@ type Role struct {
 	Address string    `json:"address"`
 	// Role is master, slave or empty.
 	Role string `json:"role"`
+	// Held says that a master accepts no writes: it lets them wait, as in a
+	// hand-over, or refuses them.
+	Held bool `json:"held"`
 	// Linked says that a slave is connected to its master.
 	Linked bool `json:"linked"`
 	// Run is the run ID of the process that answers. Where a launcher passes

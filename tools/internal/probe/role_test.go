@@ -17,10 +17,11 @@ func TestAnswersOfAnotherServerAreNoRole(t *testing.T) {
 		want string
 	}{
 		{Role{Address: "10.0.0.1:6379", Role: "master", Run: "one"}, "master"},
+		{Role{Address: "10.0.0.1:6379", Role: "master", Held: true, Run: "one"}, "held"},
 		{Role{Address: "10.0.0.2:6379", Role: "slave", Linked: true, Run: "two"}, "linked"},
 		{Role{Address: "10.0.0.1:6379"}, "none"},
 		{Role{Address: "10.0.0.2:6379", Role: "master", Run: "two"}, "master"},
-		{Role{Address: "10.0.0.1:6379", Role: "master", Run: "two"}, "none"},
+		{Role{Address: "10.0.0.1:6379", Role: "master", Held: true, Run: "two"}, "none"},
 		{Role{Address: "10.0.0.1:6379", Role: "slave", Run: "three"}, "slave"},
 	} {
 		text, err := json.Marshal(c.said)

@@ -231,7 +231,7 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 		if since(m.answeredAt) > 5*time.Second {
 			s.log.Debug("redis-server does not answer", "error", err)
 		}
-		return role.Local{Running: true, Loading: m.info.Loading}
+		return role.Local{Running: true, Loading: m.info.Loading, Silent: since(m.answeredAt)}
 	}
 	if info.MasterAddr != m.info.MasterAddr || info.Master != m.info.Master {
 		m.recordAt = time.Time{} // another master: the record is about to change, too

@@ -27,10 +27,11 @@ type Leaving struct {
 
 const (
 	// arrivalPatience is how long a terminating master without any other server
-	// waits for a controller to create one. Controllers need well under a second.
-	arrivalPatience = 3 * time.Second
-	// silentPatience is how long a master whose Redis is busy is waited for. By
-	// then the sentinels have found it down and replaced it, or it hands over.
+	// waits for a controller to create one. Controllers need well under a second;
+	// where everything was busy, a pod that they had created was seen after 2 s.
+	arrivalPatience = 10 * time.Second
+	// silentPatience is how long a Redis that does not answer is waited for where
+	// the sentinels do not say that it is the master.
 	silentPatience = 5 * time.Second
 	// leaveReserve is what of the shutdown budget is kept for stopping Redis.
 	leaveReserve = 10 * time.Second
@@ -40,17 +41,16 @@ const (
 // since TERM, budget the time from TERM to exit.
 func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 	reserve := min(leaveReserve, budget/3)
-	agreed, ok := o.Agreed()
-	if o.Local.Running && !o.Local.Answering && ok && agreed == o.Self.IP && leaving < min(silentPatience, budget-reserve) {
-		return Leaving{Step: StayOn, Reason: "the sentinels name this pod, whose Redis does not answer at the moment"}
+	if leaving < budget-reserve && o.mayBeNeeded(min(leaving, o.Local.Silent)) {
+		return Leaving{Step: StayOn, Reason: "this pod may be needed, and its Redis does not answer at the moment"}
 	}
-	if !o.Local.Running || !o.Local.Answering || !o.Local.Master {
-		if o.Local.Answering && o.Local.LinkUp && leaving < budget-reserve && o.masterLeaves() {
+	if !o.Local.Master {
+		if o.Local.LinkUp && leaving < budget-reserve && o.masterLeaves() {
 			return Leaving{Step: StayOn, Reason: "the master is leaving, too, and may need this replica until it has handed over"}
 		}
 		return Leaving{Step: Leave, Reason: "this pod is not the master"}
 	}
-	if ok && agreed != o.Self.IP {
+	if agreed, ok := o.Agreed(); ok && agreed != o.Self.IP {
 		// A master that is leaving, too, has just handed over to this pod: the
 		// sentinels have not noticed yet, or what was asked of it is old.
 		if p := o.peerAt(agreed); p != nil && p.Redis == Answered && p.Master && !p.Terminating {
@@ -87,17 +87,34 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 	}
 }
 
+// mayBeNeeded says whether a Redis that has not answered for some time may have
+// data that nobody else has: the sentinels name it, so that nobody has replaced it,
+// or it may be the master, or the replica of one that is leaving, too. One answer
+// that is late must not end it.
+func (o Observation) mayBeNeeded(silent time.Duration) bool {
+	agreed, ok := o.Agreed()
+	switch {
+	case !o.Local.Running || o.Local.Answering:
+		return false
+	case ok && agreed == o.Self.IP:
+		return true
+	default:
+		return silent < silentPatience && (!ok || o.masterLeaves())
+	}
+}
+
 // masterLeaves says whether the master that this replica follows is leaving
-// while no server that stays is master.
+// while no server that stays is master. A replica whose Redis does not answer may
+// follow any; a master that does not answer one that is linked to it is still there.
 func (o Observation) masterLeaves() bool {
 	leaves := false
 	for _, p := range o.Peers {
-		if p.Redis == Answered && p.Master {
-			if !p.Terminating {
-				return false
-			}
-			leaves = leaves || p.IP == o.Local.Follows
+		master := p.Redis == Answered && p.Master
+		if master && !p.Terminating {
+			return false
 		}
+		followed := p.IP == o.Local.Follows
+		leaves = leaves || p.Terminating && (master && (followed || !o.Local.Answering) || followed && p.Redis == Unknown)
 	}
 	return leaves
 }

@@ -13,6 +13,10 @@ import (
 func TestTerminatingPodHandsOverBeforeItLeaves(t *testing.T) {
 	const budget = 55 * time.Second
 	master := together(runsAsMaster(time.Hour), sentinels("a a a"))
+	const busy = "this pod may be needed, and its Redis does not answer at the moment"
+	busyFor := func(since time.Duration) edit {
+		return local(func(l *Local) { *l = Local{Running: true, Silent: since} })
+	}
 	leave := func(reason string) Leaving { return Leaving{Step: Leave, Reason: reason} }
 	stay := func(reason string) Leaving { return Leaving{Step: StayOn, Reason: reason} }
 	for _, c := range []struct {
@@ -23,12 +27,17 @@ func TestTerminatingPodHandsOverBeforeItLeaves(t *testing.T) {
 	}{
 		{"a replica leaves at once", observe(follows("b"), peer("b", isMaster)), 0, leave("this pod is not the master")},
 		{"a pod whose Redis does not run leaves at once", observe(), 0, leave("this pod is not the master")},
-		{"a master that is busy stays", observe(master, local(func(l *Local) { l.Answering = false })), silentPatience - 1,
-			stay("the sentinels name this pod, whose Redis does not answer at the moment")},
-		{"and leaves in the end", observe(master, local(func(l *Local) { l.Answering = false })), silentPatience,
-			leave("this pod is not the master")},
+		{"a master that is busy stays", observe(sentinels("a a a"), busyFor(time.Minute)), budget - leaveReserve - 1, stay(busy)},
+		{"and leaves in the end", observe(sentinels("a a a"), busyFor(time.Minute)), budget - leaveReserve, leave("this pod is not the master")},
+		{"a Redis that is busy without sentinels stays", observe(sentinels("a silent silent"), busyFor(silentPatience-1)), 30 * time.Second, stay(busy)},
+		{"and one that was busy before it was told to leave", observe(sentinels("a silent silent"), busyFor(time.Minute)), silentPatience - 1, stay(busy)},
+		{"not for ever", observe(sentinels("a silent silent"), busyFor(silentPatience)), 30 * time.Second, leave("this pod is not the master")},
 		{"a Redis that does not answer and is not the sentinels' master leaves at once",
-			observe(master, sentinels("b b a"), local(func(l *Local) { l.Answering = false })), 0, leave("this pod is not the master")},
+			observe(sentinels("b b a"), busyFor(0)), 0, leave("this pod is not the master")},
+		{"a replica that is busy stays while a master is leaving", observe(sentinels("b b b"), busyFor(silentPatience-1), peer("b", isMaster, isTerminating)),
+			30 * time.Second, stay(busy)},
+		{"a replica that is busy leaves where another is master", observe(sentinels("b b b"), busyFor(0), peer("b", isMaster)),
+			0, leave("this pod is not the master")},
 		{"a master that has been replaced leaves at once", observe(runsAsMaster(time.Hour), sentinels("b b a"), peer("b", isMaster)), 0,
 			leave("server-b is the master")},
 		{"a pod that a leaving master has handed over to waits for the sentinels and a successor of its own",
@@ -39,6 +48,10 @@ func TestTerminatingPodHandsOverBeforeItLeaves(t *testing.T) {
 			Leaving{Step: HandOver, Successors: []netip.Addr{address("b"), address("c"), address("d")}, Reason: "2 replica(s) can take over"}},
 		{"a replica stays while its master is leaving, too", observe(follows("b"), peer("b", isMaster, isTerminating)), 0,
 			stay("the master is leaving, too, and may need this replica until it has handed over")},
+		{"a replica stays while its master is leaving and too busy to answer", observe(follows("b"), peer("b", isTerminating, isFrozen)), 30 * time.Second,
+			stay("the master is leaving, too, and may need this replica until it has handed over")},
+		{"a replica does not wait for a master whose Redis has ended", observe(follows("b"), peer("b", isTerminating, isDead)), 0,
+			leave("this pod is not the master")},
 		{"a replica does not stay when the master has handed over to another that stays",
 			observe(follows("b"), peer("b", isMaster, isTerminating), peer("c", isMaster)), 0, leave("this pod is not the master")},
 		{"a replica that waited for its master keeps time to stop Redis", observe(follows("b"), peer("b", isMaster, isTerminating)),

@@ -50,9 +50,10 @@ type Member struct {
 
 // Local is the state of this pod's own Redis.
 type Local struct {
-	Running   bool // the process exists
-	Answering bool // it answered INFO just now
-	Loading   bool // it reads its data from disk
+	Running   bool          // the process exists
+	Answering bool          // it answered INFO just now
+	Loading   bool          // it reads its data from disk
+	Silent    time.Duration // how long it has not answered, while it runs
 	Master    bool
 	Claimed   bool       // it is master by the record, and not because it was promoted
 	Confirmed bool       // a majority of the sentinels has named it since it is master
