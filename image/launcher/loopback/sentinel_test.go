@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 	"testing"
 	"time"
 )
@@ -193,4 +194,68 @@ func TestSentinelCrashInTheMiddleOfAFailoverIsSurvived(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The sentinel that promotes the successor dies before it has told the others,
+// and stays away, and one of those does not answer for a moment. They find the old
+// master down after down-after, and must not replace the new one, of which they do
+// not know.
+func TestSentinelThatDiesBeforeItTellsOfAHandOverIsSurvived(t *testing.T) {
+	t.Parallel()
+	c, w, old := startWritten(t, options{})
+	for _, p := range c.sentinels() {
+		if err := c.client(p).Do(t.Context(), "SENTINEL", "SIMULATE-FAILURE", "crash-after-promotion").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slaves := c.slavesOf(old)
+	// A pod may be terminating long after its container has ended.
+	if err := c.api.MarkDeleted(old.name, old.grace()); err != nil {
+		t.Fatal(err)
+	}
+	old.hold()
+	gone := make(chan struct{})
+	go func() { defer close(gone); old.stop() }()
+	successor := c.awaitPromotion(slaves)
+	var left []*pod
+	for _, p := range c.sentinels() {
+		if !strings.Contains(p.output.last(0), "+selected-slave") {
+			left = append(left, p)
+			// Of all that it takes, only this one changes nothing but what was told before.
+			if err := c.client(p).Do(t.Context(), "SENTINEL", "SIMULATE-FAILURE", "help").Err(); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		p.hold()
+		p.kill()
+	}
+	if len(left) != 2 {
+		t.Fatalf("%d sentinels were left", len(left))
+	}
+	// The others are too busy to answer for a moment.
+	time.Sleep(800 * time.Millisecond)
+	left[0].freezeRedis()
+	time.Sleep(400 * time.Millisecond)
+	left[0].thawRedis()
+	<-gone
+	c.addServer().run()
+	throughout(t, 5*time.Second, "the successor stays master", func() error {
+		now, err := c.masterPod()
+		if err == nil && now != successor {
+			err = fmt.Errorf("the label is at %s", now.name)
+		}
+		return err
+	})
+	old.remove()
+	for _, p := range c.sentinels() {
+		if !p.isRunning() {
+			p.run()
+		}
+	}
+	if now := c.converge(); now != successor {
+		t.Errorf("%s was replaced by %s", successor.name, now.name)
+	}
+	w.requireNothingLost()
+	w.requireGapBelow(4500 * time.Millisecond)
 }

@@ -28,6 +28,12 @@ const (
 	// turnLength is the length of one sentinel's turn to clean up. Clocks may
 	// differ by less than that between nodes.
 	turnLength = 10 * time.Second
+	// mislabelTime is how long after a label that the sentinels contradict a look is
+	// a quick one.
+	mislabelTime = time.Second
+	// agreementMemory is how long that label is remembered while too few of the
+	// sentinels answer to contradict it.
+	agreementMemory = 2 * time.Second
 )
 
 // SentinelStatus is what a sentinel's launcher tells of itself.
@@ -64,6 +70,7 @@ type Sentinel struct {
 	staleAt    time.Time
 	foreignAt  time.Time
 	mislabelAt time.Time
+	agreedAt   time.Time // a majority of the sentinels has last named a master
 	views      []sentinelView
 	known      []redisnode.KnownReplica
 	servers    []role.Peer

@@ -54,8 +54,8 @@ func (s *Sentinel) observe(ctx context.Context) role.SentinelObservation {
 	if mislabelled && s.mislabelAt.IsZero() {
 		s.recordAt = time.Time{} // another master: the record is another one, too
 	}
-	mark(&s.mislabelAt, mislabelled)
-	if !o.Running || o.Own.Down || mislabelled {
+	s.observeAgreement(ok, mislabelled)
+	if !o.Running || o.Own.Down || !s.mislabelAt.IsZero() {
 		// The master has perhaps just been found down: another bound than above.
 		servers, cancel := s.askTime(ctx)
 		defer cancel()
@@ -70,6 +70,18 @@ func (s *Sentinel) observe(ctx context.Context) role.SentinelObservation {
 	}
 	o.DownFor, o.StaleFor, o.ForeignFor, o.MislabelFor = since(s.downAt), since(s.staleAt), since(s.foreignAt), since(s.mislabelAt)
 	return o
+}
+
+// observeAgreement keeps the clock of a label that contradicts the sentinels. A look
+// in which too few of them answer says nothing about it, and does not start it anew.
+func (s *Sentinel) observeAgreement(agreed, mislabelled bool) {
+	switch {
+	case agreed:
+		s.agreedAt = time.Now()
+		mark(&s.mislabelAt, mislabelled)
+	case time.Since(s.agreedAt) > agreementMemory:
+		s.mislabelAt = time.Time{}
+	}
 }
 
 // observeKnown reads what the local sentinel remembers.
@@ -134,12 +146,13 @@ func (s *Sentinel) askServers(ctx context.Context, pods []kube.Pod) []role.Peer 
 }
 
 // askTime bounds the questions of one look, and so how late a label is taken off
-// a pod that cannot speak for itself, while a failover is under way.
+// a pod that cannot speak for itself, while a failover is under way. One that is not
+// over a second after its label may never be, since nobody is left who knows of it:
+// then answers are worth waiting for.
 func (s *Sentinel) askTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	for _, began := range []time.Time{s.downAt, s.upAt, s.mislabelAt} {
-		if !began.IsZero() && time.Since(began) < failoverTime {
-			return context.WithTimeout(ctx, failoverAsk)
-		}
+	within := func(t time.Time, limit time.Duration) bool { return !t.IsZero() && time.Since(t) < limit }
+	if within(s.downAt, failoverTime) || within(s.upAt, failoverTime) || within(s.mislabelAt, mislabelTime) {
+		return context.WithTimeout(ctx, failoverAsk)
 	}
 	return ctx, func() {}
 }

@@ -64,8 +64,12 @@ const (
 	// settlePatience is how long a labelled and recorded master may go unnoticed
 	// by the sentinel that monitors its dead predecessor. A failover needs 1.3 s
 	// to its end; after down-after (3 s) a sentinel that missed it, because the
-	// one that led it has crashed, would promote another replica.
-	settlePatience = 2 * time.Second
+	// one that led it has crashed, would promote another replica. Where everything
+	// is busy, a look takes most of a second.
+	settlePatience = 1500 * time.Millisecond
+	// tellPatience is how long one that names the successor has for telling the
+	// others: three of Sentinel's publish periods, of 2 s.
+	tellPatience = 6 * time.Second
 	// gonePatience is the same for one whose pod does not exist any more.
 	gonePatience = 0
 	// stalePatience is how long dead entries may stay: a pod that is replaced
@@ -201,8 +205,7 @@ func (o SentinelObservation) succeeded(recorded *Peer) bool {
 		return false
 	}
 	for _, v := range o.Others {
-		// One that names the successor tells the others within Sentinel's publish period, 2 s.
-		tells := v.Reach == Answered && v.HasMaster && v.Master == recorded.IP && o.MislabelFor <= 3*settlePatience
+		tells := v.Reach == Answered && v.HasMaster && v.Master == recorded.IP && o.MislabelFor <= tellPatience
 		if v.FailingOver || tells {
 			return false
 		}

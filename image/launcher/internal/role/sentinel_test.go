@@ -222,8 +222,8 @@ func TestSentinelThatAnotherIsAboutToTellIsNotStartedAnew(t *testing.T) {
 	}
 	require.Equal(t, SentinelSeed, missed("a a", settlePatience+1), "where nobody else knows the successor")
 	require.Equal(t, SentinelWait, missed("a b", settlePatience+1), "where another one names the successor")
-	require.Equal(t, SentinelWait, missed("a b", 3*settlePatience), "within three publish periods")
-	require.Equal(t, SentinelSeed, missed("a b", 3*settlePatience+1), "where it does not tell")
+	require.Equal(t, SentinelWait, missed("a b", tellPatience), "within three publish periods")
+	require.Equal(t, SentinelSeed, missed("a b", tellPatience+1), "where it does not tell")
 }
 
 func TestSilentMasterLosesItsLabelALittleBeforeDownAfter(t *testing.T) {
