@@ -31,9 +31,6 @@ const (
 	// mislabelTime is how long after a label that the sentinels contradict a look is
 	// a quick one.
 	mislabelTime = time.Second
-	// agreementMemory is how long that label is remembered while too few of the
-	// sentinels answer to contradict it.
-	agreementMemory = 2 * time.Second
 )
 
 // SentinelStatus is what a sentinel's launcher tells of itself.
@@ -63,18 +60,17 @@ type Sentinel struct {
 	slots     kube.Slots
 	id        string // empty until a slot is held
 
-	record     kube.Record
-	recordAt   time.Time
-	downAt     time.Time
-	upAt       time.Time // the master is no longer found down, or is another one
-	staleAt    time.Time
-	foreignAt  time.Time
-	mislabelAt time.Time
-	agreedAt   time.Time // a majority of the sentinels has last named a master
-	views      []sentinelView
-	known      []redisnode.KnownReplica
-	servers    []role.Peer
-	decided    role.SentinelDecision
+	record   kube.Record
+	recordAt time.Time
+	down     clock
+	upAt     time.Time // the master is no longer found down, or is another one
+	stale    clock
+	foreign  clock
+	mislabel clock
+	views    []sentinelView
+	known    []redisnode.KnownReplica
+	servers  []role.Peer
+	decided  role.SentinelDecision
 }
 
 // NewSentinel prepares the loop.
@@ -145,7 +141,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 
 // pause is the time to the next look.
 func (s *Sentinel) pause() time.Duration {
-	if s.child == nil || !s.downAt.IsZero() || !s.mislabelAt.IsZero() || since(s.upAt) < failoverTime && !s.upAt.IsZero() {
+	if s.child == nil || s.down.runs() || s.mislabel.runs() || since(s.upAt) < failoverTime && !s.upAt.IsZero() {
 		return sentinelQuickTick
 	}
 	return sentinelTick

@@ -37,25 +37,25 @@ func (s *Sentinel) observe(ctx context.Context) role.SentinelObservation {
 	if seed, ok := s.readFile(); ok {
 		o.FileMaster = seed.Master.Addr()
 	}
-	if o.Running && o.Own.HasMaster {
-		s.observeKnown(ctx, &o, pods)
+	answered := !o.Running || o.Own.Reach == role.Answered
+	remembers := !o.Running || o.Own.HasMaster && s.observeKnown(ctx, &o, pods)
+	now := time.Now()
+	if answered && o.Running && !o.Own.Down && s.down.runs() {
+		s.upAt = now
 	}
-	if o.Running && !o.Own.Down && !s.downAt.IsZero() {
-		s.upAt = time.Now()
-	}
-	mark(&s.downAt, o.Running && o.Own.Down)
-	mark(&s.staleAt, o.Stale)
-	mark(&s.foreignAt, o.Foreign)
+	s.down.look(now, answered, o.Running && o.Own.Down)
+	s.stale.look(now, remembers, o.Stale)
+	s.foreign.look(now, remembers, o.Foreign)
 	agreed, ok := o.Agreed()
 	mislabelled := false
 	for _, pod := range pods {
 		mislabelled = mislabelled || ok && pod.Server && pod.Role == role.Master && pod.IP != agreed
 	}
-	if mislabelled && s.mislabelAt.IsZero() {
+	if mislabelled && !s.mislabel.runs() {
 		s.recordAt = time.Time{} // another master: the record is another one, too
 	}
-	s.observeAgreement(ok, mislabelled)
-	if !o.Running || o.Own.Down || !s.mislabelAt.IsZero() {
+	s.mislabel.look(now, ok, mislabelled)
+	if !o.Running || o.Own.Down || s.mislabel.runs() {
 		// The master has perhaps just been found down: another bound than above.
 		servers, cancel := s.askTime(ctx)
 		defer cancel()
@@ -68,24 +68,13 @@ func (s *Sentinel) observe(ctx context.Context) role.SentinelObservation {
 		}
 		o.Servers, o.MasterUID = s.servers, s.record.Master.UID
 	}
-	o.DownFor, o.StaleFor, o.ForeignFor, o.MislabelFor = since(s.downAt), since(s.staleAt), since(s.foreignAt), since(s.mislabelAt)
+	now = time.Now()
+	o.DownFor, o.StaleFor, o.ForeignFor, o.MislabelFor = s.down.span(now), s.stale.span(now), s.foreign.span(now), s.mislabel.span(now)
 	return o
 }
 
-// observeAgreement keeps the clock of a label that contradicts the sentinels. A look
-// in which too few of them answer says nothing about it, and does not start it anew.
-func (s *Sentinel) observeAgreement(agreed, mislabelled bool) {
-	switch {
-	case agreed:
-		s.agreedAt = time.Now()
-		mark(&s.mislabelAt, mislabelled)
-	case time.Since(s.agreedAt) > agreementMemory:
-		s.mislabelAt = time.Time{}
-	}
-}
-
-// observeKnown reads what the local sentinel remembers.
-func (s *Sentinel) observeKnown(ctx context.Context, o *role.SentinelObservation, pods []kube.Pod) {
+// observeKnown reads what the local sentinel remembers, and says whether it could.
+func (s *Sentinel) observeKnown(ctx context.Context, o *role.SentinelObservation, pods []kube.Pod) bool {
 	node := s.links.to(s.config.PodIP, s.config.SentinelPort)
 	exists := map[netip.Addr]bool{}
 	for _, pod := range pods {
@@ -93,7 +82,7 @@ func (s *Sentinel) observeKnown(ctx context.Context, o *role.SentinelObservation
 	}
 	known, err := node.KnownReplicas(ctx, s.config.MasterName)
 	if err != nil {
-		return
+		return false
 	}
 	s.known = known
 	for _, replica := range known {
@@ -105,11 +94,12 @@ func (s *Sentinel) observeKnown(ctx context.Context, o *role.SentinelObservation
 	}
 	sentinels, err := node.KnownSentinels(ctx, s.config.MasterName)
 	if err != nil {
-		return
+		return false
 	}
 	for _, other := range sentinels {
 		o.Stale = o.Stale || other.Down && !exists[other.Addr.Addr()]
 	}
+	return true
 }
 
 // askServers asks all servers for their role, at once.
@@ -151,7 +141,7 @@ func (s *Sentinel) askServers(ctx context.Context, pods []kube.Pod) []role.Peer 
 // then answers are worth waiting for.
 func (s *Sentinel) askTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	within := func(t time.Time, limit time.Duration) bool { return !t.IsZero() && time.Since(t) < limit }
-	if within(s.downAt, failoverTime) || within(s.upAt, failoverTime) || within(s.mislabelAt, mislabelTime) {
+	if within(s.down.began, failoverTime) || within(s.upAt, failoverTime) || within(s.mislabel.began, mislabelTime) {
 		return context.WithTimeout(ctx, failoverAsk)
 	}
 	return ctx, func() {}
