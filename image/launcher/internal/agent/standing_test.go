@@ -86,7 +86,7 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 	old := role.Standing{Generation: 1, Offset: 10}
 	wasMaster := role.Standing{Generation: 1, Master: true, Offset: 10}
 	empty := role.Standing{Empty: true}
-	master := role.Local{Running: true, Answering: true, Synced: true, Master: true, Offset: 20}
+	master := role.Local{Running: true, Answering: true, Master: true, Offset: 20}
 	replica := role.Local{Running: true, Answering: true, Synced: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7")}
 	cut, loading, unsynced := replica, replica, replica
 	cut.LinkUp, loading.Loading, unsynced.Synced = false, true, false
@@ -263,4 +263,35 @@ func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
 	s.unloaded = brokenAfter
 	s.setDataAside()
 	require.Equal(t, brokenAfter, s.unloaded, "there is nothing more to put aside")
+}
+
+func TestCopyCountsOnDiskWhenItsFirstRewriteHasSucceeded(t *testing.T) {
+	before := role.Standing{Generation: 1, Offset: 10}
+	c := disk(t)
+	require.NoError(t, writeStanding(c, before))
+	s := &Server{config: c, self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet, standingOn: before}
+	s.observed.standing = before
+	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
+	copied := role.Local{Running: true, Answering: true, Synced: true, Copied: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7")}
+	s.observed.held = role.Held{InSync: true, Copied: true}
+	s.keepStanding(role.Observation{Local: copied})
+	require.Equal(t, role.Standing{Generation: 5, Offset: 20}, s.observed.standing, "the running Redis would bring it as a master")
+	require.Equal(t, before, readStanding(c), "its files would not")
+	s.processEnded()
+	require.Equal(t, before, s.observed.standing, "the copy has gone with the process")
+	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
+	copied.Copied = false
+	s.keepStanding(role.Observation{Local: copied})
+	require.Equal(t, role.Standing{Generation: 5, Offset: 20}, readStanding(c))
+}
+
+func TestDumpOfAnEarlierProcessIsNotLoadedWithoutPersistence(t *testing.T) {
+	c := config.Config{DataDir: t.TempDir(), RunDir: t.TempDir(), RedisServer: "true", BindAddress: "127.0.0.1"}
+	dump := filepath.Join(c.DataDir, "dump.rdb")
+	require.NoError(t, os.WriteFile(dump, []byte("REDIS0011"), 0o600))
+	s := &Server{config: c, log: quiet, hold: &hold{}}
+	require.NoError(t, s.start(netip.AddrPort{}))
+	<-s.child.Done()
+	require.NoFileExists(t, dump)
+	require.NoError(t, s.start(netip.AddrPort{}), "there is none the second time")
 }
