@@ -96,7 +96,7 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	s.watch = newMasterWatch(s.alerts)
 	s.labels = newLabeller(api, c, log, m.countLabelWrite)
 	s.labels.onMaster = func(ctx context.Context) {
-		if _, err := takeRecord(ctx, api, s.self, log); err != nil {
+		if _, err := takeRecord(ctx, api, s.self, s.labels.wantsMaster, log); err != nil {
 			log.Warn("the record of the master could not be written", "error", err)
 		}
 	}
