@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
@@ -22,11 +23,13 @@ type sentinelView struct {
 	role.View
 }
 
-// askSentinels asks all sentinel pods for their view of the master, at once.
+// askSentinels asks all sentinel pods for their view of the master, at once. A pod that
+// should have ended is left out: its identity may be that of another pod by now, and
+// both would count.
 func askSentinels(ctx context.Context, c config.Config, l *links, pods []kube.Pod) []sentinelView {
 	var views []sentinelView
 	for _, pod := range pods {
-		if pod.Sentinel && pod.IP.IsValid() && !(pod.Terminating && !pod.Ready) {
+		if pod.Sentinel && pod.IP.IsValid() && !(pod.Terminating && !pod.Ready) && !pod.Overdue(time.Now()) {
 			views = append(views, sentinelView{pod: pod, node: l.to(pod.IP, c.SentinelPort)})
 		}
 	}
