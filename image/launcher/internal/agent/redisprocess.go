@@ -85,9 +85,7 @@ func (s *Server) stopRedis() {
 		s.child.Stop(syscall.SIGTERM, 15*time.Second)
 		s.child = nil
 		if s.config.Persistence && !s.observed.standing.Empty {
-			if err := writeStanding(s.config, s.observed.standing); err != nil {
-				s.log.Warn("the last standing was not written", "error", err)
-			}
+			s.disk().hand(s.observed.standing) // Run waits for it
 		}
 		s.observed.processEnded()
 	}
