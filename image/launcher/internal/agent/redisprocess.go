@@ -114,9 +114,7 @@ func (s *Server) stopRedis() {
 	s.child = nil
 	s.processEnded()
 	if s.config.Persistence && !s.observed.standing.Empty {
-		if err := writeStanding(s.config, s.observed.standing); err != nil {
-			s.log.Warn("cannot write the last standing", "error", err)
-		}
+		s.disk().hand(s.observed.standing) // Run waits for it
 	}
 }
 
@@ -124,7 +122,7 @@ func (s *Server) stopRedis() {
 // had not reached the files has gone with it.
 func (s *Server) processEnded() {
 	if s.observed.held.Copied && s.config.Persistence {
-		s.observed.standing = s.standingOn
+		s.observed.standing = s.filed
 	}
 	s.observed.processEnded()
 	s.demoting = false

@@ -52,9 +52,20 @@ type Pod struct {
 	Cost        string
 	Created     time.Time
 	Terminating bool
+	GraceEnds   time.Time // of a terminating pod: when its grace period ends, by the API server's clock
 	Ready       bool
 	Phase       corev1.PodPhase
 	Node        string
+}
+
+// overdueAfter is how long a terminating pod may exist after the end of its grace
+// period. The clocks of nodes and of the API server may differ by less.
+const overdueAfter = 10 * time.Second
+
+// Overdue says whether the pod should have ended: it is terminating, and its grace
+// period is over. That remains so where its node is lost, until the Node object goes.
+func (p Pod) Overdue(now time.Time) bool {
+	return p.Terminating && now.Sub(p.GraceEnds) > overdueAfter
 }
 
 // NeverRan says whether nothing of the pod has been started yet. Once it has,
@@ -233,6 +244,9 @@ func podOf(p *corev1.Pod) Pod {
 		Terminating: p.DeletionTimestamp != nil,
 		Phase:       p.Status.Phase,
 		Node:        p.Spec.NodeName,
+	}
+	if p.DeletionTimestamp != nil {
+		out.GraceEnds = p.DeletionTimestamp.Time
 	}
 	out.IP, _ = netip.ParseAddr(p.Status.PodIP)
 	for _, condition := range p.Status.Conditions {

@@ -193,6 +193,8 @@ func generation(n int64) edit { return func(o *Observation) { o.Generation = n }
 // broken are data that Redis cannot load.
 func broken(s Standing) Standing { s.Broken = true; return s }
 
+func unreadable(s Standing) Standing { s.Unreadable = true; return s }
+
 func holds(s Standing) edit { return func(o *Observation) { o.Standing = s } }
 
 func waiting(d time.Duration) edit { return func(o *Observation) { o.Waiting = d } }
