@@ -30,7 +30,7 @@ maxmemory: size 0
 maxmemory-clients: share
 maxmemory-eviction-tenacity: number 0 100
 maxmemory-policy: noeviction allkeys-lru allkeys-lfu allkeys-random volatile-lru volatile-lfu volatile-random volatile-ttl
-maxmemory-samples: number 1 2147483647
+maxmemory-samples: number 1 64
 no-appendfsync-on-rewrite: *switch
 proto-max-bulk-len: *mebibyte
 rdbchecksum: *switch
