@@ -175,6 +175,12 @@ func (k *Client) Disowned() <-chan struct{} { return k.disowned }
 // Pods gives the pods of the release as last seen. Pods that have ended are left out.
 func (k *Client) Pods() []Pod { return slices.DeleteFunc(k.known.list(), Pod.hasEnded) }
 
+// InRelease says whether an address is that of a pod of the release, as last seen. known
+// is false until the pods have been read once.
+func (k *Client) InRelease(ip netip.Addr) (in, known bool) {
+	return slices.ContainsFunc(k.Pods(), func(p Pod) bool { return p.IP == ip }), k.Synced()
+}
+
 // LivePods reads the pods of the release from the API, for decisions that must
 // not rest on a list that is seconds old.
 func (k *Client) LivePods(ctx context.Context) ([]Pod, error) {
