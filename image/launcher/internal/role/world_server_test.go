@@ -127,12 +127,16 @@ func (s *simServer) label(w *world, d Decision) {
 	}
 }
 
-// takeRecord writes this pod into the record as the master.
+// takeRecord writes this pod into the record as the master, if another is there.
 func (s *simServer) takeRecord(w *world) {
-	r := &w.record
-	if r.uid == s.UID && r.fence == "" {
-		return
+	if r := w.record; r.uid != s.UID || r.fence != "" {
+		s.writeRecord(w)
 	}
+}
+
+// writeRecord writes this pod into the record as the master, with a new generation.
+func (s *simServer) writeRecord(w *world) {
+	r := &w.record
 	if r.uid != s.UID {
 		r.previous = r.ip
 	}
@@ -183,7 +187,7 @@ func (s *simServer) claim(w *world, o Observation) {
 	}
 	w.logf("%s claims mastership", s.Name)
 	s.claimed = true
-	s.takeRecord(w)
+	s.writeRecord(w)
 	s.record, s.recordOK, s.recordAt = w.record, true, w.now
 	if !o.Local.Running {
 		s.start(netip.Addr{})
