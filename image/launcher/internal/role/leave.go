@@ -16,12 +16,14 @@ const (
 	HandOver
 	// Leave: stop Redis and exit.
 	Leave
+	// PassOn: the successor is master; move the label and pass clients on to it, then exit.
+	PassOn
 )
 
 // Leaving is the decision of a terminating pod.
 type Leaving struct {
 	Step       Step
-	Successors []netip.Addr // replicas in sync, for HandOver; at least one of them stays
+	Successors []netip.Addr // replicas in sync, for HandOver; at least one of them stays. The master, for PassOn
 	Reason     string
 }
 
@@ -33,6 +35,9 @@ const (
 	// silentPatience is how long a Redis that does not answer is waited for where
 	// the sentinels do not say that it is the master.
 	silentPatience = 5 * time.Second
+	// deathPatience is how long a terminating pod whose Redis died as master waits for a
+	// replica to be promoted: a failover takes 0.3 s, one that Sentinel begins anew 2 s.
+	deathPatience = 10 * time.Second
 	// leaveReserve is what of the shutdown budget is kept for stopping Redis.
 	leaveReserve = 10 * time.Second
 )
@@ -84,6 +89,41 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 		return Leaving{Step: Leave, Reason: "there is no other server"}
 	default:
 		return Leaving{Step: StayOn, Reason: "waiting for another server to be created"}
+	}
+}
+
+// DecideLeft says what a terminating server does whose Redis does not run. diedAsMaster
+// says that it has ended as master and has not been replaced yet: it is failed over as in
+// a pod that stays, and is not started again.
+func DecideLeft(o Observation, diedAsMaster bool) Decision {
+	if !diedAsMaster {
+		return Decision{State: Stopping, Reason: "terminating, and Redis does not run"}
+	}
+	d := Decide(o)
+	d.State = Stopping
+	switch d.Action {
+	case FailOver, Nudge, CallOff:
+	default:
+		d.Action, d.Target = Wait, netip.Addr{}
+	}
+	return d
+}
+
+// DecideLeavingAfterDeath says what a terminating server does next whose Redis died as
+// master. leaving is the time since TERM, budget the time from TERM to exit. Waiting is
+// how long Redis has not been running.
+func DecideLeavingAfterDeath(o Observation, leaving, budget time.Duration) Leaving {
+	reserve := min(leaveReserve, budget/3)
+	masters, live := o.masters(), o.liveReplicas()
+	switch {
+	case len(masters) > 0:
+		return Leaving{Step: PassOn, Successors: []netip.Addr{masters[0].IP}, Reason: fmt.Sprintf("%s has replaced this pod, whose Redis had died", masters[0].Name)}
+	case leaving > budget-reserve || o.Waiting > deathPatience:
+		return Leaving{Step: Leave, Reason: "Redis has died, and no replica was promoted in time"}
+	case len(live) == 0 && o.silentReplica() == nil:
+		return Leaving{Step: Leave, Reason: "Redis has died, and no replica in sync lives"}
+	default:
+		return Leaving{Step: StayOn, Reason: "Redis has died as master; waiting for a replica to be promoted"}
 	}
 }
 
