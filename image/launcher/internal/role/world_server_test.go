@@ -25,6 +25,8 @@ type simServer struct {
 	views                                                                                        []View
 	viewsAt, recordAt                                                                            time.Duration
 	record                                                                                       simRecord
+	generation                                                                                   int64         // of the record when it was last read
+	generationAt                                                                                 time.Duration // first read with that generation
 	recordOK, podsOK                                                                             bool
 	servers                                                                                      []Member // the pod list as last seen
 	sentinels                                                                                    []*simSentinel
@@ -40,6 +42,7 @@ const never = -time.Hour
 func (s *simServer) boot(w *world) {
 	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, hungryUntil: s.hungryUntil, kept: s.kept, acks: map[*simServer]time.Duration{}, applied: -1}
 	fresh.since, fresh.viewsAt, fresh.recordAt, fresh.failedAt = max(w.now, s.upAt), never, never, never
+	fresh.generation = -1 // none was read
 	s.kept.Broken, fresh.kept.Broken = false, false
 	fresh.standing = Standing{Empty: true}
 	if w.persistence && s.disk.writes > 0 {
@@ -146,6 +149,14 @@ func (s *simServer) writeRecord(w *world) {
 	w.logf("%s is recorded as master %d", s.Name, r.generation)
 }
 
+// readRecord is agent.setRecord.
+func (s *simServer) readRecord(w *world) {
+	if s.generation != w.record.generation {
+		s.generation, s.generationAt = w.record.generation, w.now
+	}
+	s.record, s.recordOK, s.recordAt = w.record, true, w.now
+}
+
 // keepRecord is agent.keepRecord.
 func (s *simServer) keepRecord(w *world) {
 	r := s.record
@@ -188,7 +199,7 @@ func (s *simServer) claim(w *world, o Observation) {
 	w.logf("%s claims mastership", s.Name)
 	s.claimed = true
 	s.writeRecord(w)
-	s.record, s.recordOK, s.recordAt = w.record, true, w.now
+	s.readRecord(w)
 	if !o.Local.Running {
 		s.start(netip.Addr{})
 		if !s.redis.running {
@@ -245,7 +256,7 @@ func (s *simServer) failOver(w *world, d Decision) {
 		}
 		w.record.version++
 		w.record.orderedAt = w.now
-		s.record, s.recordAt = w.record, w.now
+		s.readRecord(w)
 	}
 	for _, v := range s.views {
 		if v.FailingOver {
@@ -263,7 +274,7 @@ func (s *simServer) failOver(w *world, d Decision) {
 func (s *simServer) fence(w *world, uid, by string) {
 	w.record.version++
 	w.record.fence, w.record.fencedAt, w.record.fencedBy = uid, w.now, by
-	s.record, s.recordAt = w.record, w.now
+	s.readRecord(w)
 	w.logf("%s fences %s", s.Name, uid)
 }
 
@@ -316,7 +327,7 @@ func (s *simServer) tune(w *world, o Observation) {
 	}
 	fresh := false
 	if o.Local.Online < simMinReplicas && w.apiServes(&s.pod) {
-		s.record, s.recordOK, s.recordAt = w.record, true, w.now
+		s.readRecord(w)
 		fresh = w.record.uid == s.UID
 	}
 	if n, known := MinReplicas(simMinReplicas, o.Local.Online, majority, fresh, o.Local.MasterFor); known {
