@@ -81,7 +81,7 @@ func (s *Server) fresh(ctx context.Context) bool {
 // publish tells the probes and the peers how this pod is.
 func (s *Server) publish(o role.Observation) {
 	s.web.SetStatus(role.Status{
-		UID: s.self.UID, State: s.decided.State.String(), Claimed: s.claimed, Synced: o.Local.Synced, Passing: s.passing != nil,
+		UID: s.self.UID, State: s.decided.State.String(), Claimed: s.claimed, Synced: o.Local.Synced, Copied: o.Local.Copied, Passing: s.passing != nil,
 		Standing: s.observed.standing, Reason: s.decided.Reason, Lacks: s.lacks,
 	})
 	health := web.Health{Ready: s.notReady(o)}

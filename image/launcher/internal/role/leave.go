@@ -38,6 +38,9 @@ const (
 	// deathPatience is how long a terminating pod whose Redis died as master waits for a
 	// replica to be promoted: a failover takes 0.3 s, one that Sentinel begins anew 2 s.
 	deathPatience = 10 * time.Second
+	// handOverReserve is what of the shutdown budget is kept for the hand-over to a replica
+	// whose file is not complete: a promotion takes up to 5 s where a sentinel crashes.
+	handOverReserve = 5 * time.Second
 	// leaveReserve is what of the shutdown budget is kept for stopping Redis.
 	leaveReserve = 10 * time.Second
 )
@@ -63,7 +66,7 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 		}
 	}
 	var successors []netip.Addr
-	staying, coming := 0, 0
+	staying, writing, coming := 0, 0, 0
 	for _, p := range o.Peers {
 		inSync := p.Redis == Answered && !p.Master && p.LinkUp
 		if inSync {
@@ -72,6 +75,8 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 		}
 		switch {
 		case p.Terminating:
+		case inSync && p.Status != nil && p.Status.Copied:
+			writing++
 		case inSync:
 			staying++
 		default:
@@ -83,6 +88,10 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 		return Leaving{Step: Leave, Reason: "no replica could take over within the shutdown budget"}
 	case staying > 0:
 		return Leaving{Step: HandOver, Successors: successors, Reason: fmt.Sprintf("%d replica(s) can take over", staying)}
+	case writing > 0 && leaving < budget-reserve-handOverReserve:
+		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting for one of %d replica(s) in sync to have its data in its file", writing)}
+	case writing > 0:
+		return Leaving{Step: HandOver, Successors: successors, Reason: fmt.Sprintf("%d replica(s) can take over, and have their data in memory only", writing)}
 	case coming > 0:
 		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting for one of %d server(s) to synchronise", coming)}
 	case leaving > arrivalPatience:

@@ -78,6 +78,7 @@ type Status struct {
 	State    string   `json:"state"`
 	Claimed  bool     `json:"claimed"` // it has been granted mastership and is starting as master
 	Synced   bool     `json:"synced"`  // it is a replica in sync; see Held.InSync
+	Copied   bool     `json:"copied"`  // its files do not hold its data yet; see Held.Copied
 	Passing  bool     `json:"passing"` // it passes connections on to another server: what answers clients at its address is that one
 	Standing Standing `json:"standing"`
 	Reason   string   `json:"reason"`
