@@ -32,7 +32,8 @@ type edit func(*Observation)
 // edits its Redis does not run, no other pod exists and the record is empty.
 func observe(edits ...edit) Observation {
 	o := Observation{
-		Self: member("a"), Standing: Standing{Empty: true},
+		GenerationFor: time.Hour,
+		Self:          member("a"), Standing: Standing{Empty: true},
 		Servers: 3, Sentinels: 3, DownAfter: 3 * time.Second, Persistence: true, PodsKnown: true, RecordKnown: true,
 	}
 	for _, e := range edits {
@@ -198,6 +199,8 @@ func unreadable(s Standing) Standing { s.Unreadable = true; return s }
 func holds(s Standing) edit { return func(o *Observation) { o.Standing = s } }
 
 func waiting(d time.Duration) edit { return func(o *Observation) { o.Waiting = d } }
+
+func generationFor(d time.Duration) edit { return func(o *Observation) { o.GenerationFor = d } }
 
 // labelled is the label that the API has for this pod.
 func labelled(role string) edit { return func(o *Observation) { o.Self.Label = role } }

@@ -84,6 +84,8 @@ func elect(o Observation, why string) Decision {
 		case p.Terminating:
 		case p.UID == o.MasterUID && p.Redis == Unknown && p.Ready:
 			return wait("the recorded master %s cannot be reached from here, but the API finds it ready", p.Name)
+		case p.UID == o.MasterUID && p.Redis == Unknown && o.GenerationFor < claimPatience:
+			return wait("the recorded master %s cannot be reached from here, and may have claimed mastership a moment ago", p.Name)
 		case o.givesWay(p):
 			known++ // it leaves mastership to a replica that lives
 		case p.Status == nil && p.UID == o.MasterUID && p.Redis == Refused && o.heirLives():
