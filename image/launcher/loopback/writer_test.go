@@ -22,6 +22,7 @@ type writer struct {
 
 	mu           sync.Mutex
 	acknowledged []int
+	unconfirmed  []string      // keys acknowledged on the present connection since the last confirmation
 	last         time.Time     // of an acknowledgement
 	gap          time.Duration // the longest time between two acknowledgements
 	gapAt        time.Time
@@ -57,13 +58,28 @@ func (w *writer) run(ctx context.Context) {
 		}
 		return (&net.Dialer{Timeout: 500 * time.Millisecond}).DialContext(ctx, network, address)
 	}
-	client := redis.NewClient(o)
+	// What another connection sent, a confirmation says nothing about.
+	o.OnConnect = func(context.Context, *redis.Conn) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.unconfirmed = nil
+		return nil
+	}
+	client, asked := redis.NewClient(o), time.Now()
 	defer func() { _ = client.Close() }()
 	for number := 0; ctx.Err() == nil; number++ {
-		err := client.Set(ctx, key(number), number, 0).Err()
+		var confirmed *confirmation
+		var err error
+		if time.Since(asked) < confirmEvery {
+			err = client.Set(ctx, key(number), number, 0).Err()
+		} else {
+			asked = time.Now()
+			confirmed, err = setAndConfirm(ctx, client, number)
+		}
 		w.mu.Lock()
 		if err == nil {
 			w.acknowledged = append(w.acknowledged, number)
+			w.unconfirmed = append(w.unconfirmed, key(number))
 			if now := time.Now(); now.Sub(w.last) > w.gap {
 				w.gap, w.gapAt, w.last = now.Sub(w.last), w.last, now
 			} else {
@@ -71,6 +87,10 @@ func (w *writer) run(ctx context.Context) {
 			}
 		} else {
 			w.lastError = err
+		}
+		if confirmed != nil {
+			w.cluster.data.confirm(w.unconfirmed, confirmed)
+			w.unconfirmed = nil
 		}
 		w.mu.Unlock()
 		pause := writeEvery
@@ -197,15 +217,21 @@ func (c *cluster) fill(t testing.TB, n int) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	var keys []string
+	var acknowledged *redis.Cmd
 	_, err = c.client(master).Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for number := range n {
+			keys = append(keys, key(number))
 			pipe.Set(ctx, key(number), number, 0)
 		}
-		pipe.Do(ctx, "WAIT", len(c.servers())-1, 5000)
+		acknowledged = pipe.Do(ctx, "WAIT", len(c.servers())-1, 5000)
 		return nil
 	})
 	if err != nil {
 		t.Fatalf("fill %s: %v", master.name, err)
+	}
+	if replicas, err := acknowledged.Int(); err == nil && replicas > 0 {
+		c.data.confirm(keys, &confirmation{}) // the guard looks who has them
 	}
 	c.awaitFiles()
 }
