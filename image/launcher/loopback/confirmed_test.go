@@ -20,14 +20,16 @@ const (
 
 // confirmation says which servers have all writes that a connection has sent so far.
 type confirmation struct {
-	runID    string   // of the master
-	replicas []string // addresses without port of the replicas that have acknowledged them
+	runID        string   // of the master
+	acknowledged int      // replicas that WAIT counted
+	replicas     []string // addresses without port of the replicas that have acknowledged the writes
+	online       int      // replicas in sync before the writes
 }
 
 // setAndConfirm writes a key and asks in the same pipeline who has it. The
-// confirmation is nil where no replica acknowledged the write in time. The
-// offset before WAIT includes the write, so that a replica that has
-// acknowledged this offset after WAIT has the write.
+// confirmation is nil where only the write itself was answered. The offset
+// before WAIT includes the write, so that a replica that has acknowledged this
+// offset after WAIT has the write.
 func setAndConfirm(ctx context.Context, client *redis.Client, number int) (*confirmation, error) {
 	var set *redis.StatusCmd
 	var before, acknowledged, after *redis.Cmd
@@ -44,7 +46,8 @@ func setAndConfirm(ctx context.Context, client *redis.Client, number int) (*conf
 	if set.Err() != nil {
 		return nil, set.Err()
 	}
-	if n, err := acknowledged.Int(); err != nil || n < 1 || before.Err() != nil || after.Err() != nil {
+	replicas, err := acknowledged.Int()
+	if err != nil || before.Err() != nil || after.Err() != nil {
 		return nil, nil
 	}
 	sent := infoFields(before)
@@ -52,7 +55,8 @@ func setAndConfirm(ctx context.Context, client *redis.Client, number int) (*conf
 	if err != nil {
 		return nil, nil
 	}
-	return &confirmation{runID: sent["run_id"], replicas: replicasAt(infoFields(after), offset)}, nil
+	return &confirmation{runID: sent["run_id"], acknowledged: replicas, replicas: replicasAt(infoFields(after), offset),
+		online: len(replicasAt(sent, 0))}, nil
 }
 
 // infoFields splits an answer to INFO.

@@ -17,6 +17,11 @@ const (
 	graceOfMaster = 500 * time.Millisecond
 	// lookBack is how many older writes a look asks for, beside all of the last fileDelay.
 	lookBack = 200
+	// aloneFor is how long a master must have had no replica in sync so that what it took is owed
+	// although nobody confirmed it: no sentinel may still take a replica of it for a fresh one.
+	aloneFor = 5 * time.Second
+	// backWithin is how soon it must be back: nobody needs to be elected in its place until then.
+	backWithin = 5 * time.Second
 	// masterWithin is how long the check at the end waits for a labelled master that answers.
 	masterWithin = 10 * time.Second
 )
@@ -30,6 +35,7 @@ const (
 //     and for all of them when a server has started, has changed its role or its
 //     master, or its link has gone or come. It asks for all at the end of the test.
 //  2. A process lacks a confirmed write that the same process had before.
+//     The same holds for a write that a master took alone.
 //  3. A replica that had keys is in sync with a master without any, which has had
 //     none since it started.
 //
@@ -56,14 +62,23 @@ type dataGuard struct {
 	cluster *cluster
 
 	mu        sync.Mutex
-	confirmed []confirmedWrite
+	writes    []guardedWrite
 	forgotten int // how often forget was called
 	servers   []*serverData
 }
 
-type confirmedWrite struct {
-	key string
-	at  time.Time
+// guardedWrite is a write that was confirmed, or one that a master took alone.
+type guardedWrite struct {
+	key   string
+	at    time.Time
+	alone *takenAlone // nil: it was confirmed
+}
+
+// takenAlone says which process took a write while it had no replica in sync, and since when it had none.
+type takenAlone struct {
+	by    *serverData
+	runID string
+	since time.Time
 }
 
 // guardData starts the guard. It ends with the test, before the cluster is closed.
@@ -101,8 +116,8 @@ func (d *dataGuard) confirm(keys []string, by *confirmation) {
 	defer d.mu.Unlock()
 	now := time.Now()
 	for _, key := range keys {
-		d.confirmed = append(d.confirmed, confirmedWrite{key: key, at: now})
-		write := len(d.confirmed) - 1
+		d.writes = append(d.writes, guardedWrite{key: key, at: now})
+		write := len(d.writes) - 1
 		for _, s := range d.servers {
 			if s.runID != "" && s.runID == by.runID {
 				s.knows(write, now)
@@ -116,14 +131,29 @@ func (d *dataGuard) confirm(keys []string, by *confirmation) {
 	}
 }
 
+// takenAlone adds writes that a master has acknowledged without a replica in sync.
+func (d *dataGuard) takenAlone(keys []string, runID string, since time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	for _, s := range d.servers {
+		if s.runID != runID {
+			continue
+		}
+		for _, key := range keys {
+			d.writes = append(d.writes, guardedWrite{key: key, at: now, alone: &takenAlone{by: s, runID: runID, since: since}})
+			s.knows(len(d.writes)-1, now)
+		}
+	}
+}
+
 // wiped tells that the files of a pod are gone or damaged. Its process has ended.
 func (d *dataGuard) wiped(p *pod) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range d.servers {
 		if s.pod == p {
-			s.files, s.keysInFiles = nil, false
-			s.startedAnew("")
+			s.lose()
 			s.answers = false
 			s.wiped++
 		}
@@ -134,12 +164,11 @@ func (d *dataGuard) wiped(p *pod) {
 func (d *dataGuard) forget(reason string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.cluster.t.Logf("%d confirmed writes are no longer owed: %s", len(d.confirmed), reason)
-	d.confirmed = nil
+	d.cluster.t.Logf("%d writes are no longer owed: %s", len(d.writes), reason)
+	d.writes = nil
 	d.forgotten++
 	for _, s := range d.servers {
-		s.files, s.keysInFiles = nil, false
-		s.startedAnew(s.runID)
+		s.lose()
 	}
 }
 
@@ -191,7 +220,7 @@ func (d *dataGuard) look(s *serverData, all bool) bool {
 	asked := d.toAsk(s, all)
 	keys := make([]string, len(asked))
 	for i, write := range asked {
-		keys[i] = d.confirmed[write].key
+		keys[i] = d.writes[write].key
 	}
 	forgotten, wiped, earlier := d.forgotten, s.wiped, s.state
 	d.mu.Unlock()
@@ -215,7 +244,7 @@ func (d *dataGuard) look(s *serverData, all bool) bool {
 		return false
 	}
 	if s.runID != l.runID {
-		s.startedAnew(l.runID)
+		s.startedAnew(l.runID, begin)
 	}
 	promised := s.promises(begin, ready)
 	s.found(begin, l, asked, present, l.persistent && l.flushed && (l.complete || promised))
@@ -243,10 +272,10 @@ func guardOptions(address, password string) *redis.Options {
 	return o
 }
 
-// toAsk returns the numbers of the confirmed writes to ask a server for.
+// toAsk returns the numbers of the writes to ask a server for.
 func (d *dataGuard) toAsk(s *serverData, all bool) []int {
-	recent := len(d.confirmed)
-	for recent > 0 && time.Since(d.confirmed[recent-1].at) < fileDelay {
+	recent := len(d.writes)
+	for recent > 0 && time.Since(d.writes[recent-1].at) < fileDelay {
 		recent--
 	}
 	begin := max(0, recent-1)
@@ -258,7 +287,7 @@ func (d *dataGuard) toAsk(s *serverData, all bool) []int {
 		result = append(result, (s.window+i)%begin)
 	}
 	s.window += len(result)
-	for write := begin; write < len(d.confirmed); write++ {
+	for write := begin; write < len(d.writes); write++ {
 		result = append(result, write)
 	}
 	return result
@@ -301,7 +330,7 @@ func (d *dataGuard) masterLacksWrites() string {
 	}
 	var missing []int
 	for _, write := range master.absent {
-		if time.Since(d.confirmed[write].at) >= graceOfMaster && d.survives(write) != "" {
+		if time.Since(d.writes[write].at) >= graceOfMaster && d.survives(write) != "" {
 			missing = append(missing, write)
 		}
 	}
@@ -312,7 +341,7 @@ func (d *dataGuard) processLostWrites() string {
 	for _, s := range d.servers {
 		var missing []int
 		for _, write := range s.absent {
-			if s.answers && s.hasInMemory(write) {
+			if s.answers && s.hasInMemory(write) && d.survives(write) != "" {
 				missing = append(missing, write)
 			}
 		}
@@ -338,8 +367,11 @@ func (d *dataGuard) wipedByAnEmptyMaster() string {
 	return ""
 }
 
-// survives says where a confirmed write still is, or "".
+// survives says where a write that is owed still is, or "".
 func (d *dataGuard) survives(write int) string {
+	if alone := d.writes[write].alone; alone != nil {
+		return alone.survives(write)
+	}
 	for _, s := range d.servers {
 		if where := s.where(write); where != "" {
 			return where
@@ -348,15 +380,25 @@ func (d *dataGuard) survives(write int) string {
 	return ""
 }
 
-// tell describes confirmed writes that somebody lacks, or gives "" for none.
+// survives says where a write is that a master took alone, or "" where it is not owed.
+func (a *takenAlone) survives(write int) string {
+	s := a.by
+	if !s.answers || s.previous != a.runID || s.down > backWithin || s.died.Sub(a.since) < aloneFor || !s.hasInFiles(write) {
+		return ""
+	}
+	return fmt.Sprintf("in the files of %s, which was a master without a replica in sync since %s, died after %s and was back within %v",
+		s.pod.name, a.since.Format("15:04:05.000"), s.died.Format("15:04:05.000"), s.down)
+}
+
+// tell describes writes that somebody lacks, or gives "" for none.
 func (d *dataGuard) tell(who string, missing []int) string {
 	if len(missing) == 0 {
 		return ""
 	}
 	describe := func(write int) string {
-		return fmt.Sprintf("%s, confirmed at %s, %s", d.confirmed[write].key, d.confirmed[write].at.Format("15:04:05.000"), d.survives(write))
+		return fmt.Sprintf("%s, guarded since %s, %s", d.writes[write].key, d.writes[write].at.Format("15:04:05.000"), d.survives(write))
 	}
-	return fmt.Sprintf("%d of %d confirmed writes are missing at %s, seen at %s\nthe first: %s\nthe last: %s", len(missing), len(d.confirmed), who,
+	return fmt.Sprintf("%d of %d guarded writes are missing at %s, seen at %s\nthe first: %s\nthe last: %s", len(missing), len(d.writes), who,
 		time.Now().Format("15:04:05.000"), describe(missing[0]), describe(missing[len(missing)-1]))
 }
 
@@ -372,7 +414,7 @@ func (d *dataGuard) report(text string) {
 // one that answers in time.
 func (d *dataGuard) checkAtEnd() {
 	d.mu.Lock()
-	n := len(d.confirmed)
+	n := len(d.writes)
 	d.mu.Unlock()
 	if n == 0 || d.cluster.t.Failed() {
 		return
@@ -386,7 +428,7 @@ func (d *dataGuard) checkAtEnd() {
 			break
 		}
 		if time.Since(begin) > masterWithin {
-			d.cluster.t.Logf("%d confirmed writes are not read back: no labelled master answers within %v", n, masterWithin)
+			d.cluster.t.Logf("%d guarded writes are not read back: no labelled master answers within %v", n, masterWithin)
 			return
 		}
 	}

@@ -32,13 +32,19 @@ type serverData struct {
 	runID   string      // of the process that answered last
 	answers bool        // it answered the last look, and with its own data
 	state   look        // the last answer
-	memory  []time.Time // when each confirmed write was seen in this process; zero: it was not
-	files   []bool      // each confirmed write that the files of the pod hold
-	absent  []int       // confirmed writes that the last look asked for in vain
+	memory  []time.Time // when each write was seen in this process; zero: it was not
+	files   []bool      // each write that the files of the pod hold
+	absent  []int       // writes that the last look asked for in vain
+
+	answered time.Time     // when this process answered last
+	died     time.Time     // when the process before did
+	previous string        // its run ID
+	down     time.Duration // from then until this process answered
 
 	keysSince   time.Time // this process has had keys since then; zero: never
 	keysInFiles bool      // the files of the pod have held keys
 
+	promisedBy string    // run ID of the process for whose writes its pod was ready although its files were not complete
 	readySince time.Time // its pod is ready since then although its files are not complete
 	window     int       // where the next look goes on with older writes
 	wiped      int       // how often the harness has removed or damaged the files
@@ -146,15 +152,21 @@ func (s *serverData) promises(now time.Time, ready bool) bool {
 }
 
 // startedAnew forgets what died with the process before.
-func (s *serverData) startedAnew(runID string) {
-	s.runID, s.memory, s.readySince = runID, nil, time.Time{}
-	s.keysSince = time.Time{}
+func (s *serverData) startedAnew(runID string, now time.Time) {
+	s.previous, s.died, s.down = s.runID, s.answered, now.Sub(s.answered)
+	s.runID, s.memory, s.readySince, s.keysSince = runID, nil, time.Time{}, time.Time{}
 }
 
-// found records an answer. asked are the numbers of the confirmed writes that
-// it is about. onDisk says that the files hold what the process held fileDelay ago.
+// lose forgets everything: the files are gone or damaged, or the data are deleted.
+func (s *serverData) lose() {
+	s.files, s.memory, s.keysInFiles, s.keysSince, s.previous = nil, nil, false, time.Time{}, ""
+	s.readySince, s.promisedBy = time.Time{}, ""
+}
+
+// found records an answer. asked are the numbers of the writes that it is about.
+// onDisk says that the files hold what the process held fileDelay ago.
 func (s *serverData) found(now time.Time, l look, asked []int, present []bool, onDisk bool) {
-	s.state, s.answers, s.absent = l, true, nil
+	s.state, s.answers, s.answered, s.absent = l, true, now, nil
 	for i, write := range asked {
 		if !present[i] {
 			s.absent = append(s.absent, write)
@@ -167,6 +179,11 @@ func (s *serverData) found(now time.Time, l look, asked []int, present []bool, o
 	}
 	if !onDisk {
 		return
+	}
+	if !l.complete {
+		s.promisedBy = l.runID
+	} else if s.promisedBy == l.runID {
+		s.promisedBy = ""
 	}
 	for len(s.files) < len(s.memory) {
 		s.files = append(s.files, false)
@@ -190,18 +207,20 @@ func (s *serverData) knows(write int, now time.Time) {
 	}
 }
 
-// hasInMemory is true when the process that answered last had a confirmed write.
+// hasInMemory is true when the process that answered last had a write.
 func (s *serverData) hasInMemory(write int) bool {
 	return write < len(s.memory) && !s.memory[write].IsZero()
 }
 
 func (s *serverData) hasInFiles(write int) bool { return write < len(s.files) && s.files[write] }
 
-// where says where a confirmed write survives on this server, or "".
+// where says where a write survives on this server, or "".
 func (s *serverData) where(write int) string {
 	switch {
 	case s.answers && s.hasInMemory(write):
 		return "in the memory of " + s.pod.name + ", which saw no restart since " + s.memory[write].Format("15:04:05.000")
+	case s.hasInFiles(write) && s.promisedBy != "":
+		return "promised by " + s.pod.name + ", which was ready, although a rewrite of its append-only file had not ended"
 	case s.hasInFiles(write):
 		return "in the files of " + s.pod.name
 	}
@@ -225,5 +244,5 @@ func (s *serverData) String() string {
 	}
 	return s.pod.name + " (" + s.pod.ip + "): answers " + strconv.FormatBool(s.answers) + ", " + s.state.role + " of " +
 		strconv.Quote(s.state.master) + ", link up " + strconv.FormatBool(s.state.linkUp) + ", run ID " + s.runID + ", " +
-		strconv.FormatInt(s.state.keys, 10) + " keys, confirmed writes seen in memory " + strconv.Itoa(memory) + ", in files " + strconv.Itoa(files)
+		strconv.FormatInt(s.state.keys, 10) + " keys, writes seen in memory " + strconv.Itoa(memory) + ", in files " + strconv.Itoa(files)
 }

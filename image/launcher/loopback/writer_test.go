@@ -23,6 +23,8 @@ type writer struct {
 	mu           sync.Mutex
 	acknowledged []int
 	unconfirmed  []string      // keys acknowledged on the present connection since the last confirmation
+	toldAlone    int           // of these, those that the guard knows as taken without a replica
+	aloneSince   time.Time     // the master of the connection has no replica in sync since then
 	last         time.Time     // of an acknowledgement
 	gap          time.Duration // the longest time between two acknowledgements
 	gapAt        time.Time
@@ -62,7 +64,7 @@ func (w *writer) run(ctx context.Context) {
 	o.OnConnect = func(context.Context, *redis.Conn) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.unconfirmed = nil
+		w.unconfirmed, w.toldAlone, w.aloneSince = nil, 0, time.Time{}
 		return nil
 	}
 	client, asked := redis.NewClient(o), time.Now()
@@ -89,8 +91,7 @@ func (w *writer) run(ctx context.Context) {
 			w.lastError = err
 		}
 		if confirmed != nil {
-			w.cluster.data.confirm(w.unconfirmed, confirmed)
-			w.unconfirmed = nil
+			w.heard(confirmed)
 		}
 		w.mu.Unlock()
 		pause := writeEvery
@@ -104,6 +105,23 @@ func (w *writer) run(ctx context.Context) {
 		case <-time.After(pause):
 		case <-ctx.Done():
 		}
+	}
+}
+
+// heard tells the guard of the data who has the writes of the present connection.
+func (w *writer) heard(by *confirmation) {
+	switch {
+	case by.acknowledged > 0:
+		w.cluster.data.confirm(w.unconfirmed, by)
+		w.unconfirmed, w.toldAlone, w.aloneSince = nil, 0, time.Time{}
+	case by.online > 0: // it is late
+		w.aloneSince = time.Time{}
+	default:
+		if w.aloneSince.IsZero() {
+			w.aloneSince = time.Now()
+		}
+		w.cluster.data.takenAlone(w.unconfirmed[w.toldAlone:], by.runID, w.aloneSince)
+		w.toldAlone = len(w.unconfirmed)
 	}
 }
 
