@@ -2,8 +2,6 @@ package loopback
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -13,15 +11,8 @@ import (
 const (
 	// lookEvery is the pause between two looks of the guard at all servers.
 	lookEvery = 100 * time.Millisecond
-	// graceOfMaster is the age from which on a confirmed write must be at the labelled master.
-	graceOfMaster = 500 * time.Millisecond
 	// lookBack is how many older writes a look asks for, beside all of the last fileDelay.
 	lookBack = 200
-	// aloneFor is how long a master must have had no replica in sync so that what it took is owed
-	// although nobody confirmed it: no sentinel may still take a replica of it for a fresh one.
-	aloneFor = 5 * time.Second
-	// backWithin is how soon it must be back: nobody needs to be elected in its place until then.
-	backWithin = 5 * time.Second
 	// masterWithin is how long the check at the end waits for a labelled master that answers.
 	masterWithin = 10 * time.Second
 )
@@ -29,33 +20,38 @@ const (
 // dataGuard watches the data of all servers for the whole test. It fails the
 // test in these cases:
 //
-//  1. The only pod labelled master answers as a master, and lacks a write that
-//     was confirmed half a second ago or earlier and is owed. The guard asks for
-//     the writes of the last two seconds and for some older ones in each look,
-//     and for all of them when a server has started, has changed its role or its
-//     master, or its link has gone or come. It asks for all at the end of the test.
-//  2. A process lacks a confirmed write that the same process had before.
-//     The same holds for a write that a master took alone.
-//  3. A replica that had keys is in sync with a master without any, which has had
-//     none since it started.
+//  1. The only pod labelled master answers as a master, and lacks a write that is
+//     owed and half a second old. Each look asks for the writes of the last two
+//     seconds and for some older ones. It asks for all of them when a server has
+//     started, has changed its role or its master, or its link has gone or come,
+//     and at the end of the test.
+//  2. A process lacks a write that the same process had before, and the write is owed.
+//  3. A replica that had keys is in sync with a master without any keys, which has
+//     had none since it started. The keys of the replica count when this process
+//     had them, or when they had reached the files of its pod.
 //
-// A write is confirmed when `WAIT 1` of the writer, sent after it over the same
+// A write is confirmed when "WAIT 1" of the writer, sent after it over the same
 // connection, counted a replica, and when fill has waited for all replicas. A
 // confirmed write is owed while one of these copies of it survives:
 //
-//   - A process that has it still runs and answers. It has it when the master
-//     reported that it acknowledged the offset at the confirmation, when it was
-//     the master then, or when a look found it there.
+//   - A process that has it still runs and answers. The process has it when it was
+//     the master at the confirmation, when that master reported that the process had
+//     acknowledged the offset, or when a look found it there.
 //   - The files of a pod hold it, whether the pod runs or not. They hold what the
-//     process had two seconds ago when its append-only file was written and no rewrite
-//     was going on or had failed at the last look. A pod that has been ready for
-//     a second promises the same even if the first rewrite after a full copy has
-//     not ended: pods with complete files are deleted because it is ready.
+//     process had two seconds before a look that found its append-only file written
+//     and no rewrite of it going on or failed. A pod that has been ready for a second
+//     promises the same although the first rewrite after a full copy has not ended:
+//     other pods are deleted because this pod is ready.
 //
-// The harness says where it destroys data: wiped is called for a pod that is
-// deleted, whose volume is emptied or whose files are damaged. What died in
-// memory needs no word, as its process does not answer. A test that flushes the
-// data, or whose fault loses confirmed writes by design, calls forget.
+// A write that a master took while it had no replica in sync is owed only in one
+// case: its files hold it, it had been without a replica for aloneFor when its
+// process died, and its next process answers within backWithin. A master that is
+// silent for longer may be replaced, and its writes may be lost.
+//
+// The harness says where it destroys data: it calls wiped for a pod that is
+// deleted, whose volume is emptied or whose files are damaged. What dies with a
+// process needs no word. A test that deletes all data, or whose fault loses
+// confirmed writes by design, calls forget and says why.
 //
 // A violation counts when two looks in a row see it. The guard reports one and ends.
 type dataGuard struct {
@@ -65,20 +61,6 @@ type dataGuard struct {
 	writes    []guardedWrite
 	forgotten int // how often forget was called
 	servers   []*serverData
-}
-
-// guardedWrite is a write that was confirmed, or one that a master took alone.
-type guardedWrite struct {
-	key   string
-	at    time.Time
-	alone *takenAlone // nil: it was confirmed
-}
-
-// takenAlone says which process took a write while it had no replica in sync, and since when it had none.
-type takenAlone struct {
-	by    *serverData
-	runID string
-	since time.Time
 }
 
 // guardData starts the guard. It ends with the test, before the cluster is closed.
@@ -211,10 +193,14 @@ func (d *dataGuard) lookAround(all bool) {
 	group.Wait()
 }
 
-// look asks one server. It is true when its data may have been replaced since
-// the look before and it was not asked for every write.
+// look asks one server. It is true when the server was not asked for every write
+// since its data may have been replaced.
 func (d *dataGuard) look(s *serverData, all bool) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	timeout := lookTimeout
+	if all {
+		timeout = searchTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	d.mu.Lock()
 	asked := d.toAsk(s, all)
@@ -248,7 +234,8 @@ func (d *dataGuard) look(s *serverData, all bool) bool {
 	}
 	promised := s.promises(begin, ready)
 	s.found(begin, l, asked, present, l.persistent && l.flushed && (l.complete || promised))
-	return !all && !l.sameSource(earlier)
+	s.searched = all || s.searched && l.sameSource(earlier)
+	return !s.searched
 }
 
 func (d *dataGuard) silent(s *serverData) {
@@ -268,7 +255,7 @@ func (s *serverData) hangUp() {
 
 func guardOptions(address, password string) *redis.Options {
 	o := clientOptions(address, password)
-	o.PoolSize, o.DialTimeout, o.ReadTimeout, o.WriteTimeout = 1, lookTimeout, lookTimeout, lookTimeout
+	o.PoolSize, o.DialTimeout = 1, lookTimeout
 	return o
 }
 
@@ -291,115 +278,6 @@ func (d *dataGuard) toAsk(s *serverData, all bool) []int {
 		result = append(result, write)
 	}
 	return result
-}
-
-// violation says which of the cases above the last look has seen, or "".
-func (d *dataGuard) violation() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, text := range []string{d.masterLacksWrites(), d.processLostWrites(), d.wipedByAnEmptyMaster()} {
-		if text != "" {
-			var state strings.Builder
-			for _, s := range d.servers {
-				fmt.Fprintln(&state, "  ", s)
-			}
-			return text + "\n" + state.String()
-		}
-	}
-	return ""
-}
-
-// master returns what is known of the only pod labelled master, if it answers as one.
-func (d *dataGuard) master() *serverData {
-	p, err := d.cluster.masterPod()
-	if err != nil {
-		return nil
-	}
-	for _, s := range d.servers {
-		if s.pod == p && s.answers && s.state.role == "master" {
-			return s
-		}
-	}
-	return nil
-}
-
-func (d *dataGuard) masterLacksWrites() string {
-	master := d.master()
-	if master == nil {
-		return ""
-	}
-	var missing []int
-	for _, write := range master.absent {
-		if time.Since(d.writes[write].at) >= graceOfMaster && d.survives(write) != "" {
-			missing = append(missing, write)
-		}
-	}
-	return d.tell("the labelled master "+master.pod.name, missing)
-}
-
-func (d *dataGuard) processLostWrites() string {
-	for _, s := range d.servers {
-		var missing []int
-		for _, write := range s.absent {
-			if s.answers && s.hasInMemory(write) && d.survives(write) != "" {
-				missing = append(missing, write)
-			}
-		}
-		if text := d.tell("a process that had them, "+s.state.role+" "+s.pod.name, missing); text != "" {
-			return text
-		}
-	}
-	return ""
-}
-
-func (d *dataGuard) wipedByAnEmptyMaster() string {
-	for _, replica := range d.servers {
-		hadKeys := replica.keysInFiles || !replica.keysSince.IsZero()
-		if !replica.answers || replica.state.role != "slave" || !replica.state.linkUp || replica.state.keys > 0 || !hadKeys {
-			continue
-		}
-		for _, master := range d.servers {
-			if master.answers && master.pod.ip == replica.state.master && master.state.role == "master" && master.state.keys == 0 && master.keysSince.IsZero() {
-				return fmt.Sprintf("%s had keys and is in sync with %s, which has none", replica.pod.name, master.pod.name)
-			}
-		}
-	}
-	return ""
-}
-
-// survives says where a write that is owed still is, or "".
-func (d *dataGuard) survives(write int) string {
-	if alone := d.writes[write].alone; alone != nil {
-		return alone.survives(write)
-	}
-	for _, s := range d.servers {
-		if where := s.where(write); where != "" {
-			return where
-		}
-	}
-	return ""
-}
-
-// survives says where a write is that a master took alone, or "" where it is not owed.
-func (a *takenAlone) survives(write int) string {
-	s := a.by
-	if !s.answers || s.previous != a.runID || s.down > backWithin || s.died.Sub(a.since) < aloneFor || !s.hasInFiles(write) {
-		return ""
-	}
-	return fmt.Sprintf("in the files of %s, which was a master without a replica in sync since %s, died after %s and was back within %v",
-		s.pod.name, a.since.Format("15:04:05.000"), s.died.Format("15:04:05.000"), s.down)
-}
-
-// tell describes writes that somebody lacks, or gives "" for none.
-func (d *dataGuard) tell(who string, missing []int) string {
-	if len(missing) == 0 {
-		return ""
-	}
-	describe := func(write int) string {
-		return fmt.Sprintf("%s, guarded since %s, %s", d.writes[write].key, d.writes[write].at.Format("15:04:05.000"), d.survives(write))
-	}
-	return fmt.Sprintf("%d of %d guarded writes are missing at %s, seen at %s\nthe first: %s\nthe last: %s", len(missing), len(d.writes), who,
-		time.Now().Format("15:04:05.000"), describe(missing[0]), describe(missing[len(missing)-1]))
 }
 
 // report fails the test and adds the history of the labels.

@@ -20,8 +20,11 @@ const fileDelay = 2 * time.Second
 // that a copy has replaced its data.
 const readyFor = time.Second
 
-// lookTimeout bounds an answer of a server to the guard.
-const lookTimeout = 300 * time.Millisecond
+// lookTimeout bounds an answer of a server to the guard, searchTimeout one about all writes.
+const (
+	lookTimeout   = 300 * time.Millisecond
+	searchTimeout = time.Second
+)
 
 // serverData is what the guard has seen of the data of one server pod. The lock
 // of dataGuard guards everything but pod and client.
@@ -46,6 +49,7 @@ type serverData struct {
 
 	promisedBy string    // run ID of the process for whose writes its pod was ready although its files were not complete
 	readySince time.Time // its pod is ready since then although its files are not complete
+	searched   bool      // it was asked for every write since its data may have been replaced last
 	window     int       // where the next look goes on with older writes
 	wiped      int       // how often the harness has removed or damaged the files
 }
