@@ -323,6 +323,7 @@ func (p *pod) removeVolumes() {
 	for _, dir := range []string{p.dataDir, p.runDir} {
 		_ = os.RemoveAll(dir)
 	}
+	p.cluster.data.wiped(p)
 }
 
 // describe is one line about the pod.
@@ -345,4 +346,5 @@ func (p *pod) emptyVolume() {
 	if err := os.MkdirAll(p.dataDir, 0o700); err != nil {
 		p.cluster.t.Fatal(err)
 	}
+	p.cluster.data.wiped(p)
 }
