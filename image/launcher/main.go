@@ -23,6 +23,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/agent"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/status"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/verify"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
@@ -125,6 +126,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	server.SetRelease(api.InRelease)
+	go process.CollectOrphans(ctx)
 	stop := untilTerm(log)
 	if c.Sentinel {
 		return agent.NewSentinel(c, api, server, metrics, log).Run(ctx, stop)

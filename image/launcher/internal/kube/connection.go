@@ -8,7 +8,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 )
@@ -34,6 +33,8 @@ const (
 	// unacknowledged is how long the other side's kernel may acknowledge nothing. It is the
 	// silence of HTTP/2 above and three questions of TCP, so that one lost packet ends nothing.
 	unacknowledged = silenceBeforePing + 3*keepAlivePause
+	// tcpUserTimeout is the socket's option for that, TCP_USER_TIMEOUT of linux/tcp.h.
+	tcpUserTimeout = 0x12
 )
 
 // httpClient gives the client of all calls. It has client-go's handling of the token of
@@ -78,7 +79,7 @@ func dialer() *net.Dialer {
 		Control: func(_, _ string, socket syscall.RawConn) error {
 			var set error
 			err := socket.Control(func(fd uintptr) {
-				set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unacknowledged.Milliseconds()))
+				set = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(unacknowledged.Milliseconds()))
 			})
 			return errors.Join(err, set)
 		},
