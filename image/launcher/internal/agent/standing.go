@@ -53,8 +53,7 @@ func (s *Server) loadStanding() role.Standing {
 		return role.Standing{}
 	case standing.Unreadable:
 		s.log.Error("what the data are worth cannot be read, as after a power loss: in an election every server that knows it comes first, "+
-			"and has its data copied here. If this server alone holds the latest data, stop the others and see \"When something is wrong\" in docs/operations.md",
-			"error", err)
+			"and this one takes a copy of its data. Check the volume; if the elected master lacks data, restore a backup", "error", err)
 	case err != nil:
 		s.log.Warn("what the data are worth cannot be read, as after a power loss; what they were worth before is used", "error", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -199,20 +200,22 @@ func TestStandingWhoseNameHasNotReachedTheDiskIsWrittenAgain(t *testing.T) {
 	require.Equal(t, newer, readStanding(c))
 }
 
-// slowDisk makes every flush wait until it is released, and tells of each that begins.
-func slowDisk(f *standingFile) (begun <-chan string, release chan<- struct{}) {
+// slowDisk makes every flush wait until release is called, and tells of each that begins.
+func slowDisk(t *testing.T, f *standingFile) (begun <-chan string, release func()) {
 	names, released := make(chan string, 100), make(chan struct{})
+	release = sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release)
 	f.flush = func(file *os.File) error {
 		names <- filepath.Base(file.Name())
 		<-released
 		return file.Sync()
 	}
-	return names, released
+	return names, release
 }
 
 func TestLoopDoesNotWaitForABusyDisk(t *testing.T) {
 	s := keeper(t)
-	begun, release := slowDisk(s.disk())
+	begun, release := slowDisk(t, s.disk())
 	at := func(generation int64) {
 		s.observed.setRecord(kube.Record{Generation: generation, Master: kube.Member{UID: "uid-a"}})
 		s.keepStanding(role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true}})
@@ -236,7 +239,7 @@ func TestLoopDoesNotWaitForABusyDisk(t *testing.T) {
 	require.False(t, known, "nothing has reached the disk")
 	latest, _ := s.disk().latest()
 	require.EqualValues(t, 5, latest.Generation)
-	close(release)
+	release()
 	require.EqualValues(t, 5, written(s).Generation)
 	on, known := s.disk().onDisk()
 	require.True(t, known)
@@ -248,7 +251,7 @@ func TestLoopDoesNotWaitForABusyDisk(t *testing.T) {
 func TestRedisIsNotStartedBeforeThatThereAreNoDataIsOnDisk(t *testing.T) {
 	s := &Server{config: disk(t), log: quiet}
 	s.observed.standing = role.Standing{Empty: true}
-	begun, release := slowDisk(s.disk())
+	begun, release := slowDisk(t, s.disk())
 	returned := make(chan struct{})
 	go func() { defer close(returned); s.keepEmpty() }()
 	require.Equal(t, standingName+newSuffix, <-begun)
@@ -257,7 +260,7 @@ func TestRedisIsNotStartedBeforeThatThereAreNoDataIsOnDisk(t *testing.T) {
 		t.Fatal("it has not waited")
 	default:
 	}
-	close(release)
+	release()
 	<-returned
 	require.Equal(t, filepath.Base(s.config.DataDir), <-begun)
 	require.Equal(t, role.Standing{Empty: true}, readStanding(s.config))
