@@ -170,6 +170,33 @@ func TestValuesThatRedisDoesNotTakeAreRefused(t *testing.T) {
 	}
 }
 
+// What the table says of the directives that most people set, from config.c of Redis 8.0.
+func TestCheckedValuesAreThoseOfRedis(t *testing.T) {
+	table := defined(t, "_validate_values.tpl", "redis-ha.directiveValues")
+	const mostInt = "2147483647"
+	for directive, want := range map[string]string{
+		"maxmemory": "size 0", "timeout": "number 0 " + mostInt, "tcp-keepalive": "number 0 " + mostInt, "databases": "number 1 " + mostInt,
+		"maxclients": "number 1 4294967295", "hz": "number 0 " + mostInt, "appendfsync": "always everysec no", "maxmemory-samples": "number 1 64",
+		"maxmemory-policy": "noeviction allkeys-lru allkeys-lfu allkeys-random volatile-lru volatile-lfu volatile-random volatile-ttl",
+		"stop-writes-on-bgsave-error": "yes no", "repl-timeout": "number 1 " + mostInt, "slowlog-log-slower-than": "number -1 9223372036854775807",
+	} {
+		assert.Equal(t, want, table[directive], directive)
+	}
+}
+
+// A volume below 128 MiB, which are 134217728 bytes, is refused in every spelling.
+func TestVolumesHaveAFloor(t *testing.T) {
+	size := func(size string) render.Values { return render.Values{"persistence": map[string]any{"size": size}} }
+	for _, small := range []string{"10", "0", "134217727", "127Mi", "0.124Gi", "134M", "1k"} {
+		lines := problems(t, size(small))
+		require.Len(t, lines, 1, small)
+		assert.Contains(t, lines[0], `persistence.size: "`+small+`" is no room`)
+	}
+	for _, enough := range []string{"134217728", "128Mi", "0.125Gi", "135M", "1T"} {
+		assert.NotEmpty(t, render.Chart(t, size(enough)).Objects, enough)
+	}
+}
+
 // The checked directives are some that the chart knows, and none of them is the launcher's.
 func TestDirectivesWithCheckedValuesAreDirectives(t *testing.T) {
 	checked := defined(t, "_validate_values.tpl", "redis-ha.directiveValues")
