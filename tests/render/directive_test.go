@@ -177,7 +177,7 @@ func TestCheckedValuesAreThoseOfRedis(t *testing.T) {
 	for directive, want := range map[string]string{
 		"maxmemory": "size 0", "timeout": "number 0 " + mostInt, "tcp-keepalive": "number 0 " + mostInt, "databases": "number 1 " + mostInt,
 		"maxclients": "number 1 4294967295", "hz": "number 0 " + mostInt, "appendfsync": "always everysec no", "maxmemory-samples": "number 1 64",
-		"maxmemory-policy": "noeviction allkeys-lru allkeys-lfu allkeys-random volatile-lru volatile-lfu volatile-random volatile-ttl",
+		"maxmemory-policy":            "noeviction allkeys-lru allkeys-lfu allkeys-random volatile-lru volatile-lfu volatile-random volatile-ttl",
 		"stop-writes-on-bgsave-error": "yes no", "repl-timeout": "number 1 " + mostInt, "slowlog-log-slower-than": "number -1 9223372036854775807",
 	} {
 		assert.Equal(t, want, table[directive], directive)
