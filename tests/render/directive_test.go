@@ -109,48 +109,91 @@ func TestMaxmemoryIsComparedWithTheLimitInBytes(t *testing.T) {
 	assert.Len(t, problems(t, larger), 1)
 }
 
-// What Redis would not start with is refused before anything is created, and each value that the refusal names is taken.
-func TestValuesThatRedisDoesNotTakeAreRefused(t *testing.T) {
-	config := func(directive string, value any) render.Values {
-		return render.Values{"servers": map[string]any{"config": map[string]any{directive: value}}}
-	}
+// directiveValue is a directive with values that Redis takes, some that it does not take, and what the refusal of those says.
+type directiveValue struct {
+	directive      string
+	legal, illegal []any
+	instead        string
+}
+
+// checkedValues reads the table of the chart.
+func checkedValues(t *testing.T) (found []directiveValue) {
+	t.Helper()
 	for directive, takes := range defined(t, "_validate_values.tpl", "redis-ha.directiveValues") {
 		words := strings.Fields(takes.(string))
-		legal, illegal, instead := []any{}, []any{"", "abc", `"x y"`}, "set one of "+strings.Join(words, ", ")
+		v := directiveValue{directive: directive, illegal: []any{"", "abc", `"x y"`}}
 		switch words[0] {
 		case "number":
 			low, err := strconv.ParseInt(words[1], 10, 64)
 			require.NoError(t, err)
-			legal, illegal = append(legal, words[1], words[2], `"`+words[1]+`"`), append(illegal, low-1, "1"+words[2], "1.5", "007", "+1", true, "1k")
-			instead = "set a whole number from " + words[1] + " to " + words[2]
+			v.legal, v.illegal = []any{words[1], words[2], `"` + words[1] + `"`}, append(v.illegal, low-1, "1"+words[2], "1.5", "007", "+1", true, "1k")
+			v.instead = "set a whole number from " + words[1] + " to " + words[2]
 		case "size":
-			legal, illegal = append(legal, "100mb", "2G", 3145728, "3145728b"), append(illegal, -1, "75%", "1.5gb", "1gib", "mb", true)
+			v.legal, v.illegal, v.instead = []any{"100mb", "200M", 3145728, "3145728b"}, append(v.illegal, -1, "75%", "1.5gb", "1gib", "mb", true), "set a size"
 			if words[1] != "0" {
-				illegal = append(illegal, 0, "0gb")
+				v.illegal = append(v.illegal, 0, "0gb")
 			}
-			instead = "set a size"
 		case "share":
-			legal, illegal, instead = append(legal, "0", "5%", "100%", "1g"), append(illegal, "101%", "-1", "%"), "set a size such as 10mb, or a share"
+			v.legal, v.illegal, v.instead = []any{"0", "5%", "100%", "1g"}, append(v.illegal, "101%", "-1", "%"), "set a size such as 10mb, or a share"
 		default:
 			for _, word := range words {
-				legal = append(legal, word, strings.ToUpper(word))
+				v.legal = append(v.legal, word, strings.ToUpper(word))
 			}
-			illegal = append(illegal, words[0]+"u", 1)
+			v.illegal, v.instead = append(v.illegal, words[0]+"u", 1), "set one of "+strings.Join(words, ", ")
 			if words[0] == "yes" {
-				legal = append(legal, true, false)
+				v.legal = append(v.legal, true, false)
 			}
 		}
-		for _, value := range illegal {
-			lines := problems(t, config(directive, value))
-			require.Len(t, lines, 1, "%s %v", directive, value)
-			assert.Contains(t, lines[0], "servers.config: "+directive+" is ", value)
-			assert.Contains(t, lines[0], "and Redis would not start; "+instead, value)
+		found = append(found, v)
+	}
+	return found
+}
+
+// What Redis would not start with is refused before anything is created, and what the refusal names is taken. All directives are
+// tried at once: a refusal has a line for each.
+func TestValuesThatRedisDoesNotTakeAreRefused(t *testing.T) {
+	t.Parallel()
+	values := checkedValues(t)
+	require.GreaterOrEqual(t, len(values), 40)
+	for round := range 20 {
+		legal, illegal := map[string]any{}, map[string]any{}
+		for _, v := range values {
+			legal[v.directive], illegal[v.directive] = v.legal[round%len(v.legal)], v.illegal[round%len(v.illegal)]
 		}
-		for _, value := range legal {
-			if directive != "maxmemory" || value != "2G" {
-				assert.NotEmpty(t, render.Chart(t, config(directive, value)).Objects, "%s %v", directive, value)
-			}
+		assert.Len(t, redisConf(t, legal), len(values))
+		lines := problems(t, render.Values{"servers": map[string]any{"config": illegal}})
+		assert.Len(t, lines, len(values))
+		all := strings.Join(lines, "\n")
+		for _, v := range values {
+			assert.Regexp(t, `(?m)^servers\.config: `+v.directive+` is ".*", and Redis would not start; `+v.instead, all, illegal[v.directive])
 		}
+	}
+}
+
+// What the table says of the directives that most people set, from config.c of Redis 8.0.
+func TestCheckedValuesAreThoseOfRedis(t *testing.T) {
+	table := defined(t, "_validate_values.tpl", "redis-ha.directiveValues")
+	const mostInt = "2147483647"
+	for directive, want := range map[string]string{
+		"maxmemory": "size 0", "timeout": "number 0 " + mostInt, "tcp-keepalive": "number 0 " + mostInt, "databases": "number 1 " + mostInt,
+		"maxclients": "number 1 4294967295", "hz": "number 0 " + mostInt, "appendfsync": "always everysec no", "maxmemory-samples": "number 1 64",
+		"maxmemory-policy":            "noeviction allkeys-lru allkeys-lfu allkeys-random volatile-lru volatile-lfu volatile-random volatile-ttl",
+		"stop-writes-on-bgsave-error": "yes no", "repl-timeout": "number 1 " + mostInt, "slowlog-log-slower-than": "number -1 9223372036854775807",
+	} {
+		assert.Equal(t, want, table[directive], directive)
+	}
+}
+
+// A volume below 128 MiB, which are 134217728 bytes, is refused in every spelling.
+func TestVolumesHaveAFloor(t *testing.T) {
+	size := func(size string) render.Values { return render.Values{"persistence": map[string]any{"size": size}} }
+	for _, small := range []string{"10", "0", "134217727", "127Mi", "0.124Gi", "134M", "1k"} {
+		lines := problems(t, size(small))
+		require.Len(t, lines, 1, small)
+		assert.Contains(t, lines[0], `persistence.size: "`+small+`" is no room`)
+	}
+	for _, enough := range []string{"134217728", "128Mi", "0.125Gi", "135M", "1T"} {
+		assert.NotEmpty(t, render.Chart(t, size(enough)).Objects, enough)
 	}
 }
 

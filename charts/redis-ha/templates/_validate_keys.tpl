@@ -95,8 +95,6 @@ redis-ha.keys. */}}
 {{- include "redis-ha.problems.text" (dict "path" (ternary $path $name (hasKey $shape "*")) "key" (ternary $key "" (hasKey $shape "*")) "value" $child "shape" $part) }}
 {{- if and (eq $part "text") (not (kindIs "invalid" $child)) }}
 {{- $_ := set $value $key (toString $child) }}
-{{- else if eq $part "switch" }}
-{{- $_ := set $value $key (not (empty $child)) }}
 {{- end }}
 {{- else }}
 {{- include "redis-ha.problems.keys" (dict "path" $name "value" $child "shape" $part) }}
