@@ -19,7 +19,8 @@ type write struct {
 	by     *simServer
 	before *write
 
-	// confirmed: a replica in sync had it as well when the client was told, as WAIT 1 tells.
+	// confirmed: a replica in sync had it as well when the client was told, as WAIT 1 tells. It counts for
+	// nothing where the record names another master: this one and its replica had stood still together.
 	confirmed bool
 	// keepers are the servers that had it then, and that no fault of the life has deprived of it since.
 	keepers []*simServer
@@ -86,7 +87,7 @@ func (w *world) confirm() {
 		done := w.accepted[i]
 		for _, s := range w.servers {
 			replica := s.alive(w) && s.redis.linkUp && s.redis.data.holds(done)
-			done.confirmed = done.confirmed || replica
+			done.confirmed = done.confirmed || replica && done.by.UID == w.record.uid
 			if (replica || s == done.by) && !s.corrupt {
 				done.keepers = append(done.keepers, s)
 			}
@@ -253,8 +254,10 @@ func (s *simServer) kill(w *world) {
 }
 
 // serve is what clients write in half a second.
+// A process that has just woken up serves nobody before its launcher has looked, or had it hold writes back.
 func (s *simServer) serve(w *world) {
-	if s.accepts(w) {
+	woken := w.now-max(s.thawAt, s.redis.frozen) < step
+	if s.accepts(w) && !woken {
 		s.accept(w, 1)
 	}
 }

@@ -144,6 +144,7 @@ func (s *simServer) takeRecord(w *world) {
 
 // writeRecord writes this pod into the record as the master, with a new generation.
 func (s *simServer) writeRecord(w *world) {
+	w.giveUp(s) // a master of the past that comes back may be the only one that is left
 	r := &w.record
 	if r.uid != s.UID {
 		r.previous = r.ip
