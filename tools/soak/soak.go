@@ -102,7 +102,7 @@ func (s *soak) run(ctx context.Context, p *property) error {
 	command.Dir = p.dir
 	began := time.Now()
 	output, err := withProgress(command, func() {
-		fmt.Printf("  %v with seed %d, %v to go\n", time.Since(began).Round(time.Second), seed, time.Until(s.deadline).Round(time.Second))
+		fmt.Printf("  %v with seed %d, %v to go\n", time.Since(began).Round(time.Second), seed, max(0, time.Until(s.deadline)).Round(time.Second))
 	})
 	var exit *exec.ExitError
 	switch {

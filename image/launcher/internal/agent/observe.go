@@ -105,8 +105,8 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	every := recordEvery
 	if calm {
 		every = recordCalm
-		if !local.Master && local.Follows.String() != m.record.Master.IP {
-			every = calmTick // the new master is about to be recorded
+		if unrecorded := local.Follows.String() != m.record.Master.IP; !local.Master && unrecorded || local.Master && m.record.Master.UID != s.self.UID {
+			every = calmTick // the new master is about to be recorded, and the standing on disk waits for that
 		}
 	}
 	if time.Since(m.recordAt) >= every && s.api.Synced() {

@@ -76,15 +76,14 @@ func (s *Server) keepStanding(o role.Observation) {
 	if !o.Local.Answering || o.Local.Loading || !o.Local.Master && !o.Local.Synced {
 		return
 	}
-	if !m.recordOK {
-		if m.standing.Empty {
-			m.standing = role.Standing{Offset: o.Local.Offset} // of an unknown generation, but data
-		}
-		return
-	}
 	next := m.standing
 	next.Broken = false
 	switch {
+	case !m.recordOK && next.Empty:
+		next = role.Standing{Offset: o.Local.Offset} // of an unknown generation, but data
+	case !m.recordOK:
+		// Of servers that the API cannot be read from, the one that went on longest is to be told from the others.
+		next.Master, next.Offset = next.Master && o.Local.Master, o.Local.Offset
 	case o.Local.Master && o.MasterUID == s.self.UID:
 		next = role.Standing{Generation: m.record.Generation, Master: true, Offset: o.Local.Offset}
 	case !o.Local.Master && o.Local.LinkUp && o.Local.Follows.String() == m.record.Master.IP:
@@ -95,7 +94,7 @@ func (s *Server) keepStanding(o role.Observation) {
 		// The record is not up to date yet; the data are there all the same.
 		next = role.Standing{Generation: m.record.Generation, Offset: o.Local.Offset}
 	}
-	if o.Local.Master && s.decided.Label == role.MasterLabel {
+	if m.recordOK && o.Local.Master && s.decided.Label == role.MasterLabel {
 		s.claimed = false
 	}
 	m.standing = next

@@ -122,7 +122,7 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 		"an empty replica without a link is still empty":              {empty, cut, &mine, empty},
 		"a server that loads says nothing new":                        {old, loading, &record, old},
 		"a replica that has never synchronised says nothing new":      {empty, unsynced, &record, empty},
-		"without the record nothing is known to be newer":             {old, replica, nil, old},
+		"without the record the offset goes on in its generation":     {old, replica, nil, role.Standing{Generation: 1, Offset: 20}},
 		"what could not be read is known with the record again":       {role.Standing{Unreadable: true}, replica, &record, role.Standing{Generation: 5, Offset: 20}},
 		"without the record data in memory are not nothing":           {empty, replica, nil, role.Standing{Offset: 20}},
 		"without the record a server without a sync is still nothing": {empty, unsynced, nil, empty},

@@ -41,6 +41,7 @@ func (w *world) endsWell(t *testing.T) {
 	require.Empty(t, w.problem())
 	lost, latest := w.lost(healed+keepTime, w.labelled()[0].redis.data)
 	require.Zero(t, lost, "writes accepted up to %v after everything worked again are lost", latest-healed)
+	require.Empty(t, w.unkept(w.labelled()[0].redis.data), "writes that a replica had confirmed are lost")
 }
 
 // index says where in the release a server is.
@@ -184,7 +185,7 @@ func TestBestOfTwoMastersWithoutARecordIsElectedWhereSentinelsKnowNothing(t *tes
 	for i, s := range w.servers {
 		if s != recorded {
 			others = append(others, s)
-			s.redis.data.writes += int64(i)
+			s.redis.offset += int64(i)
 		}
 	}
 	for i, s := range w.servers {

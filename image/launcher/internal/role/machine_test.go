@@ -56,6 +56,17 @@ func (w *world) faults() map[string]func(*rapid.T) {
 			s.redis.frozen = w.now + downtime(t)
 			w.logf("redis of %s is frozen until %v", s.Name, s.redis.frozen)
 		},
+		"data grow": func(t *rapid.T) {
+			w.copyTakes = rapid.SampledFrom([]time.Duration{0, 2 * time.Second, 10 * time.Second, time.Minute}).Draw(t, "a copy takes")
+			w.rewriteTakes = rapid.SampledFrom([]time.Duration{0, 5 * time.Second, time.Minute, time.Hour}).Draw(t, "its rewrite takes")
+			w.logf("a full copy takes %v, and its way to the disk %v", w.copyTakes, w.rewriteTakes)
+		},
+		"a client writes a lot": func(t *rapid.T) {
+			if s := w.anyServer(t); s.accepts(w) {
+				s.accept(w, 1000)
+				w.logf("a client writes a lot to %s", s.Name)
+			}
+		},
 		"replica needs all data": func(t *rapid.T) {
 			s := w.anyServer(t)
 			s.hungryUntil = w.now + rapid.SampledFrom([]time.Duration{5 * time.Second, 20 * time.Second, time.Minute, time.Hour}).Draw(t, "which takes")
@@ -64,6 +75,7 @@ func (w *world) faults() map[string]func(*rapid.T) {
 		"data on disk are damaged": func(t *rapid.T) {
 			if s := w.anyServer(t); w.persistence && !slices.ContainsFunc(w.servers, func(s *simServer) bool { return s.corrupt }) {
 				s.corrupt = true
+				w.deprive(s, data{})
 				w.logf("what is on the disk of %s is damaged", s.Name)
 			}
 		},
@@ -126,6 +138,7 @@ func (w *world) replace(i int, down time.Duration) {
 	}
 	w.logf("%s is replaced", w.servers[i].Name)
 	w.servers[i].kill(w)
+	w.deprive(w.servers[i], data{})
 	w.createServer(down)
 	last := len(w.servers) - 1
 	w.servers[i], w.servers = w.servers[last], w.servers[:last]
@@ -146,8 +159,10 @@ func (w *world) replaceSentinel(i int, down time.Duration) {
 // heal makes everything work again.
 func (w *world) heal() {
 	w.logf("everything works again")
-	w.apiDown = false
+	w.apiDown, w.rewriteTakes = false, min(w.rewriteTakes, time.Minute)
 	for _, s := range w.servers {
+		s.redis.rewriteEnds = min(s.redis.rewriteEnds, w.now+w.rewriteTakes)
+		s.redis.copyEnds = min(s.redis.copyEnds, w.now+w.copyTakes)
 		s.corrupt, s.hungryUntil = false, 0
 		s.isolated, s.apiCut, s.redis.frozen = false, false, 0
 		s.thawAt = min(s.thawAt, w.now)
@@ -228,6 +243,9 @@ func TestReleaseKeepsOneMasterAndItsDataThroughAnyFaults(t *testing.T) {
 		}
 		if lost, latest := w.lost(healed+keepTime, w.labelled()[0].redis.data); lost > 0 {
 			t.Fatalf("%d writes are lost, the last of them accepted %v after everything worked again", lost, latest-healed)
+		}
+		if unkept := w.unkept(w.labelled()[0].redis.data); len(unkept) > 0 {
+			t.Fatalf("%d writes are lost that a replica had confirmed, the first of %v; %s has not been deprived of it", len(unkept), unkept[0].at, unkept[0].keepers[0].Name)
 		}
 	})
 }

@@ -29,6 +29,10 @@ func serveMaster(o Observation) Decision {
 		return serving("the sentinels have elected this pod over a master that is down")
 	case ok:
 		return contested(o, agreed, serving)
+	case o.outrankedBy() != nil:
+		// It can read neither the record nor a majority of the sentinels, and has perhaps stood still.
+		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: o.outrankedBy().IP,
+			Reason: fmt.Sprintf("%s is the master of a later generation", o.outrankedBy().Name)}
 	case o.MasterUID == o.Self.UID && o.CutOff() && o.Self.Label != Master:
 		// Sentinels that it cannot reach may have found it down, and be about to replace it.
 		return Decision{State: Serving, Label: HoldLabel, Reason: "this pod is the recorded master, has lost its label, and cannot ask the sentinels why"}
@@ -191,6 +195,17 @@ func (o Observation) doomed() bool {
 func (o Observation) replacedBy() *Peer {
 	for i, p := range o.Peers {
 		if o.RecordKnown && o.PreviousIP == o.Self.IP && p.UID == o.MasterUID && p.Redis == Answered && p.Master {
+			return &o.Peers[i]
+		}
+	}
+	return nil
+}
+
+// outrankedBy gives the server that tells that it is the master of a later generation
+// than this master, while the record cannot be read: only the record gives generations.
+func (o Observation) outrankedBy() *Peer {
+	for i, p := range o.Peers {
+		if !o.RecordKnown && p.Redis == Answered && p.Master && p.Status != nil && p.Status.Standing.Master && p.Status.Standing.Generation > o.Standing.Generation {
 			return &o.Peers[i]
 		}
 	}

@@ -17,8 +17,12 @@ func (s *simServer) observe(w *world) Observation {
 	every := 300 * time.Millisecond
 	if calm {
 		every = 15 * time.Second
+		if r := s.record; !local.Master && local.Follows != r.ip || local.Master && r.uid != s.UID {
+			every = time.Second
+		}
 	} else {
 		peers = s.askPeers(w)
+		s.besideMaster(w, &local, peers)
 	}
 	if w.now-s.recordAt >= every {
 		if s.recordOK = w.apiServes(&s.pod); s.recordOK {
@@ -71,12 +75,28 @@ func (s *simServer) observeLocal(w *world) Local {
 		s.recordAt = never
 	}
 	s.wasMaster, s.followed = r.master, r.follows
-	s.synced = s.synced || r.master || r.linkUp
+	s.held = s.held.After(s.lookAt(w))
 	mark(&s.masterAt, r.master, w.now)
 	mark(&s.linkDownAt, !r.master && !r.linkUp, w.now)
 	return Local{
-		Running: true, Answering: true, Master: r.master, Claimed: r.master && s.byRecord, Follows: r.follows, LinkUp: r.linkUp, Synced: s.synced,
-		Offset: r.data.writes, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now), Unlinked: elapsed(r.lostAt, w.now),
+		Running: true, Answering: true, Master: r.master, Claimed: r.master && s.byRecord, Follows: r.follows, LinkUp: r.linkUp, Synced: s.held.InSync, Copied: s.held.Copied,
+		Offset: r.offset, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now), Unlinked: elapsed(r.lostAt, w.now),
+	}
+}
+
+// lookAt is agent.lookOf.
+func (s *simServer) lookAt(w *world) Look {
+	r := s.redis
+	return Look{Master: r.master, LinkUp: r.linkUp, Syncing: r.copying, Rewriting: w.persistence && w.now < r.rewriteEnds, History: r.history}
+}
+
+// besideMaster is agent.besideMaster.
+func (s *simServer) besideMaster(w *world, local *Local, peers []Peer) {
+	for _, p := range peers {
+		if local.Answering && !local.Master && p.IP == local.Follows && p.Redis == Answered && p.Master {
+			s.held = s.held.BesideMaster(p.History, s.lookAt(w), local.Offset)
+			local.Synced = s.held.InSync
+		}
 	}
 }
 
@@ -117,7 +137,8 @@ func (w *world) ask(from *pod, m Member, status bool) Peer {
 	case !other.redis.running:
 		p.Redis = Refused
 	case other.alive(w):
-		p.Redis, p.Master, p.LinkUp, p.Offset = Answered, other.redis.master, other.redis.linkUp, other.redis.data.writes
+		p.Redis, p.Master, p.LinkUp, p.Offset = Answered, other.redis.master, other.redis.linkUp, other.redis.offset
+		p.History = other.redis.history
 		p.Unlinked = elapsed(other.redis.lostAt, w.now)
 	}
 	if status {
@@ -127,7 +148,7 @@ func (w *world) ask(from *pod, m Member, status bool) Peer {
 		}
 	}
 	if status && other.up(w) && other.turns > 0 {
-		p.Status = &Status{UID: other.UID, Claimed: other.claimed, Synced: other.redis.running && other.synced, Standing: other.standing}
+		p.Status = &Status{UID: other.UID, Claimed: other.claimed, Synced: other.redis.running && other.held.InSync, Standing: other.standing}
 	}
 	return p
 }

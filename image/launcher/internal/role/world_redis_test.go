@@ -1,7 +1,9 @@
 package role
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -14,31 +16,129 @@ type data struct {
 // write is one that a client has been told of, after all those before it.
 type write struct {
 	at     time.Duration
+	by     *simServer
 	before *write
+
+	// confirmed: a replica in sync had it as well when the client was told, as WAIT 1 tells. It counts for
+	// nothing where the record names another master: this one and its replica had stood still together.
+	confirmed bool
+	// keepers are the servers that had it then, and that no fault of the life has deprived of it since.
+	keepers []*simServer
+	// givenUp: a server became master without it when none of its keepers could be asked; see giveUp.
+	givenUp bool
 }
 
-// accept takes a write. Clients come by the label, and stay until the server is a
-// replica; a master that never had it has none.
-func (s *simServer) accept(w *world) {
-	done := &write{at: w.now, before: s.redis.data.last}
+// accept takes a write of a size in bytes of the replication stream. Clients come by
+// the label, and stay until the server is a replica; a master that never had it has none.
+func (s *simServer) accept(w *world, size int64) {
+	done := &write{at: w.now, by: s, before: s.redis.data.last}
 	s.redis.data = data{writes: s.redis.data.writes + 1, last: done}
+	s.redis.offset += size
 	if s.redis.clients = s.redis.clients || s.Label == Master; s.redis.clients {
 		w.accepted = append(w.accepted, done)
 	}
 }
 
-// lost counts the writes accepted after a moment that are not in some data.
-func (w *world) lost(since time.Duration, kept data) (lost int, latest time.Duration) {
+// in gives the writes that went into some data.
+func (d data) in() map[*write]bool {
 	in := map[*write]bool{}
-	for at := kept.last; at != nil; at = at.before {
+	for at := d.last; at != nil; at = at.before {
 		in[at] = true
 	}
+	return in
+}
+
+// until gives what went in before a moment.
+func (d data) until(moment time.Duration) data {
+	for d.last != nil && d.last.at > moment {
+		d.last, d.writes = d.last.before, d.writes-1
+	}
+	return d
+}
+
+// standingLag is how long after the record of a new master the standing on a disk may be
+// that of the generation before: two looks of a slow launcher, and the pause after a
+// record that could not be read.
+const standingLag = 5 * time.Second
+
+// holds says whether a write went into some data.
+func (d data) holds(searched *write) bool {
+	at := d.last
+	for at != nil && at != searched && at.at >= searched.at {
+		at = at.before
+	}
+	return at == searched && at != nil
+}
+
+// lost counts the writes accepted after a moment that are not in some data.
+func (w *world) lost(since time.Duration, kept data) (lost int, latest time.Duration) {
+	in := kept.in()
 	for _, done := range w.accepted {
 		if done.at > since && !in[done] {
 			lost, latest = lost+1, done.at
 		}
 	}
 	return lost, latest
+}
+
+// confirm notes the writes of this step that a replica in sync has.
+func (w *world) confirm() {
+	for i := len(w.accepted) - 1; i >= 0 && w.accepted[i].at == w.now; i-- {
+		done := w.accepted[i]
+		for _, s := range w.servers {
+			replica := s.alive(w) && s.redis.linkUp && s.redis.data.holds(done)
+			done.confirmed = done.confirmed || replica && done.by.UID == w.record.uid
+			if (replica || s == done.by) && !s.corrupt {
+				done.keepers = append(done.keepers, s)
+			}
+		}
+	}
+}
+
+// owed gives the writes that a replica in sync had confirmed, that are not in some
+// data, and that nobody had to give up.
+func (w *world) owed(to data) (owed []*write) {
+	in := to.in()
+	for _, done := range w.accepted {
+		if done.confirmed && !done.givenUp && !in[done] {
+			owed = append(owed, done)
+		}
+	}
+	return owed
+}
+
+// unkept gives the writes that are owed to some data although a server that had them
+// was never deprived of them by a fault.
+func (w *world) unkept(to data) []*write {
+	return slices.DeleteFunc(w.owed(to), func(done *write) bool { return len(done.keepers) == 0 })
+}
+
+// deprive notes that a fault leaves a server with no more than some data.
+func (w *world) deprive(s *simServer, left data) {
+	in := left.in()
+	for _, done := range w.accepted {
+		if i := slices.Index(done.keepers, s); i >= 0 && !in[done] {
+			done.keepers = slices.Delete(done.keepers, i, i+1)
+		}
+	}
+}
+
+// giveUp notes the confirmed writes that a new master lacks and may lack. Sentinel
+// promotes a replica in sync where no other one that has more answers: master and replica
+// failed at once, and WAIT 1 does not cover that. A replica that has started again and
+// has not synchronised yet is not in sync, whatever it has, and Sentinel does not know
+// of a master whose promotion nobody was told of. An election waits for pods
+// that may have more, also where their Redis does not run.
+func (w *world) giveUp(s *simServer) {
+	asked := func(k *simServer) bool { return w.now-k.reachedAt <= electionPatience }
+	if s.redis.inSync {
+		asked = func(k *simServer) bool { return k.alive(w) && !k.isolated && (k.redis.inSync || k.redis.master && w.record.uid == k.UID) }
+	}
+	for _, done := range w.owed(s.redis.data) {
+		if !slices.ContainsFunc(done.keepers, asked) {
+			done.givenUp = true
+		}
+	}
 }
 
 // redis is the process of a server pod.
@@ -51,9 +151,19 @@ type redis struct {
 	lostAt   time.Duration // of a replica: when the link to its master ended; 0: it is up, or never was
 	heard    time.Duration // of a replica: when its master was last heard of
 	data     data
-	priority bool // it may be promoted
-	needs    int  // min-replicas-to-write
-	clients  bool // it has been labelled since it is master
+	process  string  // run_id
+	source   string  // of a replica: the run_id of the master that it is linked to
+	history  History // master_replid, master_replid2 and second_repl_offset
+	offset   int64   // master_repl_offset, or slave_repl_offset of a replica
+	copying  bool    // a full copy is being received; data and offset stay as they were until it is loaded
+	copyEnds time.Duration
+	// rewriteEnds is when the first rewrite of the append-only file after a full copy ends
+	// well. Until then the files hold what was there before (AOF_WAIT_REWRITE).
+	rewriteEnds time.Duration
+	inSync      bool // it has been linked, and since then was neither master nor received a copy: what Held.InSync is to find out
+	priority    bool // it may be promoted
+	needs       int  // min-replicas-to-write
+	clients     bool // it has been labelled since it is master
 }
 
 // alive says whether the process answers.
@@ -78,18 +188,31 @@ func (s *simServer) accepts(w *world) bool {
 	return s.alive(w) && s.redis.master && s.online(w) >= s.redis.needs
 }
 
-func (s *simServer) becomeMaster(w *world, how string) {
-	s.redis.master, s.redis.linkUp, s.redis.follows, s.redis.lostAt = true, false, netip.Addr{}, 0
-	s.acks = map[*simServer]time.Duration{}
-	w.logf("%s is master (%s) with %d writes", s.Name, how, s.redis.data.writes)
+// newID gives a run_id or replication ID that nobody has had.
+func (w *world) newID() string {
+	w.ids++
+	return fmt.Sprintf("id-%d", w.ids)
 }
 
+// becomeMaster is REPLICAOF NO ONE: the history goes on under another ID (shiftReplicationId).
+func (s *simServer) becomeMaster(w *world, how string) {
+	w.giveUp(s)
+	r := &s.redis
+	r.history = History{ID: w.newID(), Before: r.history.ID, BeforeUpTo: r.offset + 1}
+	r.master, r.linkUp, r.follows, r.lostAt, r.copying, r.inSync = true, false, netip.Addr{}, 0, false, false
+	s.acks = map[*simServer]time.Duration{}
+	w.logf("%s is master (%s) with %d writes", s.Name, how, r.data.writes)
+}
+
+// follow is REPLICAOF. A former master keeps its data, its history and its own offset
+// until it has got what it lacks, or a full copy (replicationCacheMasterUsingMyself).
 func (s *simServer) follow(w *world, ip netip.Addr) {
-	if s.redis.follows == ip && !s.redis.master {
+	r := &s.redis
+	if r.follows == ip && !r.master {
 		return
 	}
 	w.logf("%s follows %v", s.Name, ip)
-	s.redis.master, s.redis.clients, s.redis.linkUp, s.redis.follows, s.redis.heard, s.redis.lostAt = false, false, false, ip, w.now, 0
+	r.master, r.clients, r.linkUp, r.follows, r.heard, r.lostAt, r.copying = false, false, false, ip, w.now, 0, false
 }
 
 // brokenAfter is that of package agent.
@@ -97,8 +220,9 @@ const brokenAfter = 4
 
 // start starts the process on what is on disk, as a replica that must not be
 // promoted before it has synchronised. It ends at once where Redis cannot load
-// that; a replica puts it aside after a while.
-func (s *simServer) start(master netip.Addr) {
+// that; a replica puts it aside after a while. An append-only file tells neither
+// history nor offset.
+func (s *simServer) start(w *world, master netip.Addr) {
 	if s.corrupt {
 		if s.crashes < brokenAfter || !master.IsValid() {
 			s.crashes++
@@ -107,8 +231,11 @@ func (s *simServer) start(master netip.Addr) {
 		}
 		s.corrupt, s.crashes, s.disk, s.standing = false, 0, data{}, Standing{Empty: true}
 	}
+	if w.persistence && s.standing.Empty {
+		s.kept = s.standing
+	}
 	s.crashes = 0
-	s.redis = redis{running: true, follows: master, heard: -linkTimeout}
+	s.redis = redis{running: true, follows: master, heard: -linkTimeout, process: w.newID(), history: History{ID: w.newID()}}
 	if s.disk.writes > 0 {
 		s.redis.data = s.disk
 	}
@@ -119,12 +246,19 @@ func (s *simServer) kill(w *world) {
 	w.logf("redis of %s dies", s.Name)
 	s.redis = redis{}
 	s.acks = map[*simServer]time.Duration{}
+	w.deprive(s, s.disk)
+	if s.kept.Generation < w.record.generation {
+		// An election does not know what the last ones are worth, nor those from when the launcher could not read the record.
+		w.deprive(s, s.disk.until(s.readsAt-standingLag))
+	}
 }
 
 // serve is what clients write in half a second.
+// A process that has just woken up serves nobody before its launcher has looked, or had it hold writes back.
 func (s *simServer) serve(w *world) {
-	if s.accepts(w) {
-		s.accept(w)
+	woken := w.now-max(s.thawAt, s.redis.frozen) < step
+	if s.accepts(w) && !woken {
+		s.accept(w, 1)
 	}
 }
 
@@ -136,7 +270,7 @@ func (s *simServer) replicate(w *world) {
 	if !s.redis.master {
 		s.receive(w)
 	}
-	if w.persistence {
+	if w.persistence && w.now >= s.redis.rewriteEnds {
 		s.disk = s.redis.data
 	}
 }
@@ -147,24 +281,67 @@ func (s *simServer) receive(w *world) {
 	gone := m == nil || !m.redis.running
 	reached := !gone && reaches(&m.pod, &s.pod) && m.alive(w) && (m.redis.master || m.redis.linkUp)
 	switch {
-	case w.now < s.hungryUntil:
+	case s.redis.linkUp && !gone && reaches(&m.pod, &s.pod) && m.redis.process != s.redis.source:
+		s.loseLink(w) // the connection was to a process that has ended
+	case reached && s.redis.linkUp && (w.now < s.hungryUntil || m.redis.history.ID != s.redis.history.ID):
 		s.loseLink(w)
-		return
-	case reached && !s.redis.linkUp:
-		if s.synced && s.redis.data.writes > 0 && m.redis.data.writes == 0 {
-			w.fail("%s with %d writes is wiped by %s, which is empty", s.Name, s.redis.data.writes, m.Name)
-		}
-		s.redis.linkUp, s.redis.lostAt = true, 0
-		w.logf("%s is in sync with %s", s.Name, m.Name)
+	case reached && s.redis.linkUp:
+		s.take(w, m)
 	case reached:
+		s.synchronise(w, m)
 	case gone && (m == nil || reaches(&m.pod, &s.pod)), w.now-s.redis.heard > linkTimeout:
 		// The connection was closed, or nothing has come for too long.
 		s.loseLink(w)
-		return
-	default:
+	}
+}
+
+// synchronise is PSYNC: the master sends what the replica lacks of its history, or a full copy.
+func (s *simServer) synchronise(w *world, m *simServer) {
+	r := &s.redis
+	r.heard = w.now
+	if !r.copying && w.now >= s.hungryUntil && m.continues(s) {
+		if r.history.ID != m.redis.history.ID {
+			r.history = History{ID: m.redis.history.ID, Before: r.history.ID, BeforeUpTo: r.offset + 1}
+		}
+		w.logf("%s is in sync with %s", s.Name, m.Name)
+		s.take(w, m)
 		return
 	}
-	s.redis.heard, s.redis.data = w.now, m.redis.data
+	if !r.copying {
+		r.copying, r.copyEnds, r.inSync = true, max(w.now+w.copyTakes, s.hungryUntil), false
+		w.logf("%s receives a full copy of %s until %v", s.Name, m.Name, r.copyEnds)
+	}
+	if w.now >= r.copyEnds {
+		s.load(w, m)
+	}
+}
+
+// continues says whether a master can send a replica what it lacks (masterTryPartialResynchronization).
+func (s *simServer) continues(r *simServer) bool {
+	return s.redis.history.Continues(r.redis.history.ID, r.redis.offset) && r.redis.offset <= s.redis.offset
+}
+
+// load takes a full copy in place of what the server has.
+func (s *simServer) load(w *world, m *simServer) {
+	r := &s.redis
+	if r.data.writes > 0 && m.redis.data.writes == 0 {
+		w.fail("%s with %d writes is wiped by %s, which is empty", s.Name, r.data.writes, m.Name)
+	}
+	for _, done := range w.owed(m.redis.data) {
+		if r.data.holds(done) {
+			w.fail("%s has a write of %v that a replica had confirmed, and takes a copy of %s, which lacks it", s.Name, done.at, m.Name)
+		}
+	}
+	r.copying, r.history, r.rewriteEnds = false, History{ID: m.redis.history.ID}, w.now+w.rewriteTakes
+	w.logf("%s is in sync with %s, by a full copy that is on disk at %v", s.Name, m.Name, r.rewriteEnds)
+	s.take(w, m)
+}
+
+// take brings a linked replica up to date.
+func (s *simServer) take(w *world, m *simServer) {
+	r := &s.redis
+	r.linkUp, r.inSync, r.source, r.lostAt, r.heard = true, true, m.redis.process, 0, w.now
+	r.data, r.offset = m.redis.data, m.redis.offset
 	m.acks[s] = w.now
 }
 
@@ -173,4 +350,5 @@ func (s *simServer) loseLink(w *world) {
 	if s.redis.linkUp {
 		s.redis.linkUp, s.redis.lostAt = false, w.now
 	}
+	s.redis.copying = false
 }

@@ -13,8 +13,9 @@ type simSentinel struct {
 	believes
 	file *believes // what is left of it when the container starts again
 
-	heard     time.Duration // last answer of the master
-	slaveAt   time.Duration // the master says it is a replica since
+	told      map[netip.Addr]told // by replica
+	heard     time.Duration       // last answer of the master
+	slaveAt   time.Duration       // the master says it is a replica since
 	wrongAt   map[netip.Addr]time.Duration
 	triedAt   time.Duration // last failover it led or voted for
 	leads     *failover
@@ -34,6 +35,13 @@ type believes struct {
 	master                    netip.Addr
 	configEpoch, currentEpoch int64
 	replicas                  map[netip.Addr]bool
+}
+
+// told is what a server told of itself when it was last seen as a replica: Sentinel
+// goes by that also where the server has become a master since.
+type told struct {
+	offset   int64
+	priority bool
 }
 
 // failover is one that a sentinel leads.
@@ -92,6 +100,7 @@ func (s *simSentinel) run(w *world) {
 		return
 	}
 	s.gossip(w)
+	s.ask(w)
 	m := s.seen(w, s.master)
 	mark(&s.slaveAt, m != nil && !m.redis.master, w.now)
 	if m != nil {
@@ -106,6 +115,15 @@ func (s *simSentinel) run(w *world) {
 		s.seekElection(w)
 	case m != nil && m.redis.master:
 		s.correct(w, m)
+	}
+}
+
+// ask has the replicas tell their offset and priority (INFO).
+func (s *simSentinel) ask(w *world) {
+	for ip := range s.replicas {
+		if r := s.seen(w, ip); r != nil && !r.redis.master {
+			s.told[ip] = told{offset: r.redis.offset, priority: r.redis.priority}
+		}
 	}
 }
 
@@ -153,15 +171,12 @@ func (s *simSentinel) seekElection(w *world) {
 // lead starts a failover to the best replica, if there is one.
 func (s *simSentinel) lead(w *world) bool {
 	var best *simServer
-	offset := func(r *simServer) int64 {
-		if r.redis.master {
-			return 0 // Sentinel learns offset and priority from replicas only
-		}
-		return r.redis.data.writes
-	}
+	offset := func(r *simServer) int64 { return s.told[r.IP].offset }
 	for _, r := range w.servers {
+		known, ok := s.told[r.IP]
+		promotable := !ok && r.redis.master || known.priority
 		tooOld := elapsed(r.redis.lostAt, w.now) > 10*simDownAfter+elapsed(s.sdownAt, w.now)
-		if s.replicas[r.IP] && s.seen(w, r.IP) != nil && !tooOld && (r.redis.master || r.redis.priority) &&
+		if s.replicas[r.IP] && s.seen(w, r.IP) != nil && !tooOld && promotable &&
 			(best == nil || offset(r) > offset(best)) {
 			best = r
 		}
@@ -329,7 +344,7 @@ func (s *simSentinel) seed(w *world, d SentinelDecision) {
 		}
 	}
 	w.logf("%s starts with master %v (epoch %d)", s.Name, b.master, b.configEpoch)
-	s.running, s.believes, s.leads, s.triedAt = true, b, nil, never
+	s.running, s.believes, s.told, s.leads, s.triedAt = true, b, map[netip.Addr]told{}, nil, never
 	s.heard, s.slaveAt, s.down, s.wrongAt = w.now, 0, false, map[netip.Addr]time.Duration{}
 }
 

@@ -17,10 +17,11 @@ type simServer struct {
 	hungryUntil                                                                                  time.Duration // it needs all its master's data, which takes until then
 	crashes                                                                                      int           // starts that ended at once, in a row
 	since, masterAt, astrayAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt time.Duration
-	synced, claimed, byRecord, confirmed, recorded, wasRunning                                   bool
+	claimed, byRecord, confirmed, recorded, wasRunning                                           bool
 	wasMaster                                                                                    bool
 	followed                                                                                     netip.Addr
 	applied                                                                                      int
+	held                                                                                         Held
 	standing, kept                                                                               Standing // in memory and on disk
 	views                                                                                        []View
 	viewsAt, recordAt                                                                            time.Duration
@@ -75,11 +76,15 @@ func (s *simServer) turn(w *world) {
 	}
 	s.turns++
 	if s.wasRunning && !s.redis.running {
-		s.synced, s.masterAt, s.linkDownAt, s.astrayAt, s.since = false, 0, 0, 0, w.now
+		s.masterAt, s.linkDownAt, s.astrayAt, s.since = 0, 0, 0, w.now
 		s.recordAt, s.viewsAt, s.claimed, s.byRecord, s.confirmed, s.recorded = never, never, false, false, false, false
-		if !w.persistence {
+		switch {
+		case !w.persistence:
 			s.standing = Standing{Empty: true}
+		case s.held.Copied:
+			s.standing = s.kept // the copy has gone with the process
 		}
+		s.held = Held{}
 	}
 	s.wasRunning = s.redis.running
 	if w.apiServes(&s.pod) {
@@ -139,6 +144,7 @@ func (s *simServer) takeRecord(w *world) {
 
 // writeRecord writes this pod into the record as the master, with a new generation.
 func (s *simServer) writeRecord(w *world) {
+	w.giveUp(s) // a master of the past that comes back may be the only one that is left
 	r := &w.record
 	if r.uid != s.UID {
 		r.previous = r.ip
@@ -175,7 +181,7 @@ func (s *simServer) act(w *world, o Observation, d Decision) {
 	}
 	switch d.Action {
 	case StartReplica:
-		s.start(d.Target)
+		s.start(w, d.Target)
 		w.logf("%s starts as replica of %v", s.Name, d.Target)
 	case Claim:
 		s.claim(w, o)
@@ -201,11 +207,11 @@ func (s *simServer) claim(w *world, o Observation) {
 	s.writeRecord(w)
 	s.readRecord(w)
 	if !o.Local.Running {
-		s.start(netip.Addr{})
+		s.start(w, netip.Addr{})
 		if !s.redis.running {
 			return
 		}
-		s.wasRunning, s.synced = true, false
+		s.wasRunning, s.held = true, Held{}
 	}
 	if !s.redis.master {
 		w.mayBecomeMaster(s)
@@ -283,18 +289,15 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	if !s.redis.running {
 		return
 	}
-	if !o.Local.Answering || !o.Local.Synced {
-		return
-	}
-	if !s.recordOK {
-		if s.standing.Empty {
-			s.standing = Standing{Offset: o.Local.Offset}
-			s.kept = s.standing
-		}
+	if !o.Local.Answering || !o.Local.Master && !o.Local.Synced {
 		return
 	}
 	next := s.standing
 	switch {
+	case !s.recordOK && next.Empty:
+		next = Standing{Offset: o.Local.Offset}
+	case !s.recordOK:
+		next.Master, next.Offset = next.Master && o.Local.Master, o.Local.Offset
 	case o.Local.Master && o.MasterUID == s.UID:
 		next = Standing{Generation: s.record.generation, Master: true, Offset: o.Local.Offset}
 	case !o.Local.Master && o.Local.LinkUp && o.Local.Follows == s.record.ip:
@@ -304,10 +307,13 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	case !o.Local.Master && next.Empty && o.Local.LinkUp:
 		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
 	}
-	if o.Local.Master && s.decided.Label == MasterLabel {
+	if s.recordOK && o.Local.Master && s.decided.Label == MasterLabel {
 		s.claimed = false
 	}
-	s.standing, s.kept = next, next
+	s.standing = next
+	if !o.Local.Copied {
+		s.kept = next
+	}
 }
 
 // tune is agent.tune.
@@ -315,9 +321,9 @@ func (s *simServer) tune(w *world, o Observation) {
 	if !o.Local.Answering {
 		return
 	}
+	s.redis.priority = o.Local.Synced
 	if !o.Local.Master {
 		s.applied, s.redis.needs = 0, 0
-		s.redis.priority = s.redis.priority || o.Local.Synced
 		return
 	}
 	agreed, ok := o.Agreed()
@@ -345,7 +351,7 @@ func (w *world) mayBecomeMaster(s *simServer) {
 		if other == s || !reaches(&s.pod, &other.pod) || other.Terminating {
 			continue
 		}
-		if other.alive(w) && other.synced && other.redis.data.writes > 0 || other.up(w) && other.turns > 0 && other.disk.writes > 0 {
+		if other.alive(w) && other.held.InSync && other.redis.data.writes > 0 || other.up(w) && other.turns > 0 && other.disk.writes > 0 {
 			w.fail("%s becomes master empty, but %s has data", s.Name, other.Name)
 		}
 	}

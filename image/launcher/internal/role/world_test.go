@@ -23,6 +23,10 @@ type world struct {
 
 	persistence bool
 	created     int // pods ever created
+	ids         int // run_ids and replication IDs ever made
+
+	copyTakes    time.Duration // a full copy
+	rewriteTakes time.Duration // the first rewrite of the append-only file after it
 
 	doubt    string        // which two masters accept writes under the label, "" for none
 	doubtAge time.Duration // since when
@@ -68,6 +72,10 @@ type pod struct {
 	upAt     time.Duration // the launcher runs from then on
 	thawAt   time.Duration // the container is frozen until then
 	probedAt time.Duration // the kubelet told the API of it last
+	// reachedAt is when the pod's launcher could last tell others of it.
+	reachedAt time.Duration
+	// readsAt is when the pod was last up and could read from the API.
+	readsAt time.Duration
 }
 
 func (p *pod) up(w *world) bool { return w.now >= p.upAt && w.now >= p.thawAt }
@@ -78,7 +86,13 @@ func reaches(a, b *pod) bool { return a == b || !a.isolated && !b.isolated }
 // probe is what the API learns from the kubelet, and without it after nodeGrace.
 func (s *simServer) probe(w *world) {
 	if !w.apiDown && !s.isolated {
-		s.Ready, s.probedAt = s.up(w) && s.alive(w), w.now
+		s.Ready, s.probedAt = s.up(w) && s.alive(w) && !s.held.Copied, w.now
+	}
+	if s.up(w) && s.turns > 0 && !s.isolated {
+		s.reachedAt = w.now
+	}
+	if s.up(w) && w.apiServes(&s.pod) {
+		s.readsAt = w.now
 	}
 	if w.now-s.probedAt > nodeGrace {
 		s.Ready = false
@@ -143,6 +157,7 @@ func (w *world) advance(d time.Duration, order []int, slow map[int]bool) {
 			s.replicate(w)
 			s.probe(w)
 		}
+		w.confirm()
 		for _, s := range w.sentinels {
 			s.run(w)
 		}
