@@ -121,6 +121,15 @@ func forkOf(pid int) (int, error) {
 	return children[0], nil
 }
 
+// killFork ends the process that redis has forked to save.
+func killFork(pid int) error {
+	child, err := forkOf(pid)
+	if err != nil {
+		return err
+	}
+	return syscall.Kill(child, syscall.SIGKILL)
+}
+
 // The kernel kills what uses the most memory, and that may be the fork.
 func TestKilledForkOfTheMasterIsNoFailover(t *testing.T) {
 	t.Parallel()
@@ -140,13 +149,7 @@ func TestKilledForkOfTheMasterIsNoFailover(t *testing.T) {
 		if err := c.client(master).Do(t.Context(), command).Err(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, settle, "the fork for "+command+" to be killed", func() error {
-			child, err := forkOf(pid)
-			if err == nil {
-				err = syscall.Kill(child, syscall.SIGKILL)
-			}
-			return err
-		})
+		eventually(t, settle, "the fork for "+command+" to be killed", func() error { return killFork(pid) })
 		eventually(t, settle, "redis to know that its fork has died", func() error {
 			text, err := c.client(master).Info(t.Context(), "persistence").Result()
 			if err == nil && !strings.Contains(text, field) {

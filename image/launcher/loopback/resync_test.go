@@ -5,17 +5,25 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
 
 // withDebug is a release whose servers carry out DEBUG.
-func withDebug(t *testing.T) *cluster {
+func withDebug(t *testing.T) *cluster { return start(t, options{extraConfig: debugConfig(t)}) }
+
+// debugConfig is a file of directives that lets servers carry out DEBUG.
+func debugConfig(t *testing.T) string { return config(t, "enable-debug-command yes") }
+
+// config is a file of further redis.conf directives.
+func config(t *testing.T, directives ...string) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "redis.conf")
-	if err := os.WriteFile(file, []byte("enable-debug-command yes\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(strings.Join(directives, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, options{extraConfig: file})
+	return file
 }
 
 // starve lets no replica of the master synchronise any more: they need a whole

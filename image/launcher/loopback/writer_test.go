@@ -138,6 +138,12 @@ func (c *cluster) missing(numbers []int) []int {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	return c.missingAt(master, numbers)
+}
+
+// missingAt returns those of the numbers whose keys a server does not have.
+func (c *cluster) missingAt(master *pod, numbers []int) []int {
+	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var missing []int
@@ -148,7 +154,7 @@ func (c *cluster) missing(numbers []int) []int {
 			keys[i] = key(number)
 		}
 		var values []any
-		eventually(c.t, settle, "an answer of master "+master.name, func() (err error) {
+		eventually(c.t, settle, "an answer of "+master.name, func() (err error) {
 			if values, err = c.client(master).MGet(ctx, keys...).Result(); err != nil {
 				c.forgetClient(master)
 			}

@@ -20,7 +20,7 @@ const labelWait = 2 * time.Second
 func (s *Server) leave(ctx context.Context) bool {
 	m := &s.observed
 	if s.child == nil {
-		return true
+		return s.leaveAfterDeath(ctx)
 	}
 	o := s.observation(s.observeLocal(ctx), s.api.Pods())
 	leaving := role.DecideLeaving(o, time.Since(m.stopAt), s.config.ShutdownBudget)
@@ -59,6 +59,27 @@ func (s *Server) leave(ctx context.Context) bool {
 	}
 	s.log.Info("stopping redis-server", "reason", leaving.Reason)
 	s.stopRedis()
+	return true
+}
+
+// leaveAfterDeath is one turn of a terminating pod whose Redis does not run; true: exit.
+// A Redis that died as master is failed over first, as in a pod that stays.
+func (s *Server) leaveAfterDeath(ctx context.Context) bool {
+	if s.diedAsMaster.IsZero() {
+		return true
+	}
+	o := s.observation(role.Local{}, s.api.Pods())
+	leaving := role.DecideLeavingAfterDeath(o, time.Since(s.observed.stopAt), s.config.ShutdownBudget)
+	if leaving.Reason != s.leavingReason {
+		s.leavingReason = leaving.Reason
+		s.log.Info("leaving", "reason", leaving.Reason)
+	}
+	switch leaving.Step {
+	case role.StayOn:
+		return false
+	case role.PassOn:
+		s.moveClients(ctx, netip.AddrPortFrom(leaving.Successors[0], uint16(s.config.RedisPort)))
+	}
 	return true
 }
 

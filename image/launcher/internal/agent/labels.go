@@ -193,12 +193,21 @@ func deletionCost(r string) string {
 	return "0"
 }
 
-// takeRecordAt writes this pod into the record as the master, if the record is
-// still as it was read.
+// takeRecordAt writes this pod, which is master, into the record, if the record is
+// still as it was read and names another.
 func takeRecordAt(ctx context.Context, api *kube.Client, record kube.Record, self kube.Member) (kube.Record, error) {
 	if record.Master == self && record.Fence == nil {
 		return record, nil
 	}
+	return claimRecord(ctx, api, record, self)
+}
+
+// claimRecord makes this pod the master of a new generation in the record, if the record
+// is still as it was read. It writes also where the record names this pod already: of
+// two servers that claim mastership at once only one can write, and a master that has
+// loaded its file starts its offsets at 0 again, so they must not be compared with the
+// larger ones of its replicas of before.
+func claimRecord(ctx context.Context, api *kube.Client, record kube.Record, self kube.Member) (kube.Record, error) {
 	if record.Master.UID != self.UID {
 		record.Previous = record.Master
 	}

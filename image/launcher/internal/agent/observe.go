@@ -23,8 +23,10 @@ type observed struct {
 
 	info       redisnode.Info
 	answeredAt time.Time // last answer of the own Redis
+	full       bool      // it takes no more clients, nor the launcher
 	loaded     bool      // this process has loaded its data
-	synced     bool      // the link to a master has been up in the life of this process
+	held       role.Held // what this process holds of the present history, in memory and in its files
+	served     bool      // this process has been a master, or a replica in sync
 	masterAt   time.Time // role master since; zero: not master
 	byRecord   bool      // this process has been made master by a claim
 	confirmed  bool      // a majority of the sentinels has named this pod since it is master
@@ -50,7 +52,7 @@ type observed struct {
 func (m *observed) setRecord(r kube.Record) { m.record, m.recordOK, m.recordAt = r, true, time.Now() }
 
 func (m *observed) processStarted() {
-	m.loaded, m.synced, m.byRecord, m.confirmed, m.recorded = false, false, false, false, false
+	m.loaded, m.held, m.served, m.byRecord, m.confirmed, m.recorded = false, role.Held{}, false, false, false, false
 	m.masterAt, m.linkDownAt, m.astrayAt = time.Time{}, time.Time{}, time.Time{}
 	m.answeredAt = time.Now()
 }
@@ -91,6 +93,7 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	calm := s.decided.State == role.Serving && s.decided.Action == role.Wait && local.Answering && !s.stopping &&
 		(local.Master == (s.decided.Label == role.MasterLabel)) && (!local.Master || s.labelled(s.config.PodIP))
 	calm = s.ask(ctx, pods, local, calm)
+	s.besideMaster(&local)
 	every := recordEvery
 	if calm {
 		every = recordCalm
@@ -227,6 +230,15 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 		return role.Local{}
 	}
 	info, err := s.local().Info(ctx)
+	full := errors.Is(err, redisnode.ErrFull)
+	if full != m.full {
+		m.full = full
+		s.noteFull(full)
+	}
+	if full {
+		m.answeredAt = time.Now() // a refusal is an answer, and a process that gives one is alive
+		return role.Local{Running: true, Full: true, Loading: m.info.Loading}
+	}
 	if err != nil {
 		if since(m.answeredAt) > 5*time.Second {
 			s.log.Debug("redis-server does not answer", "error", err)
@@ -239,13 +251,14 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 	m.info, m.answeredAt = info, time.Now()
 	linked := !info.Master && info.LinkUp
 	m.loaded = m.loaded || !info.Loading
-	m.synced = m.synced || linked || (info.Master && !info.Loading)
+	m.held = m.held.After(s.lookOf(info))
+	m.served = m.served || m.held.InSync || info.Master && !info.Loading
 	mark(&m.masterAt, info.Master)
 	m.byRecord = m.byRecord && info.Master
 	mark(&m.linkDownAt, !info.Master && !info.LinkUp)
 	local := role.Local{
 		Running: true, Answering: true, Loading: info.Loading, Master: info.Master, Claimed: m.byRecord, Follows: info.MasterAddr.Addr(),
-		LinkUp: linked, Synced: m.synced, Offset: info.Offset,
+		LinkUp: linked, Synced: m.held.InSync, Copied: m.held.Copied, Offset: info.Offset,
 		MasterFor: since(m.masterAt), LinkDown: since(m.linkDownAt), Unlinked: info.LinkDown,
 	}
 	for _, r := range info.Replicas {
@@ -255,6 +268,15 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 		}
 	}
 	return local
+}
+
+// noteFull logs that Redis refuses the launcher as a client, and the end of that.
+func (s *Server) noteFull(full bool) {
+	if full {
+		s.log.Error("cannot ask redis-server, which goes on as it is", "error", redisnode.ErrFull)
+	} else {
+		s.log.Info("redis-server takes the launcher as a client again")
+	}
 }
 
 // askPeers asks the other servers, at once: their Redis and their launchers.
@@ -296,10 +318,36 @@ func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
 		}
 		if err == nil {
 			p.Master, p.LinkUp, p.Offset = info.Master && !info.Loading, !info.Master && info.LinkUp, info.Offset
-			p.Unlinked = info.LinkDown
+			p.Unlinked, p.History = info.LinkDown, historyOf(info)
 		}
 	})
 	return peers
+}
+
+// historyOf names the replication history of a server.
+func historyOf(info redisnode.Info) role.History {
+	return role.History{ID: info.ReplID, Before: info.ReplID2, BeforeUpTo: info.SecondOffset}
+}
+
+// lookOf is what the answer of the own Redis tells of its data. Without persistence
+// there are no files that could lag behind memory.
+func (s *Server) lookOf(info redisnode.Info) role.Look {
+	return role.Look{
+		Master: info.Master, Loading: info.Loading, LinkUp: info.LinkUp, Syncing: info.Syncing, History: historyOf(info),
+		Rewriting: s.config.Persistence && info.Rewriting, Failed: s.config.Persistence && info.RewriteFailed,
+	}
+}
+
+// besideMaster takes back that this replica is in sync when its master answers and
+// has another history.
+func (s *Server) besideMaster(local *role.Local) {
+	m := &s.observed
+	for _, p := range m.peers {
+		if local.Answering && !local.Master && p.IP == local.Follows && p.Redis == role.Answered && p.Master {
+			m.held = m.held.BesideMaster(p.History, s.lookOf(m.info), m.info.Offset)
+			local.Synced = m.held.InSync
+		}
+	}
 }
 
 // notePassword logs once that another pod has another password.

@@ -34,7 +34,7 @@ func (s *Server) start(master netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	s.child, s.startedAt, s.heldAt, s.applied = child, time.Now(), time.Time{}, -1
+	s.child, s.startedAt, s.heldAt, s.applied, s.priority = child, time.Now(), time.Time{}, -1, redisconf.BootPriority
 	s.hold.guard(child)
 	s.observed.processStarted()
 	follows := "nobody"
@@ -56,7 +56,7 @@ func (s *Server) childEnded() {
 	s.hold.guard(nil)
 	process.ReapOrphans()
 	s.countEnd(lived, s.observed.loaded)
-	s.observed.processEnded()
+	s.processEnded()
 	s.observed.standing.Broken = !s.observed.standing.Empty && s.unloaded >= brokenAfter
 	s.claimed = false // an election that chooses this pod again says so again
 	if !s.config.Persistence {
@@ -79,16 +79,32 @@ func (s *Server) countEnd(lived time.Duration, loaded bool) {
 	}
 }
 
-// stopRedis ends Redis; its own TERM handling flushes the append-only file.
+// stopRedis ends Redis; its own TERM handling flushes the append-only file. Redis
+// refuses TERM while it writes its first file after a full copy; there is nothing to flush then.
 func (s *Server) stopRedis() {
-	if s.child != nil {
-		s.child.Stop(syscall.SIGTERM, 15*time.Second)
-		s.child = nil
-		if s.config.Persistence && !s.observed.standing.Empty {
-			if err := writeStanding(s.config, s.observed.standing); err != nil {
-				s.log.Warn("the last standing was not written", "error", err)
-			}
-		}
-		s.observed.processEnded()
+	if s.child == nil {
+		return
 	}
+	signal := syscall.SIGTERM
+	if s.observed.held.Copied {
+		signal = syscall.SIGKILL
+	}
+	s.child.Stop(signal, 15*time.Second)
+	s.child = nil
+	s.processEnded()
+	if s.config.Persistence && !s.observed.standing.Empty {
+		if err := writeStanding(s.config, s.observed.standing); err != nil {
+			s.log.Warn("cannot write the last standing", "error", err)
+		}
+	}
+}
+
+// processEnded forgets what was true of the process that has ended. A full copy that
+// had not reached the files has gone with it.
+func (s *Server) processEnded() {
+	if s.observed.held.Copied && s.config.Persistence {
+		s.observed.standing = s.standingOn
+	}
+	s.observed.processEnded()
+	s.demoting = false
 }

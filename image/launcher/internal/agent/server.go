@@ -72,6 +72,9 @@ type Server struct {
 	decided       role.Decision
 	failedAt      time.Time   // when a failover was last commanded
 	applied       int         // min-replicas-to-write as last set; -1: unknown
+	priority      int         // replica-priority as last set or told
+	lacks         string      // what this master does not have; see role.Lacks
+	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
 	freshAt       time.Time   // when the API was last asked who is master
 	freshOK       bool        // and whether it answered with this pod
 	diedAsMaster  time.Time   // when Redis ended as master and its late connections have not been passed on
@@ -172,6 +175,7 @@ func (s *Server) turn(ctx context.Context) {
 	}
 	if observation.Local.Answering {
 		s.hold.warm(ctx, s.child, s.observed.masterAt)
+		s.settleReplica(ctx, observation.Local)
 	}
 	s.decided = decision
 	s.metrics.setState(decision.State.String())
@@ -203,7 +207,7 @@ func (s *Server) decide(ctx context.Context, o role.Observation) role.Decision {
 		return role.Decision{State: role.Booting, Reason: "waiting for the API to list the pods of the release"}
 	}
 	if s.stopping && !o.Local.Running {
-		return role.Decision{State: role.Stopping, Reason: "terminating, and Redis does not run"}
+		return role.DecideLeft(o, !s.diedAsMaster.IsZero())
 	}
 	return role.Decide(o)
 }
@@ -253,18 +257,47 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 	case role.Claim:
 		return s.claim(ctx, o)
 	case role.Follow:
+		s.demoting = s.demoting || o.Local.Master
 		if err := node.Follow(ctx, netip.AddrPortFrom(d.Target, uint16(s.config.RedisPort))); err != nil {
 			return err
 		}
-		_ = node.Unpause(ctx)
-		if o.Local.Master {
-			return node.DropClients(ctx)
+		if !s.demoting {
+			_ = node.Unpause(ctx)
 		}
+		return s.finishDemotion(ctx)
 	case role.FailOver, role.Nudge, role.ReplaceDead:
 		return s.failOver(ctx, o, d)
 	case role.CallOff:
 		s.callOff(ctx, d.Target)
 	}
+	return nil
+}
+
+// settleReplica finishes what follows when a master has become a replica. Redis may have
+// carried out the order of an earlier turn whose answer was late.
+func (s *Server) settleReplica(ctx context.Context, local role.Local) {
+	if local.Master {
+		return
+	}
+	s.lacks = ""
+	if err := s.finishDemotion(ctx); err != nil {
+		s.log.Warn("cannot drop the clients of the former master; trying again", "error", err)
+	}
+}
+
+// finishDemotion ends the write pause of a former master and its clients' connections,
+// so that they connect again and reach the present master.
+func (s *Server) finishDemotion(ctx context.Context) error {
+	if !s.demoting {
+		return nil
+	}
+	if err := s.local().Unpause(ctx); err != nil {
+		return err
+	}
+	if err := s.local().DropClients(ctx); err != nil {
+		return err
+	}
+	s.demoting = false
 	return nil
 }
 
@@ -277,10 +310,10 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 		return err
 	}
 	record := s.observed.record
-	lost := record.Initialised && o.Standing.Empty
+	lacks := role.Lacks(o, record.Master.Name)
 	s.claimed = true
 	s.publish(o)
-	record, err := takeRecordAt(ctx, s.api, record, s.self)
+	record, err := claimRecord(ctx, s.api, record, s.self)
 	if err != nil {
 		s.claimed = false
 		s.observed.recordAt = time.Time{}
@@ -290,8 +323,9 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 		return err
 	}
 	s.observed.setRecord(record)
-	if lost {
-		s.log.Error("a master has served before, but no server holds data: starting empty")
+	s.lacks = lacks
+	if lacks != "" {
+		s.log.Error("acknowledged writes may be lost", "reason", lacks)
 	}
 	s.log.Info("this pod starts as the master", "generation", record.Generation)
 	switch {

@@ -57,7 +57,9 @@ func readStanding(c config.Config) role.Standing {
 }
 
 // keepStanding brings the standing up to date, in memory and, where there is
-// persistence, on disk.
+// persistence, on disk. The standing in memory is what the running Redis would bring
+// as a master. The standing on disk is what its files would bring after a restart; it
+// stays as it is until a full copy has reached the files.
 func (s *Server) keepStanding(o role.Observation) {
 	m := &s.observed
 	if s.child == nil {
@@ -66,7 +68,7 @@ func (s *Server) keepStanding(o role.Observation) {
 		}
 		return
 	}
-	if !o.Local.Answering || o.Local.Loading || !o.Local.Synced {
+	if !o.Local.Answering || o.Local.Loading || !o.Local.Master && !o.Local.Synced {
 		return
 	}
 	if !m.recordOK {
@@ -92,7 +94,7 @@ func (s *Server) keepStanding(o role.Observation) {
 		s.claimed = false
 	}
 	m.standing = next
-	if !s.config.Persistence || next == s.standingOn {
+	if !s.config.Persistence || o.Local.Copied || next == s.standingOn {
 		return
 	}
 	advanced := s.standingOn

@@ -13,20 +13,11 @@ import (
 // writes, and whether Sentinel may promote a replica.
 func (s *Server) tune(ctx context.Context, o role.Observation) {
 	node := s.local()
+	s.prioritise(ctx, o.Local)
 	if !o.Local.Master {
 		if s.applied != 0 {
 			if err := node.Set(ctx, "min-replicas-to-write", 0); err == nil {
 				s.applied = 0
-			}
-		}
-		// A replica that never synchronised holds nothing worth promoting.
-		priority := redisconf.BootPriority
-		if o.Local.Synced && !s.stopping {
-			priority = redisconf.Priority
-		}
-		if s.observed.info.Priority != priority {
-			if err := node.Set(ctx, "replica-priority", priority); err != nil {
-				s.log.Debug("replica-priority could not be set", "error", err)
 			}
 		}
 		return
@@ -52,6 +43,27 @@ func (s *Server) tune(ctx context.Context, o role.Observation) {
 	s.applied = n
 }
 
+// prioritise lets Sentinel promote a replica in sync, and nobody else. A master gets
+// priority 0 as well: when it is replaced it becomes a replica that keeps its own offset
+// until it has a copy of the new master's data, and Sentinel goes by the offset.
+func (s *Server) prioritise(ctx context.Context, local role.Local) {
+	if !local.Master {
+		s.priority = s.observed.info.Priority // Redis tells it of a replica only
+	}
+	priority := redisconf.BootPriority
+	if local.Synced && !s.stopping {
+		priority = redisconf.Priority
+	}
+	if s.priority == priority {
+		return
+	}
+	if err := s.local().Set(ctx, "replica-priority", priority); err != nil {
+		s.log.Debug("replica-priority could not be set", "error", err)
+		return
+	}
+	s.priority = priority
+}
+
 // fresh says whether the API answered within the last second and has this pod
 // as the master. It is asked only of a master that lacks replicas.
 func (s *Server) fresh(ctx context.Context) bool {
@@ -69,8 +81,8 @@ func (s *Server) fresh(ctx context.Context) bool {
 // publish tells the probes and the peers how this pod is.
 func (s *Server) publish(o role.Observation) {
 	s.web.SetStatus(role.Status{
-		UID: s.self.UID, State: s.decided.State.String(), Claimed: s.claimed, Synced: o.Local.Synced, Passing: s.passing != nil,
-		Standing: s.observed.standing, Reason: s.decided.Reason,
+		UID: s.self.UID, State: s.decided.State.String(), Claimed: s.claimed, Synced: o.Local.Synced, Copied: o.Local.Copied, Passing: s.passing != nil,
+		Standing: s.observed.standing, Reason: s.decided.Reason, Lacks: s.lacks,
 	})
 	health := web.Health{Ready: s.notReady(o)}
 	if s.child != nil && since(s.observed.answeredAt) > hungAfter && !o.Local.Loading {
@@ -84,6 +96,8 @@ func (s *Server) notReady(o role.Observation) string {
 	switch {
 	case !o.Local.Running:
 		return s.decided.Reason
+	case o.Local.Full && s.observed.served:
+		return "" // it serves those clients that it has
 	case !o.Local.Answering && o.Self.Label == role.Master && since(s.observed.answeredAt) < masterSilent:
 		// Nobody asks whether a master is ready: its Services follow the label.
 		// Telling it would spend kube-proxy's sync just when the label moves.
@@ -94,8 +108,12 @@ func (s *Server) notReady(o role.Observation) string {
 		return "redis-server is loading its data"
 	case o.Local.Master && s.decided.Label != role.MasterLabel && s.decided.Label != role.HoldLabel:
 		return s.decided.Reason
-	case !o.Local.Master && !o.Local.Synced:
+	case !o.Local.Master && !o.Local.Synced && !s.observed.served:
 		return "the first synchronisation is not finished"
+	case o.Local.Copied && s.observed.info.RewriteFailed && !s.observed.info.Rewriting:
+		return "the data are not in the append-only file yet: its rewrite failed (see the log of redis-server for memory or disk), and Redis tries again"
+	case o.Local.Copied:
+		return "the data are not in the append-only file yet: its first rewrite is running"
 	case !o.Local.Master && o.Local.LinkDown > replicaGone:
 		return "the link to the master has been down for over " + replicaGone.String()
 	}

@@ -5,6 +5,7 @@
 package redisnode
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,8 @@ func ReachOf(err error) Reach {
 		return Answered
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Refused
+	case errors.Is(err, ErrFull):
+		return Answered
 	}
 	var reply redis.Error
 	if errors.As(err, &reply) {
@@ -66,6 +69,29 @@ func ReachOf(err error) Reach {
 
 // ErrPassword says that a node did not accept this pod's password, or has none.
 var ErrPassword = errors.New("the password in REDIS_PASS is not the node's; give all pods the same Secret and restart them")
+
+// ErrFull says that a node takes no more clients.
+var ErrFull = errors.New("the server has as many clients as maxclients allows; raise maxclients or close connections")
+
+// greeting is the connection to a node. A node that takes no more clients says so before
+// it has been asked anything, and closes the connection; the client library would tell
+// only of the closed connection.
+type greeting struct {
+	*net.TCPConn
+	heard bool // the node has said something
+}
+
+// Read gives ErrFull in the place of the node's refusal.
+func (g *greeting) Read(b []byte) (int, error) {
+	n, err := g.TCPConn.Read(b)
+	if !g.heard && n > 0 {
+		g.heard = true
+		if bytes.HasPrefix(b[:n], []byte("-ERR max number of clients")) {
+			return 0, ErrFull
+		}
+	}
+	return n, err
+}
 
 // Node is a connection to one Redis server or Sentinel.
 type Node struct {
@@ -98,7 +124,11 @@ func newClient(addr netip.AddrPort, password string) *redis.Client {
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
 			dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 5 * time.Second}
-			return dialer.DialContext(ctx, network, address)
+			connection, err := dialer.DialContext(ctx, network, address)
+			if tcp, ok := connection.(*net.TCPConn); ok {
+				return &greeting{TCPConn: tcp}, err
+			}
+			return connection, err
 		},
 	})
 }
@@ -192,6 +222,12 @@ type Info struct {
 	Replicas   []Replica      // of a master
 	Priority   int            // of a replica: replica-priority
 	Version    string
+
+	ReplID       string // the ID of its replication history
+	ReplID2      string // the ID of the history that this one continues
+	SecondOffset int64  // the first offset that the history before does not share
+	// Rewriting: a rewrite of the append-only file runs or is scheduled. RewriteFailed: the last one failed.
+	Rewriting, RewriteFailed bool
 }
 
 // Info asks a server for its state.
@@ -221,6 +257,10 @@ func ParseInfo(text string) Info {
 		Master:  fields["role"] == "master",
 		Loading: fields["loading"] == "1",
 		Version: fields["redis_version"],
+
+		ReplID: fields["master_replid"], ReplID2: fields["master_replid2"], SecondOffset: number("second_repl_offset"),
+		Rewriting:     fields["aof_rewrite_in_progress"] == "1" || fields["aof_rewrite_scheduled"] == "1",
+		RewriteFailed: fields["aof_last_bgrewrite_status"] == "err",
 	}
 	if valkey := fields["valkey_version"]; valkey != "" {
 		info.Version = valkey

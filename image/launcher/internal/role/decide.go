@@ -118,6 +118,8 @@ func Decide(o Observation) Decision {
 			d.Label = HoldLabel
 		}
 		return d
+	case o.Local.Full:
+		return Decision{State: Uncertain, Reason: "Redis has as many clients as maxclients allows, and cannot be asked"}
 	case !o.Local.Answering:
 		return Decision{State: Uncertain, Reason: "Redis does not answer; the sentinels decide whether it is down"}
 	case o.Local.Loading:

@@ -36,6 +36,20 @@ func compare(a, b candidate) int {
 	return cmp.Compare(b.Name, a.Name)
 }
 
+// Lacks says what a server that claims mastership certainly does not have, and another
+// server had; empty if nothing is known to be missing. master names the recorded master.
+func Lacks(o Observation, master string) string {
+	switch {
+	case o.Initialised && o.Standing.Empty:
+		return fmt.Sprintf("%s has served as master of generation %d before, but no server holds data: starting empty", master, o.Generation)
+	case o.Initialised && o.MasterUID != o.Self.UID && o.Standing.Generation < o.Generation:
+		return fmt.Sprintf("this master starts with data of generation %d and lacks what %s, the master of generation %d, accepted alone",
+			o.Standing.Generation, master, o.Generation)
+	default:
+		return ""
+	}
+}
+
 func number(b bool) int64 {
 	if b {
 		return 1

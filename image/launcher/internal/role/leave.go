@@ -16,12 +16,14 @@ const (
 	HandOver
 	// Leave: stop Redis and exit.
 	Leave
+	// PassOn: the successor is master; move the label and pass clients on to it, then exit.
+	PassOn
 )
 
 // Leaving is the decision of a terminating pod.
 type Leaving struct {
 	Step       Step
-	Successors []netip.Addr // replicas in sync, for HandOver; at least one of them stays
+	Successors []netip.Addr // replicas in sync, for HandOver; at least one of them stays. The master, for PassOn
 	Reason     string
 }
 
@@ -33,6 +35,12 @@ const (
 	// silentPatience is how long a Redis that does not answer is waited for where
 	// the sentinels do not say that it is the master.
 	silentPatience = 5 * time.Second
+	// deathPatience is how long a terminating pod whose Redis died as master waits for a
+	// replica to be promoted: a failover takes 0.3 s, one that Sentinel begins anew 2 s.
+	deathPatience = 10 * time.Second
+	// handOverReserve is what of the shutdown budget is kept for the hand-over to a replica
+	// whose file is not complete: a promotion takes up to 5 s where a sentinel crashes.
+	handOverReserve = 5 * time.Second
 	// leaveReserve is what of the shutdown budget is kept for stopping Redis.
 	leaveReserve = 10 * time.Second
 )
@@ -58,7 +66,7 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 		}
 	}
 	var successors []netip.Addr
-	staying, coming := 0, 0
+	staying, writing, coming := 0, 0, 0
 	for _, p := range o.Peers {
 		inSync := p.Redis == Answered && !p.Master && p.LinkUp
 		if inSync {
@@ -67,6 +75,8 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 		}
 		switch {
 		case p.Terminating:
+		case inSync && p.Status != nil && p.Status.Copied:
+			writing++
 		case inSync:
 			staying++
 		default:
@@ -78,12 +88,51 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 		return Leaving{Step: Leave, Reason: "no replica could take over within the shutdown budget"}
 	case staying > 0:
 		return Leaving{Step: HandOver, Successors: successors, Reason: fmt.Sprintf("%d replica(s) can take over", staying)}
+	case writing > 0 && leaving < budget-reserve-handOverReserve:
+		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting for one of %d replica(s) in sync to have its data in its file", writing)}
+	case writing > 0:
+		return Leaving{Step: HandOver, Successors: successors, Reason: fmt.Sprintf("%d replica(s) can take over, and have their data in memory only", writing)}
 	case coming > 0:
 		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting for one of %d server(s) to synchronise", coming)}
 	case leaving > arrivalPatience:
 		return Leaving{Step: Leave, Reason: "there is no other server"}
 	default:
 		return Leaving{Step: StayOn, Reason: "waiting for another server to be created"}
+	}
+}
+
+// DecideLeft says what a terminating server does whose Redis does not run. diedAsMaster
+// says that it has ended as master and has not been replaced yet: it is failed over as in
+// a pod that stays, and is not started again.
+func DecideLeft(o Observation, diedAsMaster bool) Decision {
+	if !diedAsMaster {
+		return Decision{State: Stopping, Reason: "terminating, and Redis does not run"}
+	}
+	d := Decide(o)
+	d.State = Stopping
+	switch d.Action {
+	case FailOver, Nudge, CallOff:
+	default:
+		d.Action, d.Target = Wait, netip.Addr{}
+	}
+	return d
+}
+
+// DecideLeavingAfterDeath says what a terminating server does next whose Redis died as
+// master. leaving is the time since TERM, budget the time from TERM to exit. Waiting is
+// how long Redis has not been running.
+func DecideLeavingAfterDeath(o Observation, leaving, budget time.Duration) Leaving {
+	reserve := min(leaveReserve, budget/3)
+	masters, live := o.masters(), o.liveReplicas()
+	switch {
+	case len(masters) > 0:
+		return Leaving{Step: PassOn, Successors: []netip.Addr{masters[0].IP}, Reason: fmt.Sprintf("%s has replaced this pod, whose Redis had died", masters[0].Name)}
+	case leaving > budget-reserve || o.Waiting > deathPatience:
+		return Leaving{Step: Leave, Reason: "Redis has died, and no replica was promoted in time"}
+	case len(live) == 0 && o.silentReplica() == nil:
+		return Leaving{Step: Leave, Reason: "Redis has died, and no replica in sync lives"}
+	default:
+		return Leaving{Step: StayOn, Reason: "Redis has died as master; waiting for a replica to be promoted"}
 	}
 }
 

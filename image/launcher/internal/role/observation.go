@@ -52,6 +52,7 @@ type Member struct {
 type Local struct {
 	Running   bool          // the process exists
 	Answering bool          // it answered INFO just now
+	Full      bool          // it takes no more clients, nor this launcher: it is alive, and nothing else is known
 	Loading   bool          // it reads its data from disk
 	Silent    time.Duration // how long it has not answered, while it runs
 	Master    bool
@@ -60,7 +61,8 @@ type Local struct {
 	Recorded  bool       // the record has named this pod since it is master
 	Follows   netip.Addr // of a replica
 	LinkUp    bool       // of a replica: connected to its master and in sync
-	Synced    bool       // of a replica: the link has been up in the life of this process
+	Synced    bool       // of a replica: it holds a part of the present history; see Held.InSync
+	Copied    bool       // its files do not hold its data yet; see Held.Copied
 	Offset    int64
 	Online    int // of a master: replicas online and not lagging
 
@@ -75,10 +77,13 @@ type Status struct {
 	UID      string   `json:"uid"`
 	State    string   `json:"state"`
 	Claimed  bool     `json:"claimed"` // it has been granted mastership and is starting as master
-	Synced   bool     `json:"synced"`
+	Synced   bool     `json:"synced"`  // it is a replica in sync; see Held.InSync
+	Copied   bool     `json:"copied"`  // its files do not hold its data yet; see Held.Copied
 	Passing  bool     `json:"passing"` // it passes connections on to another server: what answers clients at its address is that one
 	Standing Standing `json:"standing"`
 	Reason   string   `json:"reason"`
+	// Lacks says, of a master, which data it does not have and another server had; empty if it is not known to lack any.
+	Lacks string `json:"lacks,omitempty"`
 }
 
 // Peer is another server pod and what could be found out about it.
@@ -88,14 +93,16 @@ type Peer struct {
 	Master bool  // it says it is master
 	LinkUp bool
 	Offset int64
-	Status *Status // nil: its launcher did not answer
+	// History is the replication history of its Redis.
+	History History
+	Status  *Status // nil: its launcher did not answer
 	// Unlinked is, of a replica, how long ago its link to its master ended; 0 or less: it is up, or has never been.
 	Unlinked time.Duration
 
 	Launcher Reach // whether its launcher answers
 }
 
-// live says whether the peer is a running replica that holds data.
+// live says whether the peer is a running replica in sync.
 func (p Peer) live() bool {
 	return !p.Terminating && p.Redis == Answered && !p.Master && (p.LinkUp || (p.Status != nil && p.Status.Synced))
 }
