@@ -4,7 +4,7 @@
 
 # Flags for every `go test`, for instance TESTFLAGS=-v.
 TESTFLAGS ?=
-# How long `make chaos` runs; its faults follow from SEED, by default a new one.
+# How long `make chaos` and `make soak` run; their faults and cases follow from SEED, by default a new one.
 DURATION ?= 10m
 SEED ?=
 # The chart that `make diff` compares with, and the lines that `make mutate` changes (all).
@@ -45,6 +45,7 @@ test: tools ## every test that needs no cluster; what it needs is installed
 	$(MAKE) lint
 
 policy: ## check your own values: VALUES=my-values.yaml, or several files
+	@test -n "$(VALUES)" || { echo 'make policy: there are no values to check: set VALUES=my-values.yaml, or several files: VALUES="a.yaml b.yaml"' >&2; exit 2; }
 	GOWORK= go run ./tools/policy $(foreach file,$(VALUES),-f $(file))
 
 lint: tools ## formatting, and the chart with chart-testing
@@ -59,6 +60,9 @@ e2e: ## the end-to-end tests and chart-testing's install, on the cluster
 chaos: ## random faults under two writers, with a check after each; DURATION=10m SEED=1
 	$(CLUSTER) up
 	cd tools && go run ./chaos --duration $(DURATION) $(if $(SEED),--seed $(SEED))
+
+soak: ## new cases for all property tests, and new lives of the simulated release; DURATION=10m SEED=1
+	cd tools && go run ./soak --duration $(DURATION) $(if $(SEED),--seed $(SEED))
 
 ##@ Measure it
 
@@ -99,4 +103,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: up down image test policy lint e2e chaos bench bench-levers bench-report tools package golden diff mutate clean help
+.PHONY: up down image test policy lint e2e chaos soak bench bench-levers bench-report tools package golden diff mutate clean help

@@ -115,6 +115,7 @@ func run(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := agent.NewMetrics(registry)
+	web.AskFrom(c.BindAddress)
 	server := web.New(registry)
 	if err := server.Serve(ctx, c.BindAddress, c.HTTPPort); err != nil {
 		return err
@@ -123,6 +124,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	server.SetRelease(api.InRelease)
 	stop := untilTerm(log)
 	if c.Sentinel {
 		return agent.NewSentinel(c, api, server, metrics, log).Run(ctx, stop)

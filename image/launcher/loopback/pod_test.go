@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
 )
 
@@ -288,6 +290,25 @@ func (p *pod) removeByForce() {
 	p.forget()
 	p.kill()
 	p.removeVolumes()
+}
+
+// loseNode leaves the pod as the loss of its node does after some minutes: it answers
+// nothing, and its object is terminating, beyond its grace period, until somebody
+// deletes the Node.
+func (p *pod) loseNode() {
+	p.freeze()
+	p.mu.Lock()
+	p.deleted = true
+	p.mu.Unlock()
+	if err := p.cluster.api.MarkDeleted(p.name, -time.Minute); err != nil {
+		p.cluster.t.Error(err)
+	}
+	err := p.cluster.api.UpdatePod(p.name, func(object *corev1.Pod) {
+		object.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionUnknown}}
+	})
+	if err != nil {
+		p.cluster.t.Error(err)
+	}
 }
 
 // forget removes the pod's object.

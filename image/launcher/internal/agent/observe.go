@@ -47,9 +47,17 @@ type observed struct {
 	record   kube.Record
 	recordOK bool
 	recordAt time.Time // last attempt to read it
+
+	generation   int64     // of the record when it was last read
+	generationAt time.Time // first read with that generation
 }
 
-func (m *observed) setRecord(r kube.Record) { m.record, m.recordOK, m.recordAt = r, true, time.Now() }
+func (m *observed) setRecord(r kube.Record) {
+	m.record, m.recordOK, m.recordAt = r, true, time.Now()
+	if m.generationAt.IsZero() || r.Generation != m.generation {
+		m.generation, m.generationAt = r.Generation, time.Now()
+	}
+}
 
 func (m *observed) processStarted() {
 	m.loaded, m.held, m.served, m.byRecord, m.confirmed, m.recorded = false, role.Held{}, false, false, false, false
@@ -106,9 +114,10 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 		if err != nil && !calm {
 			s.log.Debug("the record of the master cannot be read", "error", err)
 		}
-		m.record, m.recordOK, m.recordAt = record, err == nil, time.Now()
-		if err != nil {
-			m.recordAt = time.Now().Add(calmTick)
+		if err == nil {
+			m.setRecord(record)
+		} else {
+			m.record, m.recordOK, m.recordAt = kube.Record{}, false, time.Now().Add(calmTick)
 		}
 	}
 	o := s.observation(local, pods)
@@ -186,7 +195,7 @@ func (s *Server) observation(local role.Local, pods []kube.Pod) role.Observation
 		Local: local, Standing: m.standing,
 		Servers: s.config.Servers, Sentinels: s.config.Sentinels, DownAfter: s.config.DownAfter, Persistence: s.config.Persistence,
 		Peers: m.peers, RecordKnown: m.recordOK, Initialised: m.record.Initialised, Generation: m.record.Generation, MasterUID: m.record.Master.UID,
-		PodsKnown: s.api.Synced(), Waiting: time.Since(m.since),
+		PodsKnown: s.api.Synced(), Waiting: time.Since(m.since), GenerationFor: since(m.generationAt),
 	}
 	o.PreviousIP, _ = netip.ParseAddr(m.record.Previous.IP)
 	for _, v := range m.views {

@@ -76,6 +76,10 @@ const (
 	// memoryPatience is the same without persistence: there are data to come only
 	// where a Redis still runs that cannot be reached.
 	memoryPatience = 120 * time.Second
+	// claimPatience is how long a master that has claimed mastership may serve before
+	// another server may be elected that does not reach it: freshMaster, and two seconds
+	// until its launcher has looked and Redis refuses writes.
+	claimPatience = freshMaster + 2*time.Second
 	// lostPatience is how long a master that cannot be reached, and that no
 	// replica can replace, is waited for.
 	lostPatience = 30 * time.Second

@@ -36,6 +36,7 @@ func anyStanding() *rapid.Generator[Standing] {
 			Master:     rapid.Bool().Draw(t, "was master"),
 			Offset:     rapid.Int64Range(0, 3).Draw(t, "offset"),
 			Broken:     rapid.IntRange(0, 4).Draw(t, "broken") == 0,
+			Unreadable: rapid.IntRange(0, 4).Draw(t, "unreadable") == 0,
 		}
 	})
 }
@@ -129,7 +130,8 @@ func anyObservation() *rapid.Generator[Observation] {
 			Servers:   rapid.IntRange(1, 4).Draw(t, "servers"),
 			Sentinels: rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "sentinels"), DownAfter: 3 * time.Second, Persistence: rapid.Bool().Draw(t, "persistence"),
 			Waiting: clock().Draw(t, "waiting"), MasterDown: clock().Draw(t, "master down"), Masterless: clock().Draw(t, "masterless"),
-			PodsKnown: rapid.IntRange(0, 9).Draw(t, "no pods") > 0, RecordKnown: rapid.IntRange(0, 5).Draw(t, "no record") > 0,
+			GenerationFor: clock().Draw(t, "generation for"),
+			PodsKnown:     rapid.IntRange(0, 9).Draw(t, "no pods") > 0, RecordKnown: rapid.IntRange(0, 5).Draw(t, "no record") > 0,
 		}
 		o.Self.Terminating = rapid.IntRange(0, 9).Draw(t, "terminating") == 0
 		o.Views = rapid.SliceOfN(anyView(anyAddress().Draw(t, "usual")), 0, o.Sentinels).Draw(t, "views")

@@ -1,6 +1,7 @@
 package role
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -34,10 +35,16 @@ func (w *world) live(d time.Duration) { w.advance(d, everybody, nil) }
 func (w *world) endsWell(t *testing.T) {
 	t.Helper()
 	w.heal()
+	healed := w.now
 	w.live(settleTime)
 	require.Empty(t, w.broken)
 	require.Empty(t, w.problem())
+	lost, latest := w.lost(healed+keepTime, w.labelled()[0].redis.data)
+	require.Zero(t, lost, "writes accepted up to %v after everything worked again are lost", latest-healed)
 }
+
+// index says where in the release a server is.
+func (w *world) index(s *simServer) int { return slices.Index(w.servers, s) }
 
 func TestMasterLostBeforeTheFirstSyncIsReplaced(t *testing.T) {
 	for _, persistence := range []bool{true, false} {
@@ -361,4 +368,42 @@ func TestSuccessorThatRestartsDoesNotFollowAMasterOfThePast(t *testing.T) {
 	require.GreaterOrEqual(t, successor.redis.data.writes, written)
 	w.endsWell(t)
 	require.Same(t, successor, w.labelled()[0])
+}
+
+func TestRecordedMasterThatClaimsAndIsCutOffServesBesideNobody(t *testing.T) {
+	w := settled(t, true)
+	recorded, second, third := w.servers[0], w.servers[1], w.servers[2]
+	w.restart(recorded, 40*time.Second)
+	w.restart(second, 10*time.Second)
+	w.restart(third, time.Second)
+	for _, s := range w.sentinels {
+		s.stop()
+		s.upAt = w.now + time.Second
+	}
+	w.advance(40*time.Second, everybody, map[int]bool{w.index(second): true})
+	require.True(t, recorded.redis.master)
+	require.False(t, second.redis.running, "it has waited for the recorded master, and has not looked since that is back")
+	recorded.isolated = true
+	sentinelsFirst := []int{3, 4, 5, 0, 1, 2}
+	for range 200 {
+		w.advance(step, sentinelsFirst, nil)
+		require.Empty(t, w.doubt)
+	}
+	w.endsWell(t)
+}
+
+func TestMasterWithoutLabelLosesNoWriteToTheReplicaThatSucceedsIt(t *testing.T) {
+	w := settled(t, true)
+	first, second, third := w.servers[0], w.servers[1], w.servers[2]
+	first.isolated, second.isolated = true, true
+	w.live(10 * time.Second)
+	require.Equal(t, []*simServer{third}, w.labelled())
+	first.isolated, second.isolated = false, false
+	w.live(20 * time.Second)
+	require.Empty(t, w.problem())
+	third.isolated, second.isolated = true, true
+	w.live(8 * time.Second)
+	require.Equal(t, []*simServer{first}, w.labelled())
+	w.replace(w.index(first), time.Second)
+	w.endsWell(t)
 }

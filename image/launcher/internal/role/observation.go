@@ -35,6 +35,9 @@ type Standing struct {
 	Master     bool  `json:"master"`           // this server was that master itself
 	Offset     int64 `json:"offset"`           // replication offset reached in that generation
 	Broken     bool  `json:"broken,omitempty"` // Redis could not load them several times in a row
+	// Unreadable: there are data, and what was written down of them cannot be read. They
+	// may be of any generation, which is not the same as generation 0.
+	Unreadable bool `json:"unreadable,omitempty"`
 }
 
 // Member is a server pod.
@@ -152,10 +155,12 @@ type Observation struct {
 	PodsKnown   bool // the pod list has been read, so that a pod that is not in it does not exist
 	RecordKnown bool // the record could be read
 	Initialised bool
-	Generation  int64      // of the recorded master
-	MasterUID   string     // the record's master
-	PreviousIP  netip.Addr // the master before it
-	Fence       *Fence
+	Generation  int64 // of the recorded master
+	// GenerationFor is how long this pod has known that generation: a claim may be that young.
+	GenerationFor time.Duration
+	MasterUID     string     // the record's master
+	PreviousIP    netip.Addr // the master before it
+	Fence         *Fence
 
 	Waiting time.Duration // how long this pod has been looking for its role
 	// Masterless is how long no other server has answered as master, with a majority of the sentinels in view.

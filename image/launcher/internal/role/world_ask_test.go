@@ -22,7 +22,7 @@ func (s *simServer) observe(w *world) Observation {
 	}
 	if w.now-s.recordAt >= every {
 		if s.recordOK = w.apiServes(&s.pod); s.recordOK {
-			s.record, s.recordAt = w.record, w.now
+			s.readRecord(w)
 		} else {
 			s.record, s.recordAt = simRecord{}, w.now+time.Second
 		}
@@ -32,7 +32,7 @@ func (s *simServer) observe(w *world) Observation {
 		Self: s.Member, Local: local, Standing: s.standing,
 		Servers: simServers, Sentinels: simSentinels, DownAfter: simDownAfter, Persistence: w.persistence, Views: s.views, Peers: peers,
 		PodsKnown: true, RecordKnown: s.recordOK, Initialised: r.initialised, Generation: r.generation, MasterUID: r.uid, PreviousIP: r.previous,
-		Waiting: w.now - s.since,
+		Waiting: w.now - s.since, GenerationFor: w.now - s.generationAt,
 	}
 	for _, m := range s.servers {
 		if m.UID == s.UID {

@@ -121,16 +121,19 @@ func (s *simServer) kill(w *world) {
 	s.acks = map[*simServer]time.Duration{}
 }
 
-// replicate is half a second of the process.
+// serve is what clients write in half a second.
+func (s *simServer) serve(w *world) {
+	if s.accepts(w) {
+		s.accept(w)
+	}
+}
+
+// replicate is half a second of replication, and of the disk.
 func (s *simServer) replicate(w *world) {
 	if !s.alive(w) {
 		return
 	}
-	if s.redis.master {
-		if s.accepts(w) {
-			s.accept(w)
-		}
-	} else {
+	if !s.redis.master {
 		s.receive(w)
 	}
 	if w.persistence {

@@ -25,6 +25,8 @@ type simServer struct {
 	views                                                                                        []View
 	viewsAt, recordAt                                                                            time.Duration
 	record                                                                                       simRecord
+	generation                                                                                   int64         // of the record when it was last read
+	generationAt                                                                                 time.Duration // first read with that generation
 	recordOK, podsOK                                                                             bool
 	servers                                                                                      []Member // the pod list as last seen
 	sentinels                                                                                    []*simSentinel
@@ -40,6 +42,7 @@ const never = -time.Hour
 func (s *simServer) boot(w *world) {
 	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, hungryUntil: s.hungryUntil, kept: s.kept, acks: map[*simServer]time.Duration{}, applied: -1}
 	fresh.since, fresh.viewsAt, fresh.recordAt, fresh.failedAt = max(w.now, s.upAt), never, never, never
+	fresh.generation = -1 // none was read
 	s.kept.Broken, fresh.kept.Broken = false, false
 	fresh.standing = Standing{Empty: true}
 	if w.persistence && s.disk.writes > 0 {
@@ -127,12 +130,16 @@ func (s *simServer) label(w *world, d Decision) {
 	}
 }
 
-// takeRecord writes this pod into the record as the master.
+// takeRecord writes this pod into the record as the master, if another is there.
 func (s *simServer) takeRecord(w *world) {
-	r := &w.record
-	if r.uid == s.UID && r.fence == "" {
-		return
+	if r := w.record; r.uid != s.UID || r.fence != "" {
+		s.writeRecord(w)
 	}
+}
+
+// writeRecord writes this pod into the record as the master, with a new generation.
+func (s *simServer) writeRecord(w *world) {
+	r := &w.record
 	if r.uid != s.UID {
 		r.previous = r.ip
 	}
@@ -140,6 +147,14 @@ func (s *simServer) takeRecord(w *world) {
 	r.generation++
 	r.initialised, r.uid, r.ip, r.fence, r.orderedAt = true, s.UID, s.IP, "", 0
 	w.logf("%s is recorded as master %d", s.Name, r.generation)
+}
+
+// readRecord is agent.setRecord.
+func (s *simServer) readRecord(w *world) {
+	if s.generation != w.record.generation {
+		s.generation, s.generationAt = w.record.generation, w.now
+	}
+	s.record, s.recordOK, s.recordAt = w.record, true, w.now
 }
 
 // keepRecord is agent.keepRecord.
@@ -183,8 +198,8 @@ func (s *simServer) claim(w *world, o Observation) {
 	}
 	w.logf("%s claims mastership", s.Name)
 	s.claimed = true
-	s.takeRecord(w)
-	s.record, s.recordOK, s.recordAt = w.record, true, w.now
+	s.writeRecord(w)
+	s.readRecord(w)
 	if !o.Local.Running {
 		s.start(netip.Addr{})
 		if !s.redis.running {
@@ -241,7 +256,7 @@ func (s *simServer) failOver(w *world, d Decision) {
 		}
 		w.record.version++
 		w.record.orderedAt = w.now
-		s.record, s.recordAt = w.record, w.now
+		s.readRecord(w)
 	}
 	for _, v := range s.views {
 		if v.FailingOver {
@@ -259,7 +274,7 @@ func (s *simServer) failOver(w *world, d Decision) {
 func (s *simServer) fence(w *world, uid, by string) {
 	w.record.version++
 	w.record.fence, w.record.fencedAt, w.record.fencedBy = uid, w.now, by
-	s.record, s.recordAt = w.record, w.now
+	s.readRecord(w)
 	w.logf("%s fences %s", s.Name, uid)
 }
 
@@ -312,7 +327,7 @@ func (s *simServer) tune(w *world, o Observation) {
 	}
 	fresh := false
 	if o.Local.Online < simMinReplicas && w.apiServes(&s.pod) {
-		s.record, s.recordOK, s.recordAt = w.record, true, w.now
+		s.readRecord(w)
 		fresh = w.record.uid == s.UID
 	}
 	if n, known := MinReplicas(simMinReplicas, o.Local.Online, majority, fresh, o.Local.MasterFor); known {

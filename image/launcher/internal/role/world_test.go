@@ -135,6 +135,10 @@ func (w *world) serverAt(ip netip.Addr) *simServer {
 func (w *world) advance(d time.Duration, order []int, slow map[int]bool) {
 	for end := w.now + d; w.now < end; {
 		w.now += step
+		// A replica has a write milliseconds after its master has acknowledged it: within the step.
+		for _, s := range w.servers {
+			s.serve(w)
+		}
 		for _, s := range w.servers {
 			s.replicate(w)
 			s.probe(w)
