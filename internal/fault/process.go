@@ -61,6 +61,20 @@ func (c *Cluster) FreezeRedis(ctx context.Context, pod *corev1.Pod, span time.Du
 	return err
 }
 
+// freezeWith connects a client, stops Redis, and sends a command ($2) through that
+// connection while Redis stands still, for some seconds ($1).
+const freezeWith = `p=$(pidof redis-server) || exit 1
+(echo PING; sleep 1; echo "$2"; sleep "$1") | redis-cli </dev/stdin >/dev/null 2>&1 &
+sleep 0.5; kill -STOP $p || exit 1
+(sleep "$1"; kill -CONT $p) <&- >&- 2>&- &`
+
+// FreezeRedisWith is FreezeRedis for a Redis that asks for no password, with a command that it carries
+// out when it goes on.
+func (c *Cluster) FreezeRedisWith(ctx context.Context, pod *corev1.Pod, span time.Duration, command string) error {
+	_, err := c.Execute(ctx, pod.Namespace, pod.Name, nil, "bash", "-c", freezeWith, "freeze", seconds(span), command)
+	return err
+}
+
 // exhaust is a script for Redis that holds up to 4 GiB and writes nothing.
 const exhaust = `local block, held = string.rep('x', 1048576), {}
 for i = 1, 4096 do held[i] = block .. i end

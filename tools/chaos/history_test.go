@@ -36,3 +36,21 @@ func TestTwoLabelledMastersAreFound(t *testing.T) {
 	ended := append(start, entry(4000, probe.RoleKind, "a", "slave"))
 	assert.Empty(t, twoMasters(ended, began.Add(5*time.Second), end), "what an earlier round has told")
 }
+
+func TestReplicasInSyncThatLostKeysAreFound(t *testing.T) {
+	history := []probe.Entry{
+		{Kind: probe.RoleKind, Pod: "a", Value: "linked"},
+		{Kind: probe.KeysKind, Pod: "a", Missing: keysUnconfirmed},
+		{Kind: probe.KeysKind, Pod: "b", Missing: keysUnconfirmed + 1},
+	}
+	assert.Equal(t, []string{"b was in sync, and is again with 21 keys less, at 00:00:00.000"}, wiped(history))
+}
+
+func TestServersThatAreGoneAreCounted(t *testing.T) {
+	history := []probe.Entry{
+		{Kind: probe.PodKind, Pod: "x-server-1", Value: "terminating"},
+		{Kind: probe.PodKind, Pod: "x-server-1", Value: "gone"},
+		{Kind: probe.PodKind, Pod: "x-sentinel-1", Value: "gone"},
+	}
+	assert.Equal(t, 1, goneServers(history, "x-server-"))
+}

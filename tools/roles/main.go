@@ -62,7 +62,8 @@ func main() {
 
 // follow tells the role of one server at first and whenever it changes.
 func follow(ctx context.Context, address string, tell func(probe.Role)) {
-	var last probe.Role
+	var last probe.Role // without numbers of keys, which change all the time
+	inSync := int64(0)  // keys at the last answer as a replica in sync
 	var master, held atomic.Bool
 	go write(ctx, address, &master, &held)
 	client, run := connect(address), ""
@@ -80,10 +81,15 @@ func follow(ctx context.Context, address string, tell func(probe.Role)) {
 		now.Address = address
 		master.Store(now.Role == "master")
 		now.Held = now.Role == "master" && held.Load()
-		if now != last {
-			last = now
-			now.At = time.Now()
+		change := now
+		change.Keys = 0
+		if change != last {
+			last = change
+			now.At, now.KeysInSync = time.Now(), inSync
 			tell(now)
+		}
+		if now.Linked {
+			inSync = now.Keys
 		}
 		time.Sleep(pollEvery)
 	}
@@ -116,13 +122,17 @@ func runID(ctx context.Context, client *redis.Client) string {
 	return id
 }
 
-// ask asks once. A server that does not answer has no role.
+// ask asks once. A server that does not answer has no role; one that loads its data
+// tells no number of keys.
 func ask(ctx context.Context, client *redis.Client) (probe.Role, error) {
-	reply, err := client.Do(ctx, "ROLE").Slice()
+	both := client.Pipeline()
+	roleReply, size := both.Do(ctx, "ROLE"), both.DBSize(ctx)
+	_, _ = both.Exec(ctx)
+	reply, err := roleReply.Slice()
 	if err != nil || len(reply) == 0 {
 		return probe.Role{}, err
 	}
-	role := probe.Role{}
+	role := probe.Role{Keys: size.Val()}
 	role.Role, _ = reply[0].(string)
 	if role.Role == "slave" && len(reply) > 3 {
 		state, _ := reply[3].(string)

@@ -40,6 +40,7 @@ const (
 	EndpointKind Kind = "endpoint" // an address is behind the master's Service, or no more; Value is in or out
 	PodKind      Kind = "pod"      // a pod is terminating, ready, unready or gone
 	WriteKind    Kind = "write"    // a launcher wrote to the API; Value is the kind of object
+	KeysKind     Kind = "keys"     // a replica is in sync again, and has fewer keys than when it was before; Missing tells how many
 )
 
 // Entry is one thing that happened.
@@ -48,6 +49,8 @@ type Entry struct {
 	Kind  Kind      `json:"kind"`
 	Pod   string    `json:"pod"`
 	Value string    `json:"value"`
+	// Missing is the number of keys that a replica has lost.
+	Missing int64 `json:"missing,omitempty"`
 }
 
 // Watcher follows a release.
@@ -142,6 +145,9 @@ func (w *Watcher) sawRole(text []byte) {
 		value = "linked"
 	}
 	w.entries = append(w.entries, Entry{At: r.At, Kind: RoleKind, Pod: w.servers[host], Value: value})
+	if r.Linked && r.Keys < r.KeysInSync {
+		w.entries = append(w.entries, Entry{At: r.At, Kind: KeysKind, Pod: w.servers[host], Value: "fewer", Missing: r.KeysInSync - r.Keys})
+	}
 }
 
 func (w *Watcher) sawPod(before, after metav1.Object) {

@@ -31,3 +31,26 @@ func TestAnswersOfAnotherServerAreNoRole(t *testing.T) {
 	}
 	assert.Equal(t, "slave", w.role["10.0.0.1"].Role)
 }
+
+func TestReplicaInSyncAgainWithFewerKeysIsNoted(t *testing.T) {
+	w := complete()
+	w.runs = map[string]string{}
+	for _, r := range []Role{
+		{Linked: true, Keys: 100},
+		{Keys: 90, KeysInSync: 100},
+		{Linked: true, Keys: 100, KeysInSync: 100},
+		{Linked: true, Keys: 60, KeysInSync: 100},
+	} {
+		r.Address, r.Role = "10.0.0.2:6379", "slave"
+		text, err := json.Marshal(r)
+		require.NoError(t, err)
+		w.sawRole(text)
+	}
+	var found []Entry
+	for _, e := range w.entries {
+		if e.Kind == KeysKind {
+			found = append(found, e)
+		}
+	}
+	assert.Equal(t, []Entry{{Kind: KeysKind, Pod: "b", Value: "fewer", Missing: 40}}, found)
+}
