@@ -61,12 +61,12 @@ func (c *Cluster) FreezeRedis(ctx context.Context, pod *corev1.Pod, span time.Du
 	return err
 }
 
-// freezeWith connects a client, stops Redis, and sends a command ($2) through that
-// connection while Redis stands still, for some seconds ($1).
-const freezeWith = `p=$(pidof redis-server) || exit 1
-(echo PING; sleep 1; echo "$2"; sleep "$1") | redis-cli </dev/stdin >/dev/null 2>&1 &
-sleep 0.5; kill -STOP $p || exit 1
-(sleep "$1"; kill -CONT $p) <&- >&- 2>&- &`
+// freezeWith connects a client, stops Redis for some seconds ($1), and sends a command ($2)
+// through that connection, which Redis has accepted, while it stands still.
+const freezeWith = `p=$(pidof redis-server) && exec 3<>/dev/tcp/127.0.0.1/6379 || exit 1
+printf 'PING\r\n' >&3; read -r answer <&3
+kill -STOP $p && printf '%s\r\n' "$2" >&3 || exit 1
+(sleep "$1"; kill -CONT $p; sleep 1) <&- >&- 2>&- &`
 
 // FreezeRedisWith is FreezeRedis for a Redis that asks for no password, with a command that it carries
 // out when it goes on.

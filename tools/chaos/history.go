@@ -16,13 +16,39 @@ const skew = 700 * time.Millisecond
 // lacks: what the two clients wrote in the moment in which their master died.
 const keysUnconfirmed = 20
 
-// wiped looks for replicas that were in sync, and have been given the data of a master
-// with fewer keys. While clients write, and until they read back, keys only become more.
-func wiped(history []probe.Entry) []string {
+// mastership is the time in which one process was master.
+type mastership struct {
+	number int
+	run    string
+	keys   int64 // when it began
+}
+
+// wiped looks for replicas that were in sync, and then followed a master that had begun with
+// fewer keys: they lost what they had more. The history begins when the observer does; what
+// was before from is left out. Until they read back, clients only add keys.
+func wiped(history []probe.Entry, from time.Time) []string {
+	masters, followed := map[string]mastership{}, map[string]int{}
+	number := 0
 	var problems []string
 	for _, e := range history {
-		if e.Kind == probe.KeysKind && e.Missing > keysUnconfirmed {
-			problems = append(problems, fmt.Sprintf("%s was in sync, and is again with %d keys less, at %s", e.Pod, e.Missing, e.At.Format("15:04:05.000")))
+		switch {
+		case e.Kind != probe.RoleKind:
+		case (e.Value == "master" || e.Value == "held") && e.Keys >= 0 && masters[e.Pod].run != e.Run:
+			number++
+			masters[e.Pod] = mastership{number: number, run: e.Run, keys: e.Keys}
+		case e.Value == "slave":
+			delete(masters, e.Pod)
+		case e.Value == "linked":
+			delete(masters, e.Pod)
+			m, known := masters[e.Master]
+			if !known {
+				continue // it has just been demoted
+			}
+			if missing := e.KeysInSync - m.keys; followed[e.Pod] != m.number && missing > keysUnconfirmed && e.At.After(from) {
+				problems = append(problems, fmt.Sprintf("%s was in sync with %d keys, and follows %s, which became master with %d keys, from %s",
+					e.Pod, e.KeysInSync, e.Master, m.keys, e.At.Format("15:04:05.000")))
+			}
+			followed[e.Pod] = m.number
 		}
 	}
 	return problems

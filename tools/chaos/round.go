@@ -123,7 +123,7 @@ func (c *chaos) judge(found *outcome, plain, waiting *probe.Writer) error {
 			problems = append(problems, problem)
 		}
 	}
-	for _, problem := range wiped(found.History) {
+	for _, problem := range wiped(c.watcher.History(time.Time{}), found.At) {
 		problems = append(problems, errors.New(problem))
 	}
 	problems = append(problems, confirmedLoss(second, found.Steps, goneServers(found.History, c.release+"-redis-ha-server-")))

@@ -62,7 +62,7 @@ func main() {
 
 // follow tells the role of one server at first and whenever it changes.
 func follow(ctx context.Context, address string, tell func(probe.Role)) {
-	var last probe.Role // without numbers of keys, which change all the time
+	var last probe.Role // its Keys tell only whether they are known: they change all the time
 	inSync := int64(0)  // keys at the last answer as a replica in sync
 	var master, held atomic.Bool
 	go write(ctx, address, &master, &held)
@@ -82,7 +82,7 @@ func follow(ctx context.Context, address string, tell func(probe.Role)) {
 		master.Store(now.Role == "master")
 		now.Held = now.Role == "master" && held.Load()
 		change := now
-		change.Keys = 0
+		change.Keys = min(now.Keys, 0)
 		if change != last {
 			last = change
 			now.At, now.KeysInSync = time.Now(), inSync
@@ -122,8 +122,7 @@ func runID(ctx context.Context, client *redis.Client) string {
 	return id
 }
 
-// ask asks once. A server that does not answer has no role; one that loads its data
-// tells no number of keys.
+// ask asks once. A server that does not answer has no role.
 func ask(ctx context.Context, client *redis.Client) (probe.Role, error) {
 	both := client.Pipeline()
 	roleReply, size := both.Do(ctx, "ROLE"), both.DBSize(ctx)
@@ -133,8 +132,12 @@ func ask(ctx context.Context, client *redis.Client) (probe.Role, error) {
 		return probe.Role{}, err
 	}
 	role := probe.Role{Keys: size.Val()}
+	if size.Err() != nil {
+		role.Keys = -1
+	}
 	role.Role, _ = reply[0].(string)
 	if role.Role == "slave" && len(reply) > 3 {
+		role.Master, _ = reply[1].(string)
 		state, _ := reply[3].(string)
 		role.Linked = state == "connected"
 	}

@@ -40,7 +40,6 @@ const (
 	EndpointKind Kind = "endpoint" // an address is behind the master's Service, or no more; Value is in or out
 	PodKind      Kind = "pod"      // a pod is terminating, ready, unready or gone
 	WriteKind    Kind = "write"    // a launcher wrote to the API; Value is the kind of object
-	KeysKind     Kind = "keys"     // a replica is in sync again, and has fewer keys than when it was before; Missing tells how many
 )
 
 // Entry is one thing that happened.
@@ -49,8 +48,11 @@ type Entry struct {
 	Kind  Kind      `json:"kind"`
 	Pod   string    `json:"pod"`
 	Value string    `json:"value"`
-	// Missing is the number of keys that a replica has lost.
-	Missing int64 `json:"missing,omitempty"`
+	// Run, Keys and KeysInSync are those of a Role, and Master is the pod that a slave follows.
+	Run        string `json:"run,omitempty"`
+	Master     string `json:"master,omitempty"`
+	Keys       int64  `json:"keys,omitempty"`
+	KeysInSync int64  `json:"keysInSync,omitempty"`
 }
 
 // Watcher follows a release.
@@ -144,10 +146,9 @@ func (w *Watcher) sawRole(text []byte) {
 	case r.Linked:
 		value = "linked"
 	}
-	w.entries = append(w.entries, Entry{At: r.At, Kind: RoleKind, Pod: w.servers[host], Value: value})
-	if r.Linked && r.Keys < r.KeysInSync {
-		w.entries = append(w.entries, Entry{At: r.At, Kind: KeysKind, Pod: w.servers[host], Value: "fewer", Missing: r.KeysInSync - r.Keys})
-	}
+	w.entries = append(w.entries, Entry{
+		At: r.At, Kind: RoleKind, Pod: w.servers[host], Value: value, Run: r.Run, Master: w.servers[r.Master], Keys: r.Keys, KeysInSync: r.KeysInSync,
+	})
 }
 
 func (w *Watcher) sawPod(before, after metav1.Object) {

@@ -17,8 +17,10 @@ type Role struct {
 	Held bool `json:"held"`
 	// Linked says that a slave is connected to its master.
 	Linked bool `json:"linked"`
-	// Keys is the number of keys that the server has, KeysInSync that which it had when it
-	// was last seen as a replica in sync; 0 if it was not.
+	// Master is the address without port of a slave's master.
+	Master string `json:"master,omitempty"`
+	// Keys is the number of keys that the server has, and -1 while it loads its data.
+	// KeysInSync is what it had when it was last seen as a replica in sync; 0 if it was not.
 	Keys       int64 `json:"keys"`
 	KeysInSync int64 `json:"keysInSync"`
 	// Run is the run ID of the process that answers. Where a launcher passes

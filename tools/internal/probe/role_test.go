@@ -32,25 +32,11 @@ func TestAnswersOfAnotherServerAreNoRole(t *testing.T) {
 	assert.Equal(t, "slave", w.role["10.0.0.1"].Role)
 }
 
-func TestReplicaInSyncAgainWithFewerKeysIsNoted(t *testing.T) {
+func TestHistoryTellsWhomASlaveFollowsAndItsKeys(t *testing.T) {
 	w := complete()
 	w.runs = map[string]string{}
-	for _, r := range []Role{
-		{Linked: true, Keys: 100},
-		{Keys: 90, KeysInSync: 100},
-		{Linked: true, Keys: 100, KeysInSync: 100},
-		{Linked: true, Keys: 60, KeysInSync: 100},
-	} {
-		r.Address, r.Role = "10.0.0.2:6379", "slave"
-		text, err := json.Marshal(r)
-		require.NoError(t, err)
-		w.sawRole(text)
-	}
-	var found []Entry
-	for _, e := range w.entries {
-		if e.Kind == KeysKind {
-			found = append(found, e)
-		}
-	}
-	assert.Equal(t, []Entry{{Kind: KeysKind, Pod: "b", Value: "fewer", Missing: 40}}, found)
+	text, err := json.Marshal(Role{Address: "10.0.0.2:6379", Role: "slave", Linked: true, Run: "two", Master: "10.0.0.1", Keys: 60, KeysInSync: 100})
+	require.NoError(t, err)
+	w.sawRole(text)
+	assert.Equal(t, []Entry{{Kind: RoleKind, Pod: "b", Value: "linked", Run: "two", Master: "a", Keys: 60, KeysInSync: 100}}, w.entries)
 }
