@@ -132,7 +132,9 @@ func (w *world) deprive(s *simServer, left data) {
 func (w *world) giveUp(s *simServer) {
 	asked := func(k *simServer) bool { return w.now-k.reachedAt <= electionPatience }
 	if s.redis.inSync {
-		asked = func(k *simServer) bool { return k.alive(w) && !k.isolated && (k.redis.inSync || k.redis.master && w.record.uid == k.UID) }
+		asked = func(k *simServer) bool {
+			return k.alive(w) && !k.isolated && (k.redis.inSync || k.redis.master && w.record.uid == k.UID)
+		}
 	}
 	for _, done := range w.owed(s.redis.data) {
 		if !slices.ContainsFunc(done.keepers, asked) {
