@@ -142,7 +142,7 @@ func (d *dataGuard) wiped(p *pod) {
 	}
 }
 
-// forget makes all writes that were confirmed so far owed no longer, and tells why.
+// forget says why no write so far is owed any longer.
 func (d *dataGuard) forget(reason string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

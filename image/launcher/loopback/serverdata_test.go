@@ -222,7 +222,7 @@ func (s *serverData) hasInFiles(write int) bool { return write < len(s.files) &&
 func (s *serverData) where(write int) string {
 	switch {
 	case s.answers && s.hasInMemory(write):
-		return "in the memory of " + s.pod.name + ", which saw no restart since " + s.memory[write].Format("15:04:05.000")
+		return "in the memory of " + s.pod.name + ", whose process has it since " + s.memory[write].Format("15:04:05.000")
 	case s.hasInFiles(write) && s.promisedBy != "":
 		return "promised by " + s.pod.name + ", which was ready, although a rewrite of its append-only file had not ended"
 	case s.hasInFiles(write):
