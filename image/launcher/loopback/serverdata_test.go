@@ -176,7 +176,11 @@ func (s *serverData) found(now time.Time, l look, asked []int, present []bool, o
 			s.absent = append(s.absent, write)
 			continue
 		}
-		s.knows(write, now)
+		// A replica that has just started and has no link yet has what its files happened to hold:
+		// what they certainly hold, two seconds before the end of the process before, counts already.
+		if l.role == "master" || l.linkUp || s.hasInFiles(write) {
+			s.knows(write, now)
+		}
 	}
 	if l.keys > 0 && s.keysSince.IsZero() && (l.role == "master" || l.linkUp) {
 		s.keysSince = now
