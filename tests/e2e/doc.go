@@ -7,7 +7,7 @@
 //	KUBECONFIG=... go test -count=10 -timeout 3h -v -run Failover . -args -reuse
 //
 // The tests own the release redis-ha in the namespace kube-public, which the
-// documents use, and the namespace redis-ha-e2e: what is there before is
-// removed. With -reuse a healthy release is taken as it is, and left. Without
+// documents use, and the namespaces redis-ha-e2e and redis-ha-e2e-large: what is
+// there before is removed. With -reuse a healthy release is taken as it is, and left. Without
 // a cluster the tests fail; they are never skipped.
 package e2e
