@@ -209,6 +209,7 @@ func (s *simSentinel) promote(w *world) {
 	case !target.redis.master:
 		target.becomeMaster(w, "promoted by "+s.Name)
 	default:
+		w.giveUp(target, false) // it may be a master of the past, which Sentinel takes for a replica
 		old := s.master
 		s.switchTo(w, target.IP, s.leads.epoch)
 		for ip := range s.replicas {
