@@ -185,6 +185,7 @@ func (s *simSentinel) lead(w *world) bool {
 		return false
 	}
 	w.logf("%s fails over from %v to %s", s.Name, s.master, best.Name)
+	w.giveUp(best, false) // others may answer when it is promoted, half a second after the choice
 	s.leads = &failover{target: best.IP, epoch: s.currentEpoch, since: w.now}
 	return true
 }
