@@ -45,6 +45,7 @@ test: tools ## every test that needs no cluster; what it needs is installed
 	$(MAKE) lint
 
 policy: ## check your own values: VALUES=my-values.yaml, or several files
+	@test -n "$(VALUES)" || { echo 'make policy: there are no values to check: set VALUES=my-values.yaml, or several files: VALUES="a.yaml b.yaml"' >&2; exit 2; }
 	GOWORK= go run ./tools/policy $(foreach file,$(VALUES),-f $(file))
 
 lint: tools ## formatting, and the chart with chart-testing

@@ -23,6 +23,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/agent"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/status"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/verify"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
@@ -115,6 +116,7 @@ func run(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := agent.NewMetrics(registry)
+	web.AskFrom(c.BindAddress)
 	server := web.New(registry)
 	if err := server.Serve(ctx, c.BindAddress, c.HTTPPort); err != nil {
 		return err
@@ -123,6 +125,8 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	server.SetRelease(api.InRelease)
+	go process.CollectOrphans(ctx)
 	stop := untilTerm(log)
 	if c.Sentinel {
 		return agent.NewSentinel(c, api, server, metrics, log).Run(ctx, stop)

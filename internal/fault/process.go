@@ -61,6 +61,20 @@ func (c *Cluster) FreezeRedis(ctx context.Context, pod *corev1.Pod, span time.Du
 	return err
 }
 
+// freezeWith connects a client, stops Redis for some seconds ($1), and sends a command ($2)
+// through that connection, which Redis has accepted, while it stands still.
+const freezeWith = `p=$(pidof redis-server) && exec 3<>/dev/tcp/127.0.0.1/6379 || exit 1
+printf 'PING\r\n' >&3; read -r answer <&3
+kill -STOP $p && printf '%s\r\n' "$2" >&3 || exit 1
+(sleep "$1"; kill -CONT $p; sleep 1) <&- >&- 2>&- &`
+
+// FreezeRedisWith is FreezeRedis for a Redis that asks for no password, with a command that it carries
+// out when it goes on.
+func (c *Cluster) FreezeRedisWith(ctx context.Context, pod *corev1.Pod, span time.Duration, command string) error {
+	_, err := c.Execute(ctx, pod.Namespace, pod.Name, nil, "bash", "-c", freezeWith, "freeze", seconds(span), command)
+	return err
+}
+
 // exhaust is a script for Redis that holds up to 4 GiB and writes nothing.
 const exhaust = `local block, held = string.rep('x', 1048576), {}
 for i = 1, 4096 do held[i] = block .. i end

@@ -53,10 +53,7 @@ func (r *release) survivesOutage(t *testing.T, fault func(servers []corev1.Pod) 
 	eventually(t, recoveryTime, "a complete release after the loss of all servers", r.healthy)
 	t.Logf("complete and agreed after %.1f s:\n%s", time.Since(start).Seconds(), r.watcher.history(start))
 	found := client.finish()
-	if found.Lost > 0 {
-		require.WithinRange(t, *found.FirstLostAt, start.Add(-syncedAfter), struck, "acknowledged, and then lost")
-		require.WithinRange(t, *found.LastLostAt, start.Add(-syncedAfter), struck, "acknowledged after the fault, and then lost")
-	}
+	requireLostIn(t, found, start.Add(-syncedAfter), struck)
 	require.LessOrEqual(t, time.Duration(found.LongestGapMilliseconds)*time.Millisecond, outageGap)
 }
 

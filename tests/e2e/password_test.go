@@ -17,7 +17,7 @@ func TestPassword(t *testing.T) {
 	r := &release{name: "secured", namespace: workNamespace, servers: 3, sentinels: 3}
 	// The probe for a healthy release needs the password, which the chart makes.
 	r.readPassword = true
-	r.install(t, "--set", "auth=true", "--set", "persistence.size=64Mi")
+	r.install(t, "--set", "auth=true", "--set", "persistence.size=128Mi")
 	subtest := func(name string, test func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) {
 			r.use(t)

@@ -63,6 +63,19 @@ type writer struct {
 // write starts a writer on the release and waits until it writes.
 func (r *release) write(t *testing.T) *writer {
 	t.Helper()
+	return r.writeTo(t, 0)
+}
+
+// writeConfirmed is write with writes that count as acknowledged when a replica has
+// confirmed them, too (WAIT 1).
+func (r *release) writeConfirmed(t *testing.T) *writer {
+	t.Helper()
+	return r.writeTo(t, 1)
+}
+
+// writeTo starts a writer that waits until so many replicas have each write.
+func (r *release) writeTo(t *testing.T, replicas int) *writer {
+	t.Helper()
 	stdin, input := io.Pipe()
 	output, stdout := io.Pipe()
 	w := &writer{t: t, start: time.Now(), stdin: input, ended: make(chan error, 1)}
@@ -75,7 +88,7 @@ func (r *release) write(t *testing.T) *writer {
 	read := make(chan struct{})
 	go func() {
 		err := env.Stream(ctx, workNamespace, clientPod, stdin, stdout, "bash", "-c", script, "writer",
-			"-address", address, "-interval", writeInterval, "-duration", writeLimit, "-until-stdin-ends", "-progress")
+			"-address", address, "-interval", writeInterval, "-duration", writeLimit, "-replicas", strconv.Itoa(replicas), "-until-stdin-ends", "-progress")
 		_ = stdout.Close()
 		<-read
 		w.ended <- err

@@ -73,6 +73,23 @@ func TestGivenPasswordReplacesTheStoredOne(t *testing.T) {
 	assert.Equal(t, password, storedPassword(t, m))
 }
 
+// Kubernetes lets nobody change what is immutable: an upgrade with another password, or with other directives, would fail.
+func TestWhatAnUpgradeMayChangeIsNotImmutable(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "{auth: true, servers: {config: {timeout: 1}}}"))
+	checked := 0
+	for _, o := range m.Objects {
+		switch object := o.Object.(type) {
+		case *corev1.Secret:
+			checked++
+			assert.False(t, object.Immutable != nil && *object.Immutable, o.ID())
+		case *corev1.ConfigMap:
+			checked++
+			assert.False(t, object.Immutable != nil && *object.Immutable, o.ID())
+		}
+	}
+	assert.Equal(t, 2, checked, "the Secret with the password, and redis.conf")
+}
+
 func TestSecretWithoutThePasswordGetsARandomOne(t *testing.T) {
 	for name, data := range map[string]map[string][]byte{"another key": {"other": []byte("x")}, "no data": nil, "empty": {"auth": nil}} {
 		t.Run(name, func(t *testing.T) {

@@ -31,7 +31,7 @@ func TestDirectivesAreSpelledAsRedisReadsThem(t *testing.T) {
 		`proc-title-template "{title} {listen-addr}"`,
 		"proto-max-bulk-len 10737418240",
 		`sanitize-dump-payload ""`,
-		"tcp-keepalive 0.5",
+		"x-half 0.5",
 	}, redisConf(t, render.YAML(t, `
 activedefrag: yes
 client-output-buffer-limit: normal 0 0 0 replica 512mb 128mb 60
@@ -42,7 +42,7 @@ notify-keyspace-events: ""
 proc-title-template: '"{title} {listen-addr}"'
 proto-max-bulk-len: 10737418240
 sanitize-dump-payload: '""'
-tcp-keepalive: 0.5`)))
+x-half: 0.5`)))
 }
 
 func TestConfigIsMountedForTheServersOnly(t *testing.T) {

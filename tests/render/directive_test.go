@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -85,29 +86,132 @@ func directivesOf(t *testing.T, expression string) []string {
 	return slices.Compact(out)
 }
 
-// A maxmemory above the limit of the pod is refused in every spelling of Redis; 700 MiB are 734003200 bytes.
+// A maxmemory above three quarters of the limit of the pod is refused in every spelling of Redis. Of 700 MiB these are 550502400 bytes.
 func TestMaxmemoryIsComparedWithTheLimitInBytes(t *testing.T) {
 	values := func(size any) render.Values {
 		return render.Values{"servers": map[string]any{"config": map[string]any{"maxmemory": size}}}
 	}
-	for _, size := range []any{734003201, "734003201", "734003201b", "734004k", "716801kb", "735m", "701MB", "1g", "1GB", `"1gb"`} {
+	for _, size := range []any{550502401, "550502401", "550502401b", "550503k", "537601kb", "551m", "526MB", "600mb", "1g", "1GB", `"1gb"`} {
 		lines := problems(t, values(size))
 		require.Len(t, lines, 1)
-		assert.Contains(t, lines[0], "is more than the memory limit of a server pod (700Mi)", size)
+		assert.Contains(t, lines[0], "is more than three quarters of the memory limit of a server pod (700Mi)", size)
+		assert.Contains(t, lines[0], "set at most 525mb, or a limit of at least ", size)
 	}
-	for _, size := range []any{0, 734003200, "734003200", "734003k", "716800kb", "734m", "700Mb", "0g", `"100mb"`, ""} {
+	for _, size := range []any{0, 550502400, "550502400", "550502k", "537600kb", "550m", "525Mb", "0g", `"100mb"`} {
 		assert.NotEmpty(t, render.Chart(t, values(size)).Objects, size)
 	}
+	// The limit that the refusal names is legal, and the one below it is refused.
+	assert.Contains(t, problems(t, values("2gb"))[0], "set at most 525mb, or a limit of at least 2731Mi")
 	larger := values("2gb")
-	larger["resources"] = map[string]any{"master": map[string]any{"limits": map[string]any{"memory": "3Gi"}}}
+	larger["resources"] = map[string]any{"master": map[string]any{"limits": map[string]any{"memory": "2731Mi"}}}
 	assert.NotEmpty(t, render.Chart(t, larger).Objects)
+	larger["resources"] = map[string]any{"master": map[string]any{"limits": map[string]any{"memory": "2730Mi"}}}
+	assert.Len(t, problems(t, larger), 1)
+}
+
+// directiveValue is a directive with values that Redis takes, some that it does not take, and what the refusal of those says.
+type directiveValue struct {
+	directive      string
+	legal, illegal []any
+	instead        string
+}
+
+// checkedValues reads the table of the chart.
+func checkedValues(t *testing.T) (found []directiveValue) {
+	t.Helper()
+	for directive, takes := range defined(t, "_validate_values.tpl", "redis-ha.directiveValues") {
+		words := strings.Fields(takes.(string))
+		v := directiveValue{directive: directive, illegal: []any{"", "abc", `"x y"`}}
+		switch words[0] {
+		case "number":
+			low, err := strconv.ParseInt(words[1], 10, 64)
+			require.NoError(t, err)
+			v.legal, v.illegal = []any{words[1], words[2], `"` + words[1] + `"`}, append(v.illegal, low-1, "1"+words[2], "1.5", "007", "+1", true, "1k")
+			v.instead = "set a whole number from " + words[1] + " to " + words[2]
+		case "size":
+			v.legal, v.illegal, v.instead = []any{"100mb", "200M", 3145728, "3145728b"}, append(v.illegal, -1, "75%", "1.5gb", "1gib", "mb", true), "set a size"
+			if words[1] != "0" {
+				v.illegal = append(v.illegal, 0, "0gb")
+			}
+		case "share":
+			v.legal, v.illegal, v.instead = []any{"0", "5%", "100%", "1g"}, append(v.illegal, "101%", "-1", "%"), "set a size such as 10mb, or a share"
+		default:
+			for _, word := range words {
+				v.legal = append(v.legal, word, strings.ToUpper(word))
+			}
+			v.illegal, v.instead = append(v.illegal, words[0]+"u", 1), "set one of "+strings.Join(words, ", ")
+			if words[0] == "yes" {
+				v.legal = append(v.legal, true, false)
+			}
+		}
+		found = append(found, v)
+	}
+	return found
+}
+
+// What Redis would not start with is refused before anything is created, and what the refusal names is taken. All directives are
+// tried at once: a refusal has a line for each.
+func TestValuesThatRedisDoesNotTakeAreRefused(t *testing.T) {
+	t.Parallel()
+	values := checkedValues(t)
+	require.GreaterOrEqual(t, len(values), 40)
+	for round := range 20 {
+		legal, illegal := map[string]any{}, map[string]any{}
+		for _, v := range values {
+			legal[v.directive], illegal[v.directive] = v.legal[round%len(v.legal)], v.illegal[round%len(v.illegal)]
+		}
+		assert.Len(t, redisConf(t, legal), len(values))
+		lines := problems(t, render.Values{"servers": map[string]any{"config": illegal}})
+		assert.Len(t, lines, len(values))
+		all := strings.Join(lines, "\n")
+		for _, v := range values {
+			assert.Regexp(t, `(?m)^servers\.config: `+v.directive+` is ".*", and Redis would not start; `+v.instead, all, illegal[v.directive])
+		}
+	}
+}
+
+// What the table says of the directives that most people set, from config.c of Redis 8.0.
+func TestCheckedValuesAreThoseOfRedis(t *testing.T) {
+	table := defined(t, "_validate_values.tpl", "redis-ha.directiveValues")
+	const mostInt = "2147483647"
+	for directive, want := range map[string]string{
+		"maxmemory": "size 0", "timeout": "number 0 " + mostInt, "tcp-keepalive": "number 0 " + mostInt, "databases": "number 1 " + mostInt,
+		"maxclients": "number 1 4294967295", "hz": "number 0 " + mostInt, "appendfsync": "always everysec no", "maxmemory-samples": "number 1 64",
+		"maxmemory-policy":            "noeviction allkeys-lru allkeys-lfu allkeys-random volatile-lru volatile-lfu volatile-random volatile-ttl",
+		"stop-writes-on-bgsave-error": "yes no", "repl-timeout": "number 1 " + mostInt, "slowlog-log-slower-than": "number -1 9223372036854775807",
+	} {
+		assert.Equal(t, want, table[directive], directive)
+	}
+}
+
+// A volume below 128 MiB, which are 134217728 bytes, is refused in every spelling.
+func TestVolumesHaveAFloor(t *testing.T) {
+	size := func(size string) render.Values { return render.Values{"persistence": map[string]any{"size": size}} }
+	for _, small := range []string{"10", "0", "134217727", "127Mi", "0.124Gi", "134M", "1k"} {
+		lines := problems(t, size(small))
+		require.Len(t, lines, 1, small)
+		assert.Contains(t, lines[0], `persistence.size: "`+small+`" is no room`)
+	}
+	for _, enough := range []string{"134217728", "128Mi", "0.125Gi", "135M", "1T"} {
+		assert.NotEmpty(t, render.Chart(t, size(enough)).Objects, enough)
+	}
+}
+
+// The checked directives are some that the chart knows, and none of them is the launcher's.
+func TestDirectivesWithCheckedValuesAreDirectives(t *testing.T) {
+	checked := defined(t, "_validate_values.tpl", "redis-ha.directiveValues")
+	assert.GreaterOrEqual(t, len(checked), 40)
+	known := strings.Fields(render.File(t, "templates/_directives.tpl"))
+	for directive := range checked {
+		assert.Contains(t, known, directive)
+	}
 }
 
 func TestNumbersAreKeptOrRefused(t *testing.T) {
 	for _, number := range []float64{1 << 53, -1 << 53, 1e300} {
-		assert.Contains(t, problems(t, render.Values{"servers": map[string]any{"config": map[string]any{"timeout": number}}})[0], "put quotes around it")
+		assert.Contains(t, problems(t, render.Values{"servers": map[string]any{"config": map[string]any{"slowlog-max-len": number}}})[0], "put quotes around it")
 	}
-	assert.Equal(t, []string{"timeout 9007199254740991"}, redisConf(t, map[string]any{"timeout": float64(1<<53 - 1)}))
+	assert.Equal(t, []string{"slowlog-max-len 9007199254740991"}, redisConf(t, map[string]any{"slowlog-max-len": float64(1<<53 - 1)}))
 }
 
 func TestSlipsInTheNamesOfDirectivesAreRefused(t *testing.T) {
@@ -134,7 +238,7 @@ func TestDirectivesAreComplete(t *testing.T) {
 
 func TestBothNamesOfADirectiveAreRefused(t *testing.T) {
 	for old, name := range map[string]string{
-		"slave-lazy-flush": "replica-lazy-flush", "repl-ping-slave-period": "repl-ping-replica-period",
+		"slave-ignore-maxmemory": "replica-ignore-maxmemory", "repl-ping-slave-period": "repl-ping-replica-period",
 		"hash-max-ziplist-value": "hash-max-listpack-value", "lua-time-limit": "busy-reply-threshold",
 	} {
 		config := map[string]any{old: "1", name: "2"}
@@ -159,6 +263,9 @@ func TestDirectivesNextToThoseOfTheLauncherAreAccepted(t *testing.T) {
 	for _, directive := range []string{"appendfsync", "auto-aof-rewrite-percentage", "replica-lazy-flush", "repl-backlog-size", "loglevel", "databases",
 		"tcp-backlog", "timeout", "maxmemory", "maxclients", "repl-diskless-sync", "latency-monitor-threshold", "repl-diskless-sync-delay", "io-threads"} {
 		config[directive] = "1"
+	}
+	for directive, value := range map[string]string{"appendfsync": "always", "replica-lazy-flush": "yes", "loglevel": "notice", "repl-diskless-sync": "no"} {
+		config[directive] = value
 	}
 	assert.Len(t, redisConf(t, maps.Clone(config)), len(config))
 }

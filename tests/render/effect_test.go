@@ -85,8 +85,12 @@ func choices(leaf schema.Place) []any {
 	case n.Enum != nil:
 		return append(found, n.Enum...)
 	case n.Is("integer"):
+		low := 0.0
+		if n.Minimum != nil {
+			low = *n.Minimum
+		}
 		for i := range 6 {
-			found = append(found, *n.Minimum+float64(i))
+			found = append(found, low+float64(i))
 		}
 		return found
 	}
@@ -94,7 +98,7 @@ func choices(leaf schema.Place) []any {
 	if form, ok := ownForms[leaf.String()]; ok {
 		generator = rapid.StringMatching(form).AsAny()
 	}
-	for seed := range 6 {
+	for seed := range 20 {
 		found = append(found, generator.Example(seed))
 	}
 	return found

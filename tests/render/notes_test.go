@@ -189,6 +189,16 @@ func TestNotesOfOneServerNameNoSlave(t *testing.T) {
 	}
 }
 
+// From the second server on there is a slave, and its Service has an address.
+func TestNotesOfTwoServersNameTheSlave(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "{replicas: {servers: 2}, servers: {serviceType: NodePort}}"))
+	assert.Contains(t, m.Notes, "  read           "+slave+".kube-public.svc.cluster.local:6379\n")
+	all := strings.Join(commands(m), "\n")
+	assert.Contains(t, all, "get service --namespace kube-public "+master+" "+slave)
+	assert.Contains(t, all, "-h "+slave+".kube-public -p 6379 role")
+	assert.NotContains(t, m.Notes, "with one server")
+}
+
 func TestNotesIntroduceWhatTheyShow(t *testing.T) {
 	for _, values := range []string{"auth: false", "auth: true", "servers: {serviceType: NodePort}"} {
 		paragraphs := regexp.MustCompile(`\n{2,}`).Split(strings.TrimSpace(render.Chart(t, render.YAML(t, values)).Notes), -1)

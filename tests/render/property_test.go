@@ -56,17 +56,17 @@ func TestPropertyConfigValuesStayOnOneLine(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		value := hostile.Draw(t, "value")
-		config := map[string]any{"databases": "1", "maxmemory-policy": value, "timeout": "2"}
+		config := map[string]any{"databases": "1", "locale-collate": value, "timeout": "2"}
 		if _, err := render.Try(render.Values{"servers": map[string]any{"config": config}}); err != nil {
 			lines := problems(t, render.Values{"servers": map[string]any{"config": config}})
 			assert.Len(t, lines, 1)
-			assert.Contains(t, lines[0], "maxmemory-policy")
+			assert.Contains(t, lines[0], "locale-collate")
 			return
 		}
 		if value == "" {
 			value = `""`
 		}
-		assert.Equal(t, []string{"databases 1", "maxmemory-policy " + value, "timeout 2"}, redisConf(t, config))
+		assert.Equal(t, []string{"databases 1", "locale-collate " + value, "timeout 2"}, redisConf(t, config))
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis-ha/redis-ha/tools/internal/probe"
@@ -10,6 +11,60 @@ import (
 // skew is how long two pods may seem to be labelled masters at once: what the
 // API and the servers say reaches the observer at different times.
 const skew = 700 * time.Millisecond
+
+// keysUnconfirmed is how many keys a replica in sync may have that its next master
+// lacks: what the two clients wrote in the moment in which their master died.
+const keysUnconfirmed = 20
+
+// mastership is the time in which one process was master.
+type mastership struct {
+	number int
+	run    string
+	keys   int64 // when it began
+}
+
+// wiped looks for replicas that were in sync, and then followed a master that had begun with
+// fewer keys: they lost what they had more. The history begins when the observer does; what
+// was before from is left out. Until they read back, clients only add keys.
+func wiped(history []probe.Entry, from time.Time) []string {
+	masters, followed := map[string]mastership{}, map[string]int{}
+	number := 0
+	var problems []string
+	for _, e := range history {
+		switch {
+		case e.Kind != probe.RoleKind:
+		case (e.Value == "master" || e.Value == "held") && e.Keys >= 0 && masters[e.Pod].run != e.Run:
+			number++
+			masters[e.Pod] = mastership{number: number, run: e.Run, keys: e.Keys}
+		case e.Value == "slave":
+			delete(masters, e.Pod)
+		case e.Value == "linked":
+			delete(masters, e.Pod)
+			m, known := masters[e.Master]
+			if !known {
+				continue // it has just been demoted
+			}
+			if missing := e.KeysInSync - m.keys; followed[e.Pod] != m.number && missing > keysUnconfirmed && e.At.After(from) {
+				problems = append(problems, fmt.Sprintf("%s was in sync with %d keys, and follows %s, which became master with %d keys, from %s",
+					e.Pod, e.KeysInSync, e.Master, m.keys, e.At.Format("15:04:05.000")))
+			}
+			followed[e.Pod] = m.number
+		}
+	}
+	return problems
+}
+
+// goneServers counts the servers whose pods are gone, and their volumes with them. prefix is
+// that of the names of servers.
+func goneServers(history []probe.Entry, prefix string) int {
+	gone := 0
+	for _, e := range history {
+		if e.Kind == probe.PodKind && e.Value == "gone" && strings.HasPrefix(e.Pod, prefix) {
+			gone++
+		}
+	}
+	return gone
+}
 
 // twoMasters looks for times in which two pods were masters that accept writes
 // and labelled so, longer than the observer can be wrong. The history begins

@@ -36,3 +36,47 @@ func TestTwoLabelledMastersAreFound(t *testing.T) {
 	ended := append(start, entry(4000, probe.RoleKind, "a", "slave"))
 	assert.Empty(t, twoMasters(ended, began.Add(5*time.Second), end), "what an earlier round has told")
 }
+
+func TestReplicaInSyncThatFollowsAMasterWithFewerKeysIsFound(t *testing.T) {
+	began := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	master := func(s int, pod, run string, keys int64) probe.Entry {
+		return probe.Entry{At: began.Add(time.Duration(s) * time.Second), Kind: probe.RoleKind, Pod: pod, Value: "master", Run: run, Keys: keys}
+	}
+	linked := func(s int, pod, to string, before int64) probe.Entry {
+		return probe.Entry{At: began.Add(time.Duration(s) * time.Second), Kind: probe.RoleKind, Pod: pod, Value: "linked", Master: to, KeysInSync: before}
+	}
+	start := []probe.Entry{master(1, "a", "1", 0), linked(2, "b", "a", 0), linked(2, "c", "a", 0)}
+	for name, c := range map[string]struct {
+		then  []probe.Entry
+		found []string
+	}{
+		"the former master, which has only what it had before": {
+			[]probe.Entry{master(5, "b", "2", 500), linked(6, "c", "b", 499), {At: began.Add(7 * time.Second), Kind: probe.RoleKind, Pod: "a", Value: "slave"},
+				master(9, "a", "1", 510), linked(10, "c", "a", 900)},
+			[]string{"c was in sync with 900 keys, and follows a, which became master with 510 keys, from 00:00:10.000"},
+		},
+		"a server that has loaded nothing": {
+			[]probe.Entry{master(5, "a", "3", -1), master(6, "a", "3", 0), linked(7, "b", "a", 300)},
+			[]string{"b was in sync with 300 keys, and follows a, which became master with 0 keys, from 00:00:07.000"},
+		},
+		"not the same master": {
+			[]probe.Entry{{At: began.Add(5 * time.Second), Kind: probe.RoleKind, Pod: "a", Value: "none"}, master(6, "a", "1", 300), linked(7, "b", "a", 400)}, nil,
+		},
+		"not a master that loads and then has all":          {[]probe.Entry{master(5, "a", "3", -1), master(6, "a", "3", 300), linked(7, "b", "a", 300)}, nil},
+		"not a master that lacks what was written just now": {[]probe.Entry{master(5, "b", "2", 500), linked(6, "c", "b", 500+keysUnconfirmed)}, nil},
+		"not a new server": {[]probe.Entry{master(5, "b", "2", 500), linked(6, "d", "b", 0)}, nil},
+	} {
+		assert.Equal(t, c.found, wiped(append(append([]probe.Entry{}, start...), c.then...), began), name)
+	}
+	early := append(append([]probe.Entry{}, start...), master(5, "b", "2", 0), linked(6, "c", "b", 499))
+	assert.Empty(t, wiped(early, began.Add(7*time.Second)), "what an earlier round has told")
+}
+
+func TestServersThatAreGoneAreCounted(t *testing.T) {
+	history := []probe.Entry{
+		{Kind: probe.PodKind, Pod: "x-server-1", Value: "terminating"},
+		{Kind: probe.PodKind, Pod: "x-server-1", Value: "gone"},
+		{Kind: probe.PodKind, Pod: "x-sentinel-1", Value: "gone"},
+	}
+	assert.Equal(t, 1, goneServers(history, "x-server-"))
+}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -77,7 +78,25 @@ func run(ctx context.Context, o options) error {
 	}
 	servers, others := c.watcher.Pods()
 	c.serverCount, c.podCount = len(servers), len(servers)+len(others)
+	if err := c.removeKeys(ctx); err != nil {
+		return err
+	}
 	return c.rounds(ctx, o)
+}
+
+// removeKeys removes what writers have left that were interrupted. Their keys expire
+// after an hour, and servers with fewer keys are what is looked for.
+func (c *chaos) removeKeys(ctx context.Context) error {
+	const script = `read -r REDISCLI_AUTH; test -z "$REDISCLI_AUTH" || export REDISCLI_AUTH
+redis-cli -h "$1" -p "$2" --scan --pattern 'writer:*' </dev/null | while read -r key; do echo "UNLINK $key"; done | redis-cli -h "$1" -p "$2" >/dev/null`
+	host, port, err := net.SplitHostPort(c.address)
+	if err != nil {
+		return fmt.Errorf("read the address of the master's Service: %w", err)
+	}
+	if err := c.client.Run(ctx, script, host, port); err != nil {
+		return fmt.Errorf("remove the keys of earlier runs: %w", err)
+	}
+	return nil
 }
 
 // rounds plays rounds until the time is over or one finds a problem.

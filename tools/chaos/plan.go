@@ -50,6 +50,7 @@ var choices = []choice{
 	{"exhaust-memory", "master", 1}, {"exhaust-memory", "slave", 1},
 	{"roll-out", "server", 1}, {"roll-out", "sentinel", 1},
 	{"stop-api", "api", 1}, {"kill-redis-without-api", "master", 1},
+	{"replace-and-kill-all", "slave", 2}, {"freeze-and-kill-successor", "master", 2},
 }
 
 const (
@@ -101,6 +102,9 @@ func (p *planner) round() []step {
 // only asked to leave, or stays.
 var harmless = []string{"delete", "cut-off-from-api", "cut-off-from-slaves"}
 
+// double are the faults that hit several servers.
+var double = []string{"replace-and-kill-all", "freeze-and-kill-successor"}
+
 // promise is how many acknowledged writes of a plain client may be lost in a
 // round: none where the master is only asked to leave or stays, and what had not left its
 // sockets for each time that it dies, or may have been on a node that was lost. Where servers fail together there is no
@@ -112,6 +116,9 @@ func promise(steps []step) (lost int, bounded bool) {
 			continue
 		}
 		servers++
+		if slices.Contains(double, s.Fault) {
+			servers++
+		}
 		if s.Fault == "lose-node" || s.Target == "master" && !slices.Contains(harmless, s.Fault) {
 			lost += asyncTail
 		}
@@ -140,6 +147,25 @@ func lateLoss(r writer.Report, over time.Time) error {
 	}
 	return fmt.Errorf("%d acknowledged writes are lost, the last of them acknowledged %.1f s after the faults were over",
 		r.Lost, r.LastLostAt.Sub(over).Seconds())
+}
+
+// syncedAfter is the age at which a write is safe in the files of a server: with
+// appendfsync everysec Redis may confirm writes up to two seconds before they are.
+const syncedAfter = 2 * time.Second
+
+// confirmedLoss says whether writes were lost that a replica had confirmed, in whatever
+// combination of faults. Each was on two servers, so where at most one pod is gone with its
+// volume, a server had it until somebody with less data became its master. Processes that
+// are killed together may lose what was not in their files yet. Two servers may be on a node
+// that is lost, while the third, who was behind, is there.
+func confirmedLoss(r writer.Report, steps []step, gone int) error {
+	if r.Lost == 0 || gone > 1 || slices.ContainsFunc(steps, func(s step) bool { return s.Fault == "lose-node" }) {
+		return nil
+	}
+	if span := r.LastLostAt.Sub(*r.FirstLostAt); span > syncedAfter {
+		return fmt.Errorf("%d writes that a replica had are lost, confirmed within %.1f s, and a server that had them is still there", r.Lost, span.Seconds())
+	}
+	return nil
 }
 
 // asyncTail is how many acknowledged writes one client may lose with a master

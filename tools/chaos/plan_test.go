@@ -63,6 +63,8 @@ func TestPromiseFollowsWhatCanBeKept(t *testing.T) {
 		{of("freeze", "sentinel", "delete", "sentinel"), 0, true},
 		{of("freeze", "sentinel", "kill-redis", "master"), asyncTail, true},
 		{of("kill-redis", "slave", "kill-redis", "master"), asyncTail, false},
+		{of("replace-and-kill-all", "slave"), 0, false},
+		{of("freeze-and-kill-successor", "master"), asyncTail, false},
 	} {
 		lost, bounded := promise(c.steps)
 		assert.Equal(t, c.lost, lost, c.steps)
@@ -80,4 +82,21 @@ func TestNothingMayBeLostThatWasAcknowledgedWhenAllFaultsWereOver(t *testing.T) 
 	assert.NoError(t, lateLoss(writer.Report{Lost: 900, LastLostAt: &over}, over))
 	assert.EqualError(t, lateLoss(writer.Report{Lost: 900, LastLostAt: &late}, over),
 		"900 acknowledged writes are lost, the last of them acknowledged 1.5 s after the faults were over")
+}
+
+func TestConfirmedWritesMayBeLostOnlyWithTwoServersOrInOneMoment(t *testing.T) {
+	first := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	lost := func(span time.Duration) writer.Report {
+		last := first.Add(span)
+		return writer.Report{Lost: 700, FirstLostAt: &first, LastLostAt: &last}
+	}
+	killed := []step{{Fault: "kill-redis", Target: "slave"}, {Fault: "kill-redis", Target: "master"}}
+	assert.NoError(t, confirmedLoss(writer.Report{}, killed, 0))
+	assert.NoError(t, confirmedLoss(lost(2*time.Second), killed, 0), "not in the files yet")
+	assert.NoError(t, confirmedLoss(lost(3*time.Second), killed, 2), "both servers may be gone")
+	assert.NoError(t, confirmedLoss(lost(3*time.Second), []step{{Fault: "lose-node"}}, 0), "two servers may be on the node")
+	for gone := range 2 {
+		assert.EqualError(t, confirmedLoss(lost(3*time.Second), killed, gone),
+			"700 writes that a replica had are lost, confirmed within 3.0 s, and a server that had them is still there")
+	}
 }

@@ -46,16 +46,18 @@ func (c *chaos) do(ctx context.Context, s step) error {
 	}
 	servers, sentinels := c.byName()
 	strike := map[string]func() error{
-		"freeze":                 func() error { return c.client.FreezeRedis(ctx, pod, freezeTime) },
-		"kill-redis":             func() error { return c.client.KillRedis(ctx, pod) },
-		"kill-launcher":          func() error { return c.client.KillLauncher(ctx, pod) },
-		"exhaust-memory":         func() error { return c.client.ExhaustMemory(ctx, pod) },
-		"kill-redis-without-api": func() error { return c.killWithoutAPI(ctx, pod) },
-		"cut-off":                func() error { return c.forAWhile(ctx, s)(c.client.CutPod(ctx, pod)) },
-		"cut-off-from-api":       func() error { return c.forAWhile(ctx, s)(c.client.CutPodFromAPI(ctx, pod)) },
-		"cut-off-from-sentinels": func() error { return c.forAWhile(ctx, s)(c.client.CutPod(ctx, pod, sentinels...)) },
-		"cut-off-from-slaves":    func() error { return c.forAWhile(ctx, s)(c.client.CutPod(ctx, pod, without(servers, pod)...)) },
-		"lose-node":              func() error { return c.forAWhile(ctx, s)(fault.PauseNode(ctx, pod.Spec.NodeName)) },
+		"replace-and-kill-all":      func() error { return c.replaceAndKillAll(ctx, pod) },
+		"freeze-and-kill-successor": func() error { return c.freezeAndKillSuccessor(ctx, pod) },
+		"freeze":                    func() error { return c.client.FreezeRedis(ctx, pod, freezeTime) },
+		"kill-redis":                func() error { return c.client.KillRedis(ctx, pod) },
+		"kill-launcher":             func() error { return c.client.KillLauncher(ctx, pod) },
+		"exhaust-memory":            func() error { return c.client.ExhaustMemory(ctx, pod) },
+		"kill-redis-without-api":    func() error { return c.killWithoutAPI(ctx, pod) },
+		"cut-off":                   func() error { return c.forAWhile(ctx, s)(c.client.CutPod(ctx, pod)) },
+		"cut-off-from-api":          func() error { return c.forAWhile(ctx, s)(c.client.CutPodFromAPI(ctx, pod)) },
+		"cut-off-from-sentinels":    func() error { return c.forAWhile(ctx, s)(c.client.CutPod(ctx, pod, sentinels...)) },
+		"cut-off-from-slaves":       func() error { return c.forAWhile(ctx, s)(c.client.CutPod(ctx, pod, without(servers, pod)...)) },
+		"lose-node":                 func() error { return c.forAWhile(ctx, s)(fault.PauseNode(ctx, pod.Spec.NodeName)) },
 	}[s.Fault]
 	if strike == nil {
 		return fmt.Errorf("unknown fault %q", s.Fault)

@@ -2,8 +2,8 @@
 //
 //	go run ./tools/policy -f my-values.yaml [-f more.yaml] [--set key=value] [--kube-version 1.34] [-o text|junit|sarif]
 //
-// It exits with 0 if every rule is kept, 1 if there are findings, and 2 if the values cannot be read or the chart refuses
-// them. `go run` makes 1 of the 2, and prints it; a built program does not.
+// It exits with 0 if every rule is kept, 1 if there are findings, and 2 if there are no values or no chart, the values cannot be
+// read, or the chart refuses them. `go run` makes 1 of the 2, and prints it; a built program does not.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -36,6 +37,18 @@ func main() {
 	}
 }
 
+// findChart says what to do where there is no chart to check the values with.
+func findChart() error {
+	dir, err := render.ChartDir()
+	if err != nil {
+		return fmt.Errorf("run this in a clone of the repository, or set %s to the folder of the chart: %w", render.ChartVariable, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "Chart.yaml")); err != nil {
+		return fmt.Errorf("set %s to the folder of the chart: %w", render.ChartVariable, err)
+	}
+	return nil
+}
+
 func newCommand(out io.Writer) *cobra.Command {
 	var given values.Options
 	var minors []string
@@ -55,6 +68,12 @@ func newCommand(out io.Writer) *cobra.Command {
 				if !slices.Contains(render.KubeVersions, minor) {
 					return fmt.Errorf("Kubernetes %q is not supported: set --kube-version to one of %s", minor, strings.Join(render.KubeVersions, ", "))
 				}
+			}
+			if len(given.ValueFiles)+len(given.Values)+len(given.StringValues) == 0 {
+				return errors.New("there are no values to check: name a file with -f my-values.yaml, or a value with --set key=value")
+			}
+			if err := findChart(); err != nil {
+				return fmt.Errorf("find the chart: %w", err)
 			}
 			merged, err := given.MergeValues(getter.All(cli.New()))
 			if err != nil {

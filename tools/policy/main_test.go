@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -31,6 +32,76 @@ func file(t *testing.T, content string) string {
 	path := filepath.Join(t.TempDir(), "values.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	return path
+}
+
+// asProgram is the variable that makes the test binary behave as the command does.
+const asProgram = "POLICY_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// program runs the command as a process of its own in a folder, and returns its exit code and what it prints for people.
+func program(t *testing.T, dir string, environment []string, arguments ...string) (int, string) {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	return execute(t, dir, append(environment, asProgram+"=1"), self, arguments...)
+}
+
+// execute runs a program, and returns its exit code and what it prints for people.
+func execute(t *testing.T, dir string, environment []string, name string, arguments ...string) (int, string) {
+	t.Helper()
+	command := exec.Command(name, arguments...)
+	command.Dir = dir
+	command.Env = append(os.Environ(), environment...)
+	var errors bytes.Buffer
+	command.Stderr = &errors
+	if err := command.Run(); command.ProcessState == nil {
+		require.NoError(t, err, "start %s", name)
+	}
+	return command.ProcessState.ExitCode(), errors.String()
+}
+
+// The findings of the chart's own values would look like those of the values that somebody forgot to name.
+func TestWithoutValuesItSaysHowToNameThem(t *testing.T) {
+	text, err := run(t)
+	require.ErrorContains(t, err, "there are no values to check: name a file with -f my-values.yaml, or a value with --set key=value")
+	assert.NotErrorIs(t, err, errFindings)
+	assert.Empty(t, text)
+	_, err = run(t, "--set-string", "podAnnotations.a=1", "--kube-version", "1.37")
+	assert.NoError(t, err)
+	root, err := render.Root()
+	require.NoError(t, err)
+	_, err = run(t, "-f", filepath.Join(root, "charts", "redis-ha", "values.yaml"), "--kube-version", "1.37")
+	assert.NoError(t, err, "the chart's own values")
+}
+
+func TestWithoutTheChartItSaysWhereToRun(t *testing.T) {
+	values, elsewhere := file(t, "auth: true"), t.TempDir()
+	code, text := program(t, elsewhere, []string{render.ChartVariable + "="}, "-f", values)
+	assert.Equal(t, 2, code)
+	assert.Contains(t, text, "policy: find the chart: run this in a clone of the repository, or set "+render.ChartVariable+
+		" to the folder of the chart: find the repository: no directory above this one contains charts/redis-ha\n")
+	code, text = program(t, elsewhere, []string{render.ChartVariable + "=" + elsewhere}, "-f", values)
+	assert.Equal(t, 2, code)
+	assert.Contains(t, text, "policy: find the chart: set "+render.ChartVariable+" to the folder of the chart: stat "+elsewhere+"/Chart.yaml: no such file or directory\n")
+	root, err := render.Root()
+	require.NoError(t, err)
+	code, text = program(t, elsewhere, []string{render.ChartVariable + "=" + filepath.Join(root, "charts", "redis-ha")}, "-f", values, "--kube-version", "1.37")
+	assert.Zero(t, code, text)
+}
+
+func TestMakePolicyWithoutValuesSaysHowToNameThem(t *testing.T) {
+	root, err := render.Root()
+	require.NoError(t, err)
+	code, text := execute(t, root, []string{"MAKEFLAGS="}, "make", "policy", "VALUES=")
+	assert.Equal(t, 2, code)
+	assert.Contains(t, text, "make policy: there are no values to check: set VALUES=my-values.yaml, or several files: VALUES=\"a.yaml b.yaml\"\n")
 }
 
 // unlimited are values that a policy does not take; the chart does where unchecked was called.
@@ -84,8 +155,8 @@ func TestWhatCannotBeCheckedIsNoFinding(t *testing.T) {
 		"no YAML":        {"-f", file(t, "a: b: c")},
 		"a schema error": {"--set", "replicas.server=3"},
 		"a refusal":      {"--set", "replicas.sentinels=2"},
-		"a version":      {"--kube-version", "1.12"},
-		"a format":       {"-o", "html"},
+		"a version":      {"--set", "auth=true", "--kube-version", "1.12"},
+		"a format":       {"--set", "auth=true", "-o", "html"},
 		"an argument":    {"values.yaml"},
 	} {
 		text, err := run(t, arguments...)

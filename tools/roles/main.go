@@ -62,7 +62,8 @@ func main() {
 
 // follow tells the role of one server at first and whenever it changes.
 func follow(ctx context.Context, address string, tell func(probe.Role)) {
-	var last probe.Role
+	var last probe.Role // its Keys tell only whether they are known: they change all the time
+	inSync := int64(0)  // keys at the last answer as a replica in sync
 	var master, held atomic.Bool
 	go write(ctx, address, &master, &held)
 	client, run := connect(address), ""
@@ -80,10 +81,15 @@ func follow(ctx context.Context, address string, tell func(probe.Role)) {
 		now.Address = address
 		master.Store(now.Role == "master")
 		now.Held = now.Role == "master" && held.Load()
-		if now != last {
-			last = now
-			now.At = time.Now()
+		change := now
+		change.Keys = min(now.Keys, 0)
+		if change != last {
+			last = change
+			now.At, now.KeysInSync = time.Now(), inSync
 			tell(now)
+		}
+		if now.Linked {
+			inSync = now.Keys
 		}
 		time.Sleep(pollEvery)
 	}
@@ -118,13 +124,20 @@ func runID(ctx context.Context, client *redis.Client) string {
 
 // ask asks once. A server that does not answer has no role.
 func ask(ctx context.Context, client *redis.Client) (probe.Role, error) {
-	reply, err := client.Do(ctx, "ROLE").Slice()
+	both := client.Pipeline()
+	roleReply, size := both.Do(ctx, "ROLE"), both.DBSize(ctx)
+	_, _ = both.Exec(ctx)
+	reply, err := roleReply.Slice()
 	if err != nil || len(reply) == 0 {
 		return probe.Role{}, err
 	}
-	role := probe.Role{}
+	role := probe.Role{Keys: size.Val()}
+	if size.Err() != nil {
+		role.Keys = -1
+	}
 	role.Role, _ = reply[0].(string)
 	if role.Role == "slave" && len(reply) > 3 {
+		role.Master, _ = reply[1].(string)
 		state, _ := reply[3].(string)
 		role.Linked = state == "connected"
 	}

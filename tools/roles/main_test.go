@@ -44,9 +44,10 @@ func TestMasterThatLetsWritesWaitIsHeld(t *testing.T) {
 // serve plays a master, which says nothing to a write while it is paused.
 func serve(listener net.Listener, paused *atomic.Bool) {
 	answers := map[string]string{
-		"role": "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n",
-		"info": "$27\r\n# Server\r\nrun_id:one\r\na:b\r\n\r\n",
-		"del":  ":0\r\n",
+		"role":   "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n",
+		"info":   "$27\r\n# Server\r\nrun_id:one\r\na:b\r\n\r\n",
+		"del":    ":0\r\n",
+		"dbsize": ":7\r\n",
 	}
 	for {
 		conn, err := listener.Accept()

@@ -28,11 +28,11 @@ tracking-table-max-keys use-exit-on-panic watchdog-period zset-max-listpack-entr
 zset-max-ziplist-entries zset-max-ziplist-value
 {{- end -}}
 
-{{/* redis-ha.nearest: the directives that differ from a word in one letter, or in two neighbours that changed places. Input: the
-word, of lower-case letters, digits and "-". */}}
+{{/* redis-ha.nearest: the known words that differ from a word in one letter, in capitals, or in two neighbours that changed places.
+Input: dict with the word, of letters, digits, "-" and "_", and the known words. */}}
 {{- define "redis-ha.nearest" -}}
-{{- $word := . -}}
-{{- $forms := list (printf ".%s" $word) -}}
+{{- $word := .word -}}
+{{- $forms := list $word (printf ".%s" $word) -}}
 {{- range $i := until (len $word) -}}
 {{- $before := substr 0 $i $word -}}
 {{- $after := substr (int (add1 $i)) (len $word) $word -}}
@@ -42,6 +42,5 @@ word, of lower-case letters, digits and "-". */}}
 {{- $forms = append $forms (printf "%s%s%s%s" $before (trunc 1 $after) $letter (substr 1 (len $after) $after)) -}}
 {{- end -}}
 {{- end -}}
-{{- $known := include "redis-ha.directives" . | replace " " "\n" -}}
-{{- regexFindAll (printf "(?m)^(%s)$" (join "|" $forms)) $known -1 | join " or " -}}
+{{- regexFindAll (printf "(?mi)^(%s)$" (join "|" $forms)) (join "\n" .known) -1 | join " or " -}}
 {{- end -}}

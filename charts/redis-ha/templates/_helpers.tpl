@@ -1,12 +1,12 @@
 {{/* redis-ha.name: the chart name or nameOverride, the value of the label "app". Input: the root context. */}}
 {{- define "redis-ha.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride | toString | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* redis-ha.fullname: prefix of every object name, "<release>-<chart>" cut to 63. Input: the root context. */}}
 {{- define "redis-ha.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | toString | trunc 63 | trimSuffix "-" -}}
 {{- else -}}
 {{- printf "%s-%s" .Release.Name (include "redis-ha.name" .) | trunc 63 | trimSuffix "-" -}}
 {{- end -}}

@@ -14,6 +14,7 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 
 {{/* redis-ha.problems: one line for each problem, empty if there is none. Input: the root context. */}}
 {{- define "redis-ha.problems" -}}
+{{ include "redis-ha.problems.keys" (dict "path" "" "value" .Values "shape" (include "redis-ha.keys" . | fromYaml)) }}
 {{ include "redis-ha.problems.names" . }}
 {{ include "redis-ha.problems.image" . }}
 {{ include "redis-ha.problems.replicas" . }}
@@ -73,11 +74,15 @@ redis_image: {{ $image | quote }} is another image with every release, so a pod 
 {{- define "redis-ha.problems.replicas" -}}
 {{- $servers := int .Values.replicas.servers }}
 {{- $sentinels := int .Values.replicas.sentinels }}
-{{- if lt $servers 1 }}
-replicas.servers: {{ $servers }} leaves no Redis, and the volumes go away with their pods; set at least 1, or 3 to survive the loss of one
+{{- if lt (float64 .Values.replicas.servers) 1.0 }}
+replicas.servers: {{ .Values.replicas.servers }} leaves no Redis, and the volumes go away with their pods; set at least 1, or 3 to survive the loss of one
+{{- else if gt (float64 .Values.replicas.servers) 50.0 }}
+replicas.servers: {{ .Values.replicas.servers }} is more than the chart is made for; set at most 50
 {{- end }}
-{{- if lt $sentinels 1 }}
-replicas.sentinels: {{ $sentinels }} leaves nobody to notice a failure; set 1 or 3
+{{- if lt (float64 .Values.replicas.sentinels) 1.0 }}
+replicas.sentinels: {{ .Values.replicas.sentinels }} leaves nobody to notice a failure; set 1 or 3
+{{- else if gt (float64 .Values.replicas.sentinels) 15.0 }}
+replicas.sentinels: {{ .Values.replicas.sentinels }} is more than the chart is made for; set at most 15
 {{- else if eq (mod $sentinels 2) 0 }}
 replicas.sentinels: {{ $sentinels }} is even, which survives no more failures than {{ sub $sentinels 1 }} and can split in halves; set {{ sub $sentinels 1 }} or {{ add1 $sentinels }}
 {{- end }}

@@ -18,13 +18,12 @@ what the chart promises. */}}
 line, or that contradict others. A value is plain words and words in double quotes. */}}
 {{- define "redis-ha.problems.config" -}}
 {{- $config := default dict .Values.servers.config }}
-{{- $limit := ((include "redis-ha.serverResources" . | fromYaml).limits).memory }}
-{{- with $config.maxmemory }}
-{{- if and $limit (gt (include "redis-ha.memory" . | float64) (include "redis-ha.amount" $limit | float64)) }}
-servers.config: maxmemory {{ include "redis-ha.configValue" . }} is more than the memory limit of a server pod ({{ $limit }}), which ends Redis before it evicts a key; set at most two thirds of the limit
-{{- end }}
-{{- end }}
+{{- include "redis-ha.problems.maxmemory" . }}
 {{- $owned := include "redis-ha.ownedDirectives" . }}
+{{- $takes := dict }}
+{{- if $config }}
+{{- $takes = include "redis-ha.directiveValues" . | fromYaml }}
+{{- end }}
 {{- $known := regexSplit "\\s+" (include "redis-ha.directives" .) -1 }}
 {{- $plain := "[^\\s\\p{C}\\p{Z}\\x{FFFE}\\x{FFFF}\"'\\\\]" }}
 {{- $word := printf "(%s+|\"( |'|%s)*\")" $plain $plain }}
@@ -46,7 +45,7 @@ servers.config: the launcher owns the directive {{ $directive }}; {{ $instead }}
 {{- else if not (regexMatch "^[a-z][a-z0-9-]*$" $directive) }}
 servers.config: {{ $directive | quote }} is not a directive; use lower-case letters, digits and "-"
 {{- else if and (not (has $directive $known)) (le (len $directive) 50) }}
-{{- with include "redis-ha.nearest" $directive }}
+{{- with include "redis-ha.nearest" (dict "word" $directive "known" $known) }}
 servers.config: {{ $directive }} is not a directive of Redis, which would not start; correct its name to {{ . }}
 {{- end }}
 {{- end }}
@@ -56,9 +55,10 @@ servers.config: {{ $directive }} and {{ $modern }} are one directive; remove {{ 
 {{- end }}
 {{- if and (kindIs "float64" $value) (or (ge $value 9007199254740992.0) (le $value -9007199254740992.0)) }}
 servers.config: the value of {{ $directive | quote }} is a number too large to be kept exactly; put quotes around it
-{{- end }}
-{{- if not (regexMatch $words (toString $value)) }}
+{{- else if not (regexMatch $words (toString $value)) }}
 servers.config: the value of {{ $directive | quote }} is not a list of words with single spaces between them; put double quotes around a word with spaces, and use no line breaks, control characters or backslashes, and single quotes only inside double ones
+{{- else }}
+{{- include "redis-ha.problems.value" (dict "directive" $directive "value" $value "takes" (get $takes $directive)) }}
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -18,13 +18,20 @@ dict with the path of the resources and the resources. */}}
 {{- end }}
 {{- range $field, $quantity := dict "requests.memory" $requests.memory "limits.memory" $limits.memory }}
 {{- $bytes := include "redis-ha.amount" (default 0 $quantity) | float64 }}
-{{- if and $bytes (lt $bytes 67108864.0) }}
+{{- if and (gt $bytes 0.0) (lt $bytes 67108864.0) }}
 {{ $.path }}.{{ $field }}: {{ $quantity }} is less than a launcher and an empty Redis need; set at least 64Mi
+{{- end }}
+{{- end }}
+{{- range $kind, $sizes := dict "requests" $requests "limits" $limits }}
+{{- range $name, $quantity := $sizes }}
+{{- if lt (include "redis-ha.amount" (default 0 $quantity) | float64) 0.0 }}
+{{ $.path }}.{{ $kind }}.{{ $name }}: {{ $quantity }} is less than nothing; set it to more than 0
+{{- end }}
 {{- end }}
 {{- end }}
 {{- range $name, $limit := $limits }}
 {{- $request := get $requests $name }}
-{{- if and $request (gt (include "redis-ha.amount" $request | float64) (include "redis-ha.amount" $limit | float64)) }}
+{{- if and $request (ge (include "redis-ha.amount" (default 0 $limit) | float64) 0.0) (gt (include "redis-ha.amount" $request | float64) (include "redis-ha.amount" $limit | float64)) }}
 {{ $.path }}.requests.{{ $name }}, {{ $.path }}.limits.{{ $name }}: the request of {{ $request }} is above the limit of {{ $limit }}, no such pod would be created; set a limit of at least {{ $request }}
 {{- end }}
 {{- end }}
@@ -58,10 +65,12 @@ resources.slave: differs from resources.server, but any server pod may become ma
 {{- end }}
 {{- end -}}
 
-{{/* redis-ha.problems.volumes: volumes that the API server refuses. */}}
+{{/* redis-ha.problems.volumes: volumes that the API server refuses, or that fill up whatever the data are. The least size is
+twice the 64 MB at which Redis rewrites its append-only file for the first time (auto-aof-rewrite-min-size): file and rewrite are on the
+volume together. */}}
 {{- define "redis-ha.problems.volumes" -}}
-{{- if not (include "redis-ha.amount" .Values.persistence.size | float64) }}
-persistence.size: {{ .Values.persistence.size | quote }} is no room; set at least twice the data set
+{{- if and .Values.persistence.enabled (lt (include "redis-ha.amount" .Values.persistence.size | float64) 134217728.0) }}
+persistence.size: {{ .Values.persistence.size | quote }} is no room for an append-only file, which grows to 64 MB before Redis rewrites it, and for the rewrite beside it; set at least 128Mi, and twice the data set
 {{- end }}
 {{- if and (has "ReadWriteOncePod" .Values.persistence.accessModes) (gt (len .Values.persistence.accessModes) 1) }}
 persistence.accessModes: ReadWriteOncePod goes with no other mode; set it alone, or remove it

@@ -37,6 +37,7 @@ type cluster struct {
 	options  options
 	network  *network
 	api      *fakeapi.Server
+	data     *dataGuard
 	password string
 	dir      string // for data, on disk
 	runDir   string // for configuration files, in memory where possible
@@ -72,6 +73,7 @@ func newCluster(t *testing.T, o options) *cluster {
 	}
 	t.Cleanup(c.close)
 	guard(c)
+	c.data = guardData(c)
 	c.network.service(t, c.sentinelService()+":26379", func() (string, error) { return c.backend("sentinel", "26379") })
 	return c
 }

@@ -2,6 +2,8 @@ package loopback
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -66,10 +68,51 @@ func TestMostAdvancedDataWinsWhateverTheStartOrder(t *testing.T) {
 	c.fill(t, 100)
 	c.converge().stop() // the oldest server hands over and comes back as slave
 	master := c.converge()
-	slaves := c.slavesOf(master)
-	if oldest := c.servers()[0]; oldest != slaves[0] {
+	if oldest := c.servers()[0]; oldest == master {
 		t.Fatalf("%s, the oldest server, is master again", oldest.name)
 	}
+	slaves := c.fallBehind(master)
+	for _, p := range c.sentinels() {
+		p.run()
+	}
+	slaves[0].run()
+	time.Sleep(2 * time.Second) // a head start for the server with the oldest data
+	slaves[1].run()
+	time.Sleep(2 * time.Second)
+	master.run()
+	c.awaitMasterWith(300)
+}
+
+// A power loss ends all containers, and leaves files empty that were being replaced:
+// of the master with all the data the present standing, of the slave with the least
+// data both standings.
+func TestMostAdvancedDataWinAfterAPowerLossThatDamagesStandings(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{environment: map[string]string{"LAUNCHER_MIN_REPLICAS_TO_WRITE": "0"}})
+	c.fill(t, 100)
+	master := c.converge()
+	slaves := c.fallBehind(master)
+	truncate := func(p *pod, suffix string) {
+		if err := os.Truncate(filepath.Join(p.dataDir, "redis-ha.json"+suffix), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	truncate(master, "")
+	truncate(slaves[0], "")
+	truncate(slaves[0], ".before")
+	c.runAll()
+	c.awaitMasterWith(300)
+	if err := says(slaves[0], "in an election every server that knows it comes first"); err != nil {
+		t.Error(err)
+	}
+}
+
+// fallBehind has all containers end, with 100 keys on the oldest slave, 200 on the
+// other, and 300 on the master, and gives the slaves in this order.
+func (c *cluster) fallBehind(master *pod) []*pod {
+	t := c.t
+	t.Helper()
+	slaves := c.slavesOf(master)
 	grow := func(n int) {
 		ctx := t.Context()
 		for number := range n {
@@ -88,15 +131,13 @@ func TestMostAdvancedDataWinsWhateverTheStartOrder(t *testing.T) {
 	slaves[1].kill()
 	grow(300)
 	c.killAll()
-	for _, p := range c.sentinels() {
-		p.run()
-	}
-	slaves[0].run()
-	time.Sleep(2 * time.Second) // a head start for the server with the oldest data
-	slaves[1].run()
-	time.Sleep(2 * time.Second)
-	master.run()
-	eventually(t, settle, "a release with the most advanced data", func() error {
+	return slaves
+}
+
+// awaitMasterWith waits for a release that agrees on a master with so many keys.
+func (c *cluster) awaitMasterWith(keys int64) {
+	c.t.Helper()
+	eventually(c.t, settle, fmt.Sprintf("a release with a master of %d keys", keys), func() error {
 		if err := c.checkSettled(); err != nil {
 			return err
 		}
@@ -104,7 +145,7 @@ func TestMostAdvancedDataWinsWhateverTheStartOrder(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return c.hasKeys(now, 300)
+		return c.hasKeys(now, keys)
 	})
 }
 

@@ -244,6 +244,9 @@ func TestFormerMasterThatIsLeftAloneServesLateAndSaysWhatItLacks(t *testing.T) {
 			if got := f.status(f.pod).Lacks; !strings.Contains(got, f.present.name) {
 				t.Errorf("its status does not tell what it lacks: %q", got)
 			}
+			if code, text := runOnce(t, f.pod, 10*time.Second, f.pod.environment(), "status"); code != 0 || !strings.Contains(text, "lacks what "+f.present.name) {
+				t.Errorf("launcher status (exit code %d) does not tell what it lacks:\n%s", code, text)
+			}
 		})
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
 )
 
@@ -290,6 +292,25 @@ func (p *pod) removeByForce() {
 	p.removeVolumes()
 }
 
+// loseNode leaves the pod as the loss of its node does after some minutes: it answers
+// nothing, and its object is terminating, beyond its grace period, until somebody
+// deletes the Node.
+func (p *pod) loseNode() {
+	p.freeze()
+	p.mu.Lock()
+	p.deleted = true
+	p.mu.Unlock()
+	if err := p.cluster.api.MarkDeleted(p.name, -time.Minute); err != nil {
+		p.cluster.t.Error(err)
+	}
+	err := p.cluster.api.UpdatePod(p.name, func(object *corev1.Pod) {
+		object.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionUnknown}}
+	})
+	if err != nil {
+		p.cluster.t.Error(err)
+	}
+}
+
 // forget removes the pod's object.
 func (p *pod) forget() {
 	if err := p.cluster.api.RemovePod(p.name); err != nil {
@@ -302,6 +323,7 @@ func (p *pod) removeVolumes() {
 	for _, dir := range []string{p.dataDir, p.runDir} {
 		_ = os.RemoveAll(dir)
 	}
+	p.cluster.data.wiped(p)
 }
 
 // describe is one line about the pod.
@@ -324,4 +346,5 @@ func (p *pod) emptyVolume() {
 	if err := os.MkdirAll(p.dataDir, 0o700); err != nil {
 		p.cluster.t.Fatal(err)
 	}
+	p.cluster.data.wiped(p)
 }

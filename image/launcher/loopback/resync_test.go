@@ -88,6 +88,7 @@ func TestMasterComesBackWhereSentinelPromotesNoReplica(t *testing.T) {
 // is in its file.
 func (c *cluster) writeAlone(master *pod, length time.Duration) *writer {
 	c.t.Helper()
+	c.data.forget("the test flushes them")
 	if err := c.client(master).FlushAll(c.t.Context()).Err(); err != nil {
 		c.t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ func (p *pod) damageFiles() {
 			p.cluster.t.Fatal(err)
 		}
 	}
+	p.cluster.data.wiped(p)
 }
 
 // The master's data are the best and the sentinels name it, but Redis cannot

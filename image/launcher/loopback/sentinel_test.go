@@ -259,3 +259,69 @@ func TestSentinelThatDiesBeforeItTellsOfAHandOverIsSurvived(t *testing.T) {
 	w.requireNothingLost()
 	w.requireGapBelow(4500 * time.Millisecond)
 }
+
+// The pod of a sentinel on a lost node stays terminating until somebody deletes the
+// Node. Its replacement must not wait for that: after the loss of a second one nobody
+// would fail over.
+func TestSentinelsOnLostNodesAreReplacedAndFailOver(t *testing.T) {
+	t.Parallel()
+	c, w, master := startWritten(t, options{})
+	ids := c.sentinelIDs()
+	var slaves, lost []*pod
+	var slaveIPs []string
+	for _, p := range c.slavesOf(master) {
+		slaves, slaveIPs = append(slaves, p), append(slaveIPs, p.ip)
+	}
+	complete := func() error { return c.checkSentinels(master, slaveIPs, false) }
+	for range 2 {
+		away := c.sentinels()[0]
+		lost = append(lost, away)
+		away.loseNode()
+		replacement := c.addSentinel()
+		replacement.run()
+		took := eventually(t, 40*time.Second, "the replacement of a lost sentinel to be active", func() error { return ready(replacement) })
+		t.Logf("the replacement was active after %v", took)
+		eventually(t, settle, "the sentinels to know each other", complete)
+	}
+	if now := c.sentinelIDs(); !slices.Equal(now, ids) {
+		t.Errorf("the sentinels' ids are %v, they were %v", now, ids)
+	}
+	if now, err := c.masterPod(); err != nil || now != master {
+		t.Fatalf("the master moved from %s (%v)", master.name, err)
+	}
+	old := master
+	old.hold()
+	old.kill()
+	took := eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+	t.Logf("another pod was labelled after %v", took)
+	master = c.awaitPromotion(slaves)
+	c.returnFromLostNodes(lost)
+	old.run()
+	slaveIPs = nil
+	for _, p := range c.slavesOf(master) {
+		slaveIPs = append(slaveIPs, p.ip)
+	}
+	eventually(t, settle, "the sentinels to know each other", complete)
+	if now, err := c.masterPod(); err != nil || now != master {
+		t.Errorf("the master moved from %s (%v)", master.name, err)
+	}
+	w.advance(100)
+	w.requireLostAtMost(asyncTail)
+}
+
+// returnFromLostNodes lets pods of sentinels go on whose identities others have by now,
+// and waits until they have ended their sentinels.
+func (c *cluster) returnFromLostNodes(lost []*pod) {
+	c.t.Helper()
+	for _, p := range lost {
+		p.thaw()
+	}
+	for _, p := range lost {
+		eventually(c.t, settle, "the sentinel that has come back to end", func() error {
+			if _, err := p.current().redis(); err == nil {
+				return fmt.Errorf("%s still runs its sentinel", p.name)
+			}
+			return nil
+		})
+	}
+}

@@ -22,6 +22,9 @@ type writer struct {
 
 	mu           sync.Mutex
 	acknowledged []int
+	unconfirmed  []string      // keys acknowledged on the present connection since the last confirmation
+	toldAlone    int           // of these, those that the guard knows as taken without a replica
+	aloneSince   time.Time     // the master of the connection has no replica in sync since then
 	last         time.Time     // of an acknowledgement
 	gap          time.Duration // the longest time between two acknowledgements
 	gapAt        time.Time
@@ -57,13 +60,28 @@ func (w *writer) run(ctx context.Context) {
 		}
 		return (&net.Dialer{Timeout: 500 * time.Millisecond}).DialContext(ctx, network, address)
 	}
-	client := redis.NewClient(o)
+	// What another connection sent, a confirmation says nothing about.
+	o.OnConnect = func(context.Context, *redis.Conn) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.unconfirmed, w.toldAlone, w.aloneSince = nil, 0, time.Time{}
+		return nil
+	}
+	client, asked := redis.NewClient(o), time.Now()
 	defer func() { _ = client.Close() }()
 	for number := 0; ctx.Err() == nil; number++ {
-		err := client.Set(ctx, key(number), number, 0).Err()
+		var confirmed *confirmation
+		var err error
+		if time.Since(asked) < confirmEvery {
+			err = client.Set(ctx, key(number), number, 0).Err()
+		} else {
+			asked = time.Now()
+			confirmed, err = setAndConfirm(ctx, client, number)
+		}
 		w.mu.Lock()
 		if err == nil {
 			w.acknowledged = append(w.acknowledged, number)
+			w.unconfirmed = append(w.unconfirmed, key(number))
 			if now := time.Now(); now.Sub(w.last) > w.gap {
 				w.gap, w.gapAt, w.last = now.Sub(w.last), w.last, now
 			} else {
@@ -71,6 +89,9 @@ func (w *writer) run(ctx context.Context) {
 			}
 		} else {
 			w.lastError = err
+		}
+		if confirmed != nil {
+			w.heard(confirmed)
 		}
 		w.mu.Unlock()
 		pause := writeEvery
@@ -84,6 +105,23 @@ func (w *writer) run(ctx context.Context) {
 		case <-time.After(pause):
 		case <-ctx.Done():
 		}
+	}
+}
+
+// heard tells the guard of the data who has the writes of the present connection.
+func (w *writer) heard(by *confirmation) {
+	switch {
+	case by.acknowledged > 0:
+		w.cluster.data.confirm(w.unconfirmed, by)
+		w.unconfirmed, w.toldAlone, w.aloneSince = nil, 0, time.Time{}
+	case by.online > 0: // it is late
+		w.aloneSince = time.Time{}
+	default:
+		if w.aloneSince.IsZero() {
+			w.aloneSince = time.Now()
+		}
+		w.cluster.data.takenAlone(w.unconfirmed[w.toldAlone:], by.runID, w.aloneSince)
+		w.toldAlone = len(w.unconfirmed)
 	}
 }
 
@@ -203,15 +241,21 @@ func (c *cluster) fill(t testing.TB, n int) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	var keys []string
+	var acknowledged *redis.Cmd
 	_, err = c.client(master).Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for number := range n {
+			keys = append(keys, key(number))
 			pipe.Set(ctx, key(number), number, 0)
 		}
-		pipe.Do(ctx, "WAIT", len(c.servers())-1, 5000)
+		acknowledged = pipe.Do(ctx, "WAIT", len(c.servers())-1, 5000)
 		return nil
 	})
 	if err != nil {
 		t.Fatalf("fill %s: %v", master.name, err)
+	}
+	if replicas, err := acknowledged.Int(); err == nil && replicas > 0 {
+		c.data.confirm(keys, &confirmation{}) // the guard looks who has them
 	}
 	c.awaitFiles()
 }

@@ -33,7 +33,7 @@ $ make policy VALUES=my-values.yaml
 | --- | --- |
 | 0 | every rule is kept |
 | 1 | there are findings |
-| 2 | the values cannot be read, or the chart refuses them |
+| 2 | there are no values or no chart, the values cannot be read, or the chart refuses them |
 
 Under ` + "`go run`" + ` each of the last two is 1, and the code is printed; a built program (` + "`go build -o policy ./tools/policy`" + `) exits with it.
 

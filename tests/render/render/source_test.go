@@ -33,7 +33,7 @@ func TestASchemaIsAppliedFromTheDirectoryItIsIn(t *testing.T) {
 // What Helm itself says to somebody who installs the chart is what a refusal in the tests says, but for the order of the problems,
 // which is another each time.
 func TestTheSchemaRefusesInHelmsWords(t *testing.T) {
-	for _, text := range []string{"logLevel: loud", "colour: red", "replicas: {servers: many}\nservers: {config: [a]}", "auth: 1\nlogLevel: 2"} {
+	for _, text := range []string{"logLevel: loud", "rbac: {create: red}", "replicas: {servers: many}\nservers: {config: [a]}", "auth: 1\nlogLevel: 2"} {
 		values := YAML(t, text)
 		loaded, err := loader.Load(Path(t, "."))
 		require.NoError(t, err)

@@ -116,7 +116,7 @@ func (n *Node) Places() []Place {
 // Leaves are the places that the values file has: scalars, lists and maps, but no section with names of its own.
 func (n *Node) Leaves() []Place {
 	return slices.DeleteFunc(n.Places(), func(p Place) bool {
-		return p.Leaf() != p.String() || len(p.Node.Properties) > 0 && !p.Node.Declared || p.Node.Is("object") && !p.Node.Closed && p.Node.Others == nil
+		return p.Leaf() != p.String() || len(p.Node.Properties) > 0 && !p.Node.Declared || p.Node.Is("object") && len(p.Node.Properties) == 0 && p.Node.Others == nil
 	})
 }
 

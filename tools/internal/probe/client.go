@@ -137,6 +137,12 @@ func (c *Client) copyProgram(ctx context.Context, module, dir, name string) erro
 	return err
 }
 
+// Run runs a bash script in the client's pod. The first line of its standard input is the password.
+func (c *Client) Run(ctx context.Context, script string, args ...string) error {
+	_, err := c.Execute(ctx, c.Namespace, clientPod, strings.NewReader(c.Password+"\n"), append([]string{"bash", "-c", script, "client"}, args...)...)
+	return err
+}
+
 // session is a program that runs in the client's pod.
 type session struct {
 	stdin  *io.PipeWriter

@@ -82,6 +82,18 @@ func (w *Watcher) Master() (*corev1.Pod, error) {
 	return nil, fmt.Errorf("no server says it is master: %v", w.role)
 }
 
+// RoleOf gives the role that a server played last, and none for a pod that has not been seen as one.
+func (w *Watcher) RoleOf(pod string) Role {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for address, name := range w.servers {
+		if name == pod {
+			return w.role[address]
+		}
+	}
+	return Role{}
+}
+
 // Pods lists the pods of the release, servers first.
 func (w *Watcher) Pods() (servers, others []corev1.Pod) {
 	w.mu.Lock()

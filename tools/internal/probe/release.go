@@ -48,6 +48,11 @@ type Entry struct {
 	Kind  Kind      `json:"kind"`
 	Pod   string    `json:"pod"`
 	Value string    `json:"value"`
+	// Run, Keys and KeysInSync are those of a Role, and Master is the pod that a slave follows.
+	Run        string `json:"run,omitempty"`
+	Master     string `json:"master,omitempty"`
+	Keys       int64  `json:"keys,omitempty"`
+	KeysInSync int64  `json:"keysInSync,omitempty"`
 }
 
 // Watcher follows a release.
@@ -141,7 +146,9 @@ func (w *Watcher) sawRole(text []byte) {
 	case r.Linked:
 		value = "linked"
 	}
-	w.entries = append(w.entries, Entry{At: r.At, Kind: RoleKind, Pod: w.servers[host], Value: value})
+	w.entries = append(w.entries, Entry{
+		At: r.At, Kind: RoleKind, Pod: w.servers[host], Value: value, Run: r.Run, Master: w.servers[r.Master], Keys: r.Keys, KeysInSync: r.KeysInSync,
+	})
 }
 
 func (w *Watcher) sawPod(before, after metav1.Object) {

@@ -31,3 +31,12 @@ func TestAnswersOfAnotherServerAreNoRole(t *testing.T) {
 	}
 	assert.Equal(t, "slave", w.role["10.0.0.1"].Role)
 }
+
+func TestHistoryTellsWhomASlaveFollowsAndItsKeys(t *testing.T) {
+	w := complete()
+	w.runs = map[string]string{}
+	text, err := json.Marshal(Role{Address: "10.0.0.2:6379", Role: "slave", Linked: true, Run: "two", Master: "10.0.0.1", Keys: 60, KeysInSync: 100})
+	require.NoError(t, err)
+	w.sawRole(text)
+	assert.Equal(t, []Entry{{Kind: RoleKind, Pod: "b", Value: "linked", Run: "two", Master: "a", Keys: 60, KeysInSync: 100}}, w.entries)
+}

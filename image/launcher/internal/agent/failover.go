@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
@@ -22,11 +23,13 @@ type sentinelView struct {
 	role.View
 }
 
-// askSentinels asks all sentinel pods for their view of the master, at once.
+// askSentinels asks all sentinel pods for their view of the master, at once. A pod that
+// should have ended is left out: its identity may be that of another pod by now, and
+// both would count.
 func askSentinels(ctx context.Context, c config.Config, l *links, pods []kube.Pod) []sentinelView {
 	var views []sentinelView
 	for _, pod := range pods {
-		if pod.Sentinel && pod.IP.IsValid() && !(pod.Terminating && !pod.Ready) {
+		if pod.Sentinel && pod.IP.IsValid() && !(pod.Terminating && !pod.Ready) && !pod.Overdue(time.Now()) {
 			views = append(views, sentinelView{pod: pod, node: l.to(pod.IP, c.SentinelPort)})
 		}
 	}
@@ -67,9 +70,10 @@ func reach(err error) role.Reach {
 
 var errFailoverRunning = errors.New("a sentinel is replacing the master, or has replaced it")
 
-// commandFailover tells one sentinel to replace master. A sentinel in TILT is
-// passed over: it would obey some seconds later. One that refuses is followed
-// by the next; one that does not answer is not, since it may have obeyed.
+// commandFailover tells one sentinel to replace master, and gives its name. A sentinel
+// in TILT is passed over: it would obey some seconds later. If a sentinel refuses, the
+// next one is told. If it does not answer, nobody else is told, since it may have obeyed.
+// If it is replacing the master already, the error is errFailoverRunning.
 // foremost are the replicas to promote one of; nil: it does not matter which.
 func commandFailover(ctx context.Context, c config.Config, views []sentinelView, master netip.Addr, foremost []netip.Addr) (string, error) {
 	if failingOver(views) {
@@ -98,14 +102,16 @@ func tellOne(ctx context.Context, c config.Config, views []sentinelView, master 
 		case err == nil && (!found || now.Addr.Addr() != master):
 			return "", fmt.Errorf("%w: sentinel %s names %v by now", errFailoverRunning, v.pod.Name, now.Addr)
 		}
-		tilted, err := v.node.Tilted(ctx)
-		if err != nil || tilted {
-			problems = append(problems, fmt.Errorf("sentinel %s is in TILT or does not answer (%v)", v.pod.Name, err))
+		if err := ableToAct(ctx, v); err != nil {
+			problems = append(problems, err)
 			continue
 		}
 		err = v.node.FailOver(ctx, c.MasterName)
-		if err == nil {
+		switch {
+		case err == nil:
 			return v.pod.Name, nil
+		case errors.Is(err, redisnode.ErrFailoverRunning):
+			return "", fmt.Errorf("%w: sentinel %s has begun", errFailoverRunning, v.pod.Name)
 		}
 		problems = append(problems, fmt.Errorf("sentinel %s: %w", v.pod.Name, err))
 		if redisnode.ReachOf(err) == redisnode.Unknown {
@@ -113,4 +119,16 @@ func tellOne(ctx context.Context, c config.Config, views []sentinelView, master 
 		}
 	}
 	return "", fmt.Errorf("no sentinel replaces the master: %w", errors.Join(problems...))
+}
+
+// ableToAct says why a sentinel would not carry out a command at once; nil: it would.
+func ableToAct(ctx context.Context, v sentinelView) error {
+	tilted, err := v.node.Tilted(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("sentinel %s does not answer: %w", v.pod.Name, err)
+	case tilted:
+		return fmt.Errorf("sentinel %s is in TILT", v.pod.Name)
+	}
+	return nil
 }

@@ -185,6 +185,35 @@ func TestNoSecondFailoverIsCommandedWhileOneIsGoingOn(t *testing.T) {
 	require.Empty(t, speaker.heard())
 }
 
+// Each of two sentinels that are told would take the next epoch, and that is the same one.
+func TestSentinelThatHasBegunAFailoverMeanwhileIsNotFollowedByTheNext(t *testing.T) {
+	const master = "10.0.0.1"
+	first, _ := sentinelAt(t, "first", master, map[string]string{"SENTINEL FAILOVER": "-INPROG Failover already in progress\r\n"})
+	second, untold := sentinelAt(t, "second", master, nil)
+	told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first, second}, first.Master, nil)
+	require.ErrorIs(t, err, errFailoverRunning)
+	require.ErrorContains(t, err, "sentinel first")
+	require.Empty(t, told)
+	require.False(t, commanded(untold))
+}
+
+func TestSentinelThatIsPassedOverIsNamedWithItsReason(t *testing.T) {
+	const master = "10.0.0.1"
+	for name, c := range map[string]struct{ info, want string }{
+		"TILT":      {text("sentinel_tilt:1\r\n"), "no sentinel replaces the master: sentinel first is in TILT"},
+		"an error":  {"-LOADING it starts\r\n", "sentinel first does not answer: INFO at "},
+		"no answer": {"", "sentinel first does not answer: INFO at "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, s := sentinelAt(t, "first", master, map[string]string{"INFO sentinel": c.info})
+			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first}, first.Master, nil)
+			require.ErrorContains(t, err, c.want)
+			require.NotContains(t, err.Error(), "nil")
+			require.False(t, commanded(s))
+		})
+	}
+}
+
 func TestErrorInReplyTellsNothingAboutRoles(t *testing.T) {
 	s := speak(t, map[string]string{"INFO": "-BUSY a script runs\r\n"})
 	_, err := newLinks("").to(s.addr.Addr(), int(s.addr.Port())).Info(t.Context())

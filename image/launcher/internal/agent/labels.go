@@ -93,6 +93,12 @@ func (l *labeller) wanted() wish {
 	return l.wish
 }
 
+// wantsMaster says whether the present wish is to be master.
+func (l *labeller) wantsMaster() bool {
+	w := l.wanted()
+	return w.known && w.role == role.Master
+}
+
 // disown takes back the wish to be master, until a look that begins now leads to
 // it again, and says whether there was one.
 func (l *labeller) disown() bool {
@@ -216,12 +222,21 @@ func claimRecord(ctx context.Context, api *kube.Client, record kube.Record, self
 	return api.WriteRecord(ctx, record)
 }
 
-// takeRecord writes this pod into the record as the master, if another is there.
-func takeRecord(ctx context.Context, api *kube.Client, self kube.Member, log *slog.Logger) (kube.Record, error) {
+// errNotWished says that the label master was written, and is not wished for any more.
+var errNotWished = errors.New("this pod is not to be master any more")
+
+// takeRecord writes this pod into the record as the master, if another is there. It
+// reads the record again when somebody else has written, and asks each time whether
+// the pod is still to be master: who has written may have replaced it. If it is not,
+// the record stays, and the error is errNotWished.
+func takeRecord(ctx context.Context, api *kube.Client, self kube.Member, wished func() bool, log *slog.Logger) (kube.Record, error) {
 	for {
 		record, err := api.Record(ctx)
 		if err != nil || record.Master == self && record.Fence == nil {
 			return record, err
+		}
+		if !wished() {
+			return record, errNotWished
 		}
 		record, err = takeRecordAt(ctx, api, record, self)
 		if errors.Is(err, kube.ErrChanged) {

@@ -178,15 +178,15 @@ func TestMasterWritesItselfIntoTheRecordWhenItIsLabelled(t *testing.T) {
 func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	server := release(t, "server-a", "server-b")
 	api := connect(t, server, settings(t, server, "server-a"))
-	_, err := takeRecord(t.Context(), api, member("server-a"), quiet)
+	_, err := takeRecord(t.Context(), api, member("server-a"), always, quiet)
 	require.NoError(t, err)
-	record, err := takeRecord(t.Context(), api, member("server-b"), quiet)
+	record, err := takeRecord(t.Context(), api, member("server-b"), always, quiet)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, record.Generation)
 	require.Equal(t, member("server-b"), record.Master)
 	require.Equal(t, member("server-a"), record.Previous)
 	writes := len(server.Writes(time.Time{}))
-	again, err := takeRecord(t.Context(), api, member("server-b"), quiet)
+	again, err := takeRecord(t.Context(), api, member("server-b"), always, quiet)
 	require.NoError(t, err)
 	require.Equal(t, record, again)
 	require.Len(t, server.Writes(time.Time{}), writes, "what is true is not written again")
@@ -195,10 +195,55 @@ func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	fenced.Fence = &kube.Fence{UID: "uid-server-b", At: time.Now()}
 	_, err = api.WriteRecord(t.Context(), fenced)
 	require.NoError(t, err)
-	record, err = takeRecord(t.Context(), api, member("server-b"), quiet)
+	record, err = takeRecord(t.Context(), api, member("server-b"), always, quiet)
 	require.NoError(t, err)
 	require.Nil(t, record.Fence, "a master that is labelled again is not fenced")
 	require.Equal(t, member("server-a"), record.Previous)
+}
+
+// always is the wish of a pod that is to be master.
+func always() bool { return true }
+
+// A record that has changed names, perhaps, a master that has replaced this pod.
+func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileItIsWished(t *testing.T) {
+	for _, wished := range []bool{true, false} {
+		server := release(t, "server-a", "server-b")
+		api := connect(t, server, settings(t, server, "server-a"))
+		asked := 0
+		record, err := takeRecord(t.Context(), api, member("server-a"), func() bool {
+			if asked++; asked > 1 {
+				return wished
+			}
+			_, err := takeRecord(t.Context(), api, member("server-b"), always, quiet)
+			require.NoError(t, err)
+			return true
+		}, quiet)
+		require.Equal(t, 2, asked)
+		kept, readErr := api.Record(t.Context())
+		require.NoError(t, readErr)
+		if wished {
+			require.NoError(t, err)
+			require.Equal(t, member("server-a"), record.Master)
+			require.Equal(t, member("server-a"), kept.Master)
+			continue
+		}
+		require.ErrorIs(t, err, errNotWished)
+		require.Equal(t, member("server-b"), kept.Master, "it serves, and this pod does not want to any more")
+	}
+}
+
+func TestLabellerThatIsToBeMasterSaysSo(t *testing.T) {
+	server := release(t, "server-a")
+	l, _ := labelling(t, server, "server-a")
+	require.False(t, l.wantsMaster(), "without a wish")
+	l.want(role.Master, "abcdef", time.Now())
+	require.True(t, l.wantsMaster())
+	l.hold()
+	require.False(t, l.wantsMaster(), "it is uncertain")
+	l.want(role.Slave, "abcdef", time.Now())
+	require.False(t, l.wantsMaster())
+	l.want(role.Master, "abcdef", time.Now().Add(-l.config.DownAfter-time.Millisecond))
+	require.False(t, l.wantsMaster(), "it has stood still")
 }
 
 func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {

@@ -1,6 +1,9 @@
 package agent
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -11,6 +14,9 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
+
+// dumpFile is where BGSAVE writes: the default of dbfilename, which the launcher owns.
+const dumpFile = "dump.rdb"
 
 // paused says whether it is too early for another start after several that ended soon.
 func (s *Server) paused() bool { return time.Since(s.startedAt) < restartPause(s.crashes) }
@@ -30,6 +36,11 @@ func (s *Server) start(master netip.AddrPort) error {
 	if s.config.Persistence && s.observed.standing.Empty {
 		s.keepEmpty()
 	}
+	if !s.config.Persistence {
+		if err := s.removeDump(); err != nil {
+			return err
+		}
+	}
 	child, err := process.Start(s.config.RedisServer, path)
 	if err != nil {
 		return err
@@ -42,6 +53,16 @@ func (s *Server) start(master netip.AddrPort) error {
 		follows = master.String()
 	}
 	s.log.Info("redis-server started", "pid", child.PID(), "replicaof", follows)
+	return nil
+}
+
+// removeDump removes the copy that a client's BGSAVE has left. Redis would load it at its
+// start, whatever its age, and without persistence an election takes a server that starts for empty.
+func (s *Server) removeDump() error {
+	err := os.Remove(filepath.Join(s.config.DataDir, dumpFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the dump that an earlier redis-server has left (is the data directory writable?): %w", err)
+	}
 	return nil
 }
 
@@ -93,9 +114,7 @@ func (s *Server) stopRedis() {
 	s.child = nil
 	s.processEnded()
 	if s.config.Persistence && !s.observed.standing.Empty {
-		if err := writeStanding(s.config, s.observed.standing); err != nil {
-			s.log.Warn("cannot write the last standing", "error", err)
-		}
+		s.disk().hand(s.observed.standing) // Run waits for it
 	}
 }
 
@@ -103,7 +122,7 @@ func (s *Server) stopRedis() {
 // had not reached the files has gone with it.
 func (s *Server) processEnded() {
 	if s.observed.held.Copied && s.config.Persistence {
-		s.observed.standing = s.standingOn
+		s.observed.standing = s.filed
 	}
 	s.observed.processEnded()
 	s.demoting = false

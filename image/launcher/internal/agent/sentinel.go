@@ -56,6 +56,7 @@ type Sentinel struct {
 	child     *process.Child
 	startedAt time.Time
 	crashes   int
+	taker     *slotTaker
 	slot      int
 	slots     kube.Slots
 	id        string // empty until a slot is held
@@ -81,6 +82,7 @@ func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, l
 		labels: newLabeller(api, c, log, m.countLabelWrite),
 		self:   kube.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
+	s.taker = &slotTaker{api: api, self: s.self, n: c.Sentinels, log: log, answers: s.answers}
 	s.teller = notify.New(c, api, log, s.configEpoch)
 	return s
 }
@@ -153,8 +155,12 @@ func (s *Sentinel) turn(ctx context.Context) error {
 		s.report(role.SentinelDecision{Reason: "waiting for the API to list the pods of the release"})
 		return nil
 	}
+	if s.outlived() {
+		s.retire(ctx)
+		return nil
+	}
 	if s.id == "" {
-		slot, slots, err := takeSlot(ctx, s.api, s.self, s.config.Sentinels)
+		slot, slots, err := s.taker.take(ctx)
 		if err != nil {
 			s.report(role.SentinelDecision{Reason: err.Error()})
 			return nil
@@ -176,6 +182,47 @@ func (s *Sentinel) turn(ctx context.Context) error {
 		return s.start(ctx, d, o)
 	}
 	return nil
+}
+
+// answers says whether the sentinel of a pod, or its launcher, answers.
+func (s *Sentinel) answers(ctx context.Context, pod kube.Pod) bool {
+	if !pod.IP.IsValid() {
+		return false
+	}
+	launcher := make(chan bool, 1)
+	go func() {
+		var status SentinelStatus
+		err := web.FetchStatus(ctx, pod.IP.String(), s.config.HTTPPort, &status)
+		launcher <- err == nil || errors.Is(err, web.ErrNotServing)
+	}()
+	_, _, err := s.links.to(pod.IP, s.config.SentinelPort).Master(ctx, s.config.MasterName)
+	return <-launcher || redisnode.ReachOf(err) == redisnode.Answered
+}
+
+// outlived says whether this pod should have ended by now. Another pod may have its
+// identity then: it has been cut off, and nobody has told it to leave.
+func (s *Sentinel) outlived() bool {
+	for _, pod := range s.api.Pods() {
+		if pod.UID == s.self.UID {
+			return pod.Overdue(time.Now())
+		}
+	}
+	return false
+}
+
+// retire ends the sentinel of a pod that should have ended, and gives its identity back
+// if nobody has taken it.
+func (s *Sentinel) retire(ctx context.Context) {
+	s.stopSentinel()
+	s.report(role.SentinelDecision{Reason: "this pod is terminating, and its grace period is over: another pod may have its identity"})
+	if s.id == "" {
+		return
+	}
+	if err := releaseSlot(ctx, s.api, s.self); err != nil {
+		s.log.Warn("the sentinel's identity could not be given back; trying again", "error", err)
+		return
+	}
+	s.id = ""
 }
 
 // report publishes a decision: log, status, probes and label.

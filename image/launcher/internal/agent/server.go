@@ -57,14 +57,16 @@ type Server struct {
 	alerts  chan struct{} // a failover has most likely begun: look often
 	self    kube.Member
 
-	hold       *hold
-	child      *process.Child
-	startedAt  time.Time
-	heldAt     time.Time     // since when a replica is not started; see remembered
-	crashes    int           // starts that ended too soon, in a row; see countEnd
-	unloaded   int           // processes that ended before they had loaded their data, in a row
-	standingAt time.Time     // when the standing was last written to disk
-	standingOn role.Standing // the standing on disk
+	hold         *hold
+	child        *process.Child
+	startedAt    time.Time
+	heldAt       time.Time     // since when a replica is not started; see remembered
+	crashes      int           // starts that ended too soon, in a row; see countEnd
+	unloaded     int           // processes that ended before they had loaded their data, in a row
+	handed       role.Standing // the standing that was last handed over to be written
+	standingAt   time.Time     // when that was
+	filed        role.Standing // what the files of Redis are worth; the standing on disk follows it
+	standingFile *standingFile // the standing on disk; see disk
 
 	observed      observed
 	turnAt        time.Time // when the present turn began
@@ -99,7 +101,7 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	s.watch = newMasterWatch(s.alerts)
 	s.labels = newLabeller(api, c, log, m.countLabelWrite)
 	s.labels.onMaster = func(ctx context.Context) {
-		if _, err := takeRecord(ctx, api, s.self, log); err != nil {
+		if _, err := takeRecord(ctx, api, s.self, s.labels.wantsMaster, log); err != nil {
 			log.Warn("the record of the master could not be written", "error", err)
 		}
 	}
@@ -109,8 +111,9 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 // Run works until stop is closed and the pod has handed over, or ctx ends.
 func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	s.observed.since = time.Now()
-	s.observed.standing = readStanding(s.config)
-	s.standingOn = s.observed.standing
+	s.observed.standing = s.loadStanding()
+	s.filed = s.observed.standing
+	defer s.disk().wait() // for the last standing
 	go s.api.Run(ctx)
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()

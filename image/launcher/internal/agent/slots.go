@@ -6,12 +6,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 )
 
-// errNoSlot says that all identities are held by living pods; one becomes free
-// when the pod that is being replaced has ended.
+// errNoSlot says that all identities are held by other pods; one becomes free when
+// the pod that is being replaced has ended, or is lost with its node.
 var errNoSlot = errors.New("all sentinel identities are held by other pods")
 
 // sentinelID is the stable identity of a slot: Sentinel replaces a peer with a
@@ -21,28 +23,58 @@ func sentinelID(cluster string, slot int) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// takeSlot gives this pod an identity, and keeps the one it has. A slot is free
-// when nobody holds it or its holder is no pod any more; the pods are read
-// after the slots, so a holder that is not there has certainly gone.
-func takeSlot(ctx context.Context, api *kube.Client, self kube.Member, n int) (int, kube.Slots, error) {
+const (
+	// lostLooks is how many looks in a row must find a holder silent before its slot is
+	// free: one answer that is late decides nothing.
+	lostLooks = 10
+	// lostLook is the time between two of them.
+	lostLook = time.Second
+)
+
+// slotTaker takes one of n identities for the pod self.
+type slotTaker struct {
+	api  *kube.Client
+	self kube.Member
+	n    int
+	log  *slog.Logger
+	// answers says whether the sentinel of a pod, or its launcher, answers.
+	answers func(ctx context.Context, pod kube.Pod) bool
+
+	askedAt time.Time
+	silent  map[string]int // by the UIDs of overdue holders: how many looks in a row have found them silent
+}
+
+// take gives this pod an identity, and keeps the one it has. A slot is free when
+// nobody holds it, when its holder is no pod any more, or when its holder is lost. The
+// pods are read after the slots, so a holder that is not there has certainly gone. The
+// error is errNoSlot if all slots are held.
+func (t *slotTaker) take(ctx context.Context) (int, kube.Slots, error) {
 	for {
-		slots, err := api.Slots(ctx)
+		slots, err := t.api.Slots(ctx)
 		if err != nil {
 			return 0, slots, err
 		}
-		pods, err := api.LivePods(ctx)
+		pods, err := t.api.LivePods(ctx)
 		if err != nil {
 			return 0, slots, err
 		}
-		slot, changed := chooseSlot(slots.Holders, pods, self, n)
+		slot, changed := chooseSlot(slots.Holders, pods, nil, t.self, t.n)
+		if slot < 0 {
+			t.look(ctx, overdueHolders(slots.Holders, pods, time.Now()))
+			slot, changed = chooseSlot(slots.Holders, pods, t.lost(), t.self, t.n)
+		}
 		if slot < 0 {
 			return 0, slots, errNoSlot
 		}
 		if !changed {
 			return slot, slots, nil
 		}
-		slots.Holders[slot] = self
-		err = api.WriteSlots(ctx, slots)
+		if before, held := slots.Holders[slot]; held && before.UID != t.self.UID {
+			t.log.Warn("the sentinel's identity is taken from a pod that is terminating beyond its grace period and does not answer; "+
+				"if its node does not come back, delete the Node object", "pod", before.Name)
+		}
+		slots.Holders[slot] = t.self
+		err = t.api.WriteSlots(ctx, slots)
 		if err == nil {
 			return slot, slots, nil
 		}
@@ -52,9 +84,65 @@ func takeSlot(ctx context.Context, api *kube.Client, self kube.Member, n int) (i
 	}
 }
 
+// look asks the overdue holders, at most once in lostLook, and counts who is silent.
+func (t *slotTaker) look(ctx context.Context, overdue []kube.Pod) {
+	if time.Since(t.askedAt) < lostLook {
+		return
+	}
+	t.askedAt = time.Now()
+	type question struct {
+		pod     kube.Pod
+		answers bool
+	}
+	var asked []question
+	for _, pod := range overdue {
+		asked = append(asked, question{pod: pod})
+	}
+	each(asked, func(q *question) { q.answers = t.answers(ctx, q.pod) })
+	silent := map[string]int{}
+	for _, q := range asked {
+		if !q.answers {
+			silent[q.pod.UID] = t.silent[q.pod.UID] + 1
+		}
+	}
+	t.silent = silent
+}
+
+// lost gives the UIDs of the overdue holders that have been silent for long.
+func (t *slotTaker) lost() map[string]bool {
+	lost := map[string]bool{}
+	for uid, looks := range t.silent {
+		lost[uid] = looks >= lostLooks
+	}
+	return lost
+}
+
+// overdueHolders gives the pods that hold a slot and should have ended.
+func overdueHolders(holders map[int]kube.Member, pods []kube.Pod, now time.Time) []kube.Pod {
+	var overdue []kube.Pod
+	for _, pod := range pods {
+		holds := false
+		for _, holder := range holders {
+			holds = holds || holder.UID == pod.UID
+		}
+		if holds && pod.Overdue(now) {
+			overdue = append(overdue, pod)
+		}
+	}
+	return overdue
+}
+
 // chooseSlot drops holders that are gone and gives the slot for self, or -1;
-// changed says that the slots must be written.
-func chooseSlot(holders map[int]kube.Member, pods []kube.Pod, self kube.Member, n int) (slot int, changed bool) {
+// changed says that the slots must be written. lost are the UIDs of the pods whose
+// slots may be taken although they exist. That is done where no other slot is free.
+//
+// A lost pod may run behind a partition of the network, and come back with the identity
+// that another pod has by now. While it is cut off, its sentinel alone is no majority.
+// When it is back, the other sentinels know each run ID at one address only, so they
+// count one vote for the two. The two can disturb an election only if the master dies
+// in the seconds before the returned launcher, or the kubelet, sees that the pod should
+// have ended, and stops the sentinel.
+func chooseSlot(holders map[int]kube.Member, pods []kube.Pod, lost map[string]bool, self kube.Member, n int) (slot int, changed bool) {
 	alive := map[string]bool{self.UID: true}
 	for _, pod := range pods {
 		alive[pod.UID] = true
@@ -72,6 +160,11 @@ func chooseSlot(holders map[int]kube.Member, pods []kube.Pod, self kube.Member, 
 	}
 	for i := 0; slot < 0 && i < n; i++ {
 		if _, taken := holders[i]; !taken {
+			slot, changed = i, true
+		}
+	}
+	for i := 0; slot < 0 && i < n; i++ {
+		if lost[holders[i].UID] {
 			slot, changed = i, true
 		}
 	}

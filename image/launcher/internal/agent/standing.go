@@ -1,19 +1,15 @@
 package agent
 
 import (
-	"encoding/json"
-	"fmt"
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
 const (
-	// standingFile remembers, beside the data, what the data are worth.
-	standingFile = "redis-ha.json"
 	// appendDir holds the append-only file; see package redisconf.
 	appendDir = "appendonlydir"
 	// brokenAfter is how many processes in a row may end before they have loaded a
@@ -33,24 +29,33 @@ func restartPause(crashes int) time.Duration {
 	return time.Second << min(crashes-2, 4)
 }
 
-// readStanding reads what the data in the data directory are worth. Without
+// disk gives the file that keeps the standing on disk.
+func (s *Server) disk() *standingFile {
+	if s.standingFile == nil {
+		s.standingFile = newStandingFile(s.config, s.log)
+	}
+	return s.standingFile
+}
+
+// loadStanding reads what the data in the data directory are worth. Without
 // persistence nothing of an earlier process is left.
-func readStanding(c config.Config) role.Standing {
-	if !c.Persistence {
+func (s *Server) loadStanding() role.Standing {
+	if !s.config.Persistence {
 		return role.Standing{Empty: true}
 	}
-	entries, err := os.ReadDir(filepath.Join(c.DataDir, appendDir))
-	if err != nil || len(entries) == 0 {
+	standing, err := s.disk().read()
+	entries, errData := os.ReadDir(filepath.Join(s.config.DataDir, appendDir))
+	switch {
+	case errData != nil || len(entries) == 0:
 		return role.Standing{Empty: true}
-	}
-	var standing role.Standing
-	content, err := os.ReadFile(filepath.Join(c.DataDir, standingFile))
-	if err == nil {
-		err = json.Unmarshal(content, &standing)
-	}
-	if err != nil {
+	case errors.Is(err, errNoStanding):
 		// Data without a word on where they come from are better than none.
 		return role.Standing{}
+	case standing.Unreadable:
+		s.log.Error("what the data are worth cannot be read, as after a power loss: in an election every server that knows it comes first, "+
+			"and this one takes a copy of its data. Check the volume; if the elected master lacks data, restore a backup", "error", err)
+	case err != nil:
+		s.log.Warn("what the data are worth cannot be read, as after a power loss; what they were worth before is used", "error", err)
 	}
 	standing.Broken = false // it may have been repaired; the next starts will tell
 	return standing
@@ -93,35 +98,25 @@ func (s *Server) keepStanding(o role.Observation) {
 		s.claimed = false
 	}
 	m.standing = next
-	if !s.config.Persistence || o.Local.Copied || next == s.standingOn {
-		return
+	if s.config.Persistence && !o.Local.Copied {
+		s.filed = next
+		s.writeStanding(next)
 	}
-	advanced := s.standingOn
-	advanced.Offset = next.Offset
-	if next == advanced && time.Since(s.standingAt) < time.Second {
-		return // only the offset moves, and it moves all the time
-	}
-	s.standingAt = time.Now()
-	if err := writeStanding(s.config, next); err != nil {
-		s.log.Warn("the standing could not be written; an election after a full restart may choose another server", "error", err)
-		return
-	}
-	s.standingOn = next
 }
 
-func writeStanding(c config.Config, standing role.Standing) error {
-	content, err := json.Marshal(standing)
-	if err != nil {
-		return fmt.Errorf("encode the standing: %w", err)
+// writeStanding has the standing written to disk, if it is not there, at most once a
+// second where only the offset moves: it moves all the time.
+func (s *Server) writeStanding(next role.Standing) {
+	if latest, known := s.disk().latest(); known && next == latest {
+		return
 	}
-	path := filepath.Join(c.DataDir, standingFile)
-	if err := os.WriteFile(path+".new", content, 0o640); err != nil {
-		return fmt.Errorf("write the standing: %w", err)
+	advanced := s.handed
+	advanced.Offset = next.Offset
+	if next == advanced && time.Since(s.standingAt) < time.Second {
+		return
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("write the standing: %w", err)
-	}
-	return nil
+	s.handed, s.standingAt = next, time.Now()
+	s.disk().hand(next)
 }
 
 // setDataAside moves data that redis-server cannot load out of its way; the
@@ -137,17 +132,15 @@ func (s *Server) setDataAside() {
 		s.log.Warn("broken data could not be put aside", "error", err)
 		return
 	}
-	s.crashes, s.unloaded, s.observed.standing = 0, 0, role.Standing{Empty: true}
+	s.crashes, s.unloaded = 0, 0
+	s.observed.standing, s.filed = role.Standing{Empty: true}, role.Standing{Empty: true}
 	s.log.Error("redis-server could not start with the data on disk several times; they were put aside and come anew from the master", "kept", to)
 }
 
 // keepEmpty writes down that there are no data: Redis makes files of its own
 // before its master's copy has come, and they must not count for data when the
-// container starts again.
+// container starts again. So it waits until that is on disk.
 func (s *Server) keepEmpty() {
-	if err := writeStanding(s.config, s.observed.standing); err != nil {
-		s.log.Warn("that there are no data could not be written; an election may take the first files of Redis for some", "error", err)
-		return
-	}
-	s.standingOn = s.observed.standing
+	s.disk().hand(s.observed.standing)
+	s.disk().wait()
 }

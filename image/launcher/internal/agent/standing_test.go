@@ -31,34 +31,52 @@ func disk(t *testing.T) config.Config {
 	return c
 }
 
-func TestStandingIsReadBackAsItWasWritten(t *testing.T) {
-	c := disk(t)
-	want := role.Standing{Generation: 4, Master: true, Offset: 12345}
-	require.NoError(t, writeStanding(c, want))
-	require.Equal(t, want, readStanding(c))
-	entries, err := os.ReadDir(c.DataDir)
-	require.NoError(t, err)
-	require.Len(t, entries, 2, "no temporary file is left")
+// keeper is the launcher of server-a, which keeps a standing in a data directory of its own.
+func keeper(t *testing.T) *Server {
+	s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet, hold: &hold{}}
+	t.Cleanup(s.disk().wait)
+	return s
+}
+
+// readStanding is what the launcher of the next container finds.
+func readStanding(c config.Config) role.Standing {
+	return (&Server{config: c, log: quiet}).loadStanding()
+}
+
+// writeStanding writes as another container has done.
+func writeStanding(t *testing.T, c config.Config, standing role.Standing) {
+	t.Helper()
+	f := newStandingFile(c, quiet)
+	_, _ = f.read()
+	f.hand(standing)
+	f.wait()
+	on, known := f.onDisk()
+	require.True(t, known)
+	require.Equal(t, standing, on)
+}
+
+// written waits for what was handed over to be written, and reads it.
+func written(s *Server) role.Standing {
+	s.disk().wait()
+	return readStanding(s.config)
 }
 
 func TestStandingWithoutDataIsEmpty(t *testing.T) {
 	empty := role.Standing{Empty: true}
 	c := disk(t)
-	require.NoError(t, writeStanding(c, role.Standing{Generation: 4}))
+	writeStanding(t, c, role.Standing{Generation: 4})
 	require.NoError(t, os.RemoveAll(filepath.Join(c.DataDir, appendDir)))
 	require.Equal(t, empty, readStanding(c), "the word remains, the data do not")
 	require.NoError(t, os.Mkdir(filepath.Join(c.DataDir, appendDir), 0o700))
 	require.Equal(t, empty, readStanding(c), "a directory without a file")
 	c = disk(t)
-	require.NoError(t, writeStanding(c, role.Standing{Generation: 4}))
+	writeStanding(t, c, role.Standing{Generation: 4})
 	c.Persistence = false
 	require.Equal(t, empty, readStanding(c), "Redis will not load them")
 }
 
 func TestDataWithoutAWordAreBetterThanNone(t *testing.T) {
 	c := disk(t)
-	require.Equal(t, role.Standing{}, readStanding(c))
-	require.NoError(t, os.WriteFile(filepath.Join(c.DataDir, standingFile), []byte("{torn"), 0o600))
 	require.Equal(t, role.Standing{}, readStanding(c))
 }
 
@@ -75,18 +93,14 @@ func TestFilesThatRedisMadeBeforeItHadDataAreNone(t *testing.T) {
 	require.Equal(t, empty, readStanding(c), "the container has restarted before the first synchronisation")
 	s.observed.setRecord(kube.Record{Generation: 3, Master: kube.Member{IP: "127.0.0.2"}})
 	s.keepStanding(role.Observation{Local: role.Local{Answering: true, Synced: true, LinkUp: true, Follows: netip.MustParseAddr("127.0.0.2"), Offset: 7}})
-	require.Equal(t, role.Standing{Generation: 3, Offset: 7}, readStanding(c))
-}
-
-func TestStandingThatCannotBeWrittenIsAnError(t *testing.T) {
-	require.ErrorContains(t, writeStanding(config.Config{DataDir: "/no such directory"}, role.Standing{}), "write the standing: ")
+	require.Equal(t, role.Standing{Generation: 3, Offset: 7}, written(s))
 }
 
 func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 	old := role.Standing{Generation: 1, Offset: 10}
 	wasMaster := role.Standing{Generation: 1, Master: true, Offset: 10}
 	empty := role.Standing{Empty: true}
-	master := role.Local{Running: true, Answering: true, Synced: true, Master: true, Offset: 20}
+	master := role.Local{Running: true, Answering: true, Master: true, Offset: 20}
 	replica := role.Local{Running: true, Answering: true, Synced: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7")}
 	cut, loading, unsynced := replica, replica, replica
 	cut.LinkUp, loading.Loading, unsynced.Synced = false, true, false
@@ -109,11 +123,12 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 		"a server that loads says nothing new":                        {old, loading, &record, old},
 		"a replica that has never synchronised says nothing new":      {empty, unsynced, &record, empty},
 		"without the record the offset goes on in its generation":     {old, replica, nil, role.Standing{Generation: 1, Offset: 20}},
+		"what could not be read is known with the record again":       {role.Standing{Unreadable: true}, replica, &record, role.Standing{Generation: 5, Offset: 20}},
 		"without the record data in memory are not nothing":           {empty, replica, nil, role.Standing{Offset: 20}},
 		"without the record a server without a sync is still nothing": {empty, unsynced, nil, empty},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
+			s := keeper(t)
 			s.observed.standing = c.before
 			o := role.Observation{Local: c.local}
 			if c.record != nil {
@@ -123,42 +138,42 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 			s.keepStanding(o)
 			require.Equal(t, c.want, s.observed.standing)
 			if c.record != nil && c.want != c.before {
-				require.Equal(t, c.want, readStanding(s.config), "it is on disk, too")
+				require.Equal(t, c.want, written(s), "it is on disk, too")
 			}
 		})
 	}
 }
 
 func TestStandingIsWrittenAtMostOnceASecond(t *testing.T) {
-	s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
+	s := keeper(t)
 	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a"}})
 	for offset := range int64(3) {
 		s.keepStanding(role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: offset}})
 	}
 	require.EqualValues(t, 2, s.observed.standing.Offset)
-	require.EqualValues(t, 0, readStanding(s.config).Offset)
+	require.EqualValues(t, 0, written(s).Offset)
 }
 
 func TestStandingThatWasNotWrittenAtOnceIsWrittenLater(t *testing.T) {
-	s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
+	s := keeper(t)
 	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a"}})
 	at := func(offset int64) role.Observation {
 		return role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: offset}}
 	}
 	s.keepStanding(at(1))
 	s.keepStanding(at(2))
-	require.EqualValues(t, 1, readStanding(s.config).Offset)
+	require.EqualValues(t, 1, written(s).Offset)
 	s.standingAt = s.standingAt.Add(-time.Minute)
 	s.keepStanding(at(2))
-	require.EqualValues(t, 2, readStanding(s.config).Offset, "though nothing has changed since")
+	require.EqualValues(t, 2, written(s).Offset, "though nothing has changed since")
 }
 
 func TestStandingOfALaterMasterIsWrittenAtOnce(t *testing.T) {
-	s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
+	s := keeper(t)
 	for generation := range int64(3) {
 		s.observed.setRecord(kube.Record{Generation: generation, Master: kube.Member{UID: "uid-a"}})
 		s.keepStanding(role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: 7}})
-		require.Equal(t, generation, readStanding(s.config).Generation)
+		require.Equal(t, generation, written(s).Generation)
 	}
 }
 
@@ -182,7 +197,7 @@ func TestDataOfAnEndedProcessWithoutPersistenceAreGone(t *testing.T) {
 }
 
 func TestDataThatRedisCannotLoadSeveralTimesAreToldToBeBroken(t *testing.T) {
-	s := &Server{config: disk(t), log: quiet, hold: &hold{}}
+	s := keeper(t)
 	s.observed.standing = role.Standing{Generation: 5, Offset: 7}
 	for crash := range brokenAfter {
 		require.False(t, s.observed.standing.Broken, "after %d crashes", crash)
@@ -190,8 +205,8 @@ func TestDataThatRedisCannotLoadSeveralTimesAreToldToBeBroken(t *testing.T) {
 	}
 	require.Equal(t, role.Standing{Generation: 5, Offset: 7, Broken: true}, s.observed.standing)
 
-	require.NoError(t, writeStanding(s.config, s.observed.standing))
-	require.False(t, readStanding(s.config).Broken, "the next container tries again")
+	writeStanding(t, s.config, s.observed.standing)
+	require.False(t, written(s).Broken, "the next container tries again")
 	s.child = &process.Child{}
 	s.observed.setRecord(kube.Record{Generation: 6, Master: kube.Member{UID: "uid-b"}})
 	s.keepStanding(role.Observation{Local: role.Local{Answering: true, Synced: true}})
@@ -248,7 +263,7 @@ func endChild(t *testing.T, s *Server) {
 
 func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
 	s := &Server{config: disk(t), log: quiet, hold: &hold{}, crashes: brokenAfter, unloaded: brokenAfter}
-	require.NoError(t, writeStanding(s.config, role.Standing{Generation: 5, Master: true}))
+	writeStanding(t, s.config, role.Standing{Generation: 5, Master: true})
 	s.setDataAside()
 	s.keepEmpty()
 	require.Zero(t, s.crashes)
@@ -258,9 +273,40 @@ func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
 	require.FileExists(t, filepath.Join(s.config.DataDir, appendDir+".broken", "appendonly.aof.1.incr.aof"))
 	require.NoError(t, os.Mkdir(filepath.Join(s.config.DataDir, appendDir), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(s.config.DataDir, appendDir, "appendonly.aof.1.incr.aof"), nil, 0o600))
-	require.Equal(t, role.Standing{Empty: true}, readStanding(s.config), "what Redis makes anew is nothing before it has synchronised")
+	require.Equal(t, role.Standing{Empty: true}, written(s), "what Redis makes anew is nothing before it has synchronised")
 	require.NoError(t, os.RemoveAll(filepath.Join(s.config.DataDir, appendDir)))
 	s.unloaded = brokenAfter
 	s.setDataAside()
 	require.Equal(t, brokenAfter, s.unloaded, "there is nothing more to put aside")
+}
+
+func TestCopyCountsOnDiskWhenItsFirstRewriteHasSucceeded(t *testing.T) {
+	before := role.Standing{Generation: 1, Offset: 10}
+	s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
+	s.disk().hand(before)
+	s.disk().wait()
+	s.observed.standing, s.filed = before, before
+	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
+	copied := role.Local{Running: true, Answering: true, Synced: true, Copied: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7")}
+	s.observed.held = role.Held{InSync: true, Copied: true}
+	s.keepStanding(role.Observation{Local: copied})
+	require.Equal(t, role.Standing{Generation: 5, Offset: 20}, s.observed.standing, "the running Redis would bring it as a master")
+	require.Equal(t, before, written(s), "its files would not")
+	s.processEnded()
+	require.Equal(t, before, s.observed.standing, "the copy has gone with the process")
+	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
+	copied.Copied = false
+	s.keepStanding(role.Observation{Local: copied})
+	require.Equal(t, role.Standing{Generation: 5, Offset: 20}, written(s))
+}
+
+func TestDumpOfAnEarlierProcessIsNotLoadedWithoutPersistence(t *testing.T) {
+	c := config.Config{DataDir: t.TempDir(), RunDir: t.TempDir(), RedisServer: "true", BindAddress: "127.0.0.1"}
+	dump := filepath.Join(c.DataDir, "dump.rdb")
+	require.NoError(t, os.WriteFile(dump, []byte("REDIS0011"), 0o600))
+	s := &Server{config: c, log: quiet, hold: &hold{}}
+	require.NoError(t, s.start(netip.AddrPort{}))
+	<-s.child.Done()
+	require.NoFileExists(t, dump)
+	require.NoError(t, s.start(netip.AddrPort{}), "there is none the second time")
 }

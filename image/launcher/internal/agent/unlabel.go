@@ -94,7 +94,7 @@ func (s *Sentinel) majorityFindsLost(ctx context.Context, master netip.Addr) boo
 	answers := make(chan bool, len(pods))
 	asked := 0
 	for _, pod := range pods {
-		if !pod.Sentinel || !pod.IP.IsValid() || pod.IP == s.config.PodIP {
+		if !pod.Sentinel || !pod.IP.IsValid() || pod.IP == s.config.PodIP || pod.Overdue(time.Now()) {
 			continue
 		}
 		asked++

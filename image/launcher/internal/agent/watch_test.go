@@ -22,6 +22,7 @@ func launcherAt(t *testing.T, address string) (*web.Server, int) {
 	port := free.Addr().(*net.TCPAddr).Port
 	require.NoError(t, free.Close())
 	server := web.New(prometheus.NewRegistry())
+	server.SetRelease(func(netip.Addr) (in, known bool) { return true, true })
 	require.NoError(t, server.Serve(t.Context(), address, port))
 	return server, port
 }

@@ -24,7 +24,7 @@
 //	LAUNCHER_NOTIFY_WEBHOOK_URL           URL that Sentinel events are posted to; absent: none
 //	LAUNCHER_LOG_LEVEL                    debug, info, warn or error (info)
 //	LAUNCHER_REDIS_PORT, LAUNCHER_SENTINEL_PORT, LAUNCHER_HTTP_PORT   6379, 26379, 8080
-//	LAUNCHER_BIND_ADDRESS                 only address to listen on; absent: all
+//	LAUNCHER_BIND_ADDRESS                 only address to listen on, and to ask from; absent: all
 //	LAUNCHER_DATA_DIR, LAUNCHER_RUN_DIR   /redis-master-data, /run/redis-ha
 //	LAUNCHER_REDIS_SERVER                 server program, also started with --sentinel (redis-server)
 //	LAUNCHER_KUBECONFIG                   kubeconfig file; absent: the pod's service account

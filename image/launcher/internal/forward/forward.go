@@ -8,6 +8,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +22,11 @@ import (
 // are better served by a refusal.
 const dialTimeout = 500 * time.Millisecond
 
+// acceptPause is the time between two attempts to accept a connection where the first
+// one failed. It is short beside the 0.2 s for which a failover keeps clients waiting, and long
+// enough to cost nothing.
+const acceptPause = 20 * time.Millisecond
+
 // Listen passes every connection that arrives at host:port on to target until
 // ctx ends, then closes them all, so that the clients connect again and reach
 // target by the Service. It returns the number of connections passed on. An
@@ -32,18 +38,31 @@ func Listen(ctx context.Context, host string, port int, target string, meansThis
 	if err != nil {
 		return 0, fmt.Errorf("listen in the place of redis-server: %w", err)
 	}
+	return accept(ctx, listener, target, meansThisPod)
+}
+
+// accept passes on what listener accepts until ctx ends, and closes it then. An error of
+// one connection is no end: without file descriptors, for instance, clients wait in the
+// kernel's queue until there are some again.
+func accept(ctx context.Context, listener net.Listener, target string, meansThisPod func(netip.Addr) bool) (int, error) {
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	defer stop()
 	var open sync.WaitGroup
+	defer open.Wait()
 	count := 0
 	for {
 		client, err := listener.Accept()
-		if err != nil {
-			open.Wait()
-			if ctx.Err() != nil {
-				return count, nil
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = client.Close()
 			}
+			return count, nil
+		case errors.Is(err, net.ErrClosed):
 			return count, fmt.Errorf("accept a connection to pass on: %w", err)
+		case err != nil:
+			pause(ctx)
+			continue
 		}
 		if from, ok := client.RemoteAddr().(*net.TCPAddr); ok && meansThisPod(from.AddrPort().Addr().Unmap()) {
 			_ = client.Close()
@@ -51,6 +70,14 @@ func Listen(ctx context.Context, host string, port int, target string, meansThis
 		}
 		count++
 		open.Go(func() { pass(ctx, client, target) })
+	}
+}
+
+// pause waits until accepting is tried again, or ctx ends.
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(acceptPause):
 	}
 }
 

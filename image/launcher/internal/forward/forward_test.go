@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -127,4 +128,61 @@ func TestTakenPortIsAnError(t *testing.T) {
 	defer listener.Close()
 	_, err = Listen(t.Context(), "127.0.0.1", listener.Addr().(*net.TCPAddr).Port, "127.0.0.1:1", nobody)
 	require.ErrorContains(t, err, "in the place of redis-server")
+}
+
+// flaky is a listener without file descriptors for the first connections.
+type flaky struct {
+	net.Listener
+	failures int
+}
+
+func (f *flaky) Accept() (net.Conn, error) {
+	if f.failures > 0 {
+		f.failures--
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: f.Addr(), Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return f.Listener.Accept()
+}
+
+func TestConnectionsArePassedOnAfterTheFileDescriptorsHadRunOut(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	type end struct {
+		n   int
+		err error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		n, err := accept(ctx, &flaky{Listener: listener, failures: 3}, echo(t), nobody)
+		ended <- end{n, err}
+	}()
+	client := dial(t, listener.Addr().(*net.TCPAddr).Port)
+	_, err = client.Write([]byte("PING\n"))
+	require.NoError(t, err)
+	got, err := bufio.NewReader(client).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "PING\n", got)
+	cancel()
+	require.Equal(t, end{1, nil}, <-ended, "the end of the context is no error")
+}
+
+func TestEndOfTheContextEndsAcceptingThatFails(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := accept(ctx, &flaky{Listener: listener, failures: 1 << 30}, "127.0.0.1:1", nobody)
+		ended <- err
+	}()
+	cancel()
+	select {
+	case err := <-ended:
+		require.NoError(t, err)
+	case <-time.After(10 * time.Second):
+		require.FailNow(t, "accepting did not end within 10 s of its context")
+	}
+	_, err = net.Dial("tcp", listener.Addr().String())
+	require.Error(t, err, "the listener is closed")
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,24 +53,38 @@ type Pod struct {
 	Cost        string
 	Created     time.Time
 	Terminating bool
+	GraceEnds   time.Time // of a terminating pod: when its grace period ends, by the API server's clock
 	Ready       bool
 	Phase       corev1.PodPhase
 	Node        string
+}
+
+// overdueAfter is how long a terminating pod may exist after the end of its grace
+// period. The clocks of nodes and of the API server may differ by less.
+const overdueAfter = 10 * time.Second
+
+// Overdue says whether the pod should have ended: it is terminating, and its grace
+// period is over. That remains so where its node is lost, until the Node object goes.
+func (p Pod) Overdue(now time.Time) bool {
+	return p.Terminating && now.Sub(p.GraceEnds) > overdueAfter
 }
 
 // NeverRan says whether nothing of the pod has been started yet. Once it has,
 // its phase is another for good.
 func (p Pod) NeverRan() bool { return p.Phase == corev1.PodPending && !p.IP.IsValid() }
 
+// hasEnded says whether nothing of the pod runs any more, or will.
+func (p Pod) hasEnded() bool { return p.Phase == corev1.PodSucceeded || p.Phase == corev1.PodFailed }
+
 // Client talks to the API for one pod of the release.
 type Client struct {
-	pods     *podClient
-	events   *eventClient
-	leases   *leaseClient
-	config   config.Config
-	store    cache.Store
-	informer cache.Controller
-	log      *slog.Logger
+	pods   *podClient
+	events *eventClient
+	leases *leaseClient
+	config config.Config
+	log    *slog.Logger
+	known  *knownPods
+	watch  *cache.Reflector
 
 	changed  chan struct{}
 	disowned chan struct{}
@@ -91,11 +106,15 @@ func New(c config.Config, log *slog.Logger) (*Client, error) {
 	}
 	restConfig.QPS, restConfig.Burst = 50, 100
 	restConfig.UserAgent = "redis-ha-launcher"
-	core, err := restClient(restConfig, "/api", corev1.SchemeGroupVersion)
+	connections, err := httpClient(restConfig)
 	if err != nil {
 		return nil, err
 	}
-	coordination, err := restClient(restConfig, "/apis", coordinationv1.SchemeGroupVersion)
+	core, err := restClient(restConfig, connections, "/api", corev1.SchemeGroupVersion)
+	if err != nil {
+		return nil, err
+	}
+	coordination, err := restClient(restConfig, connections, "/apis", coordinationv1.SchemeGroupVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -108,47 +127,9 @@ func New(c config.Config, log *slog.Logger) (*Client, error) {
 		changed:  make(chan struct{}, 1),
 		disowned: make(chan struct{}, 1),
 	}
-	k.store, k.informer = k.newPodInformer()
+	k.known = newKnownPods(k.noteChange)
+	k.watch = k.newPodReflector()
 	return k, nil
-}
-
-// newPodInformer watches the pods of the release.
-func (k *Client) newPodInformer() (cache.Store, cache.Controller) {
-	selector := k.config.PodSelector.String()
-	notify := func(about chan struct{}) {
-		select {
-		case about <- struct{}{}:
-		default:
-		}
-	}
-	return cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: &cache.ListWatch{
-			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (list runtimeObject, err error) {
-				o.LabelSelector = selector
-				list, err = k.pods.List(ctx, o)
-				k.noteProblem(Explain(err, "list", "pods"))
-				return list, err
-			},
-			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (w watchInterface, err error) {
-				o.LabelSelector = selector
-				w, err = k.pods.Watch(ctx, o)
-				k.noteProblem(Explain(err, "watch", "pods"))
-				return w, err
-			},
-		},
-		ObjectType: &corev1.Pod{},
-		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc: func(any) { notify(k.changed) },
-			UpdateFunc: func(before, after any) {
-				notify(k.changed)
-				if k.disowns(before, after) {
-					notify(k.disowned)
-				}
-			},
-			DeleteFunc: func(any) { notify(k.changed) },
-		},
-		Transform: dropUnused,
-	})
 }
 
 // noteProblem logs a problem with the API once, until it changes or is over.
@@ -171,16 +152,29 @@ func (k *Client) noteProblem(err error) {
 }
 
 // Run watches the pods until ctx ends.
-func (k *Client) Run(ctx context.Context) { k.informer.RunWithContext(ctx) }
+func (k *Client) Run(ctx context.Context) { k.watch.RunWithContext(ctx) }
 
 // Synced says whether the pod list has been read once.
-func (k *Client) Synced() bool { return k.informer.HasSynced() }
+func (k *Client) Synced() bool { return k.known.read() }
+
+// noteChange tells those who wait for a change of a pod.
+func (k *Client) noteChange(before, after *Pod) {
+	notify(k.changed)
+	if k.disowns(before, after) {
+		notify(k.disowned)
+	}
+}
+
+func notify(about chan<- struct{}) {
+	select {
+	case about <- struct{}{}:
+	default: // it has been told
+	}
+}
 
 // disowns says whether a change takes the label master off this pod.
-func (k *Client) disowns(before, after any) bool {
-	had, ok := before.(*corev1.Pod)
-	has, okay := after.(*corev1.Pod)
-	return ok && okay && string(has.UID) == k.config.PodUID && had.Labels[RoleLabel] == masterRole && has.Labels[RoleLabel] != masterRole
+func (k *Client) disowns(before, after *Pod) bool {
+	return before != nil && after != nil && after.UID == k.config.PodUID && before.Role == masterRole && after.Role != masterRole
 }
 
 // Changed receives when a pod of the release changed.
@@ -190,16 +184,12 @@ func (k *Client) Changed() <-chan struct{} { return k.changed }
 func (k *Client) Disowned() <-chan struct{} { return k.disowned }
 
 // Pods gives the pods of the release as last seen. Pods that have ended are left out.
-func (k *Client) Pods() []Pod {
-	var pods []Pod
-	for _, object := range k.store.List() {
-		p, ok := object.(*corev1.Pod)
-		if !ok || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
-			continue
-		}
-		pods = append(pods, podOf(p))
-	}
-	return pods
+func (k *Client) Pods() []Pod { return slices.DeleteFunc(k.known.list(), Pod.hasEnded) }
+
+// InRelease says whether an address is that of a pod of the release, as last seen. known
+// is false until the pods have been read once.
+func (k *Client) InRelease(ip netip.Addr) (in, known bool) {
+	return slices.ContainsFunc(k.Pods(), func(p Pod) bool { return p.IP == ip }), k.Synced()
 }
 
 // LivePods reads the pods of the release from the API, for decisions that must
@@ -213,8 +203,8 @@ func (k *Client) LivePods(ctx context.Context) ([]Pod, error) {
 	}
 	var pods []Pod
 	for i := range list.Items {
-		if phase := list.Items[i].Status.Phase; phase != corev1.PodSucceeded && phase != corev1.PodFailed {
-			pods = append(pods, podOf(&list.Items[i]))
+		if pod := podOf(&list.Items[i]); !pod.hasEnded() {
+			pods = append(pods, pod)
 		}
 	}
 	return pods, nil
@@ -233,6 +223,9 @@ func podOf(p *corev1.Pod) Pod {
 		Terminating: p.DeletionTimestamp != nil,
 		Phase:       p.Status.Phase,
 		Node:        p.Spec.NodeName,
+	}
+	if p.DeletionTimestamp != nil {
+		out.GraceEnds = p.DeletionTimestamp.Time
 	}
 	out.IP, _ = netip.ParseAddr(p.Status.PodIP)
 	for _, condition := range p.Status.Conditions {

@@ -123,17 +123,36 @@ func TestPodThatWaitsForItsVolumeHasNeverRun(t *testing.T) {
 	}
 }
 
+func TestPodIsOverdueWhenItsGracePeriodIsOverForLongerThanClocksDiffer(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		pod  Pod
+		want bool
+	}{
+		"it is to stay":               {Pod{}, false},
+		"its grace period runs":       {Pod{Terminating: true, GraceEnds: now.Add(time.Second)}, false},
+		"it has just ended":           {Pod{Terminating: true, GraceEnds: now.Add(-overdueAfter)}, false},
+		"it ended before that":        {Pod{Terminating: true, GraceEnds: now.Add(-overdueAfter - 1)}, true},
+		"the same, but it is to stay": {Pod{GraceEnds: now.Add(-time.Hour)}, false},
+	} {
+		require.Equal(t, c.want, c.pod.Overdue(now), name)
+	}
+}
+
 func TestPodsOfTheReleaseAreReadWithWhatMatters(t *testing.T) {
 	server := release(t)
 	require.NoError(t, server.UpdatePod("server-a", func(p *corev1.Pod) {
 		p.Labels[RoleLabel], p.Labels[RunIDLabel], p.Labels[PodIPLabel] = "master", "abcdef", "127.0.0.10"
 		p.Annotations = map[string]string{DeletionCost: "100", "other": "x"}
 	}))
+	deleted := time.Now().Truncate(time.Second)
 	require.NoError(t, server.MarkDeleted("sentinel-a", time.Minute))
+	graceEnds := server.Pod("sentinel-a").DeletionTimestamp.UTC()
+	require.WithinRange(t, graceEnds, deleted.Add(time.Minute), deleted.Add(time.Minute+10*time.Second), "the API sets the end of the grace period")
 	c := client(t, server, "server-a")
 	want := []Pod{
 		{Name: "sentinel-a", UID: "uid-sentinel-a", IP: netip.MustParseAddr("127.0.0.11"), Sentinel: true, Created: created, Terminating: true,
-			Ready: true, Phase: corev1.PodRunning, Node: "node-of-sentinel-a"},
+			GraceEnds: graceEnds, Ready: true, Phase: corev1.PodRunning, Node: "node-of-sentinel-a"},
 		{Name: "server-a", UID: "uid-server-a", IP: netip.MustParseAddr("127.0.0.10"), Server: true, Role: "master", RunID: "abcdef",
 			PodIPLabel: "127.0.0.10", Cost: "100", Created: created, Ready: true, Phase: corev1.PodRunning, Node: "node-of-server-a"},
 	}
@@ -189,7 +208,7 @@ func TestLossOfTheMasterLabelIsToldToThePodThatHadIt(t *testing.T) {
 
 func inUTC(pods []Pod) []Pod {
 	for i := range pods {
-		pods[i].Created = pods[i].Created.UTC()
+		pods[i].Created, pods[i].GraceEnds = pods[i].Created.UTC(), pods[i].GraceEnds.UTC()
 	}
 	return pods
 }

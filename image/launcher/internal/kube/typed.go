@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"net/http"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -48,12 +49,13 @@ func newLeaseClient(c rest.Interface, namespace string) *leaseClient {
 		func() *coordinationv1.Lease { return &coordinationv1.Lease{} })
 }
 
-// restClient prepares calls of one API group below path ("/api" or "/apis").
-func restClient(config *rest.Config, path string, version schema.GroupVersion) (rest.Interface, error) {
+// restClient prepares calls of one API group below path ("/api" or "/apis"). All
+// groups share the connections of one client.
+func restClient(config *rest.Config, connections *http.Client, path string, version schema.GroupVersion) (rest.Interface, error) {
 	config = rest.CopyConfig(config)
 	config.APIPath, config.GroupVersion = path, &version
 	config.NegotiatedSerializer = serializer.NewCodecFactory(kinds).WithoutConversion()
-	client, err := rest.RESTClientFor(config)
+	client, err := rest.RESTClientForConfigAndClient(config, connections)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the client of the API %s: %w", version, err)
 	}

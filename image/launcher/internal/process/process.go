@@ -2,19 +2,22 @@
 //
 // There is exactly one waiter for the child: the goroutine that started it.
 // Other children can only be orphans the kernel gave to PID 1 (the forks of a
-// Redis that died while it saved); they are collected by their own PIDs, so
-// that the child's exit status is never taken by mistake.
+// Redis that died while it saved, what a command of `kubectl exec` left behind);
+// they are collected by their own PIDs, so that the child's exit status is
+// never taken by mistake.
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -26,8 +29,13 @@ type Child struct {
 	err  error // valid after done
 }
 
-// current is the PID of the running child, 0 for none; orphans are all others.
-var current atomic.Int64
+// started are the PIDs that Start waits for; orphans are all others. The lock is
+// held from before a fork until its PID is here: until then nobody may take
+// a child for an orphan.
+var (
+	mu      sync.Mutex
+	started = map[int]bool{}
+)
 
 // Start starts a program that shares the launcher's standard output. The
 // program is killed by the kernel if the launcher dies.
@@ -37,25 +45,44 @@ func Start(name string, args ...string) (*Child, error) {
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	child := &Child{done: make(chan struct{})}
-	started := make(chan error)
+	forked := make(chan error)
 	go func() {
 		// Pdeathsig fires when the thread that forked ends, so it must stay.
 		runtime.LockOSThread()
-		if err := cmd.Start(); err != nil {
-			started <- err
+		err := fork(cmd)
+		if err == nil {
+			child.pid = cmd.Process.Pid
+		}
+		forked <- err
+		if err != nil {
 			return
 		}
-		current.Store(int64(cmd.Process.Pid))
-		child.pid = cmd.Process.Pid
-		started <- nil
 		child.err = cmd.Wait()
-		current.Store(0)
+		forget(child.pid)
 		close(child.done)
 	}()
-	if err := <-started; err != nil {
+	if err := <-forked; err != nil {
 		return nil, fmt.Errorf("start %s (is it in the image and executable?): %w", name, err)
 	}
 	return child, nil
+}
+
+// fork starts a program and notes its PID.
+func fork(cmd *exec.Cmd) error {
+	mu.Lock()
+	defer mu.Unlock()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	started[cmd.Process.Pid] = true
+	return nil
+}
+
+// forget notes that a program has been waited for: its PID may be an orphan's from now on.
+func forget(pid int) {
+	mu.Lock()
+	defer mu.Unlock()
+	delete(started, pid)
 }
 
 // Done is closed when the program has ended.
@@ -68,17 +95,17 @@ func (c *Child) PID() int { return c.pid }
 func (c *Child) Err() error { return c.err }
 
 // Signal sends a signal to the program.
-func (c *Child) Signal(signal syscall.Signal) error {
-	err := syscall.Kill(c.pid, signal)
+func (c *Child) Signal(s syscall.Signal) error {
+	err := syscall.Kill(c.pid, s)
 	if errors.Is(err, syscall.ESRCH) {
 		return nil
 	}
 	return err
 }
 
-// Stop ends the program: with signal first, with KILL after grace.
-func (c *Child) Stop(signal syscall.Signal, grace time.Duration) {
-	_ = c.Signal(signal)
+// Stop ends the program: with the signal first, with KILL after grace.
+func (c *Child) Stop(first syscall.Signal, grace time.Duration) {
+	_ = c.Signal(first)
 	select {
 	case <-c.done:
 		return
@@ -86,6 +113,22 @@ func (c *Child) Stop(signal syscall.Signal, grace time.Duration) {
 	}
 	_ = c.Signal(syscall.SIGKILL)
 	<-c.done
+}
+
+// CollectOrphans collects orphans as soon as they end, until ctx ends. The kernel
+// tells of it by CHLD.
+func CollectOrphans(ctx context.Context) {
+	ended := make(chan os.Signal, 1) // a signal that comes while orphans are collected is kept
+	signal.Notify(ended, syscall.SIGCHLD)
+	defer signal.Stop(ended)
+	for {
+		ReapOrphans()
+		select {
+		case <-ctx.Done():
+			return
+		case <-ended:
+		}
+	}
 }
 
 // ReapOrphans collects ended processes that the kernel has given to this one.
@@ -97,13 +140,22 @@ func ReapOrphans() {
 	}
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || int64(pid) == current.Load() {
+		if err != nil {
 			continue
 		}
 		if parent, zombie := state(pid); parent == self && zombie {
-			var status syscall.WaitStatus
-			_, _ = syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
+			reap(pid)
 		}
+	}
+}
+
+// reap collects an ended process unless Start waits for it.
+func reap(pid int) {
+	mu.Lock()
+	defer mu.Unlock()
+	if !started[pid] {
+		var status syscall.WaitStatus
+		_, _ = syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
 	}
 }
 

@@ -2,6 +2,7 @@ package redisnode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -176,10 +177,17 @@ func (n *Node) Tilted(ctx context.Context) (bool, error) {
 	return strings.Contains(text, "sentinel_tilt:1"), nil
 }
 
+// ErrFailoverRunning is the error of a sentinel that is replacing the master already.
+var ErrFailoverRunning = errors.New("the sentinel is replacing the master already")
+
 // FailOver tells one sentinel to replace the master now. Only one sentinel may
-// be told at a time: two would use the same epoch.
+// be told at a time: two would use the same epoch. The error is ErrFailoverRunning
+// if the sentinel leads a failover already.
 func (n *Node) FailOver(ctx context.Context, name string) error {
 	_, err := n.Do(ctx, "SENTINEL", "FAILOVER", name)
+	if redis.HasErrorPrefix(err, "INPROG") {
+		return fmt.Errorf("%w: %w", ErrFailoverRunning, err)
+	}
 	return err
 }
 

@@ -55,7 +55,7 @@ func together(edits ...edit) edit {
 
 func runsAsMaster(since time.Duration) edit {
 	return func(o *Observation) {
-		o.Local = Local{Running: true, Answering: true, Master: true, Synced: true, Offset: 1000, MasterFor: since}
+		o.Local = Local{Running: true, Answering: true, Master: true, Offset: 1000, MasterFor: since}
 	}
 }
 
@@ -133,7 +133,7 @@ func server(pod string, changes ...func(*Peer)) Peer {
 	return p
 }
 
-func isMaster(p *Peer)      { p.Master, p.Status.Synced = true, true }
+func isMaster(p *Peer)      { p.Master = true }
 func isReplica(p *Peer)     { p.LinkUp, p.Status.Synced, p.Offset = true, true, 1000 }
 func isStopped(p *Peer)     { p.Redis = Refused }
 func isFrozen(p *Peer)      { p.Redis = Unknown }
@@ -156,6 +156,9 @@ func isDead(p *Peer) { p.Redis, p.Status = Refused, nil }
 
 // nothingListens is a pod whose container has ended.
 func nothingListens(p *Peer) { isDead(p); p.Launcher = Refused }
+
+// isWriting is a replica in sync that writes its first append-only file.
+func isWriting(p *Peer) { isReplica(p); p.Status.Copied = true }
 
 // linkDown is a replica that holds data and has lost its master.
 func linkDown(p *Peer) { isReplica(p); p.LinkUp = false }
@@ -190,6 +193,8 @@ func generation(n int64) edit { return func(o *Observation) { o.Generation = n }
 
 // broken are data that Redis cannot load.
 func broken(s Standing) Standing { s.Broken = true; return s }
+
+func unreadable(s Standing) Standing { s.Unreadable = true; return s }
 
 func holds(s Standing) edit { return func(o *Observation) { o.Standing = s } }
 

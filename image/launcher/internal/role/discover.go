@@ -54,7 +54,8 @@ func discover(o Observation) Decision {
 		return diedAsSuccessor(o, agreed, live[0].Name, wait)
 	case ok:
 		return lostMaster(o, agreed, wait)
-	case o.sentinelsKnowNothing():
+	case o.sentinelsKnowNothing() && (len(live) == 0 || !o.sentinelMayKnow() || o.Waiting > lostPatience):
+		// A live replica has what this pod may not have on its disk.
 		return elect(o, "nobody knows a master")
 	case o.Waiting > lostPatience && len(live) == 0 && o.allSentinelsSeen():
 		return elect(o, "the sentinels have not agreed on a master for long, and no replica lives")
@@ -144,6 +145,18 @@ func lostMaster(o Observation, agreed netip.Addr, wait func(string, ...any) Deci
 	default:
 		return wait("waiting for %s, whom the sentinels name", p.Name)
 	}
+}
+
+// sentinelMayKnow says whether a sentinel whose answer is late may name a master that the
+// others, which do not run at the moment, know as well.
+func (o Observation) sentinelMayKnow() bool {
+	none := 0
+	for _, v := range o.Views {
+		if v.Reach == Answered && !v.HasMaster {
+			none++
+		}
+	}
+	return none < o.majority() && !o.allSentinelsSeen()
 }
 
 // allSentinelsSeen says whether every sentinel pod gave a clear answer, so that

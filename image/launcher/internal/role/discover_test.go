@@ -231,6 +231,11 @@ func TestServerWithLaterDataIsElectedOverAMasterThatNobodyKnowsOf(t *testing.T) 
 
 func TestServersWithoutAnyMemoryOfAMasterElectOne(t *testing.T) {
 	check(t, []claim{
+		{"not where a sentinel is silent and a replica lives",
+			observe(sentinels("refused refused silent"), wholeRelease, peer("d", linkDown, reports(wasReplica(1, 1))), waiting(lostPatience)),
+			discovering("the sentinels do not agree on a master yet")},
+		{"but where the sentinel stays silent", observe(sentinels("refused refused silent"), wholeRelease, peer("d", linkDown, reports(nothing)), waiting(lostPatience+1)),
+			claiming("nobody knows a master")},
 		{"where no sentinel exists", observe(wholeRelease), claiming("nobody knows a master")},
 		{"where the sentinels know none", observe(sentinels("none none none"), wholeRelease), claiming("nobody knows a master")},
 		{"where the sentinels do not run", observe(sentinels("refused refused refused"), wholeRelease),

@@ -13,16 +13,21 @@ type candidate struct {
 	Standing Standing
 }
 
-// compare orders candidates by the worth of their data: any that Redis can load
-// before what it could not, and that before none; the later generation, the
-// master of that generation before its replicas, the higher offset; then the
-// older pod, then the lower name.
+// compare orders candidates by the worth of their data: data of a known worth before
+// those whose worth cannot be read, these before what Redis could not load, and that
+// before none; the later generation, the master of that generation before its replicas,
+// the higher offset; then the older pod, then the lower name.
 func compare(a, b candidate) int {
 	rank := func(s Standing) []int64 {
-		if s.Empty {
+		switch {
+		case s.Empty:
 			return []int64{0, 0, 0, 0}
+		case s.Broken:
+			return []int64{1, s.Generation, number(s.Master), s.Offset}
+		case s.Unreadable:
+			return []int64{2, s.Generation, number(s.Master), s.Offset}
 		}
-		return []int64{2 - number(s.Broken), s.Generation, number(s.Master), s.Offset}
+		return []int64{3, s.Generation, number(s.Master), s.Offset}
 	}
 	ra, rb := rank(a.Standing), rank(b.Standing)
 	for i := range ra {
@@ -152,7 +157,7 @@ func (o Observation) heirLives() bool {
 func (o Observation) unbeatable(c candidate) bool {
 	s := c.Standing
 	fenced := o.Fence != nil && o.Fence.UID == c.UID
-	return o.Initialised && !s.Empty && !s.Broken && s.Master && s.Generation == o.Generation && c.UID == o.MasterUID && !fenced
+	return o.Initialised && !s.Empty && !s.Broken && !s.Unreadable && s.Master && s.Generation == o.Generation && c.UID == o.MasterUID && !fenced
 }
 
 // patienceFor is how long missing servers are waited for. Withheld says that one

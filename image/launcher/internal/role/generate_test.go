@@ -36,6 +36,7 @@ func anyStanding() *rapid.Generator[Standing] {
 			Master:     rapid.Bool().Draw(t, "was master"),
 			Offset:     rapid.Int64Range(0, 3).Draw(t, "offset"),
 			Broken:     rapid.IntRange(0, 4).Draw(t, "broken") == 0,
+			Unreadable: rapid.IntRange(0, 4).Draw(t, "unreadable") == 0,
 		}
 	})
 }

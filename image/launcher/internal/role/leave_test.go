@@ -59,6 +59,12 @@ func TestTerminatingPodHandsOverBeforeItLeaves(t *testing.T) {
 		{"a master hands over though the sentinels name one that is not master",
 			observe(runsAsMaster(time.Hour), sentinels("b b b"), peer("b", isReplica)), 0,
 			Leaving{Step: HandOver, Successors: []netip.Addr{address("b")}, Reason: "1 replica(s) can take over"}},
+		{"a master waits for a replica in sync to have its data in its file", observe(master, peer("b", isWriting)), budget - leaveReserve - handOverReserve - 1,
+			stay("waiting for one of 1 replica(s) in sync to have its data in its file")},
+		{"but not for ever", observe(master, peer("b", isWriting)), budget - leaveReserve - handOverReserve,
+			Leaving{Step: HandOver, Successors: []netip.Addr{address("b")}, Reason: "1 replica(s) can take over, and have their data in memory only"}},
+		{"nor where another replica has it", observe(master, peer("b", isWriting), peer("c", isReplica)), 0,
+			Leaving{Step: HandOver, Successors: []netip.Addr{address("b"), address("c")}, Reason: "1 replica(s) can take over"}},
 		{"a master waits for a server to synchronise", observe(master, peer("b", isUnsynced), peer("c", isDead)), 44 * time.Second,
 			stay("waiting for one of 2 server(s) to synchronise")},
 		{"a master does not wait for servers that leave, too", observe(master, peer("b", isTerminating)), arrivalPatience + 1,
@@ -71,6 +77,38 @@ func TestTerminatingPodHandsOverBeforeItLeaves(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, DecideLeaving(c.given, c.leaving, budget)) })
 	}
+}
+
+func TestLeavingPodWhoseRedisDiedAsMasterIsFailedOver(t *testing.T) {
+	const budget = 55 * time.Second
+	died := together(sentinels("a a a"), recorded("a"), labelled(Master))
+	for _, c := range []struct {
+		name    string
+		given   Observation
+		leaving time.Duration
+		action  Action
+		want    Leaving
+	}{
+		{"a replica in sync lives", observe(died, peer("b", linkDown)), 0, FailOver,
+			Leaving{Step: StayOn, Reason: "Redis has died as master; waiting for a replica to be promoted"}},
+		{"the replica does not answer at the moment", observe(died, peer("b", isReplica, isFrozen)), 0, Wait,
+			Leaving{Step: StayOn, Reason: "Redis has died as master; waiting for a replica to be promoted"}},
+		{"a replica was promoted", observe(died, peer("b", isMaster)), 0, Wait,
+			Leaving{Step: PassOn, Successors: []netip.Addr{address("b")}, Reason: "server-b has replaced this pod, whose Redis had died"}},
+		{"no replica is in sync", observe(died, peer("b", isUnsynced)), 0, Wait, Leaving{Step: Leave, Reason: "Redis has died, and no replica in sync lives"}},
+		{"nobody promotes the replica", observe(died, peer("b", linkDown), waiting(deathPatience+1)), 0, FailOver,
+			Leaving{Step: Leave, Reason: "Redis has died, and no replica was promoted in time"}},
+		{"the budget is spent", observe(died, peer("b", linkDown)), budget - leaveReserve + 1, FailOver,
+			Leaving{Step: Leave, Reason: "Redis has died, and no replica was promoted in time"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := DecideLeft(c.given, true)
+			require.Equal(t, Stopping, d.State)
+			require.Equal(t, c.action, d.Action, d.Reason)
+			require.Equal(t, c.want, DecideLeavingAfterDeath(c.given, c.leaving, budget))
+		})
+	}
+	require.Equal(t, Decision{State: Stopping, Reason: "terminating, and Redis does not run"}, DecideLeft(observe(died, peer("b", linkDown)), false))
 }
 
 func TestReserveForStoppingNeverTakesMoreThanAThirdOfTheBudget(t *testing.T) {

@@ -35,6 +35,9 @@ type Standing struct {
 	Master     bool  `json:"master"`           // this server was that master itself
 	Offset     int64 `json:"offset"`           // replication offset reached in that generation
 	Broken     bool  `json:"broken,omitempty"` // Redis could not load them several times in a row
+	// Unreadable: there are data, and what was written down of them cannot be read. They
+	// may be of any generation, which is not the same as generation 0.
+	Unreadable bool `json:"unreadable,omitempty"`
 }
 
 // Member is a server pod.

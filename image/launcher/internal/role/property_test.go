@@ -160,6 +160,24 @@ func TestNoServerWithoutDataBecomesMasterWhileAnotherTellsOfData(t *testing.T) {
 	})
 }
 
+func TestNoServerThatCannotReadWhatItsDataAreBecomesMasterWhileAnotherKnows(t *testing.T) {
+	always(t, func(t *rapid.T) bool {
+		o, d := decided(t)
+		if d.Action != Claim || !o.Standing.Unreadable {
+			return false
+		}
+		for _, p := range o.Peers {
+			if p.Status == nil || p.Terminating || o.stoodFor(p) || o.givesWay(p) {
+				continue
+			}
+			if s := p.Status.Standing; !s.Empty && !s.Broken && !s.Unreadable {
+				t.Fatalf("%s knows what its data are, this pod does not", p.Name)
+			}
+		}
+		return true
+	})
+}
+
 func TestUnreachableMasterIsNotReplacedBeforeThePatience(t *testing.T) {
 	always(t, func(t *rapid.T) bool {
 		o, d := decided(t)

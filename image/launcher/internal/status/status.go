@@ -15,6 +15,8 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 )
 
 // row is one pod of the release.
@@ -26,6 +28,7 @@ type row struct {
 	found    bool
 	err      error
 	sentinel bool
+	launcher role.Status // of a server; zero where its launcher does not answer
 }
 
 // Print asks all pods of the release and writes a table.
@@ -57,6 +60,11 @@ func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print the status: %w", err)
 	}
+	for _, r := range rows {
+		if r.launcher.Lacks != "" {
+			fmt.Fprintf(out, "%s: %s\n", r.pod.Name, r.launcher.Lacks)
+		}
+	}
 	_, err = fmt.Fprintln(out, quorum(c, rows))
 	return err
 }
@@ -85,6 +93,9 @@ func (r *row) ask(ctx context.Context, c config.Config) {
 	node := redisnode.New(netip.AddrPortFrom(r.pod.IP, uint16(port)), c.Password)
 	defer node.Close()
 	if !r.sentinel {
+		if err := web.FetchStatus(ctx, r.pod.IP.String(), c.HTTPPort, &r.launcher); err != nil {
+			r.launcher = role.Status{} // what Redis says is shown all the same
+		}
 		r.info, r.err = node.Info(ctx)
 		return
 	}

@@ -6,15 +6,23 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 )
 
 // watcher has no time-out: what it waits for may be months away.
 var watcher = &http.Client{Transport: &http.Transport{
-	DialContext:           (&net.Dialer{Timeout: statusTimeout}).DialContext,
+	DialContext:           dial,
 	ResponseHeaderTimeout: statusTimeout,
 	DisableKeepAlives:     true,
 }}
+
+// SetRelease tells the server which addresses are those of pods of the release. Only they
+// may wait for the end of this launcher. inRelease says so of an address; known is false
+// until the pods have been read.
+func (s *Server) SetRelease(inRelease func(netip.Addr) (in, known bool)) {
+	s.inRelease.Store(&inRelease)
+}
 
 // stay begins an answer that ends when this launcher leaves or dies.
 func (s *Server) stay(w http.ResponseWriter, r *http.Request) {
@@ -24,6 +32,10 @@ func (s *Server) stay(w http.ResponseWriter, r *http.Request) {
 		return
 	default:
 	}
+	if refusal, code := s.refuse(r); refusal != "" {
+		http.Error(w, refusal, code)
+		return
+	}
 	s.watched.Add(1)
 	defer s.watched.Add(-1)
 	w.WriteHeader(http.StatusOK)
@@ -31,6 +43,27 @@ func (s *Server) stay(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-s.leaving:
 	case <-r.Context().Done():
+	}
+}
+
+// refuse says why the sender of a request may not wait for the end of this launcher; an
+// empty text says that it may.
+func (s *Server) refuse(r *http.Request) (string, int) {
+	inRelease := s.inRelease.Load()
+	if inRelease == nil {
+		return "starting", http.StatusServiceUnavailable
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return "for pods of the release only", http.StatusForbidden
+	}
+	switch in, known := (*inRelease)(from.Addr().Unmap().WithZone("")); {
+	case !known:
+		return "the pods of the release are not known yet", http.StatusServiceUnavailable
+	case !in:
+		return "for pods of the release only", http.StatusForbidden
+	default:
+		return "", 0
 	}
 }
 

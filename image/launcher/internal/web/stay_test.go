@@ -1,9 +1,12 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
+	"net/http"
+	"net/netip"
 	"strconv"
 	"syscall"
 	"testing"
@@ -29,6 +32,7 @@ func serve(t *testing.T) (s *Server, port int, end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	s = New(prometheus.NewRegistry())
+	s.SetRelease(func(ip netip.Addr) (in, known bool) { return ip == netip.MustParseAddr("127.0.0.1"), true })
 	require.NoError(t, s.Serve(ctx, "127.0.0.1", port))
 	return s, port, cancel
 }
@@ -74,4 +78,39 @@ func TestAwaitEndEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, AwaitEnd(ctx, "127.0.0.1", port), context.DeadlineExceeded)
+}
+
+func TestOnlyPodsOfTheReleaseMayWaitForTheEnd(t *testing.T) {
+	s, port, _ := serve(t)
+	code, body := getFrom(t, "127.0.0.2", port, "/stay")
+	require.Equal(t, http.StatusForbidden, code, body)
+	require.Zero(t, s.Watched())
+	for _, path := range []string{"/livez", "/metrics"} {
+		code, body := getFrom(t, "127.0.0.2", port, path)
+		require.Equal(t, http.StatusOK, code, "%s is for everybody: %s", path, body)
+	}
+	s.SetRelease(func(netip.Addr) (in, known bool) { return false, false })
+	code, body = getFrom(t, "127.0.0.1", port, "/stay")
+	require.Equal(t, http.StatusServiceUnavailable, code, body)
+	s.inRelease.Store(nil)
+	code, body = getFrom(t, "127.0.0.1", port, "/stay")
+	require.Equal(t, http.StatusServiceUnavailable, code, body)
+}
+
+func TestQuestionsComeFromTheAddressThatIsSet(t *testing.T) {
+	s, port, _ := serve(t)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	asked := make(chan netip.Addr, 1)
+	s.SetRelease(func(ip netip.Addr) (in, known bool) {
+		asked <- ip
+		return false, true
+	})
+	t.Cleanup(func() { AskFrom("") })
+	for _, host := range []string{"127.0.0.2", ""} {
+		AskFrom(host)
+		require.ErrorContains(t, AwaitEnd(ctx, "127.0.0.1", port), "403")
+		want := netip.MustParseAddr(cmp.Or(host, "127.0.0.1"))
+		require.Equal(t, want, <-asked)
+	}
 }

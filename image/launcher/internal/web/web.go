@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -24,20 +25,40 @@ import (
 // says what is wrong.
 type Health struct{ Live, Ready string }
 
+const (
+	// requestTimeout bounds the arrival of a request, and so the life of a connection that
+	// never asks. The kubelet waits for 1 s by default, a peer for statusTimeout.
+	requestTimeout = 5 * time.Second
+	// answerTimeout bounds the time in which a client takes an answer. Prometheus waits for 10 s
+	// by default. An answer to /stay may take longer: nothing is written while it lasts, and its
+	// end is the end of the connection.
+	answerTimeout = 10 * time.Second
+	// idleTimeout is how long a connection may wait for its next request. It is longer
+	// than idleLink, so that peers end their connections themselves.
+	idleTimeout = 2 * idleLink
+	// maxHeader bounds the header of a request, in bytes. The kubelet, Prometheus and peers
+	// send less than 1 KiB.
+	maxHeader = 8 << 10
+)
+
 // Server answers on the launcher's port. The zero Health is "not started yet".
 type Server struct {
-	health  atomic.Pointer[Health]
-	status  atomic.Pointer[any]
-	metrics *prometheus.Registry
-	http    *http.Server
-	leaving chan struct{}
-	leave   sync.Once
-	watched atomic.Int64
+	health    atomic.Pointer[Health]
+	status    atomic.Pointer[any]
+	inRelease atomic.Pointer[func(netip.Addr) (in, known bool)]
+	metrics   *prometheus.Registry
+	http      *http.Server
+	leaving   chan struct{}
+	leave     sync.Once
+	watched   atomic.Int64
 }
 
 // New prepares the server; Serve starts it.
 func New(metrics *prometheus.Registry) *Server {
 	s := &Server{metrics: metrics, leaving: make(chan struct{})}
+	s.http = &http.Server{
+		Handler: s.paths(), ReadTimeout: requestTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+	}
 	s.SetHealth(Health{Ready: "starting"})
 	return s
 }
@@ -58,6 +79,16 @@ func (s *Server) Serve(ctx context.Context, host string, port int) error {
 	if err != nil {
 		return fmt.Errorf("listen for probes (set LAUNCHER_HTTP_PORT if the port is taken): %w", err)
 	}
+	go func() { _ = s.http.Serve(newLimited(listener)) }()
+	go func() {
+		<-ctx.Done()
+		_ = s.http.Close()
+	}()
+	return nil
+}
+
+// paths gives what answers to each path.
+func (s *Server) paths() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.health.Load().Live) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.health.Load().Ready) })
@@ -72,13 +103,7 @@ func (s *Server) Serve(ctx context.Context, host string, port int) error {
 	})
 	mux.HandleFunc("GET /stay", s.stay)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = s.http.Serve(listener) }()
-	go func() {
-		<-ctx.Done()
-		_ = s.http.Close()
-	}()
-	return nil
+	return mux
 }
 
 func answer(w http.ResponseWriter, problem string) {
@@ -89,8 +114,12 @@ func answer(w http.ResponseWriter, problem string) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// statusTimeout bounds one question to a peer's launcher.
-const statusTimeout = 400 * time.Millisecond
+const (
+	// statusTimeout bounds one question to a peer's launcher.
+	statusTimeout = 400 * time.Millisecond
+	// idleLink is how long a connection to a peer's launcher is kept for the next question.
+	idleLink = 30 * time.Second
+)
 
 // silent holds the patience with hosts that did not answer last time.
 var silent sync.Map
@@ -101,9 +130,9 @@ var ErrNotServing = errors.New("the launcher has no status yet")
 var client = &http.Client{
 	Timeout: statusTimeout,
 	Transport: &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: statusTimeout}).DialContext,
+		DialContext:         dial,
 		MaxIdleConnsPerHost: 1,
-		IdleConnTimeout:     30 * time.Second,
+		IdleConnTimeout:     idleLink,
 	},
 }
 

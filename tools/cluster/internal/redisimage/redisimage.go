@@ -75,9 +75,15 @@ func (b Builder) Redis(ctx context.Context, variant string) (Archive, error) {
 	return b.image(ctx, recipe{
 		image: fullName(name), dockerfile: filepath.Join(b.Repo, "image", "Dockerfile"),
 		program: "launcher", module: b.Repo, pkg: "./image/launcher",
-		args: []string{"--build-arg", "ENGINE=" + variant}, inputs: []string{layers},
+		args: dockerfileArgs(variant, name), inputs: []string{layers},
 		version: tag(name),
 	})
+}
+
+// dockerfileArgs are the arguments that image/Dockerfile gets for a variant, under the name of the chart's image. The versions of the
+// packages are its own.
+func dockerfileArgs(variant, name string) []string {
+	return []string{"--build-arg", "BASE=" + base, "--build-arg", "ENGINE=" + variant, "--build-arg", "TAG=" + tag(name)}
 }
 
 // Writer returns the image of the demonstration's client.

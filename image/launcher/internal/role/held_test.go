@@ -1,0 +1,96 @@
+package role
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Looks at a Redis process, as INFO tells of it.
+var (
+	sawMaster      = Look{Master: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
+	sawStarting    = Look{History: History{ID: "r", Before: "0", BeforeUpTo: -1}}
+	sawLoadingFile = Look{Loading: true, History: History{ID: "r", Before: "0", BeforeUpTo: -1}}
+	sawReceiving   = Look{Syncing: true, History: History{ID: "r", Before: "0", BeforeUpTo: -1}}
+	sawLoadingCopy = Look{Syncing: true, Loading: true, History: History{ID: "r", Before: "0", BeforeUpTo: -1}}
+	sawCopied      = Look{LinkUp: true, Rewriting: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
+	sawLinked      = Look{LinkUp: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
+	sawUnlinked    = Look{History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
+	sawFailed      = Look{LinkUp: true, Failed: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
+	// sawResumed: it follows a promoted replica of its former master, by partial resynchronisation.
+	sawResumed = Look{LinkUp: true, Rewriting: true, History: History{ID: "n", Before: "m", BeforeUpTo: 7}}
+)
+
+func TestWhatAProcessHoldsFollowsFromTheLooksAtIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		looks  []Look
+		inSync bool
+		copied bool
+	}{
+		"a process that has just started":                       {nil, false, false},
+		"a replica that loads its own file":                     {[]Look{sawLoadingFile}, false, true},
+		"a replica that waits for its first copy":               {[]Look{sawStarting}, false, false},
+		"a replica that receives its first copy":                {[]Look{sawStarting, sawReceiving}, false, true},
+		"a replica that loads its first copy":                   {[]Look{sawStarting, sawReceiving, sawLoadingCopy}, false, true},
+		"a replica whose copy is not in its file yet":           {[]Look{sawStarting, sawReceiving, sawCopied}, true, true},
+		"the same where no look saw the copy":                   {[]Look{sawStarting, sawCopied}, true, true},
+		"a replica whose first rewrite failed":                  {[]Look{sawStarting, sawReceiving, sawCopied, sawFailed}, true, true},
+		"a replica whose second rewrite runs":                   {[]Look{sawStarting, sawReceiving, sawFailed, sawCopied}, true, true},
+		"a replica whose copy is in its file":                   {[]Look{sawStarting, sawReceiving, sawCopied, sawLinked}, true, false},
+		"a replica that rewrites its file as usual":             {[]Look{sawStarting, sawReceiving, sawLinked, sawCopied}, true, false},
+		"a replica whose usual rewrite failed":                  {[]Look{sawLinked, sawFailed}, true, false},
+		"a replica that has lost its master":                    {[]Look{sawLinked, sawUnlinked}, true, false},
+		"a replica that follows the successor in the same data": {[]Look{sawLinked, sawUnlinked, sawResumed}, true, false},
+		"a replica that needs all data of the successor":        {[]Look{sawLinked, sawUnlinked, sawReceiving}, false, true},
+		"a replica that has them in memory":                     {[]Look{sawLinked, sawUnlinked, sawReceiving, sawCopied}, true, true},
+		"a master":                                              {[]Look{sawMaster}, false, false},
+		"a master that was a replica in sync":                   {[]Look{sawLinked, sawMaster}, false, false},
+		"a master whose first rewrite runs":                     {[]Look{sawCopied, {Master: true, Rewriting: true}}, false, true},
+		"a former master that waits for its copy":               {[]Look{sawLinked, sawMaster, sawUnlinked}, false, false},
+		"a former master that continues in the present history": {[]Look{sawLinked, sawMaster, sawUnlinked, sawResumed}, true, false},
+		"a former master whose copy is not in its file":         {[]Look{sawLinked, sawMaster, sawUnlinked, sawReceiving, sawCopied}, true, true},
+		"a replica promoted while it received a copy":           {[]Look{sawLinked, sawReceiving, sawMaster}, false, false},
+		"a master that loads its own file":                      {[]Look{{Master: true, Loading: true}}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var h Held
+			for _, look := range c.looks {
+				h = h.After(look)
+			}
+			require.Equal(t, c.inSync, h.InSync, "in sync")
+			require.Equal(t, c.copied, h.Copied, "copied and not in the file")
+		})
+	}
+}
+
+func TestReplicaBesideAMasterWithAnotherHistoryIsNotInSync(t *testing.T) {
+	for name, c := range map[string]struct {
+		master History
+		offset int64
+		inSync bool
+	}{
+		"the same history":                             {History{ID: "m", Before: "0", BeforeUpTo: -1}, 9, true},
+		"a history that continues it":                  {History{ID: "n", Before: "m", BeforeUpTo: 10}, 9, true},
+		"a history that continues it from before":      {History{ID: "n", Before: "m", BeforeUpTo: 9}, 9, false},
+		"a history of its own, as after a fresh start": {History{ID: "n", Before: "0", BeforeUpTo: -1}, 9, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := Held{}.After(sawLinked).After(sawUnlinked)
+			require.Equal(t, c.inSync, h.BesideMaster(c.master, sawUnlinked, c.offset).InSync)
+			require.True(t, Held{}.After(sawLinked).BesideMaster(c.master, sawLinked, c.offset).InSync, "the link is up")
+		})
+	}
+}
+
+func TestLacksTellsWhatAnElectedMasterDoesNotHave(t *testing.T) {
+	o := Observation{Self: Member{UID: "a"}, Standing: Standing{Generation: 4}}
+	require.Empty(t, Lacks(o, "b"), "no master has served")
+	o.Initialised, o.MasterUID, o.Generation = true, "b", 4
+	require.Empty(t, Lacks(o, "b"), "its data are those of the recorded master")
+	o.Generation = 5
+	require.Contains(t, Lacks(o, "server-b"), "lacks what server-b, the master of generation 5, accepted alone")
+	o.MasterUID = "a"
+	require.Empty(t, Lacks(o, "server-a"), "it was the master of that generation itself")
+	o.Standing = Standing{Empty: true}
+	require.Contains(t, Lacks(o, "server-a"), "starting empty")
+}
