@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -20,7 +21,12 @@ func TestMasterThatLetsWritesWaitIsHeld(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
 	var paused atomic.Bool
-	go serve(listener, &paused)
+	go serve(listener, func(command string) string {
+		if command == "del" && paused.Load() {
+			return ""
+		}
+		return ofMaster(command)
+	})
 	told := make(chan probe.Role, 16)
 	go follow(t.Context(), listener.Addr().String(), func(r probe.Role) { told <- r })
 	next := func() probe.Role {
@@ -41,14 +47,69 @@ func TestMasterThatLetsWritesWaitIsHeld(t *testing.T) {
 	}
 }
 
-// serve plays a master, which says nothing to a write while it is paused.
-func serve(listener net.Listener, paused *atomic.Bool) {
-	answers := map[string]string{
-		"role":   "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n",
-		"info":   "$27\r\n# Server\r\nrun_id:one\r\na:b\r\n\r\n",
-		"del":    ":0\r\n",
-		"dbsize": ":7\r\n",
+// What a replica has when it is in sync again is compared with what it had before.
+func TestReplicaTellsTheKeysThatItHadInSync(t *testing.T) {
+	type state struct {
+		link, size   string
+		linked       bool
+		keys, inSync int64
 	}
+	states := []state{
+		{"connected", ":7\r\n", true, 7, 0},
+		{"connect", ":9\r\n", false, 9, 7},
+		{"connect", "-LOADING\r\n", false, -1, 7},
+		{"connect", ":2\r\n", false, 2, 7},
+		{"connected", ":3\r\n", true, 3, 7},
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	var now, answered atomic.Pointer[state]
+	now.Store(&states[0])
+	go serve(listener, func(command string) string {
+		switch command {
+		case "role":
+			s := now.Load()
+			answered.Store(s) // the number of keys belongs to the same state
+			return fmt.Sprintf("*5\r\n$5\r\nslave\r\n$8\r\n10.0.0.1\r\n:6379\r\n$%d\r\n%s\r\n:0\r\n", len(s.link), s.link)
+		case "dbsize":
+			return answered.Load().size
+		}
+		return ofMaster(command)
+	})
+	told := make(chan probe.Role, 16)
+	go follow(t.Context(), listener.Addr().String(), func(r probe.Role) { told <- r })
+	for i := range states {
+		now.Store(&states[i])
+		select {
+		case r := <-told:
+			assert.Equal(t, states[i].linked, r.Linked, "%+v", r)
+			assert.Equal(t, states[i].keys, r.Keys, "%+v", r)
+			assert.Equal(t, states[i].inSync, r.KeysInSync, "%+v", r)
+			assert.Equal(t, "10.0.0.1", r.Master)
+		case <-time.After(10 * time.Second):
+			require.Fail(t, "nothing was told for 10 s", "%+v", states[i])
+		}
+	}
+}
+
+// ofMaster is the answer of a master.
+func ofMaster(command string) string {
+	switch command {
+	case "role":
+		return "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
+	case "info":
+		return "$27\r\n# Server\r\nrun_id:one\r\na:b\r\n\r\n"
+	case "del":
+		return ":0\r\n"
+	case "dbsize":
+		return ":7\r\n"
+	}
+	return "-ERR unknown command\r\n"
+}
+
+// serve plays a server; it says nothing where answer is empty.
+func serve(listener net.Listener, answer func(command string) string) {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -60,15 +121,7 @@ func serve(listener net.Listener, paused *atomic.Bool) {
 				if !strings.HasPrefix(lines.Text(), "*") || !lines.Scan() || !lines.Scan() {
 					continue
 				}
-				name := strings.ToLower(lines.Text())
-				if name == "del" && paused.Load() {
-					continue
-				}
-				answer, known := answers[name]
-				if !known {
-					answer = "-ERR unknown command\r\n"
-				}
-				_, _ = conn.Write([]byte(answer))
+				_, _ = conn.Write([]byte(answer(strings.ToLower(lines.Text()))))
 			}
 		}()
 	}
