@@ -393,6 +393,27 @@ func TestRecordedMasterThatClaimsAndIsCutOffServesBesideNobody(t *testing.T) {
 	w.endsWell(t)
 }
 
+func TestLaterOfTwoMastersOfThePastSucceedsTheMasterThatIsGone(t *testing.T) {
+	w := settled(t, true)
+	first := w.labelled()[0]
+	first.isolated = true
+	w.live(20 * time.Second)
+	second := w.labelled()[0]
+	require.NotSame(t, first, second)
+	second.isolated = true
+	w.live(20 * time.Second)
+	third := w.labelled()[0]
+	for i := range w.sentinels {
+		w.replaceSentinel(i, time.Second) // the new ones know nothing of what the others have
+	}
+	w.live(20 * time.Second)
+	written := second.redis.data
+	w.replace(w.index(third), 10*time.Second)
+	first.isolated, second.isolated = false, false
+	w.endsWell(t)
+	require.True(t, w.labelled()[0].redis.data.holds(written.last))
+}
+
 func TestMasterWithoutLabelLosesNoWriteToTheReplicaThatSucceedsIt(t *testing.T) {
 	w := settled(t, true)
 	first, second, third := w.servers[0], w.servers[1], w.servers[2]

@@ -210,8 +210,8 @@ const keepTime = 2 * time.Second
 
 var everybody = []int{0, 1, 2, 3, 4, 5}
 
-// lives is how many lives of a release are played; about 15 ms each.
-const lives = 250
+// lives is how many lives of a release are played; about 20 ms each.
+const lives = 1500
 
 func TestReleaseKeepsOneMasterAndItsDataThroughAnyFaults(t *testing.T) {
 	times(t, lives)

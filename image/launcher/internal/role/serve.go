@@ -29,10 +29,9 @@ func serveMaster(o Observation) Decision {
 		return serving("the sentinels have elected this pod over a master that is down")
 	case ok:
 		return contested(o, agreed, serving)
-	case o.outrankedBy() != nil:
+	case !o.RecordKnown && o.outrankedBy() != nil:
 		// It can read neither the record nor a majority of the sentinels, and has perhaps stood still.
-		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: o.outrankedBy().IP,
-			Reason: fmt.Sprintf("%s is the master of a later generation", o.outrankedBy().Name)}
+		return giveWayToLater(o.outrankedBy())
 	case o.MasterUID == o.Self.UID && o.CutOff() && o.Self.Label != Master:
 		// Sentinels that it cannot reach may have found it down, and be about to replace it.
 		return Decision{State: Serving, Label: HoldLabel, Reason: "this pod is the recorded master, has lost its label, and cannot ask the sentinels why"}
@@ -54,6 +53,11 @@ func serveMaster(o Observation) Decision {
 func giveWay(p *Peer) Decision {
 	return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: p.IP,
 		Reason: fmt.Sprintf("the record names %s as master in place of this one", p.Name)}
+}
+
+// giveWayToLater makes a master the replica of the master of a later generation.
+func giveWayToLater(p *Peer) Decision {
+	return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: p.IP, Reason: fmt.Sprintf("%s is the master of a later generation", p.Name)}
 }
 
 // contested decides for a master while the sentinels agree on another.
@@ -83,6 +87,9 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 		return d
 	case !recorded && p != nil && p.Redis == Answered && !o.MasterInView() && !o.replacing(agreed):
 		return elect(o, fmt.Sprintf("the sentinels name %s, which is a replica, and nobody but this pod is master", p.Name))
+	case !recorded && o.outrankedBy() != nil:
+		// Both are masters of the past. Sentinel takes both for replicas, does not know what they have, and would promote either.
+		return giveWayToLater(o.outrankedBy())
 	default:
 		return Decision{State: Uncertain, Label: ClearLabel, Reason: "the sentinels name another master, which does not say it is master yet"}
 	}
@@ -202,10 +209,10 @@ func (o Observation) replacedBy() *Peer {
 }
 
 // outrankedBy gives the server that tells that it is the master of a later generation
-// than this master, while the record cannot be read: only the record gives generations.
+// than this master: only the record gives generations.
 func (o Observation) outrankedBy() *Peer {
 	for i, p := range o.Peers {
-		if !o.RecordKnown && p.Redis == Answered && p.Master && p.Status != nil && p.Status.Standing.Master && p.Status.Standing.Generation > o.Standing.Generation {
+		if p.Redis == Answered && p.Master && p.Status != nil && p.Status.Standing.Master && p.Status.Standing.Generation > o.Standing.Generation {
 			return &o.Peers[i]
 		}
 	}

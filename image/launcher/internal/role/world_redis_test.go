@@ -123,20 +123,32 @@ func (w *world) deprive(s *simServer, left data) {
 	}
 }
 
-// giveUp notes the confirmed writes that a new master lacks and may lack. Sentinel
-// promotes a replica in sync where no other one that has more answers: master and replica
-// failed at once, and WAIT 1 does not cover that. A replica that has started again and
-// has not synchronised yet is not in sync, whatever it has, and Sentinel does not know
-// of a master whose promotion nobody was told of. An election waits for pods
-// that may have more, also where their Redis does not run.
-func (w *world) giveUp(s *simServer) {
+// giveUp notes the confirmed writes that a new master lacks and may lack: nobody who had
+// them could be asked. Who could be depends on how it became master.
+//
+//   - Sentinel promotes a replica in sync where no other one that has more answers: master
+//     and replica failed at once, and WAIT 1 does not cover that. A replica that has started
+//     again and has not synchronised yet is not in sync, whatever it has, and Sentinel does
+//     not know of a master whose promotion nobody was told of.
+//   - An election goes by the launchers that answer when its patience, which counts from
+//     the beginning of the search, is over; or by those that it cannot ask for longer.
+//   - Anybody else, as a former master that Sentinel takes for a replica, must not become
+//     master before a holder has been gone for as long as an election waits.
+func (w *world) giveUp(s *simServer, elected bool) {
 	asked := func(k *simServer) bool { return w.now-k.reachedAt <= electionPatience }
-	if s.redis.inSync {
+	switch {
+	case elected:
+		asked = func(k *simServer) bool { return w.now-k.reachedAt < step }
+	case s.redis.inSync:
 		asked = func(k *simServer) bool {
 			return k.alive(w) && !k.isolated && (k.redis.inSync || k.redis.master && w.record.uid == k.UID)
 		}
 	}
-	for _, done := range w.owed(s.redis.data) {
+	brings := s.redis.data
+	if !s.redis.running {
+		brings = s.disk
+	}
+	for _, done := range w.owed(brings) {
 		if !slices.ContainsFunc(done.keepers, asked) {
 			done.givenUp = true
 		}
@@ -198,7 +210,7 @@ func (w *world) newID() string {
 
 // becomeMaster is REPLICAOF NO ONE: the history goes on under another ID (shiftReplicationId).
 func (s *simServer) becomeMaster(w *world, how string) {
-	w.giveUp(s)
+	w.giveUp(s, false)
 	r := &s.redis
 	r.history = History{ID: w.newID(), Before: r.history.ID, BeforeUpTo: r.offset + 1}
 	r.master, r.linkUp, r.follows, r.lostAt, r.copying, r.inSync = true, false, netip.Addr{}, 0, false, false
@@ -259,7 +271,8 @@ func (s *simServer) kill(w *world) {
 // A process that has just woken up serves nobody before its launcher has looked, or had it hold writes back.
 func (s *simServer) serve(w *world) {
 	woken := w.now-max(s.thawAt, s.redis.frozen) < step
-	if s.accepts(w) && !woken {
+	heldBack := s.decided.Doomed && s.decided.Action == Wait // agent.hold pauses writes until the next look
+	if s.accepts(w) && !woken && !heldBack {
 		s.accept(w, 1)
 	}
 }

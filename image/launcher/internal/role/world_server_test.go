@@ -144,7 +144,7 @@ func (s *simServer) takeRecord(w *world) {
 
 // writeRecord writes this pod into the record as the master, with a new generation.
 func (s *simServer) writeRecord(w *world) {
-	w.giveUp(s) // a master of the past that comes back may be the only one that is left
+	w.giveUp(s, false) // a master of the past that comes back may be the only one that is left
 	r := &w.record
 	if r.uid != s.UID {
 		r.previous = r.ip
@@ -204,6 +204,7 @@ func (s *simServer) claim(w *world, o Observation) {
 	}
 	w.logf("%s claims mastership", s.Name)
 	s.claimed = true
+	w.giveUp(s, true)
 	s.writeRecord(w)
 	s.readRecord(w)
 	if !o.Local.Running {
