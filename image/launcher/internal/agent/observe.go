@@ -282,7 +282,7 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 // noteFull logs that Redis refuses the launcher as a client, and the end of that.
 func (s *Server) noteFull(full bool) {
 	if full {
-		s.log.Error("cannot ask redis-server, which goes on as it is", "error", redisnode.ErrFull)
+		s.log.Error("redis-server refuses the launcher as a client; role and labels stay as they are", "error", redisnode.ErrFull)
 	} else {
 		s.log.Info("redis-server takes the launcher as a client again")
 	}
@@ -343,6 +343,7 @@ func historyOf(info redisnode.Info) role.History {
 func (s *Server) lookOf(info redisnode.Info) role.Look {
 	return role.Look{
 		Master: info.Master, Loading: info.Loading, LinkUp: info.LinkUp, Syncing: info.Syncing, History: historyOf(info),
+		Offset: info.Offset, BacklogFrom: info.BacklogFrom,
 		Rewriting: s.config.Persistence && info.Rewriting, Failed: s.config.Persistence && info.RewriteFailed,
 	}
 }

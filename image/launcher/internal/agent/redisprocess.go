@@ -57,7 +57,7 @@ func (s *Server) start(master netip.AddrPort) error {
 }
 
 // removeDump removes the copy that a client's BGSAVE has left. Redis would load it at its
-// start, whatever its age, and without persistence an election takes a server that starts for empty.
+// start, whatever its age. Without persistence an election counts a server as empty when it starts.
 func (s *Server) removeDump() error {
 	err := os.Remove(filepath.Join(s.config.DataDir, dumpFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -69,6 +69,7 @@ func (s *Server) removeDump() error {
 // childEnded notes the end of redis-server.
 func (s *Server) childEnded() {
 	lived := time.Since(s.startedAt)
+	s.diedAsMaster = time.Time{}
 	if s.observed.info.Master && !s.observed.info.Loading {
 		s.diedAsMaster = time.Now()
 	}
@@ -125,5 +126,5 @@ func (s *Server) processEnded() {
 		s.observed.standing = s.filed
 	}
 	s.observed.processEnded()
-	s.demoting = false
+	s.demoting, s.claimedGeneration = false, 0
 }

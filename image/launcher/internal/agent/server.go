@@ -40,6 +40,9 @@ const (
 	// masterSilent is how long the Redis of a pod labelled master may not answer
 	// before the pod is not ready; a failover is over by then.
 	masterSilent = 10 * time.Second
+	// lastStanding is how long the exit waits for the last standing to reach the disk. A
+	// volume that has not answered for so long must not hold up the end of the pod.
+	lastStanding = 5 * time.Second
 	// replicaGone is how long a replica without its master stays in the slave Service.
 	replicaGone = 10 * time.Second
 )
@@ -68,24 +71,25 @@ type Server struct {
 	filed        role.Standing // what the files of Redis are worth; the standing on disk follows it
 	standingFile *standingFile // the standing on disk; see disk
 
-	observed      observed
-	turnAt        time.Time // when the present turn began
-	claimed       bool
-	decided       role.Decision
-	failedAt      time.Time   // when a failover was last commanded
-	applied       int         // min-replicas-to-write as last set; -1: unknown
-	priority      int         // replica-priority as last set or told
-	lacks         string      // what this master does not have; see role.Lacks
-	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
-	freshAt       time.Time   // when the API was last asked who is master
-	freshOK       bool        // and whether it answered with this pod
-	diedAsMaster  time.Time   // when Redis ended as master and its late connections have not been passed on
-	passing       *passing    // late connections are being passed on
-	wrongPassword atomic.Bool // already logged
-	stopping      bool        // TERM has come
-	recordedAt    time.Time   // last attempt to write the record again
-	handOverAt    time.Time   // last attempt
-	leavingReason string
+	observed          observed
+	turnAt            time.Time // when the present turn began
+	claimed           bool
+	decided           role.Decision
+	failedAt          time.Time   // when a failover was last commanded
+	applied           int         // min-replicas-to-write as last set; -1: unknown
+	priority          int         // replica-priority as last set or told
+	lacks             string      // what this master does not have; see role.Lacks
+	claimedGeneration int64       // of the last claim; 0 after the end of the process that followed it
+	demoting          bool        // Redis was told to follow another, and its clients have not been dropped yet
+	freshAt           time.Time   // when the API was last asked who is master
+	freshOK           bool        // and whether it answered with this pod
+	diedAsMaster      time.Time   // when Redis ended as master and its late connections have not been passed on
+	passing           *passing    // late connections are being passed on
+	wrongPassword     atomic.Bool // already logged
+	stopping          bool        // TERM has come
+	recordedAt        time.Time   // last attempt to write the record again
+	handOverAt        time.Time   // last attempt
+	leavingReason     string
 }
 
 // NewServer prepares the loop.
@@ -113,7 +117,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	s.observed.since = time.Now()
 	s.observed.standing = s.loadStanding()
 	s.filed = s.observed.standing
-	defer s.disk().wait() // for the last standing
+	defer func() { s.disk().waitFor(lastStanding) }()
 	go s.api.Run(ctx)
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -276,8 +280,8 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 	return nil
 }
 
-// settleReplica finishes what follows when a master has become a replica. Redis may have
-// carried out the order of an earlier turn whose answer was late.
+// settleReplica finishes the demotion of a former master. Redis may have obeyed an earlier
+// order although its answer was late.
 func (s *Server) settleReplica(ctx context.Context, local role.Local) {
 	if local.Master {
 		return
@@ -316,7 +320,7 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 	lacks := role.Lacks(o, record.Master.Name)
 	s.claimed = true
 	s.publish(o)
-	record, err := claimRecord(ctx, s.api, record, s.self)
+	record, err := s.claimOnce(ctx, record)
 	if err != nil {
 		s.claimed = false
 		s.observed.recordAt = time.Time{}
@@ -337,8 +341,21 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 	case !o.Local.Master:
 		err = s.local().Promote(ctx)
 	}
-	s.observed.byRecord = err == nil
+	s.observed.byRecord, s.claimed = err == nil, err == nil
 	return err
+}
+
+// claimOnce makes this pod the master of a new generation, unless the last attempt has done
+// so and Redis could not be started or promoted after it.
+func (s *Server) claimOnce(ctx context.Context, record kube.Record) (kube.Record, error) {
+	if record.Master == s.self && record.Fence == nil && record.Generation == s.claimedGeneration {
+		return record, nil
+	}
+	record, err := claimRecord(ctx, s.api, record, s.self)
+	if err == nil {
+		s.claimedGeneration = record.Generation
+	}
+	return record, err
 }
 
 // checkPods makes sure that the decision to claim mastership was made with all

@@ -82,7 +82,7 @@ func (s *Server) keepStanding(o role.Observation) {
 	case !m.recordOK && next.Empty:
 		next = role.Standing{Offset: o.Local.Offset} // of an unknown generation, but data
 	case !m.recordOK:
-		// Of servers that the API cannot be read from, the one that went on longest is to be told from the others.
+		// Several servers may be unable to read the API. The offset tells which of them went on longest.
 		next.Master, next.Offset = next.Master && o.Local.Master, o.Local.Offset
 	case o.Local.Master && o.MasterUID == s.self.UID:
 		next = role.Standing{Generation: m.record.Generation, Master: true, Offset: o.Local.Offset}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
@@ -18,15 +19,15 @@ import (
 const (
 	// standingName remembers, beside the data, what the data are worth.
 	standingName = "redis-ha.json"
-	// beforeSuffix is that of the file that standingName replaced. It is read where
+	// beforeSuffix ends the name of the previous file. It is read where
 	// standingName is missing or damaged, as after a power loss.
 	beforeSuffix = ".before"
-	// newSuffix is that of the file that is being written.
+	// newSuffix ends the name of the file that is being written.
 	newSuffix = ".new"
 )
 
 // errNoStanding says that there is no file with a standing.
-var errNoStanding = errors.New("there is no file")
+var errNoStanding = errors.New("there is no file with a standing of the data")
 
 // standingFile keeps the standing of the data on disk. A disk may be busy for seconds,
 // so a goroutine of its own writes, always the latest value.
@@ -65,7 +66,7 @@ func (f *standingFile) read() (role.Standing, error) {
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
 	case errBefore == nil && before.Empty:
-		errBefore = errors.New("the file before it is from a time without data")
+		errBefore = errors.New("the previous file says that there were no data")
 	case errBefore == nil:
 		return before, fmt.Errorf("the file before it is used: %w", err)
 	case missing && errors.Is(errBefore, fs.ErrNotExist):
@@ -128,6 +129,21 @@ func (f *standingFile) wait() {
 	}
 }
 
+// waitFor is wait with a bound.
+func (f *standingFile) waitFor(limit time.Duration) {
+	f.mu.Lock()
+	done := f.done
+	f.mu.Unlock()
+	if done == nil {
+		return
+	}
+	select {
+	case <-done:
+	case <-time.After(limit):
+		f.log.Warn("the last standing of the data has not reached the disk", "waited", limit.String())
+	}
+}
+
 // work writes until nothing is left to be written.
 func (f *standingFile) work(done chan struct{}) {
 	defer close(done)
@@ -154,7 +170,7 @@ func (f *standingFile) work(done chan struct{}) {
 	}
 }
 
-// note logs a problem once, until it is another one or is over.
+// note logs a problem once, and again when the problem changes.
 func (f *standingFile) note(err error) {
 	text := ""
 	if err != nil {

@@ -80,8 +80,9 @@ func (s *Server) fresh(ctx context.Context) bool {
 
 // publish tells the probes and the peers how this pod is.
 func (s *Server) publish(o role.Observation) {
+	held := s.observed.held // a look that Redis did not answer in time changes nothing of what it holds
 	s.web.SetStatus(role.Status{
-		UID: s.self.UID, State: s.decided.State.String(), Claimed: s.claimed, Synced: o.Local.Synced, Copied: o.Local.Copied, Passing: s.passing != nil,
+		UID: s.self.UID, State: s.decided.State.String(), Claimed: s.claimed, Synced: held.InSync, Copied: held.Copied, Passing: s.passing != nil,
 		Standing: s.observed.standing, Reason: s.decided.Reason, Lacks: s.lacks,
 	})
 	health := web.Health{Ready: s.notReady(o)}
@@ -96,7 +97,7 @@ func (s *Server) notReady(o role.Observation) string {
 	switch {
 	case !o.Local.Running:
 		return s.decided.Reason
-	case o.Local.Full && s.observed.served:
+	case o.Local.Full && s.observed.served && !s.observed.held.Copied:
 		return "" // it serves those clients that it has
 	case !o.Local.Answering && o.Self.Label == role.Master && since(s.observed.answeredAt) < masterSilent:
 		// Nobody asks whether a master is ready: its Services follow the label.

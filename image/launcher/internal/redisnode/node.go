@@ -226,6 +226,7 @@ type Info struct {
 	ReplID       string // the ID of its replication history
 	ReplID2      string // the ID of the history that this one continues
 	SecondOffset int64  // the first offset that the history before does not share
+	BacklogFrom  int64  // the first offset of the replication backlog; 0 for none
 	// Rewriting: a rewrite of the append-only file runs or is scheduled. RewriteFailed: the last one failed.
 	Rewriting, RewriteFailed bool
 }
@@ -259,6 +260,7 @@ func ParseInfo(text string) Info {
 		Version: fields["redis_version"],
 
 		ReplID: fields["master_replid"], ReplID2: fields["master_replid2"], SecondOffset: number("second_repl_offset"),
+		BacklogFrom:   number("repl_backlog_first_byte_offset"),
 		Rewriting:     fields["aof_rewrite_in_progress"] == "1" || fields["aof_rewrite_scheduled"] == "1",
 		RewriteFailed: fields["aof_last_bgrewrite_status"] == "err",
 	}

@@ -18,8 +18,8 @@ func discover(o Observation) Decision {
 			return start(agreed, "the sentinels name %s and it is master", p.Name)
 		}
 	}
-	if len(masters) == 1 && ok && agreed == o.Self.IP && o.outdated(masters[0]) {
-		return unlessReplaced(o, elect(o, fmt.Sprintf("the sentinels and the record name this pod, and %s has older data", masters[0].Name)))
+	if len(masters) == 1 && ok && agreed == o.Self.IP && o.surpassed(masters[0]) {
+		masters = nil // its own launcher demotes it; to follow it would lose what replicas of this pod hold
 	}
 	if len(masters) == 1 && ok && agreed == o.Self.IP && !o.RecordKnown && o.older(masters[0]) {
 		return wait("the sentinels name this pod, %s may have older data, and the record cannot be read", masters[0].Name)
@@ -120,12 +120,16 @@ func (o Observation) silentReplica() *Peer {
 	return nil
 }
 
-// outdated says whether a peer that says it is master is a master of the past:
-// this pod is in the record, has not handed over, and its data come from a later
-// master than the peer's.
-func (o Observation) outdated(p Peer) bool {
-	return o.MasterUID == o.Self.UID && !o.fencedSelf() && !o.Standing.Empty && p.Status != nil &&
-		p.Status.Standing.Generation < o.Standing.Generation
+// surpassed says whether a peer that says it is master is a master of the past: the record
+// does not name it, and this pod, which is recorded and has not handed over, or a live
+// replica holds data of a later generation.
+func (o Observation) surpassed(p Peer) bool {
+	if !o.RecordKnown || p.UID == o.MasterUID || p.Status == nil {
+		return false
+	}
+	later := func(s Standing) bool { return !s.Empty && s.Generation > p.Status.Standing.Generation }
+	return o.MasterUID == o.Self.UID && !o.fencedSelf() && later(o.Standing) ||
+		slices.ContainsFunc(o.liveReplicas(), func(r Peer) bool { return r.Status != nil && later(r.Status.Standing) })
 }
 
 // lostMaster waits for the agreed master, which does not serve, as long as it

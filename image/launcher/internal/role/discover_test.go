@@ -200,7 +200,11 @@ func TestServerThatEverybodyNamesDoesNotFollowAMasterOfThePast(t *testing.T) {
 	follow := startsAfter("b", "server-b is the only master")
 	check(t, []claim{
 		{"whose data are of an earlier master", observe(late, peer("b", isMaster, reports(wasMaster(1, 99)))),
-			claiming("the sentinels and the record name this pod, and server-b has older data")},
+			claiming("this pod died as master and no replica lives")},
+		{"but has the replica promoted that holds what it had", observe(late, peer("b", isMaster, reports(wasMaster(1, 99))), peer("d", linkDown, reports(wasReplica(2, 9)))),
+			Decision{State: Discovering, Label: ClearLabel, Action: FailOver, Reason: "this pod died as master and server-d holds the data"}},
+		{"also where it is fenced already", observe(late, fenced("a", 0), peer("b", isMaster, reports(wasMaster(1, 99))), peer("d", linkDown, reports(wasReplica(2, 9)))),
+			Decision{State: Discovering, Label: ClearLabel, Action: FailOver, Reason: "this pod died as master and server-d holds the data"}},
 		{"and ends the failover first, which would promote a replica when one comes back",
 			observe(late, sentinels("a a* a"), peer("b", isMaster, reports(wasMaster(1, 99)))),
 			Decision{State: Discovering, Label: HoldLabel, Action: CallOff, Target: address("a"),

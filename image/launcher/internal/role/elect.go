@@ -48,7 +48,7 @@ func Lacks(o Observation, master string) string {
 	case o.Initialised && o.Standing.Empty:
 		return fmt.Sprintf("%s has served as master of generation %d before, but no server holds data: starting empty", master, o.Generation)
 	case o.Initialised && o.MasterUID != o.Self.UID && o.Standing.Generation < o.Generation:
-		return fmt.Sprintf("this master starts with data of generation %d and lacks what %s, the master of generation %d, accepted alone",
+		return fmt.Sprintf("this master starts with data of generation %d and lacks what %s, the master of generation %d, may have accepted alone",
 			o.Standing.Generation, master, o.Generation)
 	default:
 		return ""

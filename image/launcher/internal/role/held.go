@@ -25,6 +25,9 @@ type Look struct {
 	// Rewriting: a rewrite of the append-only file runs or is about to run. Failed: the last one did not succeed.
 	Rewriting, Failed bool
 	History           History
+	Offset            int64 // up to here it holds the history; 1 for a replica that has never been linked
+	// BacklogFrom is the first offset of the replication backlog, which begins anew with each full copy.
+	BacklogFrom int64
 }
 
 // Held is what one Redis process holds, as a sequence of looks tells. The zero
@@ -33,51 +36,60 @@ type Look struct {
 type Held struct {
 	// InSync: a replica that holds a part of the present history: its link to its master is
 	// up, or has been up and has ended, and since then the process has been neither a master
-	// nor loading nor receiving a full copy. A master is no replica in sync; when it becomes
+	// nor loading nor receiving a full copy. A master is never in sync; when it becomes
 	// a replica it keeps its own offset until it has the copy, and must not be promoted for it.
 	InSync bool
 	// Copied: a full copy is in memory, and not yet in the append-only file. Until the first
 	// rewrite after it has succeeded the files hold what was there before.
 	Copied bool
 
-	linked bool
-	id     string
+	linked    bool
+	receiving bool
+	id        string
+	offset    int64
 }
 
 // After gives what the process holds after one more look.
 func (h Held) After(l Look) Held {
 	replica := !l.Master
 	linked := replica && l.LinkUp && !l.Loading
+	receiving := replica && (l.Syncing || l.Loading)
 	// Redis starts the rewrite in the same moment in which the link comes up, so the first
-	// look at the new link cannot miss a copy that is not in the file yet.
-	copied := linked && !h.linked && l.Rewriting && !h.resumed(l)
+	// look after a copy cannot miss that it is not in the file yet.
+	copied := linked && l.Rewriting && h.anew(l)
+	// The master has died while the copy that it had sent was being loaded.
+	arrived := h.receiving && !receiving && replica && !linked && l.Offset > 1
 	switch {
-	case replica && (l.Syncing || l.Loading) || copied:
+	case receiving || copied:
 		h.Copied = true
 	case (linked || l.Master && !l.Loading) && !l.Rewriting && !l.Failed:
 		h.Copied = false
 	}
 	switch {
-	case linked:
+	case linked || arrived:
 		h.InSync = true
-	case l.Master || l.Loading || l.Syncing:
+	case l.Master || receiving:
 		h.InSync = false
 	}
-	h.linked, h.id = linked, l.History.ID
+	h.linked, h.receiving, h.id, h.offset = linked, receiving, l.History.ID, l.Offset
 	return h
 }
 
-// resumed says whether the link has certainly come up without a full copy: the
-// replica's history continues the one that it had. A copy names no history before.
-func (h Held) resumed(l Look) bool {
-	return h.id != "" && l.History.ID != h.id && l.History.Before == h.id
+// anew says whether a replica has got a full copy since the last look, for all that is
+// known. After a full copy Redis names no earlier history; a replica whose history continues the
+// one that it had has got none. In the same history the backlog tells.
+func (h Held) anew(l Look) bool {
+	if l.History.ID != h.id {
+		return h.id == "" || l.History.Before != h.id
+	}
+	return !h.linked && l.BacklogFrom > h.offset
 }
 
 // BesideMaster gives what the process holds when the master that it follows answers,
 // and the link to that master is down.
 func (h Held) BesideMaster(master History, l Look, offset int64) Held {
 	if !h.linked && !master.Continues(l.History.ID, offset) {
-		h.InSync = false // a master with another history, as one that has started anew, sends a full copy
+		h.InSync = false // a master with another history, for example after a restart, sends a full copy
 	}
 	return h
 }

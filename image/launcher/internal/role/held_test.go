@@ -88,7 +88,7 @@ func TestLacksTellsWhatAnElectedMasterDoesNotHave(t *testing.T) {
 	o.Initialised, o.MasterUID, o.Generation = true, "b", 4
 	require.Empty(t, Lacks(o, "b"), "its data are those of the recorded master")
 	o.Generation = 5
-	require.Contains(t, Lacks(o, "server-b"), "lacks what server-b, the master of generation 5, accepted alone")
+	require.Contains(t, Lacks(o, "server-b"), "lacks what server-b, the master of generation 5, may have accepted alone")
 	o.MasterUID = "a"
 	require.Empty(t, Lacks(o, "server-a"), "it was the master of that generation itself")
 	o.Standing = Standing{Empty: true}

@@ -3,6 +3,7 @@ package role
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -36,7 +37,7 @@ const (
 	// the sentinels do not say that it is the master.
 	silentPatience = 5 * time.Second
 	// deathPatience is how long a terminating pod whose Redis died as master waits for a
-	// replica to be promoted: a failover takes 0.3 s, one that Sentinel begins anew 2 s.
+	// replica to be promoted: a failover takes 0.3 s, and 2 s when Sentinel begins it again.
 	deathPatience = 10 * time.Second
 	// handOverReserve is what of the shutdown budget is kept for the hand-over to a replica
 	// whose file is not complete: a promotion takes up to 5 s where a sentinel crashes.
@@ -89,9 +90,11 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 	case staying > 0:
 		return Leaving{Step: HandOver, Successors: successors, Reason: fmt.Sprintf("%d replica(s) can take over", staying)}
 	case writing > 0 && leaving < budget-reserve-handOverReserve:
-		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting for one of %d replica(s) in sync to have its data in its file", writing)}
+		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting until one of %d replica(s) in sync has its data in its file", writing)}
 	case writing > 0:
 		return Leaving{Step: HandOver, Successors: successors, Reason: fmt.Sprintf("%d replica(s) can take over, and have their data in memory only", writing)}
+	case o.Local.Copied:
+		return Leaving{Step: StayOn, Reason: "this pod has its data in memory only, until the first rewrite of its file has ended"}
 	case coming > 0:
 		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting for one of %d server(s) to synchronise", coming)}
 	case leaving > arrivalPatience:
@@ -101,9 +104,9 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 	}
 }
 
-// DecideLeft says what a terminating server does whose Redis does not run. diedAsMaster
-// says that it has ended as master and has not been replaced yet: it is failed over as in
-// a pod that stays, and is not started again.
+// DecideLeft says what a terminating server does when its Redis does not run. diedAsMaster
+// says that Redis has ended as master and has not been replaced yet. Redis is failed over
+// then as in a pod that stays, and is not started again.
 func DecideLeft(o Observation, diedAsMaster bool) Decision {
 	if !diedAsMaster {
 		return Decision{State: Stopping, Reason: "terminating, and Redis does not run"}
@@ -118,15 +121,16 @@ func DecideLeft(o Observation, diedAsMaster bool) Decision {
 	return d
 }
 
-// DecideLeavingAfterDeath says what a terminating server does next whose Redis died as
+// DecideLeavingAfterDeath says what a terminating server does next when its Redis died as
 // master. leaving is the time since TERM, budget the time from TERM to exit. Waiting is
 // how long Redis has not been running.
 func DecideLeavingAfterDeath(o Observation, leaving, budget time.Duration) Leaving {
 	reserve := min(leaveReserve, budget/3)
-	masters, live := o.masters(), o.liveReplicas()
+	live := o.liveReplicas()
+	masters := slices.DeleteFunc(o.masters(), func(p Peer) bool { return o.older(p) || o.surpassed(p) })
 	switch {
 	case len(masters) > 0:
-		return Leaving{Step: PassOn, Successors: []netip.Addr{masters[0].IP}, Reason: fmt.Sprintf("%s has replaced this pod, whose Redis had died", masters[0].Name)}
+		return Leaving{Step: PassOn, Successors: []netip.Addr{masters[0].IP}, Reason: fmt.Sprintf("%s has replaced this pod after its Redis died", masters[0].Name)}
 	case leaving > budget-reserve || o.Waiting > deathPatience:
 		return Leaving{Step: Leave, Reason: "Redis has died, and no replica was promoted in time"}
 	case len(live) == 0 && o.silentReplica() == nil:

@@ -112,11 +112,19 @@ func TestNothingIsFollowedButAVerifiedMasterOfAnotherPod(t *testing.T) {
 		switch {
 		case d.Target == o.Self.IP:
 			t.Fatal("it follows itself")
-		case p == nil || p.Redis != Answered || !p.Master:
+		case p == nil || (p.Redis != Answered || !p.Master) && !replacedForGood(o, d):
 			t.Fatalf("%v has not said it is master", d.Target)
 		}
 		return true
 	})
+}
+
+// replacedForGood says whether a master of the past gives way to the pod that the record
+// and the sentinels name, of a later generation: also where that pod does not answer.
+func replacedForGood(o Observation, d Decision) bool {
+	agreed, ok := o.Agreed()
+	p := o.peerAt(agreed)
+	return ok && d.Action == Follow && d.Target == agreed && o.Local.Master && p != nil && p.UID == o.MasterUID && o.Standing.Generation < o.Generation
 }
 
 func TestNobodyClaimsMastershipBesideAMasterOrBetterData(t *testing.T) {
@@ -127,7 +135,7 @@ func TestNobodyClaimsMastershipBesideAMasterOrBetterData(t *testing.T) {
 		}
 		agreed, ok := o.Agreed()
 		masters := o.masters()
-		pastOnly := len(masters) == 1 && ok && agreed == o.Self.IP && o.MasterUID == o.Self.UID && o.outdated(masters[0])
+		pastOnly := len(masters) == 1 && ok && agreed == o.Self.IP && o.surpassed(masters[0])
 		// Several masters that nobody has a record of, or one of the past: the best data decide.
 		if len(masters) > 0 && !pastOnly && !(o.onlyStrangers() && o.sentinelsKnowNothing()) {
 			t.Fatalf("%s is master", masters[0].Name)

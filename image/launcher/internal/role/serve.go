@@ -77,6 +77,10 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 	case p != nil && p.Redis == Answered && p.Master:
 		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: agreed,
 			Reason: fmt.Sprintf("the sentinels have replaced this master by %s", p.Name)}
+	case !recorded && o.RecordKnown && p != nil && p.UID == o.MasterUID && o.Standing.Generation < o.Generation:
+		// Also where that one does not answer: Sentinel knows no priority of a master, and might promote this one for it.
+		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: agreed,
+			Reason: fmt.Sprintf("the sentinels and the record name %s, and this master is of an earlier generation", p.Name)}
 	case recorded && !o.fencedSelf() && (p == nil || p.Redis != Unknown):
 		// Sentinel names nobody who has not been master: that one has given it up, as
 		// one that died and follows this pod, and the label is what sentinels go by.

@@ -25,6 +25,20 @@ func TestRedisThatCannotSpeakIsLeftAlone(t *testing.T) {
 	})
 }
 
+// Sentinel does not know the priority of a master. It would promote a master of the past that it takes for a replica.
+func TestMasterOfThePastFollowsThePodThatRecordAndSentinelsName(t *testing.T) {
+	past := together(runsAsMaster(time.Hour), sentinels("b b b"), recorded("b"), generation(5), holds(wasMaster(3, 10)))
+	reason := "the sentinels and the record name server-b, and this master is of an earlier generation"
+	follow := Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: reason}
+	wait := uncertain(ClearLabel, "the sentinels name another master, which does not say it is master yet")
+	check(t, []claim{
+		{"also where that pod does not answer", observe(past, peer("b", isGone)), follow},
+		{"or its Redis does not run", observe(past, peer("b", isStopped)), follow},
+		{"not where its own data are as late", observe(past, holds(wasReplica(5, 10)), peer("b", isGone)), wait},
+		{"nor where the record cannot be read", observe(past, recordUnknown, peer("b", isGone)), wait},
+	})
+}
+
 func TestMasterIsLabelled(t *testing.T) {
 	promoted := together(runsAsMaster(time.Second), fenced("b", time.Second))
 	check(t, []claim{
