@@ -63,7 +63,7 @@ func main() {
 // follow tells the role of one server at first and whenever it changes.
 func follow(ctx context.Context, address string, tell func(probe.Role)) {
 	var last probe.Role // its Keys tell only whether they are known: they change all the time
-	inSync := int64(0)  // keys at the last answer as a replica in sync
+	inSync := int64(0)  // keys at the last answer as a replica in sync, if it has not been master since
 	var master, held atomic.Bool
 	go write(ctx, address, &master, &held)
 	client, run := connect(address), ""
@@ -88,8 +88,11 @@ func follow(ctx context.Context, address string, tell func(probe.Role)) {
 			now.At, now.KeysInSync = time.Now(), inSync
 			tell(now)
 		}
-		if now.Linked {
+		switch {
+		case now.Linked:
 			inSync = now.Keys
+		case now.Role == "master":
+			inSync = 0 // what it had before says nothing of what it takes as master, or its clients remove
 		}
 		time.Sleep(pollEvery)
 	}

@@ -60,6 +60,8 @@ func TestReplicaTellsTheKeysThatItHadInSync(t *testing.T) {
 		{"connect", "-LOADING\r\n", false, -1, 7},
 		{"connect", ":2\r\n", false, 2, 7},
 		{"connected", ":3\r\n", true, 3, 7},
+		{"master", ":9\r\n", false, 9, 3},
+		{"connect", ":9\r\n", false, 9, 0},
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -71,6 +73,9 @@ func TestReplicaTellsTheKeysThatItHadInSync(t *testing.T) {
 		case "role":
 			s := now.Load()
 			answered.Store(s) // the number of keys belongs to the same state
+			if s.link == "master" {
+				return ofMaster(command)
+			}
 			return fmt.Sprintf("*5\r\n$5\r\nslave\r\n$8\r\n10.0.0.1\r\n:6379\r\n$%d\r\n%s\r\n:0\r\n", len(s.link), s.link)
 		case "dbsize":
 			return answered.Load().size
@@ -81,8 +86,12 @@ func TestReplicaTellsTheKeysThatItHadInSync(t *testing.T) {
 	go follow(t.Context(), listener.Addr().String(), func(r probe.Role) { told <- r })
 	for i := range states {
 		now.Store(&states[i])
+		if states[i].link == "master" {
+			require.Eventually(t, func() bool { return answered.Load() == &states[i] }, 10*time.Second, time.Millisecond, "to be asked as master")
+			continue
+		}
 		select {
-		case r := <-told:
+		case r := <-ofSlave(told):
 			assert.Equal(t, states[i].linked, r.Linked, "%+v", r)
 			assert.Equal(t, states[i].keys, r.Keys, "%+v", r)
 			assert.Equal(t, states[i].inSync, r.KeysInSync, "%+v", r)
@@ -91,6 +100,20 @@ func TestReplicaTellsTheKeysThatItHadInSync(t *testing.T) {
 			require.Fail(t, "nothing was told for 10 s", "%+v", states[i])
 		}
 	}
+}
+
+// ofSlave gives the next thing that is told of a slave.
+func ofSlave(told <-chan probe.Role) <-chan probe.Role {
+	next := make(chan probe.Role, 1)
+	go func() {
+		for r := range told {
+			if r.Role != "master" {
+				next <- r
+				return
+			}
+		}
+	}()
+	return next
 }
 
 // ofMaster is the answer of a master.
