@@ -43,6 +43,11 @@ type observed struct {
 	views   []sentinelView
 	viewsAt time.Time
 	peers   []role.Peer // as of this turn; nil if nothing is to be judged by them
+	calm    bool        // the other servers were not asked in this turn
+
+	// mastersGeneration is that of the master, as its launcher told at askedAt; 0 if it is not known.
+	mastersGeneration int64
+	askedAt           time.Time
 
 	record   kube.Record
 	recordOK bool
@@ -99,8 +104,10 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	// What the sentinels have said before another took the label off is not good
 	// enough to take it back.
 	calm := s.decided.State == role.Serving && s.decided.Action == role.Wait && local.Answering && !s.stopping &&
-		(local.Master == (s.decided.Label == role.MasterLabel)) && (!local.Master || s.labelled(s.config.PodIP))
+		(local.Master == (s.decided.Label == role.MasterLabel)) && (!local.Master || s.labelled(s.config.PodIP)) &&
+		(!local.Master || !m.recordOK || m.record.Master.UID == s.self.UID)
 	calm = s.ask(ctx, pods, local, calm)
+	m.calm = calm
 	s.besideMaster(&local)
 	every := recordEvery
 	if calm {
@@ -108,6 +115,9 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 		if unrecorded := local.Follows.String() != m.record.Master.IP; !local.Master && unrecorded || local.Master && m.record.Master.UID != s.self.UID {
 			every = calmTick // the new master is about to be recorded, and the standing on disk waits for that
 		}
+	}
+	if taken := s.taken.Swap(nil); taken != nil && taken.Generation >= m.record.Generation {
+		m.setRecord(*taken)
 	}
 	if time.Since(m.recordAt) >= every && s.api.Synced() {
 		record, err := s.api.Record(ctx)
@@ -120,6 +130,7 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 			m.record, m.recordOK, m.recordAt = kube.Record{}, false, time.Now().Add(calmTick)
 		}
 	}
+	s.askGeneration(ctx, local)
 	o := s.observation(local, pods)
 	mark(&m.masterlessAt, !calm && o.PodsKnown && !o.MasterInView() && !o.CutOff())
 	o.Masterless = since(m.masterlessAt)
@@ -331,6 +342,23 @@ func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
 		}
 	})
 	return peers
+}
+
+// askGeneration asks the launcher of the master for its generation, once a second while this
+// replica cannot read the record. Its files are worth more than those of a server that has
+// stayed behind, and an election must know that.
+func (s *Server) askGeneration(ctx context.Context, local role.Local) {
+	m := &s.observed
+	if m.recordOK || !local.LinkUp || time.Since(m.askedAt) < calmTick {
+		return
+	}
+	m.askedAt, m.mastersGeneration = time.Now(), 0
+	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	defer cancel()
+	var master role.Status
+	if err := web.FetchStatus(ctx, local.Follows.String(), s.config.HTTPPort, &master); err == nil && master.Standing.Master {
+		m.mastersGeneration = master.Standing.Generation
+	}
 }
 
 // historyOf names the replication history of a server.

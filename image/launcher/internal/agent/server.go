@@ -56,6 +56,7 @@ type Server struct {
 	metrics *Metrics
 	links   *links
 	labels  *labeller
+	taken   atomic.Pointer[kube.Record] // the record that was written after the label, for the next turn
 	watch   *masterWatch
 	alerts  chan struct{} // a failover has most likely begun: look often
 	self    kube.Member
@@ -105,9 +106,12 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	s.watch = newMasterWatch(s.alerts)
 	s.labels = newLabeller(api, c, log, m.countLabelWrite)
 	s.labels.onMaster = func(ctx context.Context) {
-		if _, err := takeRecord(ctx, api, s.self, s.labels.wantsMaster, log); err != nil {
+		record, err := takeRecord(ctx, api, s.self, s.labels.wantsMaster, log)
+		if err != nil {
 			log.Warn("the record of the master could not be written", "error", err)
+			return
 		}
+		s.taken.Store(&record)
 	}
 	return s
 }
@@ -234,10 +238,11 @@ func (s *Server) label(o role.Observation, d role.Decision) {
 }
 
 // keepRecord writes this pod into the record again if the write that followed
-// its label failed, or another pod took the record from it.
+// its label failed, or another pod took the record from it. A turn that has not asked
+// that pod cannot know whether it has replaced this one.
 func (s *Server) keepRecord(ctx context.Context) {
 	r := s.observed.record
-	if s.decided.Label != role.MasterLabel || s.stopping || !s.observed.recordOK || !s.labels.done() ||
+	if s.decided.Label != role.MasterLabel || s.stopping || s.observed.calm || !s.observed.recordOK || !s.labels.done() ||
 		r.Master == s.self && r.Fence == nil || time.Since(s.recordedAt) < calmTick {
 		return
 	}

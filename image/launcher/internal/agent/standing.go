@@ -79,6 +79,8 @@ func (s *Server) keepStanding(o role.Observation) {
 	next := m.standing
 	next.Broken = false
 	switch {
+	case !m.recordOK && o.Local.LinkUp && m.mastersGeneration > 0 && (next.Empty || m.mastersGeneration >= next.Generation):
+		next = role.Standing{Generation: m.mastersGeneration, Offset: o.Local.Offset}
 	case !m.recordOK && next.Empty:
 		next = role.Standing{Offset: o.Local.Offset} // of an unknown generation, but data
 	case !m.recordOK:

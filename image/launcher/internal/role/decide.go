@@ -97,6 +97,8 @@ const (
 	// fencePatience is how old a fence may be; it covers a failover and a clock
 	// that is wrong by a few seconds.
 	fencePatience = 30 * time.Second
+	// fenceSkew is by how much a clock may be wrong where the age of a fence is compared.
+	fenceSkew = 2 * time.Second
 	// labelPatience is how long a pod whose Redis has died keeps the label master
 	// for its successor to be labelled first. Nothing listens at the pod, so
 	// clients are refused at once and come again; if it let the label go first,

@@ -112,19 +112,19 @@ func TestNothingIsFollowedButAVerifiedMasterOfAnotherPod(t *testing.T) {
 		switch {
 		case d.Target == o.Self.IP:
 			t.Fatal("it follows itself")
-		case p == nil || (p.Redis != Answered || !p.Master) && !replacedForGood(o, d):
+		case p == nil || (p.Redis != Answered || !p.Master) && !givesWayForGood(o, d):
 			t.Fatalf("%v has not said it is master", d.Target)
 		}
 		return true
 	})
 }
 
-// replacedForGood says whether a master of the past gives way to the pod that the record
-// and the sentinels name, of a later generation: also where that pod does not answer.
-func replacedForGood(o Observation, d Decision) bool {
+// givesWayForGood says whether a master that has certainly been replaced follows the server with
+// the latest data, also where that server does not say that it is master.
+func givesWayForGood(o Observation, d Decision) bool {
 	agreed, ok := o.Agreed()
-	p := o.peerAt(agreed)
-	return ok && d.Action == Follow && d.Target == agreed && o.Local.Master && p != nil && p.UID == o.MasterUID && o.Standing.Generation < o.Generation
+	p := o.latest(agreed)
+	return ok && d.Action == Follow && o.Local.Master && o.MasterUID != o.Self.UID && o.replacedForGood() && p != nil && p.IP == d.Target
 }
 
 func TestNobodyClaimsMastershipBesideAMasterOrBetterData(t *testing.T) {

@@ -77,10 +77,10 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 	case p != nil && p.Redis == Answered && p.Master:
 		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: agreed,
 			Reason: fmt.Sprintf("the sentinels have replaced this master by %s", p.Name)}
-	case !recorded && o.RecordKnown && p != nil && p.UID == o.MasterUID && o.Standing.Generation < o.Generation:
-		// Also where that one does not answer: Sentinel knows no priority of a master, and might promote this one for it.
-		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: agreed,
-			Reason: fmt.Sprintf("the sentinels and the record name %s, and this master is of an earlier generation", p.Name)}
+	case !recorded && o.replacedForGood() && o.latest(agreed) != nil:
+		// Also where that server is no master: Sentinel knows no priority of a master, and might promote this one for it.
+		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: o.latest(agreed).IP,
+			Reason: fmt.Sprintf("this master has been replaced, and %s has later data or is to have them", o.latest(agreed).Name)}
 	case recorded && !o.fencedSelf() && (p == nil || p.Redis != Unknown):
 		// Sentinel names nobody who has not been master: that one has given it up, as
 		// one that died and follows this pod, and the label is what sentinels go by.
@@ -99,11 +99,37 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 	}
 }
 
+// replacedForGood says whether this master, which a majority of the sentinels does not name, is
+// one of the past: it is of an earlier generation than the recorded master, or, where the
+// record cannot be read, the sentinels have named it before.
+func (o Observation) replacedForGood() bool {
+	return o.RecordKnown && o.Standing.Generation < o.Generation || !o.RecordKnown && o.Local.Confirmed
+}
+
+// latest gives the server that the sentinels name, or, where that pod is gone, the one that
+// tells of the latest data, if they are of a later generation than this pod's; else nil.
+func (o Observation) latest(named netip.Addr) *Peer {
+	if p := o.peerAt(named); p != nil {
+		return p
+	}
+	var best *Peer
+	generation := o.Standing.Generation
+	for i, p := range o.Peers {
+		if p.IP.IsValid() && p.Status != nil && !p.Status.Standing.Empty && p.Status.Standing.Generation > generation {
+			best, generation = &o.Peers[i], p.Status.Standing.Generation
+		}
+	}
+	return best
+}
+
 // fencedPredecessor says whether the master that this one replaces certainly
 // accepts no writes, so that the label need not wait for the sentinels.
 func (o Observation) fencedPredecessor(agreed netip.Addr, ok bool) bool {
 	if o.Fence == nil || o.Fence.Age > fencePatience || o.Fence.UID == o.Self.UID || o.Fence.UID != o.MasterUID {
 		return false
+	}
+	if o.Standing.Generation < o.Generation && o.Local.MasterFor > o.Fence.Age+fenceSkew {
+		return false // a master of the past, which was master before the fenced one and is none of its replicas
 	}
 	if !ok {
 		return true
@@ -140,6 +166,8 @@ func serveReplica(o Observation) Decision {
 	case ok && agreed != o.Local.Follows:
 		p := o.peerAt(agreed)
 		switch {
+		case o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master && o.earlier(*p):
+			d.Reason = fmt.Sprintf("the sentinels name %s, whose data are of an earlier generation; they have not learned of the recorded master yet", p.Name)
 		case o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master:
 			d.Action, d.Target, d.Reason = Follow, agreed, fmt.Sprintf("the sentinels name %s", p.Name)
 		case o.Local.LinkDown > lostPatience && len(masters) == 0 && !o.replacing(agreed) && (p == nil || p.Redis != Unknown):
@@ -210,6 +238,12 @@ func (o Observation) replacedBy() *Peer {
 		}
 	}
 	return nil
+}
+
+// earlier says whether a master, which the record does not name, tells of data of an earlier
+// generation than this pod's.
+func (o Observation) earlier(p Peer) bool {
+	return o.RecordKnown && p.UID != o.MasterUID && p.Status != nil && !o.Standing.Empty && p.Status.Standing.Generation < o.Standing.Generation
 }
 
 // outrankedBy gives the server that tells that it is the master of a later generation

@@ -28,14 +28,21 @@ func TestRedisThatCannotSpeakIsLeftAlone(t *testing.T) {
 // Sentinel does not know the priority of a master. It would promote a master of the past that it takes for a replica.
 func TestMasterOfThePastFollowsThePodThatRecordAndSentinelsName(t *testing.T) {
 	past := together(runsAsMaster(time.Hour), sentinels("b b b"), recorded("b"), generation(5), holds(wasMaster(3, 10)))
-	reason := "the sentinels and the record name server-b, and this master is of an earlier generation"
+	reason := "this master has been replaced, and server-b has later data or is to have them"
 	follow := Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: reason}
 	wait := uncertain(ClearLabel, "the sentinels name another master, which does not say it is master yet")
 	check(t, []claim{
 		{"also where that pod does not answer", observe(past, peer("b", isGone)), follow},
 		{"or its Redis does not run", observe(past, peer("b", isStopped)), follow},
+		{"or it is fenced, and another will succeed it", observe(past, fenced("b", time.Second), peer("b", isStopped)), follow},
+		{"or another has succeeded it in the record", observe(past, recorded("c"), peer("b", isReplica)), follow},
 		{"not where its own data are as late", observe(past, holds(wasReplica(5, 10)), peer("b", isGone)), wait},
-		{"nor where the record cannot be read", observe(past, recordUnknown, peer("b", isGone)), wait},
+		{"where that pod is gone, it follows the server with the latest data",
+			observe(past, sentinels("f f f"), recorded("f"), peer("c", isReplica, reports(wasReplica(4, 1))), peer("b", isReplica, reports(wasReplica(5, 1)))), follow},
+		{"where nobody tells of later data, it waits", observe(past, sentinels("f f f"), recorded("f"), peer("b", isReplica, reports(wasReplica(3, 1)))), wait},
+		{"where the record cannot be read, if the sentinels have named it before",
+			observe(past, recordUnknown, local(func(l *Local) { l.Confirmed = true }), peer("b", isGone)), follow},
+		{"not where they have not", observe(past, recordUnknown, peer("b", isGone)), wait},
 	})
 }
 

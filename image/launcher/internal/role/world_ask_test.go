@@ -6,13 +6,15 @@ import (
 
 func (s *simServer) observe(w *world) Observation {
 	local := s.observeLocal(w)
-	calm := s.decided.State == Serving && s.decided.Action == Wait && local.Answering && local.Master == (s.decided.Label == MasterLabel)
+	calm := s.decided.State == Serving && s.decided.Action == Wait && local.Answering && local.Master == (s.decided.Label == MasterLabel) &&
+		(!local.Master || s.Label == Master && (!s.recordOK || s.record.uid == s.UID))
 	if !calm || w.now-s.viewsAt >= time.Second {
 		s.views, s.viewsAt = s.askSentinels(w), w.now
 	}
 	o := Observation{Sentinels: simSentinels, Views: s.views}
 	agreed, ok := o.Agreed()
 	calm = calm && ok && (local.Master && agreed == s.IP || !local.Master && agreed == local.Follows && local.LinkUp)
+	s.calm = calm
 	var peers []Peer
 	every := 300 * time.Millisecond
 	if calm {

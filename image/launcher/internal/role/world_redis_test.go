@@ -129,19 +129,21 @@ func (w *world) deprive(s *simServer, left data) {
 //   - Sentinel promotes a replica in sync where no other one that has more answers: master
 //     and replica failed at once, and WAIT 1 does not cover that. A replica that has started
 //     again and has not synchronised yet is not in sync, whatever it has, and Sentinel does
-//     not know of a master whose promotion nobody was told of.
+//     not know of a master whose promotion nobody was told of. A sentinel that was cut off does
+//     not know of a replica that has synchronised since.
 //   - An election goes by the launchers that answer when its patience, which counts from
 //     the beginning of the search, is over; or by those that it cannot ask for longer.
 //   - Anybody else, as a former master that Sentinel takes for a replica, must not become
 //     master before a holder has been gone for as long as an election waits.
-func (w *world) giveUp(s *simServer, elected bool) {
+func (w *world) giveUp(s *simServer, elected bool, by *simSentinel) {
 	asked := func(k *simServer) bool { return w.now-k.reachedAt <= electionPatience }
 	switch {
 	case elected:
 		asked = func(k *simServer) bool { return w.now-k.reachedAt < step }
 	case s.redis.inSync:
 		asked = func(k *simServer) bool {
-			return k.alive(w) && !k.isolated && (k.redis.inSync || k.redis.master && w.record.uid == k.UID)
+			known := by == nil || by.told[k.IP].priority
+			return k.alive(w) && !k.isolated && (k.redis.inSync && known || k.redis.master && w.record.uid == k.UID)
 		}
 	}
 	brings := s.redis.data
@@ -210,7 +212,7 @@ func (w *world) newID() string {
 
 // becomeMaster is REPLICAOF NO ONE: the history goes on under another ID (shiftReplicationId).
 func (s *simServer) becomeMaster(w *world, how string) {
-	w.giveUp(s, false)
+	w.giveUp(s, false, nil)
 	r := &s.redis
 	r.history = History{ID: w.newID(), Before: r.history.ID, BeforeUpTo: r.offset + 1}
 	r.master, r.linkUp, r.follows, r.lostAt, r.copying, r.inSync = true, false, netip.Addr{}, 0, false, false

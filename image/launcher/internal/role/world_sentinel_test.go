@@ -185,7 +185,7 @@ func (s *simSentinel) lead(w *world) bool {
 		return false
 	}
 	w.logf("%s fails over from %v to %s", s.Name, s.master, best.Name)
-	w.giveUp(best, false) // others may answer when it is promoted, half a second after the choice
+	w.giveUp(best, false, s) // others may answer when it is promoted, half a second after the choice
 	s.leads = &failover{target: best.IP, epoch: s.currentEpoch, since: w.now}
 	return true
 }
@@ -210,7 +210,7 @@ func (s *simSentinel) promote(w *world) {
 	case !target.redis.master:
 		target.becomeMaster(w, "promoted by "+s.Name)
 	default:
-		w.giveUp(target, false) // it may be a master of the past, which Sentinel takes for a replica
+		w.giveUp(target, false, nil) // it may be a master of the past, which Sentinel takes for a replica
 		old := s.master
 		s.switchTo(w, target.IP, s.leads.epoch)
 		for ip := range s.replicas {

@@ -28,7 +28,7 @@ type simServer struct {
 	record                                                                                       simRecord
 	generation                                                                                   int64         // of the record when it was last read
 	generationAt                                                                                 time.Duration // first read with that generation
-	recordOK, podsOK                                                                             bool
+	calm, recordOK, podsOK                                                                       bool
 	servers                                                                                      []Member // the pod list as last seen
 	sentinels                                                                                    []*simSentinel
 	decided                                                                                      Decision
@@ -132,6 +132,7 @@ func (s *simServer) label(w *world, d Decision) {
 	s.acts++
 	if s.wish == Master {
 		s.takeRecord(w)
+		s.readRecord(w)
 	}
 }
 
@@ -144,7 +145,7 @@ func (s *simServer) takeRecord(w *world) {
 
 // writeRecord writes this pod into the record as the master, with a new generation.
 func (s *simServer) writeRecord(w *world) {
-	w.giveUp(s, false) // a master of the past that comes back may be the only one that is left
+	w.giveUp(s, false, nil) // a master of the past that comes back may be the only one that is left
 	r := &w.record
 	if r.uid != s.UID {
 		r.previous = r.ip
@@ -166,7 +167,7 @@ func (s *simServer) readRecord(w *world) {
 // keepRecord is agent.keepRecord.
 func (s *simServer) keepRecord(w *world) {
 	r := s.record
-	if s.decided.Label != MasterLabel || !s.recordOK || s.Label != Master || r.uid == s.UID && r.fence == "" || w.now-s.recordedAt < time.Second {
+	if s.decided.Label != MasterLabel || s.calm || !s.recordOK || s.Label != Master || r.uid == s.UID && r.fence == "" || w.now-s.recordedAt < time.Second {
 		return
 	}
 	s.recordedAt, s.recordAt = w.now, never
@@ -204,7 +205,7 @@ func (s *simServer) claim(w *world, o Observation) {
 	}
 	w.logf("%s claims mastership", s.Name)
 	s.claimed = true
-	w.giveUp(s, true)
+	w.giveUp(s, true, nil)
 	s.writeRecord(w)
 	s.readRecord(w)
 	if !o.Local.Running {
@@ -295,11 +296,13 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	}
 	next := s.standing
 	switch {
+	case !s.recordOK && o.Local.LinkUp && s.mastersGeneration(w) > 0 && (next.Empty || s.mastersGeneration(w) >= next.Generation):
+		next = Standing{Generation: s.mastersGeneration(w), Offset: o.Local.Offset}
 	case !s.recordOK && next.Empty:
 		next = Standing{Offset: o.Local.Offset}
 	case !s.recordOK:
 		next.Master, next.Offset = next.Master && o.Local.Master, o.Local.Offset
-	case o.Local.Master && o.MasterUID == s.UID:
+	case o.Local.Master && s.record.uid == s.UID:
 		next = Standing{Generation: s.record.generation, Master: true, Offset: o.Local.Offset}
 	case !o.Local.Master && o.Local.LinkUp && o.Local.Follows == s.record.ip:
 		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
@@ -315,6 +318,15 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	if !o.Local.Copied {
 		s.kept = next
 	}
+}
+
+// mastersGeneration is agent.askGeneration.
+func (s *simServer) mastersGeneration(w *world) int64 {
+	m := w.serverAt(s.redis.follows)
+	if m == nil || !m.up(w) || !reaches(&m.pod, &s.pod) || !m.standing.Master {
+		return 0
+	}
+	return m.standing.Generation
 }
 
 // tune is agent.tune.
