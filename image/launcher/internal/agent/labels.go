@@ -222,12 +222,12 @@ func claimRecord(ctx context.Context, api *kube.Client, record kube.Record, self
 	return api.WriteRecord(ctx, record)
 }
 
-// errNotWished says that the label master was written, and is not wished for any more.
+// errNotWished: this pod was labelled master, and is not to be master any more.
 var errNotWished = errors.New("this pod is not to be master any more")
 
 // takeRecord writes this pod into the record as the master, if another is there. It
 // reads the record again when somebody else has written, and asks each time whether
-// the pod is still to be master: who has written may have replaced it. If it is not,
+// the pod is still to be master: the pod that has written may have replaced it. If it is not,
 // the record stays, and the error is errNotWished.
 func takeRecord(ctx context.Context, api *kube.Client, self kube.Member, wished func() bool, log *slog.Logger) (kube.Record, error) {
 	for {

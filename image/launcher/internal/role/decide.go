@@ -77,7 +77,7 @@ const (
 	// where a Redis still runs that cannot be reached.
 	memoryPatience = 120 * time.Second
 	// claimPatience is how long a master that has claimed mastership may serve before
-	// another server may be elected that does not reach it: freshMaster, and two seconds
+	// a server that cannot reach it may be elected: freshMaster, and two seconds
 	// until its launcher has looked and Redis refuses writes.
 	claimPatience = freshMaster + 2*time.Second
 	// lostPatience is how long a master that cannot be reached, and that no
@@ -125,7 +125,7 @@ func Decide(o Observation) Decision {
 		}
 		return d
 	case o.Local.Full:
-		return Decision{State: Uncertain, Reason: "Redis has as many clients as maxclients allows, and cannot be asked"}
+		return Decision{State: Uncertain, Reason: "Redis has reached maxclients and refuses the launcher"}
 	case !o.Local.Answering:
 		return Decision{State: Uncertain, Reason: "Redis does not answer; the sentinels decide whether it is down"}
 	case o.Local.Loading:

@@ -85,7 +85,7 @@ type Status struct {
 	Passing  bool     `json:"passing"` // it passes connections on to another server: what answers clients at its address is that one
 	Standing Standing `json:"standing"`
 	Reason   string   `json:"reason"`
-	// Lacks says, of a master, which data it does not have and another server had; empty if it is not known to lack any.
+	// Lacks says which data of another server this master does not have; empty if none are known to be missing.
 	Lacks string `json:"lacks,omitempty"`
 }
 

@@ -30,7 +30,7 @@ func serveMaster(o Observation) Decision {
 	case ok:
 		return contested(o, agreed, serving)
 	case !o.RecordKnown && o.outrankedBy() != nil:
-		// It can read neither the record nor a majority of the sentinels, and has perhaps stood still.
+		// It cannot read the record, and most sentinels do not answer. It may have stood still.
 		return giveWayToLater(o.outrankedBy())
 	case o.MasterUID == o.Self.UID && o.CutOff() && o.Self.Label != Master:
 		// Sentinels that it cannot reach may have found it down, and be about to replace it.

@@ -87,12 +87,20 @@ func (w *world) confirm() {
 		done := w.accepted[i]
 		for _, s := range w.servers {
 			replica := s.alive(w) && s.redis.linkUp && s.redis.data.holds(done)
-			done.confirmed = done.confirmed || replica && done.by.UID == w.record.uid
+			done.confirmed = done.confirmed || replica && done.by.UID == w.record.uid && !w.replaced(done.by)
 			if (replica || s == done.by) && !s.corrupt {
 				done.keepers = append(done.keepers, s)
 			}
 		}
 	}
+}
+
+// replaced says whether another server has been made master in place of one that has not
+// heard of it yet: what is written there is lost, and WAIT 1 asks a replica that has not heard of it either.
+func (w *world) replaced(s *simServer) bool {
+	return slices.ContainsFunc(w.servers, func(other *simServer) bool {
+		return other != s && other.redis.running && other.redis.master && other.redis.masterSince > s.redis.masterSince
+	})
 }
 
 // owed gives the writes that a replica in sync had confirmed, that are not in some
@@ -180,6 +188,7 @@ type redis struct {
 	priority    bool // it may be promoted
 	needs       int  // min-replicas-to-write
 	clients     bool // it has been labelled since it is master
+	masterSince time.Duration
 }
 
 // alive says whether the process answers.
@@ -216,6 +225,7 @@ func (s *simServer) becomeMaster(w *world, how string) {
 	r := &s.redis
 	r.history = History{ID: w.newID(), Before: r.history.ID, BeforeUpTo: r.offset + 1}
 	r.master, r.linkUp, r.follows, r.lostAt, r.copying, r.inSync = true, false, netip.Addr{}, 0, false, false
+	r.masterSince = w.now
 	s.acks = map[*simServer]time.Duration{}
 	w.logf("%s is master (%s) with %d writes", s.Name, how, r.data.writes)
 }
