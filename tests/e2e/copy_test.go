@@ -113,6 +113,18 @@ func (r *release) wakeToCopy(t *testing.T, former, present *corev1.Pod) {
 	t.Helper()
 	require.Contains(t, r.cli(t, present.Status.PodIP, redisPort, "config", "set", "repl-diskless-sync-delay", copyDelay), "OK")
 	require.NoError(t, env.Signal(t.Context(), former, fault.Redis, "CONT"))
+	// The launcher would hold back the write that waits in the connection.
+	eventually(t, switchTime, "the former master to carry out the write that waited", func(ctx context.Context) error {
+		answers, err := r.ask(ctx, []corev1.Pod{*former, *present})
+		if err != nil {
+			return err
+		}
+		own, presents := answers[former.Status.PodIP].number("master_repl_offset"), answers[present.Status.PodIP].number("master_repl_offset")
+		if own <= presents {
+			return fmt.Errorf("its offset is %d, that of the present master %d", own, presents)
+		}
+		return nil
+	})
 	require.NoError(t, env.Signal(t.Context(), former, fault.Launcher, "CONT"))
 	took := eventually(t, switchTime, "the former master to wait for a copy", r.linked(former, present, "down"))
 	t.Logf("the former master waits for a copy of the present one %.1f s after it woke up", took.Seconds())
