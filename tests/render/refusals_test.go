@@ -145,7 +145,7 @@ var refusals = []struct {
 		[]string{"servers.config: maxmemory 600mb", "700Mi", "set at most 525mb, or a limit of at least 800Mi"}},
 	{"a share of the memory", "servers: {config: {maxmemory: 75%}}", "servers: {config: {maxmemory: 100mb}}",
 		[]string{`servers.config: maxmemory is "75%"`, "set a size such as 100mb", "Redis takes no share of the memory"}},
-	{"a share of maxmemory that is none", "servers: {config: {maxmemory-clients: 101%}}", "servers: {config: {maxmemory-clients: 100%}}",
+	{"a share of maxmemory above 100%", "servers: {config: {maxmemory-clients: 101%}}", "servers: {config: {maxmemory-clients: 100%}}",
 		[]string{`servers.config: maxmemory-clients is "101%"`, "set a size such as 10mb, or a share of maxmemory such as 5%"}},
 	{"a policy that does not exist", "servers: {config: {maxmemory-policy: allkeys-lruu}}", "servers: {config: {maxmemory-policy: allkeys-lru}}",
 		[]string{`servers.config: maxmemory-policy is "allkeys-lruu"`, "set one of noeviction, allkeys-lru,"}},

@@ -308,5 +308,5 @@ func TestDumpOfAnEarlierProcessIsNotLoadedWithoutPersistence(t *testing.T) {
 	require.NoError(t, s.start(netip.AddrPort{}))
 	<-s.child.Done()
 	require.NoFileExists(t, dump)
-	require.NoError(t, s.start(netip.AddrPort{}), "there is none the second time")
+	require.NoError(t, s.start(netip.AddrPort{}), "the second start finds no dump")
 }

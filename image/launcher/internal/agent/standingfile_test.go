@@ -51,7 +51,7 @@ func TestStandingIsReadBackAsItWasWritten(t *testing.T) {
 	require.Equal(t, []string{appendDir, standingName, standingName + beforeSuffix}, names(t, c), "no temporary file is left")
 	writeStanding(t, c, older)
 	require.NoError(t, os.Remove(present(c)))
-	require.Equal(t, newer, readStanding(c), "the file before is always the one before")
+	require.Equal(t, newer, readStanding(c), "redis-ha.json.before holds the previous standing")
 }
 
 // A power loss leaves files of any content where they had not reached the disk.

@@ -35,7 +35,7 @@ func TestPodIsReadyOnlyWithRedisInItsRole(t *testing.T) {
 		"a replica before its first sync":      {unsynced, role.SlaveLabel, "the first synchronisation is not finished"},
 		"a replica that writes its first file": {writing, role.SlaveLabel, "the data are not in the append-only file yet: its first rewrite is running"},
 		"a Redis that loads its data":          {loading, role.HoldLabel, "redis-server is loading its data"},
-		"a Redis that does not answer":         {silent, role.HoldLabel, "redis-server does not answer"},
+		"a silent Redis":                       {silent, role.HoldLabel, "redis-server does not answer"},
 		"no Redis":                             {role.Local{}, role.ClearLabel, "the reason"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -120,9 +120,9 @@ func (o Observation) silentReplica() *Peer {
 	return nil
 }
 
-// surpassed says whether a peer that says it is master is a master of the past: the record
-// does not name it, and this pod, which is recorded and has not handed over, or a live
-// replica holds data of a later generation.
+// surpassed says whether a peer that says it is master is a master of the past. The record
+// names another pod, and somebody holds data of a later generation: a live replica, or this
+// pod where it is the recorded master and has not handed over.
 func (o Observation) surpassed(p Peer) bool {
 	if !o.RecordKnown || p.UID == o.MasterUID || p.Status == nil {
 		return false

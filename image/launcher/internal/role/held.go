@@ -75,9 +75,10 @@ func (h Held) After(l Look) Held {
 	return h
 }
 
-// anew says whether a replica has got a full copy since the last look, for all that is
-// known. After a full copy Redis names no earlier history; a replica whose history continues the
-// one that it had has got none. In the same history the backlog tells.
+// anew says whether a replica may have received a full copy since the last look. After a full
+// copy Redis names no earlier history. After a partial resynchronisation Redis names the
+// history of the last look as the earlier one. Where the history has not changed, the start of the
+// backlog tells: Redis begins a new backlog with each full copy.
 func (h Held) anew(l Look) bool {
 	if l.History.ID != h.id {
 		return h.id == "" || l.History.Before != h.id
