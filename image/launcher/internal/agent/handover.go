@@ -32,10 +32,7 @@ func (s *Server) leave(ctx context.Context) bool {
 	if leaving.Step == role.HandOver && len(s.choosersAmong(ctx, m.views, leaving.Successors)) == 0 {
 		leaving.Step, leaving.Reason = role.StayOn, errNoChooser.Error()
 	}
-	if leaving.Reason != s.leavingReason {
-		s.leavingReason = leaving.Reason
-		s.log.Info("leaving", "reason", leaving.Reason)
-	}
+	s.noteLeaving(leaving.Reason)
 	switch leaving.Step {
 	case role.StayOn:
 		return false
@@ -70,10 +67,7 @@ func (s *Server) leaveAfterDeath(ctx context.Context) bool {
 	}
 	o := s.observation(role.Local{}, s.api.Pods())
 	leaving := role.DecideLeavingAfterDeath(o, time.Since(s.observed.stopAt), s.config.ShutdownBudget)
-	if leaving.Reason != s.leavingReason {
-		s.leavingReason = leaving.Reason
-		s.log.Info("leaving", "reason", leaving.Reason)
-	}
+	s.noteLeaving(leaving.Reason)
 	switch leaving.Step {
 	case role.StayOn:
 		return false
@@ -81,6 +75,14 @@ func (s *Server) leaveAfterDeath(ctx context.Context) bool {
 		s.moveClients(ctx, netip.AddrPortFrom(leaving.Successors[0], uint16(s.config.RedisPort)))
 	}
 	return true
+}
+
+// noteLeaving logs why a terminating pod stays or leaves, when the reason changes.
+func (s *Server) noteLeaving(reason string) {
+	if reason != s.leavingReason {
+		s.leavingReason = reason
+		s.log.Info("leaving", "reason", reason)
+	}
 }
 
 // sentinelsKnow says whether every sentinel that answers knows a replica that

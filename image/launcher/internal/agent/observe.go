@@ -382,7 +382,7 @@ func (s *Server) besideMaster(local *role.Local) {
 	m := &s.observed
 	for _, p := range m.peers {
 		if local.Answering && !local.Master && p.IP == local.Follows && p.Redis == role.Answered && p.Master {
-			m.held = m.held.BesideMaster(p.History, s.lookOf(m.info), m.info.Offset)
+			m.held = m.held.BesideMaster(p.History)
 			local.Synced = m.held.InSync
 		}
 	}

@@ -3,11 +3,9 @@ package agent
 import (
 	"context"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/forward"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 )
 
 const (
@@ -53,7 +51,8 @@ func (s *Server) pass(ctx context.Context, target netip.AddrPort, limit time.Dur
 
 // inRelease says whether an address is that of a pod of the release.
 func (s *Server) inRelease(ip netip.Addr) bool {
-	return slices.ContainsFunc(s.api.Pods(), func(p kube.Pod) bool { return p.IP == ip })
+	in, _ := s.api.InRelease(ip)
+	return in
 }
 
 // passLate passes the clients of a master that has just died on to its

@@ -100,13 +100,6 @@ func (f *standingFile) latest() (role.Standing, bool) {
 	return f.on, f.known
 }
 
-// onDisk gives the standing that has reached the disk, and whether it is known to.
-func (f *standingFile) onDisk() (role.Standing, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.on, f.known
-}
-
 // hand gives a standing to be written, and does not wait. A standing that was handed
 // over before, and is not being written yet, is left out.
 func (f *standingFile) hand(standing role.Standing) {
@@ -119,26 +112,25 @@ func (f *standingFile) hand(standing role.Standing) {
 	}
 }
 
-// wait returns when everything that was handed over has been written, or has failed.
-func (f *standingFile) wait() {
+// written is closed when everything that was handed over has been written, or has failed.
+func (f *standingFile) written() <-chan struct{} {
 	f.mu.Lock()
-	done := f.done
-	f.mu.Unlock()
-	if done != nil {
-		<-done
+	defer f.mu.Unlock()
+	if f.done != nil {
+		return f.done
 	}
+	nothing := make(chan struct{})
+	close(nothing)
+	return nothing
 }
+
+// wait returns when everything that was handed over has been written, or has failed.
+func (f *standingFile) wait() { <-f.written() }
 
 // waitFor is wait with a bound.
 func (f *standingFile) waitFor(limit time.Duration) {
-	f.mu.Lock()
-	done := f.done
-	f.mu.Unlock()
-	if done == nil {
-		return
-	}
 	select {
-	case <-done:
+	case <-f.written():
 	case <-time.After(limit):
 		f.log.Warn("the last standing of the data has not reached the disk", "waited", limit.String())
 	}

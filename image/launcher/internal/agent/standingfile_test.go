@@ -265,3 +265,10 @@ func TestRedisIsNotStartedBeforeThatThereAreNoDataIsOnDisk(t *testing.T) {
 	require.Equal(t, filepath.Base(s.config.DataDir), <-begun)
 	require.Equal(t, role.Standing{Empty: true}, readStanding(s.config))
 }
+
+// onDisk gives the standing that has reached the disk, and whether it is known to.
+func (f *standingFile) onDisk() (role.Standing, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.on, f.known
+}

@@ -43,10 +43,10 @@ type Held struct {
 	// rewrite after it has succeeded the files hold what was there before.
 	Copied bool
 
-	linked    bool
-	receiving bool
-	id        string
-	offset    int64
+	linked  bool
+	loading bool
+	id      string
+	offset  int64
 }
 
 // After gives what the process holds after one more look.
@@ -57,8 +57,10 @@ func (h Held) After(l Look) Held {
 	// Redis starts the rewrite in the same moment in which the link comes up, so the first
 	// look after a copy cannot miss that it is not in the file yet.
 	copied := linked && l.Rewriting && h.anew(l)
-	// The master has died while the copy that it had sent was being loaded.
-	arrived := h.receiving && !receiving && replica && !linked && l.Offset > 1
+	// The master died while the replica loaded the copy. Redis forgets its own offset when it
+	// begins to load, so an offset means that the copy was loaded. While Redis only receives
+	// a copy it keeps its own offset, also when the master dies then.
+	arrived := h.loading && replica && !receiving && !linked && l.Offset > 1
 	switch {
 	case receiving || copied:
 		h.Copied = true
@@ -71,7 +73,7 @@ func (h Held) After(l Look) Held {
 	case l.Master || receiving:
 		h.InSync = false
 	}
-	h.linked, h.receiving, h.id, h.offset = linked, receiving, l.History.ID, l.Offset
+	h.linked, h.loading, h.id, h.offset = linked, replica && l.Loading, l.History.ID, l.Offset
 	return h
 }
 
@@ -88,8 +90,8 @@ func (h Held) anew(l Look) bool {
 
 // BesideMaster gives what the process holds when the master that it follows answers,
 // and the link to that master is down.
-func (h Held) BesideMaster(master History, l Look, offset int64) Held {
-	if !h.linked && !master.Continues(l.History.ID, offset) {
+func (h Held) BesideMaster(master History) Held {
+	if !h.linked && !master.Continues(h.id, h.offset) {
 		h.InSync = false // a master with another history, for example after a restart, sends a full copy
 	}
 	return h

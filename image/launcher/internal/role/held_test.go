@@ -17,6 +17,8 @@ var (
 	sawLinked      = Look{LinkUp: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawUnlinked    = Look{History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawFailed      = Look{LinkUp: true, Failed: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
+	// sawOwnOffset: it has lost its master, and tells an offset.
+	sawOwnOffset = Look{History: History{ID: "m", Before: "0", BeforeUpTo: -1}, Offset: 9}
 	// sawResumed: it follows a promoted replica of its former master, by partial resynchronisation.
 	sawResumed = Look{LinkUp: true, Rewriting: true, History: History{ID: "n", Before: "m", BeforeUpTo: 7}}
 )
@@ -43,6 +45,9 @@ func TestWhatAProcessHoldsFollowsFromTheLooksAtIt(t *testing.T) {
 		"a replica that follows the successor in the same data": {[]Look{sawLinked, sawUnlinked, sawResumed}, true, false},
 		"a replica that needs all data of the successor":        {[]Look{sawLinked, sawUnlinked, sawReceiving}, false, true},
 		"a replica that has them in memory":                     {[]Look{sawLinked, sawUnlinked, sawReceiving, sawCopied}, true, true},
+		"a former master whose copy was cut short":              {[]Look{sawLinked, sawMaster, sawReceiving, sawOwnOffset}, false, true},
+		"a replica whose master died while it loaded its copy":  {[]Look{sawStarting, sawReceiving, sawLoadingCopy, sawOwnOffset}, true, true},
+		"a replica that could not load its copy":                {[]Look{sawStarting, sawReceiving, sawLoadingCopy, sawUnlinked}, false, true},
 		"a master":                                              {[]Look{sawMaster}, false, false},
 		"a master that was a replica in sync":                   {[]Look{sawLinked, sawMaster}, false, false},
 		"a master whose first rewrite runs":                     {[]Look{sawCopied, {Master: true, Rewriting: true}}, false, true},
@@ -75,9 +80,11 @@ func TestReplicaBesideAMasterWithAnotherHistoryIsNotInSync(t *testing.T) {
 		"a history of its own, as after a fresh start": {History{ID: "n", Before: "0", BeforeUpTo: -1}, 9, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := Held{}.After(sawLinked).After(sawUnlinked)
-			require.Equal(t, c.inSync, h.BesideMaster(c.master, sawUnlinked, c.offset).InSync)
-			require.True(t, Held{}.After(sawLinked).BesideMaster(c.master, sawLinked, c.offset).InSync, "the link is up")
+			unlinked := sawUnlinked
+			unlinked.Offset = c.offset
+			h := Held{}.After(sawLinked).After(unlinked)
+			require.Equal(t, c.inSync, h.BesideMaster(c.master).InSync)
+			require.True(t, Held{}.After(sawLinked).BesideMaster(c.master).InSync, "the link is up")
 		})
 	}
 }

@@ -122,8 +122,7 @@ func DecideLeft(o Observation, diedAsMaster bool) Decision {
 }
 
 // DecideLeavingAfterDeath says what a terminating server does next when its Redis died as
-// master. leaving is the time since TERM, budget the time from TERM to exit. Waiting is
-// how long Redis has not been running.
+// master. leaving is the time since TERM, budget the time from TERM to exit.
 func DecideLeavingAfterDeath(o Observation, leaving, budget time.Duration) Leaving {
 	reserve := min(leaveReserve, budget/3)
 	live := o.liveReplicas()

@@ -166,7 +166,7 @@ func serveReplica(o Observation) Decision {
 	case ok && agreed != o.Local.Follows:
 		p := o.peerAt(agreed)
 		switch {
-		case o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master && o.earlier(*p):
+		case o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master && o.RecordKnown && p.Status != nil && o.older(*p):
 			d.Reason = fmt.Sprintf("the sentinels name %s, whose data are of an earlier generation; they have not learned of the recorded master yet", p.Name)
 		case o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master:
 			d.Action, d.Target, d.Reason = Follow, agreed, fmt.Sprintf("the sentinels name %s", p.Name)
@@ -238,12 +238,6 @@ func (o Observation) replacedBy() *Peer {
 		}
 	}
 	return nil
-}
-
-// earlier says whether a master, which the record does not name, tells of data of an earlier
-// generation than this pod's.
-func (o Observation) earlier(p Peer) bool {
-	return o.RecordKnown && p.UID != o.MasterUID && p.Status != nil && !o.Standing.Empty && p.Status.Standing.Generation < o.Standing.Generation
 }
 
 // outrankedBy gives the server that tells that it is the master of a later generation

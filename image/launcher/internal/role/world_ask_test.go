@@ -89,14 +89,15 @@ func (s *simServer) observeLocal(w *world) Local {
 // lookAt is agent.lookOf.
 func (s *simServer) lookAt(w *world) Look {
 	r := s.redis
-	return Look{Master: r.master, LinkUp: r.linkUp, Syncing: r.copying, Rewriting: w.persistence && w.now < r.rewriteEnds, History: r.history}
+	return Look{Master: r.master, LinkUp: r.linkUp, Syncing: r.copying, Rewriting: w.persistence && w.now < r.rewriteEnds, History: r.history,
+		Offset: r.offset, BacklogFrom: r.backlogFrom}
 }
 
 // besideMaster is agent.besideMaster.
 func (s *simServer) besideMaster(w *world, local *Local, peers []Peer) {
 	for _, p := range peers {
 		if local.Answering && !local.Master && p.IP == local.Follows && p.Redis == Answered && p.Master {
-			s.held = s.held.BesideMaster(p.History, s.lookAt(w), local.Offset)
+			s.held = s.held.BesideMaster(p.History)
 			local.Synced = s.held.InSync
 		}
 	}

@@ -167,20 +167,22 @@ func (w *world) giveUp(s *simServer, elected bool, by *simSentinel) {
 
 // redis is the process of a server pod.
 type redis struct {
-	running  bool
-	frozen   time.Duration // until then
-	master   bool
-	follows  netip.Addr
-	linkUp   bool
-	lostAt   time.Duration // of a replica: when the link to its master ended; 0: it is up, or never was
-	heard    time.Duration // of a replica: when its master was last heard of
-	data     data
-	process  string  // run_id
-	source   string  // of a replica: the run_id of the master that it is linked to
-	history  History // master_replid, master_replid2 and second_repl_offset
-	offset   int64   // master_repl_offset, or slave_repl_offset of a replica
-	copying  bool    // a full copy is being received; data and offset stay as they were until it is loaded
-	copyEnds time.Duration
+	running bool
+	frozen  time.Duration // until then
+	master  bool
+	follows netip.Addr
+	linkUp  bool
+	lostAt  time.Duration // of a replica: when the link to its master ended; 0: it is up, or never was
+	heard   time.Duration // of a replica: when its master was last heard of
+	data    data
+	process string  // run_id
+	source  string  // of a replica: the run_id of the master that it is linked to
+	history History // master_replid, master_replid2 and second_repl_offset
+	offset  int64   // master_repl_offset, or slave_repl_offset of a replica
+	// backlogFrom is repl_backlog_first_byte_offset: a full copy begins a new backlog.
+	backlogFrom int64
+	copying     bool // a full copy is being received; data and offset stay as they were until it is loaded
+	copyEnds    time.Duration
 	// rewriteEnds is when the first rewrite of the append-only file after a full copy ends
 	// well. Until then the files hold what was there before (AOF_WAIT_REWRITE).
 	rewriteEnds time.Duration
@@ -362,6 +364,7 @@ func (s *simServer) load(w *world, m *simServer) {
 	r.copying, r.history, r.rewriteEnds = false, History{ID: m.redis.history.ID}, w.now+w.rewriteTakes
 	w.logf("%s is in sync with %s, by a full copy that is on disk at %v", s.Name, m.Name, r.rewriteEnds)
 	s.take(w, m)
+	r.backlogFrom = r.offset + 1
 }
 
 // take brings a linked replica up to date.
