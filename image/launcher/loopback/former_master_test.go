@@ -56,6 +56,23 @@ func startFormer(t *testing.T, servers int) *former {
 	return f
 }
 
+// beginCopy has the present master send the copy, so slowly that it does not end, and waits
+// until the former master receives it.
+func (f *former) beginCopy() {
+	f.t.Helper()
+	f.debug(f.present, "CONFIG", "SET", "rdb-key-save-delay", 1_000_000)
+	f.debug(f.present, "CONFIG", "SET", "repl-diskless-sync-delay", 0)
+	eventually(f.t, settle, "the former master to receive a copy", func() error {
+		text, err := f.client(f.pod).Info(f.t.Context(), "replication").Result()
+		if err != nil {
+			f.forgetClient(f.pod)
+		} else if !strings.Contains(text, "master_sync_in_progress:1") {
+			err = errors.New("it does not")
+		}
+		return err
+	})
+}
+
 // findRoles finds the present master and the replicas that follow it.
 func (f *former) findRoles() {
 	t := f.t
@@ -195,6 +212,32 @@ func TestFormerMasterThatWaitsForItsCopyIsNotPromoted(t *testing.T) {
 				f.requireNothingLostSinceItWoke()
 			})
 		}
+	}
+}
+
+// The present master dies while it sends the copy. Redis drops what has come, and the former
+// master tells its own offset again.
+func TestFormerMasterWhoseCopyIsCutShortIsNotPromoted(t *testing.T) {
+	t.Parallel()
+	for _, servers := range []int{2, 3} {
+		t.Run(fmt.Sprintf("%d servers", servers), func(t *testing.T) {
+			t.Parallel()
+			f := startFormer(t, servers)
+			f.beginCopy()
+			f.writer.advance(300)
+			before := f.runID(f.present)
+			f.present.killRedis()
+			eventually(t, settle, "a master that accepts writes", func() error {
+				p, err := f.serves(before)
+				if err == nil && p == f.pod {
+					t.Fatalf("the former master %s was promoted without the data", p.name)
+				}
+				return err
+			})
+			f.writer.advance(100)
+			f.converge()
+			f.requireNothingLostSinceItWoke()
+		})
 	}
 }
 
