@@ -8,6 +8,30 @@ import (
 	"time"
 )
 
+// holdUp lets replicas take their master's stream without carrying it out, for a while.
+func (c *cluster) holdUp(replicas []*pod, span time.Duration) {
+	c.t.Helper()
+	for _, p := range replicas {
+		if err := c.client(p).Do(c.t.Context(), "CLIENT", "PAUSE", span.Milliseconds(), "WRITE").Err(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// removeBeside deletes the pod while the test goes on. Its result says why the pod has not left yet.
+func (p *pod) removeBeside() (left func() error) {
+	removed := make(chan struct{})
+	go func() { p.remove(); close(removed) }()
+	return func() error {
+		select {
+		case <-removed:
+			return nil
+		default:
+			return errors.New(p.name + " is still there")
+		}
+	}
+}
+
 // The replicas are in sync and far behind: they take the stream and do not
 // carry it out. A hand-over pauses writes no longer than it may, gives up, and
 // the old master serves until they have caught up.
@@ -16,11 +40,7 @@ func TestHandOverThatSlavesCannotFollowIsGivenUpAndRepeated(t *testing.T) {
 	c, w, old := startWritten(t, options{})
 	slaves := c.slavesOf(old)
 	const behind = 6 * time.Second
-	for _, p := range slaves {
-		if err := c.client(p).Do(t.Context(), "CLIENT", "PAUSE", behind.Milliseconds(), "WRITE").Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.holdUp(slaves, behind)
 	paused := time.Now()
 	value := strings.Repeat("x", 1<<20)
 	for number := range 50 {
@@ -28,8 +48,7 @@ func TestHandOverThatSlavesCannotFollowIsGivenUpAndRepeated(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	removed := make(chan struct{})
-	go func() { old.remove(); close(removed) }()
+	left := old.removeBeside()
 	eventually(t, behind, "the hand-over to be given up", func() error { return says(old, "the hand-over was aborted") })
 	before := w.count()
 	eventually(t, time.Second, "writes to go on at the old master", func() error {
@@ -44,14 +63,7 @@ func TestHandOverThatSlavesCannotFollowIsGivenUpAndRepeated(t *testing.T) {
 	if err := c.nobodyIsPromoted(slaves); err != nil {
 		t.Error(err)
 	}
-	eventually(t, settle, "the old master to have left", func() error {
-		select {
-		case <-removed:
-			return nil
-		default:
-			return errors.New("it is still there")
-		}
-	})
+	eventually(t, settle, "the old master to have left", left)
 	c.addServer().run()
 	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
 	w.advance(100)

@@ -12,13 +12,8 @@ func TestLeavingMasterWhoseRedisDiesIsFailedOver(t *testing.T) {
 	t.Parallel()
 	c, w, old := startWritten(t, options{})
 	slaves := c.slavesOf(old)
-	for _, p := range slaves { // they fall behind, and the first hand-over is given up
-		if err := c.client(p).Do(t.Context(), "CLIENT", "PAUSE", settle.Milliseconds(), "WRITE").Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	removed := make(chan struct{})
-	go func() { old.remove(); close(removed) }()
+	c.holdUp(slaves, settle) // they fall behind, and the first hand-over is given up
+	left := old.removeBeside()
 	eventually(t, settle, "the hand-over to be given up", func() error { return says(old, "the hand-over was aborted") })
 	for _, p := range slaves {
 		if err := c.client(p).Do(t.Context(), "CLIENT", "UNPAUSE").Err(); err != nil {
@@ -33,14 +28,7 @@ func TestLeavingMasterWhoseRedisDiesIsFailedOver(t *testing.T) {
 	if err := says(old, "failover commanded"); err != nil {
 		t.Error(err)
 	}
-	eventually(t, settle, "the old pod to have left", func() error {
-		select {
-		case <-removed:
-			return nil
-		default:
-			return errors.New("it is there")
-		}
-	})
+	eventually(t, settle, "the old pod to have left", left)
 	if err := says(old, "late connections passed on"); err != nil {
 		t.Error(err)
 	}

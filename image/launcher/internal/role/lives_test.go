@@ -140,16 +140,22 @@ func TestClaimEndsWithTheProcess(t *testing.T) {
 	w.endsWell(t)
 }
 
+// succeeded is a release whose first master has been cut off for a while, and has a successor.
+func succeeded(t *testing.T, since time.Duration) (w *world, first, second *simServer) {
+	w = settled(t, true)
+	first = w.labelled()[0]
+	first.isolated = true
+	w.live(since)
+	second = w.labelled()[0]
+	require.NotSame(t, first, second)
+	return w, first, second
+}
+
 // past is a release whose first master has come back, with its data of an
 // earlier generation, while the recorded master and two sentinels are away; it
 // gives the first master and a replica of the recorded one, which restarts.
 func past(t *testing.T) (w *world, first, replica *simServer) {
-	w = settled(t, true)
-	first = w.labelled()[0]
-	first.isolated = true
-	w.live(30 * time.Second)
-	second := w.labelled()[0]
-	require.NotSame(t, first, second)
+	w, first, second := succeeded(t, 30*time.Second)
 	for _, s := range w.servers {
 		if s != first && s != second {
 			replica = s
@@ -351,12 +357,7 @@ func TestDataThatRedisCannotLoadDoNotGiveWayToNone(t *testing.T) {
 }
 
 func TestSuccessorThatRestartsDoesNotFollowAMasterOfThePast(t *testing.T) {
-	w := settled(t, true)
-	past := w.labelled()[0]
-	past.isolated = true
-	w.live(20 * time.Second)
-	successor := w.labelled()[0]
-	require.NotSame(t, past, successor)
+	w, past, successor := succeeded(t, 20*time.Second)
 	written := successor.redis.data.writes
 	for _, s := range w.servers {
 		if s != past {
@@ -394,12 +395,7 @@ func TestRecordedMasterThatClaimsAndIsCutOffServesBesideNobody(t *testing.T) {
 }
 
 func TestLaterOfTwoMastersOfThePastSucceedsTheMasterThatIsGone(t *testing.T) {
-	w := settled(t, true)
-	first := w.labelled()[0]
-	first.isolated = true
-	w.live(20 * time.Second)
-	second := w.labelled()[0]
-	require.NotSame(t, first, second)
+	w, first, second := succeeded(t, 20*time.Second)
 	second.isolated = true
 	w.live(20 * time.Second)
 	third := w.labelled()[0]
