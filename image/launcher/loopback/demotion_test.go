@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 )
@@ -31,30 +32,13 @@ func TestClientsOfAMasterAreDroppedHoweverLateItsDemotionIs(t *testing.T) {
 	c := withDebug(t)
 	_, old := c.write(), c.converge()
 	idle, idleReader := c.session(old)
-	stall, stallReader := c.session(old)
-	sleep := func(seconds string) {
-		_ = stall.SetDeadline(time.Now().Add(settle))
-		if _, err := fmt.Fprintf(stall, "*3\r\n$5\r\nDEBUG\r\n$5\r\nSLEEP\r\n$%d\r\n%s\r\n", len(seconds), seconds); err != nil {
-			t.Error(err)
-		}
-	}
+	stallUntil := c.stallAfterInfo(old)
 	frozen := time.Now()
 	old.freeze()
 	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
 	time.Sleep(time.Until(frozen.Add(freezeFor))) // the claim is about a master that was replaced long ago
-	sleep("0.9")
 	old.thaw()
-	for begin := time.Now(); says(old, `error="REPLICAOF at`) != nil; {
-		if time.Since(begin) > settle {
-			t.Fatalf("waited %v for an order to %s whose answer is late", settle, old.name)
-		}
-		if _, err := stallReader.ReadString('\n'); err != nil {
-			t.Fatalf("the stalling connection ended too soon: %v", err)
-		}
-		time.Sleep(2 * time.Millisecond) // time for the order to come between two commands
-		sleep("0.9")
-	}
-	_ = stall.Close()
+	stallUntil(`error="REPLICAOF at`)
 	took := eventually(t, settle, "the connection of a client that does nothing to end", func() error {
 		_ = idle.SetDeadline(time.Now().Add(2 * time.Second))
 		if reply, err := ask(idle, idleReader, "PING"); err == nil {
@@ -64,4 +48,42 @@ func TestClientsOfAMasterAreDroppedHoweverLateItsDemotionIs(t *testing.T) {
 	})
 	t.Logf("its connection ended %v later", took)
 	c.converge()
+}
+
+// stallAfterInfo gives a function that stalls the Redis of a pod each time that it has
+// answered INFO, until the launcher logs a text. The launcher looks before it acts, so what
+// the stall delays is the order that follows a look.
+func (c *cluster) stallAfterInfo(p *pod) (until func(text string)) {
+	c.t.Helper()
+	watch, watched := c.session(p)
+	stall, stalled := c.session(p)
+	send := func(connection net.Conn, command string) {
+		_ = connection.SetDeadline(time.Now().Add(settle))
+		if _, err := fmt.Fprintf(connection, "%s\r\n", command); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return func(text string) {
+		c.t.Helper()
+		begin := time.Now()
+		read := func(reader *bufio.Reader) string {
+			line, err := reader.ReadString('\n')
+			if err != nil {
+				c.t.Fatalf("waited %v for %s to log %s: a connection to its Redis ended: %v", time.Since(begin), p.name, text, err)
+			}
+			return strings.ToLower(line)
+		}
+		send(watch, "MONITOR")
+		for says(p, text) != nil {
+			if !strings.Contains(read(watched), `"info"`) {
+				continue
+			}
+			send(stall, "DEBUG SLEEP 1.5")
+			read(stalled)
+			for watched.Buffered() > 0 {
+				read(watched) // Redis has answered what came during the stall
+			}
+		}
+		_, _ = watch.Close(), stall.Close()
+	}
 }

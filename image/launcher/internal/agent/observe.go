@@ -32,6 +32,7 @@ type observed struct {
 	confirmed  bool      // a majority of the sentinels has named this pod since it is master
 	recorded   bool      // the record has named this pod since it is master
 	astrayAt   time.Time // following another than the agreed master since
+	linkedAt   time.Time
 	linkDownAt time.Time
 	// masterlessAt is since when no other server has answered as master.
 	masterlessAt time.Time
@@ -66,7 +67,7 @@ func (m *observed) setRecord(r kube.Record) {
 
 func (m *observed) processStarted() {
 	m.loaded, m.held, m.served, m.byRecord, m.confirmed, m.recorded = false, role.Held{}, false, false, false, false
-	m.masterAt, m.linkDownAt, m.astrayAt = time.Time{}, time.Time{}, time.Time{}
+	m.masterAt, m.linkedAt, m.linkDownAt, m.astrayAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	m.answeredAt = time.Now()
 }
 
@@ -275,11 +276,12 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 	m.served = m.served || m.held.InSync || info.Master && !info.Loading
 	mark(&m.masterAt, info.Master)
 	m.byRecord = m.byRecord && info.Master
+	mark(&m.linkedAt, linked)
 	mark(&m.linkDownAt, !info.Master && !info.LinkUp)
 	local := role.Local{
 		Running: true, Answering: true, Loading: info.Loading, Master: info.Master, Claimed: m.byRecord, Follows: info.MasterAddr.Addr(),
 		LinkUp: linked, Synced: m.held.InSync, Copied: m.held.Copied, Offset: info.Offset,
-		MasterFor: since(m.masterAt), LinkDown: since(m.linkDownAt), Unlinked: info.LinkDown,
+		MasterFor: since(m.masterAt), Linked: since(m.linkedAt), LinkDown: since(m.linkDownAt), Unlinked: info.LinkDown,
 	}
 	for _, r := range info.Replicas {
 		// Redis calls a replica online before its first acknowledgement, and sends it nothing until then.

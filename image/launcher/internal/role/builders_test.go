@@ -70,6 +70,11 @@ func lostLink(master string, down time.Duration) edit {
 	return together(follows(master), func(o *Observation) { o.Local.LinkUp, o.Local.LinkDown, o.Masterless = false, down, down })
 }
 
+// linkedFor is a replica whose link has been up for a while.
+func linkedFor(master string, up time.Duration) edit {
+	return together(lostLink(master, 0), local(func(l *Local) { l.LinkUp, l.Linked = true, up }))
+}
+
 func local(change func(*Local)) edit { return func(o *Observation) { change(&o.Local) } }
 
 // sentinels gives one view for each word: a letter names that pod as master,

@@ -114,7 +114,9 @@ func anyLocal() *rapid.Generator[Local] {
 			return l
 		}
 		l.Follows = rapid.Map(rapid.SampledFrom([]string{"b", "c", "d", "f"}), address).Draw(t, "follows")
-		if l.LinkUp = rapid.Bool().Draw(t, "link up"); !l.LinkUp {
+		if l.LinkUp = rapid.Bool().Draw(t, "link up"); l.LinkUp {
+			l.Linked = clock().Draw(t, "linked")
+		} else {
 			l.LinkDown, l.Unlinked = clock().Draw(t, "link down"), clock().Draw(t, "unlinked")
 		}
 		l.Astray = clock().Draw(t, "astray")

@@ -71,6 +71,7 @@ type Local struct {
 
 	MasterFor time.Duration // how long it has been master
 	Astray    time.Duration // of a replica: how long it has followed another than the sentinels' master
+	Linked    time.Duration // of a replica: how long the link has been up
 	LinkDown  time.Duration // of a replica: how long the link has been down
 	Unlinked  time.Duration // the same as its Redis tells it, to Sentinel, too: 0 or less before the first link
 }

@@ -189,7 +189,7 @@ func serveReplica(o Observation) Decision {
 		d.Reason = fmt.Sprintf("nothing listens in the pod of the master %v any more", agreed)
 	case ok:
 		_, failingOver := o.MasterIsDown()
-		if o.MasterDown > nudgePatience && !failingOver && o.Local.Synced && len(masters) == 0 && o.best(live) {
+		if o.MasterDown > nudgePatience && !failingOver && o.Local.Synced && !o.masterIsBack() && len(masters) == 0 && o.best(live) {
 			d.Action, d.Target, d.Reason = Nudge, agreed, "the master has been down for long and the sentinels do not replace it"
 		}
 	case len(masters) == 1 && masters[0].IP != o.Local.Follows && o.Local.LinkDown > astrayPatience && !o.older(masters[0]):
@@ -202,6 +202,12 @@ func serveReplica(o Observation) Decision {
 		d.Action, d.Reason = elected.Action, elected.Reason
 	}
 	return d
+}
+
+// masterIsBack says whether this replica has just connected to its master. The sentinels
+// find a master down for up to a second after it has come back.
+func (o Observation) masterIsBack() bool {
+	return o.Local.LinkUp && o.Local.Linked <= nudgePatience
 }
 
 // masterContainerEnded says whether the container of the recorded master has

@@ -79,10 +79,11 @@ func (s *simServer) observeLocal(w *world) Local {
 	s.wasMaster, s.followed = r.master, r.follows
 	s.held = s.held.After(s.lookAt(w))
 	mark(&s.masterAt, r.master, w.now)
+	mark(&s.linkedAt, r.linkUp, w.now)
 	mark(&s.linkDownAt, !r.master && !r.linkUp, w.now)
 	return Local{
 		Running: true, Answering: true, Master: r.master, Claimed: r.master && s.byRecord, Follows: r.follows, LinkUp: r.linkUp, Synced: s.held.InSync, Copied: s.held.Copied,
-		Offset: r.offset, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now), Unlinked: elapsed(r.lostAt, w.now),
+		Offset: r.offset, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), Linked: elapsed(s.linkedAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now), Unlinked: elapsed(r.lostAt, w.now),
 	}
 }
 

@@ -13,28 +13,28 @@ type simServer struct {
 	acks  map[*simServer]time.Duration // of a master: when each replica last acknowledged
 	disk  data
 
-	corrupt                                                                                      bool          // Redis cannot load what is on disk
-	hungryUntil                                                                                  time.Duration // it needs all its master's data, which takes until then
-	crashes                                                                                      int           // starts that ended at once, in a row
-	since, masterAt, astrayAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt time.Duration
-	claimed, byRecord, confirmed, recorded, wasRunning                                           bool
-	wasMaster                                                                                    bool
-	followed                                                                                     netip.Addr
-	applied                                                                                      int
-	held                                                                                         Held
-	standing, kept                                                                               Standing // in memory and on disk
-	views                                                                                        []View
-	viewsAt, recordAt                                                                            time.Duration
-	record                                                                                       simRecord
-	generation                                                                                   int64         // of the record when it was last read
-	generationAt                                                                                 time.Duration // first read with that generation
-	calm, recordOK, podsOK                                                                       bool
-	servers                                                                                      []Member // the pod list as last seen
-	sentinels                                                                                    []*simSentinel
-	decided                                                                                      Decision
-	wish                                                                                         string
-	wishes                                                                                       bool
-	turns, acts                                                                                  int // looks, and looks with an effect
+	corrupt                                                                                                bool          // Redis cannot load what is on disk
+	hungryUntil                                                                                            time.Duration // it needs all its master's data, which takes until then
+	crashes                                                                                                int           // starts that ended at once, in a row
+	since, masterAt, astrayAt, linkedAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt time.Duration
+	claimed, byRecord, confirmed, recorded, wasRunning                                                     bool
+	wasMaster                                                                                              bool
+	followed                                                                                               netip.Addr
+	applied                                                                                                int
+	held                                                                                                   Held
+	standing, kept                                                                                         Standing // in memory and on disk
+	views                                                                                                  []View
+	viewsAt, recordAt                                                                                      time.Duration
+	record                                                                                                 simRecord
+	generation                                                                                             int64         // of the record when it was last read
+	generationAt                                                                                           time.Duration // first read with that generation
+	calm, recordOK, podsOK                                                                                 bool
+	servers                                                                                                []Member // the pod list as last seen
+	sentinels                                                                                              []*simSentinel
+	decided                                                                                                Decision
+	wish                                                                                                   string
+	wishes                                                                                                 bool
+	turns, acts                                                                                            int // looks, and looks with an effect
 }
 
 const never = -time.Hour
@@ -76,7 +76,7 @@ func (s *simServer) turn(w *world) {
 	}
 	s.turns++
 	if s.wasRunning && !s.redis.running {
-		s.masterAt, s.linkDownAt, s.astrayAt, s.since = 0, 0, 0, w.now
+		s.masterAt, s.linkedAt, s.linkDownAt, s.astrayAt, s.since = 0, 0, 0, 0, w.now
 		s.recordAt, s.viewsAt, s.claimed, s.byRecord, s.confirmed, s.recorded = never, never, false, false, false, false
 		switch {
 		case !w.persistence:
