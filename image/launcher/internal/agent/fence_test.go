@@ -22,7 +22,7 @@ func TestOnlyOneReplicaOrdersAFailoverOfAMasterThatIsDown(t *testing.T) {
 
 	record, err := a.api.Record(t.Context())
 	require.NoError(t, err)
-	record, err = takeRecordAt(t.Context(), a.api, record, member("server-a"))
+	record, err = takeRecordAt(t.Context(), a.api, record, member("server-a"), 0)
 	require.NoError(t, err)
 	require.Nil(t, record.Order, "the order is carried out")
 

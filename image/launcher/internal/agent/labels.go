@@ -199,10 +199,18 @@ func deletionCost(r string) string {
 	return "0"
 }
 
+// recorded says whether the record names this pod as it is master now. own is the generation
+// in which this pod has been recorded since its Redis became master, 0 for none. A record of
+// an earlier generation may name this pod as well: another pod may have been master in
+// between while the API was away.
+func recorded(record kube.Record, self kube.Member, own int64) bool {
+	return record.Master == self && record.Fence == nil && own > 0 && record.Generation <= own
+}
+
 // takeRecordAt writes this pod, which is master, into the record, if the record is
-// still as it was read and names another.
-func takeRecordAt(ctx context.Context, api *kube.Client, record kube.Record, self kube.Member) (kube.Record, error) {
-	if record.Master == self && record.Fence == nil {
+// still as it was read and does not name this pod as it is master now.
+func takeRecordAt(ctx context.Context, api *kube.Client, record kube.Record, self kube.Member, own int64) (kube.Record, error) {
+	if recorded(record, self, own) {
 		return record, nil
 	}
 	return claimRecord(ctx, api, record, self)
@@ -225,20 +233,20 @@ func claimRecord(ctx context.Context, api *kube.Client, record kube.Record, self
 // errNotWished: this pod was labelled master, and is not to be master any more.
 var errNotWished = errors.New("this pod is not to be master any more")
 
-// takeRecord writes this pod into the record as the master, if another is there. It
+// takeRecord writes this pod into the record as the master, unless it is recorded. It
 // reads the record again when somebody else has written, and asks each time whether
 // the pod is still to be master: the pod that has written may have replaced it. If it is not,
 // the record stays, and the error is errNotWished.
-func takeRecord(ctx context.Context, api *kube.Client, self kube.Member, wished func() bool, log *slog.Logger) (kube.Record, error) {
+func takeRecord(ctx context.Context, api *kube.Client, self kube.Member, own int64, wished func() bool, log *slog.Logger) (kube.Record, error) {
 	for {
 		record, err := api.Record(ctx)
-		if err != nil || record.Master == self && record.Fence == nil {
+		if err != nil || recorded(record, self, own) {
 			return record, err
 		}
 		if !wished() {
 			return record, errNotWished
 		}
-		record, err = takeRecordAt(ctx, api, record, self)
+		record, err = takeRecordAt(ctx, api, record, self, own)
 		if errors.Is(err, kube.ErrChanged) {
 			continue
 		}

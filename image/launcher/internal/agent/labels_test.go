@@ -178,15 +178,15 @@ func TestMasterWritesItselfIntoTheRecordWhenItIsLabelled(t *testing.T) {
 func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	server := release(t, "server-a", "server-b")
 	api := connect(t, server, settings(t, server, "server-a"))
-	_, err := takeRecord(t.Context(), api, member("server-a"), always, quiet)
+	_, err := takeRecord(t.Context(), api, member("server-a"), 0, always, quiet)
 	require.NoError(t, err)
-	record, err := takeRecord(t.Context(), api, member("server-b"), always, quiet)
+	record, err := takeRecord(t.Context(), api, member("server-b"), 0, always, quiet)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, record.Generation)
 	require.Equal(t, member("server-b"), record.Master)
 	require.Equal(t, member("server-a"), record.Previous)
 	writes := len(server.Writes(time.Time{}))
-	again, err := takeRecord(t.Context(), api, member("server-b"), always, quiet)
+	again, err := takeRecord(t.Context(), api, member("server-b"), 2, always, quiet)
 	require.NoError(t, err)
 	require.Equal(t, record, again)
 	require.Len(t, server.Writes(time.Time{}), writes, "what is true is not written again")
@@ -195,7 +195,7 @@ func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	fenced.Fence = &kube.Fence{UID: "uid-server-b", At: time.Now()}
 	_, err = api.WriteRecord(t.Context(), fenced)
 	require.NoError(t, err)
-	record, err = takeRecord(t.Context(), api, member("server-b"), always, quiet)
+	record, err = takeRecord(t.Context(), api, member("server-b"), 0, always, quiet)
 	require.NoError(t, err)
 	require.Nil(t, record.Fence, "a master that is labelled again is not fenced")
 	require.Equal(t, member("server-a"), record.Previous)
@@ -210,11 +210,11 @@ func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileItIsWished(t *testing.T)
 		server := release(t, "server-a", "server-b")
 		api := connect(t, server, settings(t, server, "server-a"))
 		asked := 0
-		record, err := takeRecord(t.Context(), api, member("server-a"), func() bool {
+		record, err := takeRecord(t.Context(), api, member("server-a"), 0, func() bool {
 			if asked++; asked > 1 {
 				return wished
 			}
-			_, err := takeRecord(t.Context(), api, member("server-b"), always, quiet)
+			_, err := takeRecord(t.Context(), api, member("server-b"), 0, always, quiet)
 			require.NoError(t, err)
 			return true
 		}, quiet)
@@ -300,4 +300,15 @@ func TestLabelThatAnotherPodTookIsWishedForAnewOnly(t *testing.T) {
 
 	l.want("", "", time.Now())
 	require.False(t, l.disown(), "this pod gives the label up itself")
+}
+
+// Another pod may have been master in between, while nobody could write that down.
+func TestMasterThatIsPromotedAgainTakesANewGeneration(t *testing.T) {
+	server := release(t, "server-a")
+	api := connect(t, server, settings(t, server, "server-a"))
+	first, err := takeRecord(t.Context(), api, member("server-a"), 0, always, quiet)
+	require.NoError(t, err)
+	second, err := takeRecord(t.Context(), api, member("server-a"), 0, always, quiet)
+	require.NoError(t, err)
+	require.Equal(t, first.Generation+1, second.Generation)
 }

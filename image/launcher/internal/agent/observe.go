@@ -46,9 +46,9 @@ type observed struct {
 	peers   []role.Peer // as of this turn; nil if nothing is to be judged by them
 	calm    bool        // the other servers were not asked in this turn
 
-	// mastersGeneration is that of the master, as its launcher told at askedAt; 0 if it is not known.
-	mastersGeneration int64
-	askedAt           time.Time
+	// masters is the standing of the master, as its launcher told at askedAt; nil if it is not known.
+	masters *role.Standing
+	askedAt time.Time
 
 	record   kube.Record
 	recordOK bool
@@ -106,7 +106,7 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	// enough to take it back.
 	calm := s.decided.State == role.Serving && s.decided.Action == role.Wait && local.Answering && !s.stopping &&
 		(local.Master == (s.decided.Label == role.MasterLabel)) && (!local.Master || s.labelled(s.config.PodIP)) &&
-		(!local.Master || !m.recordOK || m.record.Master.UID == s.self.UID)
+		(!local.Master || m.recordOK && recorded(m.record, s.self, s.generation.Load()))
 	calm = s.ask(ctx, pods, local, calm)
 	m.calm = calm
 	s.besideMaster(&local)
@@ -131,7 +131,7 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 			m.record, m.recordOK, m.recordAt = kube.Record{}, false, time.Now().Add(calmTick)
 		}
 	}
-	s.askGeneration(ctx, local)
+	s.askMaster(ctx, local)
 	o := s.observation(local, pods)
 	mark(&m.masterlessAt, !calm && o.PodsKnown && !o.MasterInView() && !o.CutOff())
 	o.Masterless = since(m.masterlessAt)
@@ -269,6 +269,9 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 	if info.MasterAddr != m.info.MasterAddr || info.Master != m.info.Master {
 		m.recordAt = time.Time{} // another master: the record is about to change, too
 	}
+	if m.info.Master && !info.Master {
+		s.generation.Store(0)
+	}
 	m.info, m.answeredAt = info, time.Now()
 	linked := !info.Master && info.LinkUp
 	m.loaded = m.loaded || !info.Loading
@@ -280,7 +283,7 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 	mark(&m.linkDownAt, !info.Master && !info.LinkUp)
 	local := role.Local{
 		Running: true, Answering: true, Loading: info.Loading, Master: info.Master, Claimed: m.byRecord, Follows: info.MasterAddr.Addr(),
-		LinkUp: linked, Synced: m.held.InSync, Copied: m.held.Copied, Offset: info.Offset,
+		LinkUp: linked, Synced: m.held.InSync, Copied: m.held.Copied, Offset: info.Offset, History: historyOf(info),
 		MasterFor: since(m.masterAt), Linked: since(m.linkedAt), LinkDown: since(m.linkDownAt), Unlinked: info.LinkDown,
 	}
 	for _, r := range info.Replicas {
@@ -346,20 +349,20 @@ func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
 	return peers
 }
 
-// askGeneration asks the launcher of the master for its generation, once a second while this
+// askMaster asks the launcher of the master for its standing, once a second while this
 // replica cannot read the record. Its files are worth more than those of a server that has
 // stayed behind, and an election must know that.
-func (s *Server) askGeneration(ctx context.Context, local role.Local) {
+func (s *Server) askMaster(ctx context.Context, local role.Local) {
 	m := &s.observed
 	if m.recordOK || !local.LinkUp || time.Since(m.askedAt) < calmTick {
 		return
 	}
-	m.askedAt, m.mastersGeneration = time.Now(), 0
+	m.askedAt, m.masters = time.Now(), nil
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()
 	var master role.Status
 	if err := web.FetchStatus(ctx, local.Follows.String(), s.config.HTTPPort, &master); err == nil && master.Standing.Master {
-		m.mastersGeneration = master.Standing.Generation
+		m.masters = &master.Standing
 	}
 }
 
@@ -372,7 +375,8 @@ func historyOf(info redisnode.Info) role.History {
 // there are no files that could lag behind memory.
 func (s *Server) lookOf(info redisnode.Info) role.Look {
 	return role.Look{
-		Master: info.Master, Loading: info.Loading, LinkUp: info.LinkUp, Syncing: info.Syncing, History: historyOf(info),
+		Master: info.Master, Loading: info.Loading, LinkUp: info.LinkUp, Lost: !info.Master && !info.LinkUp && info.LinkDown >= 0,
+		Syncing: info.Syncing, History: historyOf(info),
 		Offset: info.Offset, BacklogFrom: info.BacklogFrom,
 		Rewriting: s.config.Persistence && info.Rewriting, Failed: s.config.Persistence && info.RewriteFailed,
 	}

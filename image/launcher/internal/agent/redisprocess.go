@@ -126,5 +126,6 @@ func (s *Server) processEnded() {
 		s.observed.standing = s.filed
 	}
 	s.observed.processEnded()
-	s.demoting, s.claimedGeneration = false, 0
+	s.demoting = false
+	s.generation.Store(0)
 }

@@ -315,7 +315,7 @@ func (s *Sentinel) seed(ctx context.Context, d role.SentinelDecision, o role.Sen
 		seed.ConfigEpoch = seed.CurrentEpoch
 	}
 	for _, pod := range s.api.Pods() {
-		if pod.Server && pod.IP.IsValid() && pod.IP != d.Master && !pod.Terminating {
+		if pod.Server && pod.IP.IsValid() && pod.IP != d.Master && !pod.Terminating && !o.NoReplica(pod.IP) {
 			seed.Replicas = append(seed.Replicas, netip.AddrPortFrom(pod.IP, uint16(s.config.RedisPort)))
 		}
 	}

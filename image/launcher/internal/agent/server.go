@@ -72,25 +72,26 @@ type Server struct {
 	filed        role.Standing // what the files of Redis are worth; the standing on disk follows it
 	standingFile *standingFile // the standing on disk; see disk
 
-	observed          observed
-	turnAt            time.Time // when the present turn began
-	claimed           bool
-	decided           role.Decision
-	failedAt          time.Time   // when a failover was last commanded
-	applied           int         // min-replicas-to-write as last set; -1: unknown
-	priority          int         // replica-priority as last set or told
-	lacks             string      // what this master does not have; see role.Lacks
-	claimedGeneration int64       // of the last claim; 0 after the end of the process that followed it
-	demoting          bool        // Redis was told to follow another, and its clients have not been dropped yet
-	freshAt           time.Time   // when the API was last asked who is master
-	freshOK           bool        // and whether it answered with this pod
-	diedAsMaster      time.Time   // when Redis ended as master and its late connections have not been passed on
-	passing           *passing    // late connections are being passed on
-	wrongPassword     atomic.Bool // already logged
-	stopping          bool        // TERM has come
-	recordedAt        time.Time   // last attempt to write the record again
-	handOverAt        time.Time   // last attempt
-	leavingReason     string
+	observed observed
+	turnAt   time.Time // when the present turn began
+	claimed  bool
+	decided  role.Decision
+	failedAt time.Time // when a failover was last commanded
+	applied  int       // min-replicas-to-write as last set; -1: unknown
+	priority int       // replica-priority as last set or told
+	lacks    string    // what this master does not have; see role.Lacks
+	// generation is that in which this pod has been recorded since its Redis became master; 0 for none.
+	generation    atomic.Int64
+	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
+	freshAt       time.Time   // when the API was last asked who is master
+	freshOK       bool        // and whether it answered with this pod
+	diedAsMaster  time.Time   // when Redis ended as master and its late connections have not been passed on
+	passing       *passing    // late connections are being passed on
+	wrongPassword atomic.Bool // already logged
+	stopping      bool        // TERM has come
+	recordedAt    time.Time   // last attempt to write the record again
+	handOverAt    time.Time   // last attempt
+	leavingReason string
 }
 
 // NewServer prepares the loop.
@@ -106,12 +107,13 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	s.watch = newMasterWatch(s.alerts)
 	s.labels = newLabeller(api, c, log, m.countLabelWrite)
 	s.labels.onMaster = func(ctx context.Context) {
-		record, err := takeRecord(ctx, api, s.self, s.labels.wantsMaster, log)
+		record, err := takeRecord(ctx, api, s.self, s.generation.Load(), s.labels.wantsMaster, log)
 		if err != nil {
 			log.Warn("the record of the master could not be written", "error", err)
 			return
 		}
 		s.taken.Store(&record)
+		s.generation.Store(record.Generation)
 	}
 	return s
 }
@@ -241,19 +243,23 @@ func (s *Server) label(o role.Observation, d role.Decision) {
 // its label failed, or another pod took the record from it. A turn that has not asked
 // that pod cannot know whether it has replaced this one.
 func (s *Server) keepRecord(ctx context.Context) {
-	r := s.observed.record
+	r, own := s.observed.record, s.generation.Load()
+	if (role.Standing{Generation: r.Generation}).Disputed(s.observed.peers) {
+		own = 0
+	}
 	if s.decided.Label != role.MasterLabel || s.stopping || s.observed.calm || !s.observed.recordOK || !s.labels.done() ||
-		r.Master == s.self && r.Fence == nil || time.Since(s.recordedAt) < calmTick {
+		recorded(r, s.self, own) || time.Since(s.recordedAt) < calmTick {
 		return
 	}
 	s.recordedAt = time.Now()
-	record, err := takeRecordAt(ctx, s.api, r, s.self)
+	record, err := takeRecordAt(ctx, s.api, r, s.self, own)
 	if err != nil {
 		s.observed.recordAt = time.Time{}
 		s.log.Warn("the record of the master could not be written; trying again", "error", err)
 		return
 	}
 	s.observed.setRecord(record)
+	s.generation.Store(record.Generation)
 }
 
 // act carries out the decision.
@@ -353,12 +359,12 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 // claimOnce makes this pod the master of a new generation, unless the last attempt has done
 // so and Redis could not be started or promoted after it.
 func (s *Server) claimOnce(ctx context.Context, record kube.Record) (kube.Record, error) {
-	if record.Master == s.self && record.Fence == nil && record.Generation == s.claimedGeneration {
+	if recorded(record, s.self, s.generation.Load()) {
 		return record, nil
 	}
 	record, err := claimRecord(ctx, s.api, record, s.self)
 	if err == nil {
-		s.claimedGeneration = record.Generation
+		s.generation.Store(record.Generation)
 	}
 	return record, err
 }

@@ -73,20 +73,26 @@ func (s *Server) keepStanding(o role.Observation) {
 		}
 		return
 	}
+	if o.Local.Answering && !o.Local.Master {
+		s.keepDemotion()
+	}
 	if !o.Local.Answering || o.Local.Loading || !o.Local.Master && !o.Local.Synced {
 		return
 	}
 	next := m.standing
 	next.Broken = false
+	epoch, named := o.NamedIn()
 	switch {
-	case !m.recordOK && o.Local.LinkUp && m.mastersGeneration > 0 && (next.Empty || m.mastersGeneration >= next.Generation):
-		next = role.Standing{Generation: m.mastersGeneration, Offset: o.Local.Offset}
+	case !m.recordOK && o.Local.LinkUp && m.masters != nil && (next.Empty || !m.masters.Before(next)):
+		next = role.Standing{Generation: m.masters.Generation, Epoch: m.masters.Epoch, Offset: o.Local.Offset}
 	case !m.recordOK && next.Empty:
 		next = role.Standing{Offset: o.Local.Offset} // of an unknown generation, but data
+	case !m.recordOK && o.Local.Master && named && (!next.Master || next.Disputed(o.Peers)):
+		next = role.Standing{Generation: next.Generation, Epoch: epoch, Master: true, Offset: o.Local.Offset}
 	case !m.recordOK:
 		// Several servers may be unable to read the API. The offset tells which of them went on longest.
 		next.Master, next.Offset = next.Master && o.Local.Master, o.Local.Offset
-	case o.Local.Master && o.MasterUID == s.self.UID:
+	case o.Local.Master && recorded(m.record, s.self, s.generation.Load()):
 		next = role.Standing{Generation: m.record.Generation, Master: true, Offset: o.Local.Offset}
 	case !o.Local.Master && o.Local.LinkUp && o.Local.Follows.String() == m.record.Master.IP:
 		next = role.Standing{Generation: m.record.Generation, Offset: o.Local.Offset}
@@ -100,9 +106,27 @@ func (s *Server) keepStanding(o role.Observation) {
 		s.claimed = false
 	}
 	m.standing = next
-	if s.config.Persistence && !o.Local.Copied {
+	switch {
+	case !o.Local.Copied:
 		s.filed = next
-		s.writeStanding(next)
+	case next.Before(s.filed):
+		// The files hold data of a promotion that was given up for the master of the copy.
+		s.filed = role.Standing{Generation: next.Generation, Epoch: next.Epoch}
+	}
+	if s.config.Persistence && (!o.Local.Copied || !s.filed.Empty) {
+		s.writeStanding(s.filed)
+	}
+}
+
+// keepDemotion keeps that this pod's data are no longer those of a master: from now on writes
+// go to another server. That also holds for files that lack the copy of that server.
+func (s *Server) keepDemotion() {
+	s.observed.standing.Master = false
+	if s.filed.Master {
+		s.filed.Master = false
+		if s.config.Persistence {
+			s.writeStanding(s.filed)
+		}
 	}
 }
 

@@ -105,7 +105,7 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 	cut, loading, unsynced := replica, replica, replica
 	cut.LinkUp, loading.Loading, unsynced.Synced = false, true, false
 	record := kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}}
-	mine := kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a", IP: "10.0.0.1"}}
+	mine := kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a"}}
 	for name, c := range map[string]struct {
 		before role.Standing
 		local  role.Local
@@ -117,7 +117,8 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 		"a former master is a replica once it follows the record":     {wasMaster, replica, &record, role.Standing{Generation: 5, Offset: 20}},
 		"a master that is not recorded is worth what it was":          {old, master, &record, old},
 		"a replica without a link only advances":                      {old, cut, &record, role.Standing{Generation: 1, Offset: 20}},
-		"a former master that follows nobody yet keeps its worth":     {wasMaster, cut, &record, wasMaster},
+		"a former master is a master no more, and keeps the rest":     {wasMaster, unsynced, &record, role.Standing{Generation: 1, Offset: 10}},
+		"so it is without the record":                                 {wasMaster, unsynced, nil, role.Standing{Generation: 1, Offset: 10}},
 		"an empty replica in sync with another than the record":       {empty, replica, &mine, role.Standing{Generation: 5, Offset: 20}},
 		"an empty replica without a link is still empty":              {empty, cut, &mine, empty},
 		"a server that loads says nothing new":                        {old, loading, &record, old},
@@ -129,7 +130,8 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := keeper(t)
-			s.observed.standing = c.before
+			s.observed.standing, s.filed = c.before, c.before
+			s.generation.Store(5)
 			o := role.Observation{Local: c.local}
 			if c.record != nil {
 				s.observed.setRecord(*c.record)
@@ -144,8 +146,52 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 	}
 }
 
+// Without the API nobody can record a promotion. The sentinels' epoch orders it.
+func TestStandingOfAPromotionThatIsNotRecordedHasTheSentinelsEpoch(t *testing.T) {
+	self := netip.MustParseAddr("10.0.0.1")
+	views := make([]role.View, 3)
+	for i := range views {
+		views[i] = role.View{Reach: role.Answered, HasMaster: true, Master: self, ConfigEpoch: int64(4 + i)}
+	}
+	master := role.Observation{Self: role.Member{IP: self}, Sentinels: 3, Views: views, Local: role.Local{Answering: true, Master: true, Offset: 20}}
+	promoted := role.Standing{Generation: 2, Epoch: 6, Master: true, Offset: 20}
+	s := keeper(t)
+	s.observed.standing = role.Standing{Generation: 2, Offset: 10}
+	s.keepStanding(master)
+	require.Equal(t, promoted, s.observed.standing)
+	require.Equal(t, promoted, written(s))
+
+	s.observed.standing = role.Standing{Generation: 2, Master: true, Offset: 10}
+	s.keepStanding(master)
+	require.Equal(t, role.Standing{Generation: 2, Master: true, Offset: 20}, s.observed.standing, "this one is recorded")
+	master.Peers = []role.Peer{{Status: &role.Status{Standing: role.Standing{Generation: 2, Epoch: 5}}}}
+	s.keepStanding(master)
+	require.Equal(t, promoted, s.observed.standing, "it was named again after a promotion that is not recorded")
+
+	replica := role.Observation{Local: role.Local{Answering: true, Synced: true, LinkUp: true, Offset: 30}}
+	s = keeper(t)
+	s.observed.standing, s.observed.masters = role.Standing{Generation: 2, Offset: 10}, &promoted
+	s.keepStanding(replica)
+	require.Equal(t, role.Standing{Generation: 2, Epoch: 6, Offset: 30}, s.observed.standing)
+}
+
+// A copy that is only in memory was taken from a master whose data come before those of the
+// files in an election. After a restart the files must not win over that master.
+func TestFilesOfAPromotionThatWasGivenUpAreNotTheLatest(t *testing.T) {
+	s := keeper(t)
+	s.filed = role.Standing{Generation: 2, Epoch: 6, Offset: 900}
+	s.observed.standing = s.filed
+	s.observed.setRecord(kube.Record{Generation: 2, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
+	s.keepStanding(role.Observation{Local: role.Local{
+		Answering: true, Synced: true, LinkUp: true, Copied: true, Offset: 5, Follows: netip.MustParseAddr("10.0.0.7"),
+	}})
+	require.Equal(t, role.Standing{Generation: 2, Offset: 5}, s.observed.standing)
+	require.Equal(t, role.Standing{Generation: 2}, written(s))
+}
+
 func TestStandingIsWrittenAtMostOnceASecond(t *testing.T) {
 	s := keeper(t)
+	s.generation.Store(5)
 	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a"}})
 	for offset := range int64(3) {
 		s.keepStanding(role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: offset}})
@@ -156,6 +202,7 @@ func TestStandingIsWrittenAtMostOnceASecond(t *testing.T) {
 
 func TestStandingThatWasNotWrittenAtOnceIsWrittenLater(t *testing.T) {
 	s := keeper(t)
+	s.generation.Store(5)
 	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a"}})
 	at := func(offset int64) role.Observation {
 		return role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: offset}}
@@ -170,7 +217,8 @@ func TestStandingThatWasNotWrittenAtOnceIsWrittenLater(t *testing.T) {
 
 func TestStandingOfALaterMasterIsWrittenAtOnce(t *testing.T) {
 	s := keeper(t)
-	for generation := range int64(3) {
+	for _, generation := range []int64{1, 2, 3} {
+		s.generation.Store(generation)
 		s.observed.setRecord(kube.Record{Generation: generation, Master: kube.Member{UID: "uid-a"}})
 		s.keepStanding(role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: 7}})
 		require.Equal(t, generation, written(s).Generation)

@@ -224,6 +224,7 @@ func TestLoopDoesNotWaitForABusyDisk(t *testing.T) {
 	go func() {
 		defer close(returned)
 		for generation := range int64(5) {
+			s.generation.Store(generation + 1)
 			at(generation + 1)
 			if generation == 0 {
 				<-begun

@@ -170,6 +170,11 @@ func linkDown(p *Peer) { isReplica(p); p.LinkUp = false }
 
 func at(offset int64) func(*Peer) { return func(p *Peer) { p.Offset = offset } }
 
+// history is a server whose Redis tells a replication history, which continues another.
+func history(id, before string) func(*Peer) {
+	return func(p *Peer) { p.History = History{ID: id, Before: before} }
+}
+
 func reports(s Standing) func(*Peer) { return func(p *Peer) { p.Status.Standing = s } }
 
 func claims(p *Peer) { p.Status.Claimed = true }

@@ -24,14 +24,14 @@ func discover(o Observation) Decision {
 	if len(masters) == 1 && ok && agreed == o.Self.IP && !o.RecordKnown && o.older(masters[0]) {
 		return wait("the sentinels name this pod, %s may have older data, and the record cannot be read", masters[0].Name)
 	}
-	if len(masters) == 1 && (!ok && !o.older(masters[0]) || agreed == o.Self.IP || masters[0].UID == o.MasterUID) {
+	if len(masters) == 1 && (!ok && !o.older(masters[0]) && !o.surpassed(masters[0]) || agreed == o.Self.IP || masters[0].UID == o.MasterUID) {
 		return start(masters[0].IP, "%s is the only master", masters[0].Name)
 	}
 	if o.onlyStrangers() && o.sentinelsKnowNothing() && (len(masters) > 1 || o.older(masters[0])) {
 		return elect(o, fmt.Sprintf("%d server(s) say they are master, and nobody knows of them", len(masters)))
 	}
 	if len(masters) == 1 && !ok {
-		return wait("%s is the only master, but its data are older than this pod's", masters[0].Name)
+		return wait("%s is the only master, but this pod or a replica holds later data", masters[0].Name)
 	}
 	if len(masters) > 0 {
 		return wait("%d server(s) say they are master; the sentinels must agree on one", len(masters))
@@ -42,7 +42,7 @@ func discover(o Observation) Decision {
 		return Decision{State: Discovering, Label: ClearLabel, Action: CallOff, Target: o.Self.IP,
 			Reason: fmt.Sprintf("this pod died as master, a sentinel is busy with one that has died, and %s holds the data", live[0].Name)}
 	case ok && agreed == o.Self.IP && len(live) > 0 && o.ahead(live):
-		return elect(o, fmt.Sprintf("this pod died as master, and %s had lost it before", live[0].Name))
+		return elect(o, fmt.Sprintf("this pod died as master, and %s does not hold all of its data", live[0].Name))
 	case ok && agreed == o.Self.IP && len(live) > 0:
 		return Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
 			Reason: fmt.Sprintf("this pod died as master and %s holds the data", live[0].Name)}
@@ -95,12 +95,14 @@ func unlessReplaced(o Observation, d Decision) Decision {
 		Reason: "a sentinel is replacing this pod, and no replica lives that it could replace it by"}
 }
 
-// ahead says whether this pod, which died as master, has what no live replica has:
-// all of them had lost their link before, and it may have written alone. Its own
+// ahead says whether this pod, which died as master, has what no live replica has: all of
+// them had lost their link long before, or have not come as far as its files. Its own
 // data are whole again in the time that Redis needs to read them. Where a sentinel
 // is replacing it, that one may succeed at any moment.
 func (o Observation) ahead(live []Peer) bool {
-	fresh := slices.ContainsFunc(live, func(p Peer) bool { return p.LinkUp || p.Unlinked-o.Waiting <= freshPatience })
+	fresh := slices.ContainsFunc(live, func(p Peer) bool {
+		return p.LinkUp || p.Unlinked-o.Waiting <= freshPatience && p.Offset >= o.Standing.Offset
+	})
 	own := o.MasterUID == o.Self.UID && o.Standing.Master && !o.Standing.Empty && !o.Standing.Broken && o.Standing.Generation == o.Generation
 	return own && !fresh && !o.fencedSelf() && !o.replacing(o.Self.IP)
 }
@@ -121,15 +123,15 @@ func (o Observation) silentReplica() *Peer {
 }
 
 // surpassed says whether a peer that says it is master is a master of the past. The record
-// names another pod, and somebody holds data of a later generation: a live replica, or this
-// pod where it is the recorded master and has not handed over.
+// does not name it, and somebody holds later data: a live replica, or this pod where it is
+// the recorded master and has not handed over.
 func (o Observation) surpassed(p Peer) bool {
-	if !o.RecordKnown || p.UID == o.MasterUID || p.Status == nil {
+	if p.UID == o.MasterUID || p.Status == nil {
 		return false
 	}
-	later := func(s Standing) bool { return !s.Empty && s.Generation > p.Status.Standing.Generation }
+	later := func(s Standing) bool { return !s.Empty && p.Status.Standing.Before(s) }
 	return o.MasterUID == o.Self.UID && !o.fencedSelf() && later(o.Standing) ||
-		slices.ContainsFunc(o.liveReplicas(), func(r Peer) bool { return r.Status != nil && later(r.Status.Standing) })
+		slices.ContainsFunc(o.liveReplicas(), func(r Peer) bool { return r.Status != nil && later(r.Status.Standing) || r.History.Succeeds(p.History) })
 }
 
 // lostMaster waits for the agreed master, which does not serve, as long as it

@@ -85,9 +85,13 @@ func TestServerWaitsWhileItIsNotClearWhoIsMaster(t *testing.T) {
 		{"two masters of which one has not told what its data are worth",
 			observe(peer("b", isMaster), peer("c", isMaster, func(p *Peer) { p.Status = nil })),
 			discovering("2 server(s) say they are master; the sentinels must agree on one")},
+		{"one of the past, while a replica goes on from its successor",
+			observe(sentinels("silent silent c"), recorded("a"), holds(nothing), peer("b", isMaster, reports(wasMaster(1, 99)), history("m", "")),
+				peer("c", linkDown, reports(wasReplica(1, 99)), history("n", "m"))),
+			discovering("server-b is the only master, but this pod or a replica holds later data")},
 		{"one whose data are older than its own, while sentinels may remember a better one",
 			observe(sentinels("silent silent c"), holds(wasReplica(2, 1)), peer("b", isMaster, reports(wasMaster(1, 99)))),
-			discovering("server-b is the only master, but its data are older than this pod's")},
+			discovering("server-b is the only master, but this pod or a replica holds later data")},
 		{"a replica lives and can be promoted",
 			observe(sentinels("b b b"), peer("b", isDead), peer("c", linkDown)),
 			discovering("the sentinels name 10.0.0.2, which is not master; they will promote a replica")},
@@ -229,7 +233,7 @@ func TestServerWithLaterDataIsElectedOverAMasterThatNobodyKnowsOf(t *testing.T) 
 		{"where the recorded one is gone", observe(late, recorded("f")), claiming(why)},
 		{"but follows it where it is the recorded one", observe(late, recorded("b")), startsAfter("b", "server-b is the only master")},
 		{"but not while the record cannot be read", observe(late, recordUnknown),
-			discovering("server-b is the only master, but its data are older than this pod's")},
+			discovering("server-b is the only master, but this pod or a replica holds later data")},
 	})
 }
 
@@ -303,8 +307,10 @@ func TestServerThatDiedAsMasterComesBackWithWhatItHadAlone(t *testing.T) {
 	failOver := Decision{State: Discovering, Label: ClearLabel, Action: FailOver, Reason: "this pod died as master and server-b holds the data"}
 	check(t, []claim{
 		{"where all replicas had lost it before", observe(died, peer("b", long), peer("c", long)),
-			claiming("this pod died as master, and server-b had lost it before")},
+			claiming("this pod died as master, and server-b does not hold all of its data")},
 		{"not where that was just now", observe(died, peer("b", lost(time.Second+freshPatience)), peer("c", long)), failOver},
+		{"also just now, where none has come as far as its files", observe(died, peer("b", lost(time.Second), at(999)), peer("c", long)),
+			claiming("this pod died as master, and server-b does not hold all of its data")},
 		{"not where one has not even noticed", observe(died, peer("b", isReplica), peer("c", long)), failOver},
 		{"not where it is fenced: a replica may have its label by now", observe(died, fenced("a", 0), peer("b", long)), failOver},
 		{"not while a sentinel replaces it", observe(died, sentinels("a a* a"), peer("b", long)), failOver},

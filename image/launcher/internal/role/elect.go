@@ -15,19 +15,19 @@ type candidate struct {
 
 // compare orders candidates by the worth of their data: data of a known worth before
 // those whose worth cannot be read, these before what Redis could not load, and that
-// before none; the later generation, the master of that generation before its replicas,
-// the higher offset; then the older pod, then the lower name.
+// before none; the later generation and epoch, the master of that generation before its
+// replicas, the higher offset; then the older pod, then the lower name.
 func compare(a, b candidate) int {
 	rank := func(s Standing) []int64 {
 		switch {
 		case s.Empty:
-			return []int64{0, 0, 0, 0}
+			return []int64{0, 0, 0, 0, 0}
 		case s.Broken:
-			return []int64{1, s.Generation, number(s.Master), s.Offset}
+			return []int64{1, s.Generation, s.Epoch, number(s.Master), s.Offset}
 		case s.Unreadable:
-			return []int64{2, s.Generation, number(s.Master), s.Offset}
+			return []int64{2, s.Generation, s.Epoch, number(s.Master), s.Offset}
 		}
-		return []int64{3, s.Generation, number(s.Master), s.Offset}
+		return []int64{3, s.Generation, s.Epoch, number(s.Master), s.Offset}
 	}
 	ra, rb := rank(a.Standing), rank(b.Standing)
 	for i := range ra {
@@ -90,13 +90,15 @@ func elect(o Observation, why string) Decision {
 			known++ // it leaves mastership to a replica that lives
 		case p.Status == nil && p.UID == o.MasterUID && p.Redis == Refused && o.heirLives():
 			known++ // it does not run, and Sentinel would not wait for it either
-		case o.stoodFor(p):
+		case o.stoodFor(p) || o.succeeded(p.History):
 			known++
 		case p.Status == nil && p.NeverRan && !o.Initialised:
 			known++ // its volume is new, and there is no master that it could have data of
 		case p.Status == nil:
 			silent++
 			withheld = withheld || !p.NeverRan
+		case p.unnoticed():
+			silent++
 		case p.Status.Claimed && p.UID == o.MasterUID:
 			return wait("%s has been chosen and is starting", p.Name)
 		default:
@@ -110,10 +112,19 @@ func elect(o Observation, why string) Decision {
 	if patience := patienceFor(o, best, withheld); missing > 0 && !o.unbeatable(best) && o.searching() < patience {
 		return wait("waiting up to %v for %d more server(s) to tell what data they hold", patience, missing)
 	}
+	if o.succeeded(o.Local.History) {
+		return wait("a replica of this pod was promoted, and its data go on from there")
+	}
 	if best.UID != o.Self.UID {
 		return wait("%s holds the most advanced data", best.Name)
 	}
 	return Decision{State: Starting, Label: HoldLabel, Action: Claim, Reason: why + "; this pod holds the most advanced data"}
+}
+
+// unnoticed says whether a replica has received data that its launcher does not tell of yet.
+// A replica that has never been linked tells offset 0 or 1.
+func (p Peer) unnoticed() bool {
+	return p.Redis == Answered && !p.Master && p.Offset > 1 && p.Status.Standing.Empty
 }
 
 // givesWay says whether a peer is the fenced master while a replica lives that
@@ -141,6 +152,19 @@ func (o Observation) stoodFor(p Peer) bool {
 	}
 	// A server that does not answer may be the one it follows.
 	return !slices.ContainsFunc(o.Peers, func(other Peer) bool { return other.Redis == Unknown })
+}
+
+// Disputed says whether a server tells of data that come before these in an election. A master
+// whose standing is disputed was named again after a promotion that is in no record. It takes
+// a new generation or epoch, for its data to come first.
+func (s Standing) Disputed(servers []Peer) bool {
+	return slices.ContainsFunc(servers, func(p Peer) bool { return p.Status != nil && !p.Status.Standing.Empty && s.Before(p.Status.Standing) })
+}
+
+// succeeded says whether a server holds data of a history that began when a replica that had
+// followed this history was promoted.
+func (o Observation) succeeded(h History) bool {
+	return o.Local.History.Succeeds(h) || slices.ContainsFunc(o.Peers, func(p Peer) bool { return p.Redis == Answered && !p.Terminating && p.History.Succeeds(h) })
 }
 
 // heirLives says whether a running replica, be it this pod, holds data of the

@@ -16,18 +16,19 @@ func TestElectionPrefersTheMostAdvancedData(t *testing.T) {
 		return c
 	}
 	for name, c := range map[string]struct{ better, worse candidate }{
-		"any data before none":                       {at("b", wasReplica(0, 0)), at("a", nothing)},
-		"any data before data that cannot be loaded": {at("b", wasReplica(1, 1)), at("a", broken(wasMaster(2, 9)))},
-		"data that cannot be loaded before none":     {at("b", broken(wasReplica(0, 0))), at("a", nothing)},
-		"known data before what cannot be read":      {at("b", wasReplica(0, 0)), at("a", unreadable(wasMaster(2, 9)))},
-		"what cannot be read before broken data":     {at("b", unreadable(wasReplica(0, 0))), at("a", broken(wasMaster(2, 9)))},
-		"what cannot be read before none":            {at("b", unreadable(wasReplica(0, 0))), at("a", nothing)},
-		"a later generation before a higher offset":  {at("b", wasReplica(3, 1)), at("a", wasMaster(2, 900))},
-		"the master of a generation before replicas": {at("b", wasMaster(2, 1)), at("a", wasReplica(2, 900))},
-		"the higher offset":                          {at("b", wasReplica(2, 101)), at("a", full)},
-		"the older pod on a tie":                     {at("a", full), at("b", full)},
-		"the older of two pods without data":         {at("a", nothing), at("b", Standing{Empty: true, Generation: 9, Offset: 9})},
-		"the lower name of two pods of one age":      {named("b", "x-1"), named("a", "x-2")},
+		"any data before none":                          {at("b", wasReplica(0, 0)), at("a", nothing)},
+		"any data before data that cannot be loaded":    {at("b", wasReplica(1, 1)), at("a", broken(wasMaster(2, 9)))},
+		"data that cannot be loaded before none":        {at("b", broken(wasReplica(0, 0))), at("a", nothing)},
+		"known data before what cannot be read":         {at("b", wasReplica(0, 0)), at("a", unreadable(wasMaster(2, 9)))},
+		"what cannot be read before broken data":        {at("b", unreadable(wasReplica(0, 0))), at("a", broken(wasMaster(2, 9)))},
+		"what cannot be read before none":               {at("b", unreadable(wasReplica(0, 0))), at("a", nothing)},
+		"a later generation before a higher offset":     {at("b", wasReplica(3, 1)), at("a", wasMaster(2, 900))},
+		"a later epoch of a generation before a master": {at("b", Standing{Generation: 2, Epoch: 1, Offset: 1}), at("a", wasMaster(2, 900))},
+		"the master of a generation before replicas":    {at("b", wasMaster(2, 1)), at("a", wasReplica(2, 900))},
+		"the higher offset":                             {at("b", wasReplica(2, 101)), at("a", full)},
+		"the older pod on a tie":                        {at("a", full), at("b", full)},
+		"the older of two pods without data":            {at("a", nothing), at("b", Standing{Empty: true, Generation: 9, Offset: 9})},
+		"the lower name of two pods of one age":         {named("b", "x-1"), named("a", "x-2")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Positive(t, compare(c.better, c.worse))
@@ -63,6 +64,17 @@ func TestServerIsElectedOnlyWithEveryDoubtRuledOut(t *testing.T) {
 			claiming("nobody knows a master")},
 		{"not before another server", observe(peer("b", isStopped, reports(wasReplica(1, 1))), peer("c", isStopped, reports(nothing))),
 			doubt("server-b holds the most advanced data")},
+		{"not where a replica of this pod was promoted",
+			observe(data, recorded("a"), local(func(l *Local) { l.History = History{ID: "m"} }),
+				peer("b", linkDown, reports(wasReplica(2, 90)), history("n", "m")), peer("c", isStopped, reports(nothing))),
+			doubt("a replica of this pod was promoted, and its data go on from there")},
+		{"but over a master whose replica of before this pod goes on from",
+			observe(data, local(func(l *Local) { l.History = History{ID: "n", Before: "m"} }),
+				peer("b", linkDown, reports(wasMaster(2, 900)), history("m", "")), peer("c", isStopped, reports(nothing))),
+			claiming("nobody knows a master")},
+		{"not before a launcher has noticed what its replica has received",
+			observe(holds(nothing), peer("b", linkDown, reports(nothing)), peer("c", isStopped, reports(nothing))),
+			doubt("waiting up to 15s for 1 more server(s) to tell what data they hold")},
 		{"not while a server has not told what it holds",
 			observe(data, peer("b", isDead), peer("c", isStopped, reports(nothing)), waiting(electionPatience-1)),
 			doubt("waiting up to 15s for 1 more server(s) to tell what data they hold")},
@@ -142,4 +154,14 @@ func TestPatienceOfARunningServerCountsFromTheLossOfItsMaster(t *testing.T) {
 	}
 	require.Equal(t, Wait, Decide(given(electionPatience-1)).Action)
 	require.Equal(t, Claim, Decide(given(electionPatience)).Action)
+}
+
+func TestStandingIsDisputedByLaterDataOnly(t *testing.T) {
+	tells := func(s Standing) []Peer { return []Peer{{Status: &Status{Standing: s}}} }
+	own := wasMaster(2, 100)
+	require.True(t, own.Disputed(tells(Standing{Generation: 2, Epoch: 3})))
+	require.True(t, own.Disputed(tells(wasReplica(3, 1))))
+	require.False(t, own.Disputed(tells(wasReplica(2, 900))))
+	require.False(t, own.Disputed(tells(Standing{Empty: true, Generation: 9})))
+	require.False(t, own.Disputed([]Peer{{}}), "nobody has told anything")
 }

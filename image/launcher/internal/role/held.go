@@ -16,11 +16,18 @@ func (h History) Continues(id string, offset int64) bool {
 	return id == h.ID || id == h.Before && offset < h.BeforeUpTo
 }
 
+// Succeeds says whether h began with the promotion of a replica that had followed other:
+// h is the later one of the two.
+func (h History) Succeeds(other History) bool {
+	return other.ID != "" && h.ID != other.ID && h.Before == other.ID
+}
+
 // Look is what one look at a running Redis process tells of its data.
 type Look struct {
 	Master  bool
 	Loading bool // it loads its own file, or the copy that it has received
 	LinkUp  bool // of a replica: connected to its master and in sync
+	Lost    bool // of a replica: its link has been up and has ended
 	Syncing bool // of a replica: it receives a full copy
 	// Rewriting: a rewrite of the append-only file runs or is about to run. Failed: the last one did not succeed.
 	Rewriting, Failed bool
@@ -45,6 +52,8 @@ type Held struct {
 
 	linked  bool
 	loading bool
+	other   bool // it has been a master, or has received a copy, and has not been linked since
+	waiting bool // a replica whose link had neither been up nor ended at the last look
 	id      string
 	offset  int64
 }
@@ -54,9 +63,11 @@ func (h Held) After(l Look) Held {
 	replica := !l.Master
 	linked := replica && l.LinkUp && !l.Loading
 	receiving := replica && (l.Syncing || l.Loading)
+	// The link came up and ended between two looks.
+	missed := replica && l.Lost && !receiving && (h.waiting || !h.other)
 	// Redis starts the rewrite in the same moment in which the link comes up, so the first
 	// look after a copy cannot miss that it is not in the file yet.
-	copied := linked && l.Rewriting && h.anew(l)
+	copied := (linked || missed) && l.Rewriting && h.anew(l)
 	// The master died while the replica loaded the copy. Redis forgets its own offset when it
 	// begins to load, so an offset means that the copy was loaded. While Redis only receives
 	// a copy it keeps its own offset, also when the master dies then.
@@ -64,15 +75,17 @@ func (h Held) After(l Look) Held {
 	switch {
 	case receiving || copied:
 		h.Copied = true
-	case (linked || l.Master && !l.Loading) && !l.Rewriting && !l.Failed:
+	case (linked || h.InSync || l.Master && !l.Loading) && !l.Rewriting && !l.Failed:
 		h.Copied = false
 	}
 	switch {
-	case linked || arrived:
+	case linked || missed || arrived:
 		h.InSync = true
 	case l.Master || receiving:
 		h.InSync = false
 	}
+	h.waiting = replica && !l.LinkUp && !l.Lost
+	h.other = !linked && !missed && (h.other || l.Master || l.Syncing)
 	h.linked, h.loading, h.id, h.offset = linked, replica && l.Loading, l.History.ID, l.Offset
 	return h
 }

@@ -16,6 +16,8 @@ var (
 	sawCopied      = Look{LinkUp: true, Rewriting: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawLinked      = Look{LinkUp: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawUnlinked    = Look{History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
+	sawLost        = Look{Lost: true, Rewriting: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
+	sawResyncing   = Look{Lost: true, Syncing: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawFailed      = Look{LinkUp: true, Failed: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	// sawOwnOffset: it has lost its master, and tells an offset.
 	sawOwnOffset = Look{History: History{ID: "m", Before: "0", BeforeUpTo: -1}, Offset: 9}
@@ -39,9 +41,17 @@ func TestWhatAProcessHoldsFollowsFromTheLooksAtIt(t *testing.T) {
 		"a replica whose first rewrite failed":                  {[]Look{sawStarting, sawReceiving, sawCopied, sawFailed}, true, true},
 		"a replica whose second rewrite runs":                   {[]Look{sawStarting, sawReceiving, sawFailed, sawCopied}, true, true},
 		"a replica whose copy is in its file":                   {[]Look{sawStarting, sawReceiving, sawCopied, sawLinked}, true, false},
+		"the same where the master has died meanwhile":          {[]Look{sawStarting, sawReceiving, sawCopied, sawLost, sawUnlinked}, true, false},
+		"a replica whose master dies during its first rewrite":  {[]Look{sawStarting, sawReceiving, sawCopied, sawLost}, true, true},
 		"a replica that rewrites its file as usual":             {[]Look{sawStarting, sawReceiving, sawLinked, sawCopied}, true, false},
 		"a replica whose usual rewrite failed":                  {[]Look{sawLinked, sawFailed}, true, false},
 		"a replica that has lost its master":                    {[]Look{sawLinked, sawUnlinked}, true, false},
+		"a replica whose link no look saw":                      {[]Look{sawStarting, sawLost}, true, true},
+		"the same after it received a copy":                     {[]Look{sawStarting, sawReceiving, sawLost}, true, true},
+		"the same after it loaded its own file":                 {[]Look{sawLoadingFile, sawStarting, sawLost}, true, true},
+		"a replica whose next copy was cut short":               {[]Look{sawLinked, sawLost, sawResyncing, sawLost}, false, true},
+		"a former master that has received a copy and lost it":  {[]Look{sawMaster, sawReceiving, sawLost}, true, true},
+		"a former master whose link no look saw":                {[]Look{sawMaster, sawLost}, false, false},
 		"a replica that follows the successor in the same data": {[]Look{sawLinked, sawUnlinked, sawResumed}, true, false},
 		"a replica that needs all data of the successor":        {[]Look{sawLinked, sawUnlinked, sawReceiving}, false, true},
 		"a replica that has them in memory":                     {[]Look{sawLinked, sawUnlinked, sawReceiving, sawCopied}, true, true},
@@ -100,4 +110,12 @@ func TestLacksTellsWhatAnElectedMasterDoesNotHave(t *testing.T) {
 	require.Empty(t, Lacks(o, "server-a"), "it was the master of that generation itself")
 	o.Standing = Standing{Empty: true}
 	require.Contains(t, Lacks(o, "server-a"), "starting empty")
+}
+
+func TestHistoryOfAPromotedReplicaIsTheLaterOne(t *testing.T) {
+	master, promoted := History{ID: "m", Before: "l"}, History{ID: "n", Before: "m"}
+	require.True(t, promoted.Succeeds(master))
+	require.False(t, master.Succeeds(promoted))
+	require.False(t, master.Succeeds(master))
+	require.False(t, History{}.Succeeds(History{}), "of servers that have not answered")
 }

@@ -117,6 +117,7 @@ func (w *world) faults() map[string]func(*rapid.T) {
 			}
 		},
 		"all sentinels are replaced": func(t *rapid.T) {
+			w.forgetPromotions()
 			for i := range w.sentinels {
 				w.replaceSentinel(i, downtime(t))
 			}

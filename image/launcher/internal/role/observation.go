@@ -30,14 +30,22 @@ const (
 
 // Standing is what a server's data are worth as the start of a master.
 type Standing struct {
-	Empty      bool  `json:"empty"`            // no data at all
-	Generation int64 `json:"generation"`       // number of the master the data came from; see kube.Record
-	Master     bool  `json:"master"`           // this server was that master itself
-	Offset     int64 `json:"offset"`           // replication offset reached in that generation
-	Broken     bool  `json:"broken,omitempty"` // Redis could not load them several times in a row
+	Empty      bool  `json:"empty"`      // no data at all
+	Generation int64 `json:"generation"` // number of the master the data came from; see kube.Record
+	// Epoch is the sentinels' configuration epoch of a master that was promoted while nobody could
+	// write that into the record; 0 for a recorded master. It counts within the generation.
+	Epoch  int64 `json:"epoch,omitempty"`
+	Master bool  `json:"master"`           // this server was that master itself
+	Offset int64 `json:"offset"`           // replication offset reached in that generation
+	Broken bool  `json:"broken,omitempty"` // Redis could not load them several times in a row
 	// Unreadable: there are data, and what was written down of them cannot be read. They
 	// may be of any generation, which is not the same as generation 0.
 	Unreadable bool `json:"unreadable,omitempty"`
+}
+
+// Before says whether the data are certainly of an earlier master than the other data.
+func (s Standing) Before(other Standing) bool {
+	return s.Generation < other.Generation || s.Generation == other.Generation && s.Epoch < other.Epoch
 }
 
 // Member is a server pod.
@@ -67,6 +75,7 @@ type Local struct {
 	Synced    bool       // of a replica: it holds a part of the present history; see Held.InSync
 	Copied    bool       // its files do not hold its data yet; see Held.Copied
 	Offset    int64
+	History   History
 	Online    int // of a master: replicas online and not lagging
 
 	MasterFor time.Duration // how long it has been master
@@ -173,6 +182,19 @@ type Observation struct {
 
 // majority is the number of sentinels that is more than half of the configured ones.
 func (o Observation) majority() int { return o.Sentinels/2 + 1 }
+
+// NamedIn gives the configuration epoch in which a majority of the sentinels names this pod.
+func (o Observation) NamedIn() (epoch int64, ok bool) {
+	if agreed, ok := o.Agreed(); !ok || agreed != o.Self.IP {
+		return 0, false
+	}
+	for _, v := range o.Views {
+		if v.Reach == Answered && v.HasMaster && v.Master == o.Self.IP {
+			epoch = max(epoch, v.ConfigEpoch)
+		}
+	}
+	return epoch, true
+}
 
 // Agreed is the master that a majority of the configured sentinels names.
 func (o Observation) Agreed() (netip.Addr, bool) {
@@ -329,7 +351,7 @@ func (o Observation) older(p Peer) bool {
 	if o.Standing.Empty || (o.MasterUID != "" && p.UID == o.MasterUID) {
 		return false
 	}
-	return p.Status == nil || p.Status.Standing.Generation < o.Standing.Generation
+	return p.Status == nil || p.Status.Standing.Before(o.Standing) || o.Local.History.Succeeds(p.History)
 }
 
 // onlyStrangers says whether there are masters in view, the record names none of

@@ -35,6 +35,13 @@ type SentinelObservation struct {
 	MislabelFor time.Duration // how long a pod other than the agreed master has been labelled master
 }
 
+// NoReplica says whether a server must not be given to a sentinel as a replica: it is a
+// master, perhaps of the past, or cannot be asked. Sentinel would promote it like any
+// replica. It learns of the true ones from their master.
+func (o SentinelObservation) NoReplica(ip netip.Addr) bool {
+	return slices.ContainsFunc(o.Servers, func(p Peer) bool { return p.IP == ip && (p.Redis == Unknown || p.Master) })
+}
+
 // SentinelAction is what a sentinel's launcher does next.
 type SentinelAction int
 

@@ -252,3 +252,10 @@ func TestMajorityIsOneOfTheConfiguredSentinels(t *testing.T) {
 	require.False(t, ok, "views that were not answered do not count")
 	require.Equal(t, netip.Addr{}, func() netip.Addr { a, _ := Observation{Sentinels: 3}.Agreed(); return a }())
 }
+
+func TestSentinelIsGivenOnlyReplicasThatCanBeAsked(t *testing.T) {
+	o := SentinelObservation{Servers: []Peer{server("a", isMaster), server("b", isReplica), server("c", isFrozen), server("d", isStopped)}}
+	for pod, no := range map[string]bool{"a": true, "b": false, "c": true, "d": false, "e": false} {
+		require.Equal(t, no, o.NoReplica(address(pod)), pod)
+	}
+}

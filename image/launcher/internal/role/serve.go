@@ -60,6 +60,27 @@ func giveWayToLater(p *Peer) Decision {
 	return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: p.IP, Reason: fmt.Sprintf("%s is the master of a later generation", p.Name)}
 }
 
+// calledOff gives the recorded master where the failover that promoted this pod has ended
+// without a result: that master serves, and every sentinel answers, names another server
+// than this pod, and replaces nobody.
+func (o Observation) calledOff() *Peer {
+	answered := 0
+	for _, v := range o.Views {
+		if v.FailingOver || v.HasMaster && v.Master == o.Self.IP {
+			return nil
+		}
+		if v.Reach == Answered && v.HasMaster {
+			answered++
+		}
+	}
+	for i, p := range o.Peers {
+		if answered == o.Sentinels && p.UID == o.MasterUID && p.Redis == Answered && p.Master {
+			return &o.Peers[i]
+		}
+	}
+	return nil
+}
+
 // contested decides for a master while the sentinels agree on another.
 func contested(o Observation, agreed netip.Addr, serving func(string) Decision) Decision {
 	p := o.peerAt(agreed)
@@ -72,6 +93,8 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 	switch {
 	case recorded && young && !o.Local.Claimed && agreed == o.PreviousIP:
 		return serving("this pod has replaced the master that the sentinels still name")
+	case young && !recorded && o.calledOff() != nil:
+		return giveWay(o.calledOff())
 	case young && !recorded:
 		return Decision{State: Uncertain, Reason: "this pod was promoted; the sentinels have not agreed on it yet"}
 	case p != nil && p.Redis == Answered && p.Master:
@@ -91,6 +114,8 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 		return d
 	case !recorded && p != nil && p.Redis == Answered && !o.MasterInView() && !o.replacing(agreed):
 		return elect(o, fmt.Sprintf("the sentinels name %s, which is a replica, and nobody but this pod is master", p.Name))
+	case !recorded && p == nil && o.PodsKnown && !o.MasterInView() && !o.replacing(agreed) && len(o.liveReplicas()) == 0:
+		return elect(o, fmt.Sprintf("the sentinels name %v, which is gone, and nobody but this pod is master", agreed))
 	case !recorded && o.outrankedBy() != nil:
 		// Both are masters of the past. Sentinel takes both for replicas, does not know what they have, and would promote either.
 		return giveWayToLater(o.outrankedBy())
@@ -113,10 +138,10 @@ func (o Observation) latest(named netip.Addr) *Peer {
 		return p
 	}
 	var best *Peer
-	generation := o.Standing.Generation
+	latest := o.Standing
 	for i, p := range o.Peers {
-		if p.IP.IsValid() && p.Status != nil && !p.Status.Standing.Empty && p.Status.Standing.Generation > generation {
-			best, generation = &o.Peers[i], p.Status.Standing.Generation
+		if p.IP.IsValid() && p.Status != nil && !p.Status.Standing.Empty && latest.Before(p.Status.Standing) {
+			best, latest = &o.Peers[i], p.Status.Standing
 		}
 	}
 	return best
@@ -250,7 +275,7 @@ func (o Observation) replacedBy() *Peer {
 // than this master: only the record gives generations.
 func (o Observation) outrankedBy() *Peer {
 	for i, p := range o.Peers {
-		if p.Redis == Answered && p.Master && p.Status != nil && p.Status.Standing.Master && p.Status.Standing.Generation > o.Standing.Generation {
+		if p.Redis == Answered && p.Master && p.Status != nil && p.Status.Standing.Master && o.Standing.Before(p.Status.Standing) {
 			return &o.Peers[i]
 		}
 	}

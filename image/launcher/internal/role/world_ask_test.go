@@ -7,7 +7,7 @@ import (
 func (s *simServer) observe(w *world) Observation {
 	local := s.observeLocal(w)
 	calm := s.decided.State == Serving && s.decided.Action == Wait && local.Answering && local.Master == (s.decided.Label == MasterLabel) &&
-		(!local.Master || s.Label == Master && (!s.recordOK || s.record.uid == s.UID))
+		(!local.Master || s.Label == Master && s.recordOK && s.isRecorded(s.record, s.own))
 	if !calm || w.now-s.viewsAt >= time.Second {
 		s.views, s.viewsAt = s.askSentinels(w), w.now
 	}
@@ -76,6 +76,9 @@ func (s *simServer) observeLocal(w *world) Local {
 	if r.master != s.wasMaster || r.follows != s.followed {
 		s.recordAt = never
 	}
+	if s.wasMaster && !r.master {
+		s.own = 0
+	}
 	s.wasMaster, s.followed = r.master, r.follows
 	s.held = s.held.After(s.lookAt(w))
 	mark(&s.masterAt, r.master, w.now)
@@ -83,14 +86,15 @@ func (s *simServer) observeLocal(w *world) Local {
 	mark(&s.linkDownAt, !r.master && !r.linkUp, w.now)
 	return Local{
 		Running: true, Answering: true, Master: r.master, Claimed: r.master && s.byRecord, Follows: r.follows, LinkUp: r.linkUp, Synced: s.held.InSync, Copied: s.held.Copied,
-		Offset: r.offset, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), Linked: elapsed(s.linkedAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now), Unlinked: elapsed(r.lostAt, w.now),
+		Offset: r.offset, History: r.history, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), Linked: elapsed(s.linkedAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now), Unlinked: elapsed(r.lostAt, w.now),
 	}
 }
 
 // lookAt is agent.lookOf.
 func (s *simServer) lookAt(w *world) Look {
+	s.redis.inSync = s.redis.inSync && !s.redis.copying
 	r := s.redis
-	return Look{Master: r.master, LinkUp: r.linkUp, Syncing: r.copying, Rewriting: w.persistence && w.now < r.rewriteEnds, History: r.history,
+	return Look{Master: r.master, LinkUp: r.linkUp, Lost: !r.master && !r.linkUp && r.lostAt != 0, Syncing: r.copying, Rewriting: w.persistence && w.now < r.rewriteEnds, History: r.history,
 		Offset: r.offset, BacklogFrom: r.backlogFrom}
 }
 

@@ -138,7 +138,8 @@ func (w *world) deprive(s *simServer, left data) {
 //     and replica failed at once, and WAIT 1 does not cover that. A replica that has started
 //     again and has not synchronised yet is not in sync, whatever it has, and Sentinel does
 //     not know of a master whose promotion nobody was told of. A sentinel that was cut off does
-//     not know of a replica that has synchronised since.
+//     not know of a replica that has synchronised since. Sentinel also refuses a replica that lost
+//     the master long before a majority of the sentinels could find it down.
 //   - An election goes by the launchers that answer when its patience, which counts from
 //     the beginning of the search, is over; or by those that it cannot ask for longer.
 //   - Anybody else, as a former master that Sentinel takes for a replica, must not become
@@ -150,7 +151,7 @@ func (w *world) giveUp(s *simServer, elected bool, by *simSentinel) {
 		asked = func(k *simServer) bool { return w.now-k.reachedAt < step }
 	case s.redis.inSync:
 		asked = func(k *simServer) bool {
-			known := by == nil || by.told[k.IP].priority
+			known := by == nil || by.told[k.IP].priority && !by.findsTooOld(w, k)
 			return k.alive(w) && !k.isolated && (k.redis.inSync && known || k.redis.master && w.record.uid == k.UID)
 		}
 	}
@@ -162,6 +163,17 @@ func (w *world) giveUp(s *simServer, elected bool, by *simSentinel) {
 		if !slices.ContainsFunc(done.keepers, asked) {
 			done.givenUp = true
 		}
+	}
+}
+
+// forgetPromotions is the loss of all sentinels at once. Nobody remembers a promotion then
+// that the API was away for, and the next master may be the one that the record still names.
+func (w *world) forgetPromotions() {
+	if w.apiDown {
+		return // nothing is replaced without the API
+	}
+	for _, done := range w.accepted {
+		done.givenUp = done.givenUp || done.by.UID != w.record.uid
 	}
 }
 
@@ -337,7 +349,7 @@ func (s *simServer) synchronise(w *world, m *simServer) {
 		return
 	}
 	if !r.copying {
-		r.copying, r.copyEnds, r.inSync = true, max(w.now+w.copyTakes, s.hungryUntil), false
+		r.copying, r.copyEnds = true, max(w.now+w.copyTakes, s.hungryUntil)
 		w.logf("%s receives a full copy of %s until %v", s.Name, m.Name, r.copyEnds)
 	}
 	if w.now >= r.copyEnds {

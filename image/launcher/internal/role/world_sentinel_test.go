@@ -50,6 +50,7 @@ type failover struct {
 	epoch  int64
 	since  time.Duration
 	told   bool // by command, and not elected
+	sent   bool // the order to become master, which goes out once
 }
 
 func (w *world) sentinelAt(ip netip.Addr) *simSentinel {
@@ -175,8 +176,7 @@ func (s *simSentinel) lead(w *world) bool {
 	for _, r := range w.servers {
 		known, ok := s.told[r.IP]
 		promotable := !ok && r.redis.master || known.priority
-		tooOld := elapsed(r.redis.lostAt, w.now) > 10*simDownAfter+elapsed(s.sdownAt, w.now)
-		if s.replicas[r.IP] && s.seen(w, r.IP) != nil && !tooOld && promotable &&
+		if s.replicas[r.IP] && s.seen(w, r.IP) != nil && !s.findsTooOld(w, r) && promotable &&
 			(best == nil || offset(r) > offset(best)) {
 			best = r
 		}
@@ -188,6 +188,11 @@ func (s *simSentinel) lead(w *world) bool {
 	w.giveUp(best, false, s) // others may answer when it is promoted, half a second after the choice
 	s.leads = &failover{target: best.IP, epoch: s.currentEpoch, since: w.now}
 	return true
+}
+
+// findsTooOld is Sentinel's rule for replicas that lost their master long before it was found down.
+func (s *simSentinel) findsTooOld(w *world, r *simServer) bool {
+	return elapsed(r.redis.lostAt, w.now) > 10*simDownAfter+elapsed(s.sdownAt, w.now)
 }
 
 // failOver is the command SENTINEL FAILOVER.
@@ -207,7 +212,9 @@ func (s *simSentinel) promote(w *world) {
 	case w.now-s.leads.since > failoverTimeout:
 		s.leads, s.triedAt = nil, w.now
 	case target == nil:
+	case !target.redis.master && s.leads.sent:
 	case !target.redis.master:
+		s.leads.sent = true
 		target.becomeMaster(w, "promoted by "+s.Name)
 	default:
 		w.giveUp(target, false, nil) // it may be a master of the past, which Sentinel takes for a replica
@@ -270,7 +277,7 @@ func (s *simSentinel) turn(w *world) {
 	}
 	if d.Action != SentinelWait {
 		s.acts++
-		s.seed(w, d)
+		s.seed(w, d, o)
 	}
 }
 
@@ -320,7 +327,7 @@ func (s *simSentinel) observe(w *world) SentinelObservation {
 }
 
 // seed starts the sentinel with what is true now.
-func (s *simSentinel) seed(w *world, d SentinelDecision) {
+func (s *simSentinel) seed(w *world, d SentinelDecision, o SentinelObservation) {
 	b := believes{master: d.Master, replicas: map[netip.Addr]bool{}}
 	known := s.believes
 	if !s.running && s.file != nil {
@@ -341,7 +348,7 @@ func (s *simSentinel) seed(w *world, d SentinelDecision) {
 		b.configEpoch = b.currentEpoch
 	}
 	for _, m := range s.servers {
-		if m.IP != d.Master && !m.Terminating {
+		if m.IP != d.Master && !m.Terminating && !o.NoReplica(m.IP) {
 			b.replicas[m.IP] = true
 		}
 	}

@@ -15,6 +15,7 @@ type simServer struct {
 
 	corrupt                                                                                                bool          // Redis cannot load what is on disk
 	hungryUntil                                                                                            time.Duration // it needs all its master's data, which takes until then
+	own                                                                                                    int64         // agent.Server.generation
 	crashes                                                                                                int           // starts that ended at once, in a row
 	since, masterAt, astrayAt, linkedAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt time.Duration
 	claimed, byRecord, confirmed, recorded, wasRunning                                                     bool
@@ -84,7 +85,7 @@ func (s *simServer) turn(w *world) {
 		case s.held.Copied:
 			s.standing = s.kept // the copy has gone with the process
 		}
-		s.held = Held{}
+		s.held, s.own = Held{}, 0
 	}
 	s.wasRunning = s.redis.running
 	if w.apiServes(&s.pod) {
@@ -108,7 +109,7 @@ func (s *simServer) turn(w *world) {
 	s.decided = d
 	s.label(w, d)
 	s.act(w, o, d)
-	s.keepRecord(w)
+	s.keepRecord(w, o)
 	s.keepStanding(w, o)
 	s.tune(w, o)
 }
@@ -131,14 +132,19 @@ func (s *simServer) label(w *world, d Decision) {
 	s.Label = s.wish
 	s.acts++
 	if s.wish == Master {
-		s.takeRecord(w)
+		s.takeRecord(w, s.own)
 		s.readRecord(w)
 	}
 }
 
+// isRecorded is agent.recorded.
+func (s *simServer) isRecorded(r simRecord, own int64) bool {
+	return r.uid == s.UID && r.fence == "" && own > 0 && r.generation <= own
+}
+
 // takeRecord writes this pod into the record as the master, if another is there.
-func (s *simServer) takeRecord(w *world) {
-	if r := w.record; r.uid != s.UID || r.fence != "" {
+func (s *simServer) takeRecord(w *world, own int64) {
+	if !s.isRecorded(w.record, own) {
 		s.writeRecord(w)
 	}
 }
@@ -153,6 +159,7 @@ func (s *simServer) writeRecord(w *world) {
 	r.version++
 	r.generation++
 	r.initialised, r.uid, r.ip, r.fence, r.orderedAt = true, s.UID, s.IP, "", 0
+	s.own = r.generation
 	w.logf("%s is recorded as master %d", s.Name, r.generation)
 }
 
@@ -165,14 +172,17 @@ func (s *simServer) readRecord(w *world) {
 }
 
 // keepRecord is agent.keepRecord.
-func (s *simServer) keepRecord(w *world) {
-	r := s.record
-	if s.decided.Label != MasterLabel || s.calm || !s.recordOK || s.Label != Master || r.uid == s.UID && r.fence == "" || w.now-s.recordedAt < time.Second {
+func (s *simServer) keepRecord(w *world, o Observation) {
+	r, own := s.record, s.own
+	if (Standing{Generation: r.generation}).Disputed(o.Peers) {
+		own = 0
+	}
+	if s.decided.Label != MasterLabel || s.calm || !s.recordOK || s.Label != Master || s.isRecorded(r, own) || w.now-s.recordedAt < time.Second {
 		return
 	}
 	s.recordedAt, s.recordAt = w.now, never
 	if w.apiServes(&s.pod) && r.version == w.record.version {
-		s.takeRecord(w)
+		s.takeRecord(w, own)
 	}
 }
 
@@ -206,7 +216,9 @@ func (s *simServer) claim(w *world, o Observation) {
 	w.logf("%s claims mastership", s.Name)
 	s.claimed = true
 	w.giveUp(s, true, nil)
-	s.writeRecord(w)
+	if !s.isRecorded(w.record, s.own) {
+		s.writeRecord(w)
+	}
 	s.readRecord(w)
 	if !o.Local.Running {
 		s.start(w, netip.Addr{})
@@ -291,18 +303,25 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	if !s.redis.running {
 		return
 	}
+	if o.Local.Answering && !o.Local.Master {
+		s.standing.Master, s.kept.Master = false, false
+	}
 	if !o.Local.Answering || !o.Local.Master && !o.Local.Synced {
 		return
 	}
 	next := s.standing
+	masters := s.askMaster(w)
+	epoch, named := o.NamedIn()
 	switch {
-	case !s.recordOK && o.Local.LinkUp && s.mastersGeneration(w) > 0 && (next.Empty || s.mastersGeneration(w) >= next.Generation):
-		next = Standing{Generation: s.mastersGeneration(w), Offset: o.Local.Offset}
+	case !s.recordOK && o.Local.LinkUp && masters != nil && (next.Empty || !masters.Before(next)):
+		next = Standing{Generation: masters.Generation, Epoch: masters.Epoch, Offset: o.Local.Offset}
 	case !s.recordOK && next.Empty:
 		next = Standing{Offset: o.Local.Offset}
+	case !s.recordOK && o.Local.Master && named && (!next.Master || next.Disputed(o.Peers)):
+		next = Standing{Generation: next.Generation, Epoch: epoch, Master: true, Offset: o.Local.Offset}
 	case !s.recordOK:
 		next.Master, next.Offset = next.Master && o.Local.Master, o.Local.Offset
-	case o.Local.Master && s.record.uid == s.UID:
+	case o.Local.Master && s.isRecorded(s.record, s.own):
 		next = Standing{Generation: s.record.generation, Master: true, Offset: o.Local.Offset}
 	case !o.Local.Master && o.Local.LinkUp && o.Local.Follows == s.record.ip:
 		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
@@ -315,18 +334,22 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 		s.claimed = false
 	}
 	s.standing = next
-	if !o.Local.Copied {
+	switch {
+	case !o.Local.Copied:
 		s.kept = next
+	case next.Before(s.kept):
+		s.kept = Standing{Generation: next.Generation, Epoch: next.Epoch}
 	}
 }
 
-// mastersGeneration is agent.askGeneration.
-func (s *simServer) mastersGeneration(w *world) int64 {
+// askMaster is agent.askMaster.
+func (s *simServer) askMaster(w *world) *Standing {
 	m := w.serverAt(s.redis.follows)
 	if m == nil || !m.up(w) || !reaches(&m.pod, &s.pod) || !m.standing.Master {
-		return 0
+		return nil
 	}
-	return m.standing.Generation
+	standing := m.standing
+	return &standing
 }
 
 // tune is agent.tune.
