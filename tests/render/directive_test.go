@@ -18,7 +18,7 @@ import (
 // ownedDirectives are the directives that the launcher writes, each once, and those that would break what it relies on.
 var ownedDirectives = []string{
 	"bind", "port", "protected-mode", "unixsocket", "unixsocketperm", "tls-port", "tls-cert-file", "tls-replication",
-	"cluster-enabled", "cluster-config-file", "sentinel", "dir", "dbfilename", "appendonly", "appenddirname", "appendfilename",
+	"cluster-enabled", "cluster-config-file", "sentinel", "dual-channel-replication-enabled", "dir", "dbfilename", "appendonly", "appenddirname", "appendfilename",
 	"requirepass", "masterauth", "masteruser", "user", "aclfile", "rename-command", "bind-source-addr", "rdb-del-sync-files", "replicaof", "slaveof", "replica-priority", "slave-priority",
 	"replica-read-only", "slave-read-only", "save",
 	"replica-announce-ip", "replica-announce-port", "replica-announced", "slave-announce-ip", "slave-announce-port",
@@ -223,7 +223,7 @@ func TestSlipsInTheNamesOfDirectivesAreRefused(t *testing.T) {
 		lines := problems(t, render.Values{"servers": map[string]any{"config": map[string]any{directive: "1"}}})
 		assert.Equal(t, []string{"servers.config: " + directive + " is not a directive of Redis, which would not start; " + end}, lines)
 	}
-	others := map[string]any{"lfu": 1.0, "x": 1.0, strings.Repeat("x", 300): 1.0, "dual-channel-replication-enabled": true}
+	others := map[string]any{"lfu": 1.0, "x": 1.0, strings.Repeat("x", 300): 1.0, "import-mode": true}
 	assert.Len(t, redisConf(t, others), len(others), "of another version, or of Valkey")
 }
 

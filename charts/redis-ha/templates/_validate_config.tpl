@@ -1,7 +1,7 @@
 {{/* redis-ha.ownedDirectives: expression for the redis.conf directives that the launcher writes itself, or that would break
 what the chart promises. */}}
 {{- define "redis-ha.ownedDirectives" -}}
-^(bind|bind-source-addr|port|protected-mode|unixsocket.*|tls-.+|cluster-.+|sentinel|dir|dbfilename|save|append(only|dirname|filename)|requirepass|masterauth|masteruser|user|aclfile|rdb-del-sync-files|rename-command|replicaof|slaveof|(replica|slave)-(priority|announce.*|read-only)|min-(replicas|slaves)-.+|daemonize|supervised|pidfile|logfile|syslog-.+|include|loadmodule)$
+^(bind|bind-source-addr|port|protected-mode|unixsocket.*|tls-.+|cluster-.+|sentinel|dual-channel-replication-enabled|dir|dbfilename|save|append(only|dirname|filename)|requirepass|masterauth|masteruser|user|aclfile|rdb-del-sync-files|rename-command|replicaof|slaveof|(replica|slave)-(priority|announce.*|read-only)|min-(replicas|slaves)-.+|daemonize|supervised|pidfile|logfile|syslog-.+|include|loadmodule)$
 {{- end -}}
 
 {{/* redis-ha.memory: a size as redis.conf spells it in bytes, empty where it is none. Input: the size. */}}

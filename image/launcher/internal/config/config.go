@@ -288,11 +288,13 @@ func (r *reader) checkValues(c *Config) {
 // replication, failover or the container's isolation. One is not obvious: save
 // would write a second copy of the data, in a shutdown while its time runs out,
 // and without persistence a copy that outlives the process it is not told of.
+// The dual channel of Valkey is refused because package role relies on the order in
+// which Redis loads a copy, links up and rewrites its file.
 // The chart refuses the same ones (templates/_validate_config.tpl).
 var ownedDirectives = regexp.MustCompile(`^(bind|bind-source-addr|port|dir|requirepass|masterauth|masteruser|user|aclfile|replicaof|slaveof|` +
 	`(replica|slave)-(priority|announce.*|read-only)|min-(replicas|slaves)-.*|appendonly|appendfilename|appenddirname|` +
 	`save|dbfilename|rdb-del-sync-files|daemonize|pidfile|supervised|logfile|include|loadmodule|rename-command|protected-mode|unixsocket.*|` +
-	`cluster-.*|tls-.*|syslog-.*|sentinel)$`)
+	`dual-channel-replication-enabled|cluster-.*|tls-.*|syslog-.*|sentinel)$`)
 
 // Owned says whether a directive, in lower case, is the launcher's own.
 func Owned(directive string) bool { return ownedDirectives.MatchString(directive) }

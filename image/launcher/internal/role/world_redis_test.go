@@ -284,9 +284,14 @@ func (s *simServer) start(w *world, master netip.Addr) {
 
 func (s *simServer) kill(w *world) {
 	w.logf("redis of %s dies", s.Name)
+	receiving := s.redis.copying
 	s.redis = redis{}
 	s.acks = map[*simServer]time.Duration{}
 	w.deprive(s, s.disk)
+	if s.held.Copied && receiving {
+		// Its launcher vouches for no files while the next copy comes, also where the first one has reached them.
+		w.deprive(s, data{})
+	}
 	if s.kept.Generation < w.record.generation {
 		// An election does not know what the last ones are worth, nor those from when the launcher could not read the record.
 		w.deprive(s, s.disk.until(s.readsAt-standingLag))
