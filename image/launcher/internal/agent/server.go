@@ -331,6 +331,7 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 	lacks := role.Lacks(o, record.Master.Name)
 	s.claimed = true
 	s.publish(o)
+	again := recorded(record, s.self, s.generation.Load())
 	record, err := s.claimOnce(ctx, record)
 	if err != nil {
 		s.claimed = false
@@ -341,11 +342,13 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 		return err
 	}
 	s.observed.setRecord(record)
-	s.lacks = lacks
-	if lacks != "" {
-		s.log.Error("acknowledged writes may be lost", "reason", lacks)
+	if !again {
+		s.lacks = lacks
+		s.log.Info("this pod starts as the master", "generation", record.Generation)
+		if lacks != "" {
+			s.log.Error("acknowledged writes may be lost", "reason", lacks)
+		}
 	}
-	s.log.Info("this pod starts as the master", "generation", record.Generation)
 	switch {
 	case !o.Local.Running:
 		err = s.start(netip.AddrPort{})
