@@ -44,6 +44,7 @@ type observed struct {
 	views   []sentinelView
 	viewsAt time.Time
 	peers   []role.Peer // as of this turn; nil if nothing is to be judged by them
+	woken   bool        // this launcher had stood still before this turn
 	calm    bool        // the other servers were not asked in this turn
 
 	// masters is the standing of the master, as its launcher told at askedAt; nil if it is not known.
@@ -104,7 +105,7 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	pods := s.api.Pods()
 	// What the sentinels have said before another took the label off is not good
 	// enough to take it back.
-	calm := s.decided.State == role.Serving && s.decided.Action == role.Wait && local.Answering && !s.stopping &&
+	calm := !m.woken && s.decided.State == role.Serving && s.decided.Action == role.Wait && local.Answering && !s.stopping &&
 		(local.Master == (s.decided.Label == role.MasterLabel)) && (!local.Master || s.labelled(s.config.PodIP)) &&
 		(!local.Master || m.recordOK && recorded(m.record, s.self, s.generation.Load()))
 	calm = s.ask(ctx, pods, local, calm)

@@ -31,6 +31,9 @@ const (
 	calmTick = time.Second
 	// recordEvery is how often the record is read while the role is not settled.
 	recordEvery = 100 * time.Millisecond
+	// stoodStill is how long after the last turn began a launcher takes it that it, or its node, had stood
+	// still. What it knew may be wrong by then. A turn takes a second or two when nobody answers.
+	stoodStill = 3 * time.Second
 	// recordCalm is how often it is read otherwise.
 	recordCalm = 15 * time.Second
 	// hungAfter is how long Redis may not answer before the kubelet restarts the container.
@@ -179,6 +182,9 @@ func (s *Server) tick() time.Duration {
 
 // turn is one round of observation, decision and action.
 func (s *Server) turn(ctx context.Context) {
+	if s.observed.woken = !s.turnAt.IsZero() && time.Since(s.turnAt) > stoodStill; s.observed.woken {
+		s.observed.recordAt = time.Time{}
+	}
 	s.turnAt = time.Now()
 	observation := s.observe(ctx)
 	s.watch.follow(ctx, observation.Local, s.config.HTTPPort)

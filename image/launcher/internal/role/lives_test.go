@@ -578,3 +578,20 @@ func TestReplicaThatNoLookHasSeenLinkedIsNotWiped(t *testing.T) {
 	require.Empty(t, w.broken)
 	w.endsWell(t)
 }
+
+// The sentinel that leads a failover is lost when it has promoted a replica and told nobody. The
+// master wakes up, and the other sentinels still name it. What it knows is as old as its sleep.
+func TestMasterThatStoodStillReadsTheRecordBeforeItServes(t *testing.T) {
+	w := settled(t, true)
+	first := w.labelled()[0]
+	first.thawAt = w.now + time.Minute
+	second := w.promoted(t, first)
+	w.until(t, "the record of "+second.Name, func() bool { return w.record.uid == second.UID })
+	leader := slices.IndexFunc(w.sentinels, func(s *simSentinel) bool { return s.leads != nil })
+	require.GreaterOrEqual(t, leader, 0, "nobody has been told")
+	w.replaceSentinel(leader, time.Second)
+	first.thawAt = w.now
+	w.live(2 * time.Second)
+	require.False(t, first.redis.master, "%s follows its successor", first.Name)
+	w.endsWell(t)
+}

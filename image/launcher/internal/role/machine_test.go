@@ -82,6 +82,9 @@ func (w *world) faults() map[string]func(*rapid.T) {
 		"node is cut off": func(t *rapid.T) {
 			s := w.anyServer(t)
 			s.isolated = !s.isolated
+			if !s.isolated {
+				s.joinedAt = w.now
+			}
 			w.logf("%s is cut off: %v", s.Name, s.isolated)
 		},
 		"pod is cut off from the API": func(t *rapid.T) {
@@ -165,6 +168,9 @@ func (w *world) heal() {
 		s.redis.rewriteEnds = min(s.redis.rewriteEnds, w.now+w.rewriteTakes)
 		s.redis.copyEnds = min(s.redis.copyEnds, w.now+w.copyTakes)
 		s.corrupt, s.hungryUntil = false, 0
+		if s.isolated {
+			s.joinedAt = w.now
+		}
 		s.isolated, s.apiCut, s.redis.frozen = false, false, 0
 		s.thawAt = min(s.thawAt, w.now)
 	}
@@ -212,7 +218,7 @@ const keepTime = 2 * time.Second
 var everybody = []int{0, 1, 2, 3, 4, 5}
 
 // lives is how many lives of a release are played; about 20 ms each.
-const lives = 1500
+const lives = 3000
 
 func TestReleaseKeepsOneMasterAndItsDataThroughAnyFaults(t *testing.T) {
 	times(t, lives)

@@ -6,7 +6,11 @@ import (
 
 func (s *simServer) observe(w *world) Observation {
 	local := s.observeLocal(w)
-	calm := s.decided.State == Serving && s.decided.Action == Wait && local.Answering && local.Master == (s.decided.Label == MasterLabel) &&
+	woken := s.turnAt > 0 && w.now-s.turnAt > stoodStill
+	if s.turnAt = w.now; woken {
+		s.recordAt = never
+	}
+	calm := !woken && s.decided.State == Serving && s.decided.Action == Wait && local.Answering && local.Master == (s.decided.Label == MasterLabel) &&
 		(!local.Master || s.Label == Master && s.recordOK && s.isRecorded(s.record, s.own))
 	if !calm || w.now-s.viewsAt >= time.Second {
 		s.views, s.viewsAt = s.askSentinels(w), w.now

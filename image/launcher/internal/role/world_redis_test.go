@@ -143,10 +143,13 @@ func (w *world) deprive(s *simServer, left data) {
 //   - An election goes by the launchers that answer when its patience, which counts from
 //     the beginning of the search, is over; or by those that it cannot ask for longer.
 //   - Anybody else, as a former master that Sentinel takes for a replica, must not become
-//     master before a holder has been gone for as long as an election waits.
+//     master before a holder has been gone for as long as an election waits. Its launcher sees to
+//     that, in its first look after the pod can be reached again.
 func (w *world) giveUp(s *simServer, elected bool, by *simSentinel) {
 	asked := func(k *simServer) bool { return w.now-k.reachedAt <= electionPatience }
 	switch {
+	case by == nil && !elected && s.joinedAt > 0 && s.turnAt <= s.joinedAt:
+		asked = func(*simServer) bool { return false }
 	case elected:
 		asked = func(k *simServer) bool { return w.now-k.reachedAt < step }
 	case s.redis.inSync:
@@ -288,6 +291,10 @@ func (s *simServer) kill(w *world) {
 	s.redis = redis{}
 	s.acks = map[*simServer]time.Duration{}
 	w.deprive(s, s.disk)
+	if !s.kept.Master {
+		// Between equals an election goes by the offset that the last look found.
+		w.deprive(s, s.disk.until(s.turnAt))
+	}
 	if s.held.Copied && receiving {
 		// Its launcher vouches for no files while the next copy comes, also where the first one has reached them.
 		w.deprive(s, data{})

@@ -15,6 +15,7 @@ type simServer struct {
 
 	corrupt                                                                                                bool          // Redis cannot load what is on disk
 	hungryUntil                                                                                            time.Duration // it needs all its master's data, which takes until then
+	joinedAt                                                                                               time.Duration // when its network was last back
 	own                                                                                                    int64         // agent.Server.generation
 	crashes                                                                                                int           // starts that ended at once, in a row
 	since, masterAt, astrayAt, linkedAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt time.Duration
@@ -25,7 +26,7 @@ type simServer struct {
 	held                                                                                                   Held
 	standing, kept                                                                                         Standing // in memory and on disk
 	views                                                                                                  []View
-	viewsAt, recordAt                                                                                      time.Duration
+	viewsAt, recordAt, turnAt                                                                              time.Duration
 	record                                                                                                 simRecord
 	generation                                                                                             int64         // of the record when it was last read
 	generationAt                                                                                           time.Duration // first read with that generation
@@ -39,6 +40,9 @@ type simServer struct {
 }
 
 const never = -time.Hour
+
+// stoodStill is that of package agent.
+const stoodStill = 3 * time.Second
 
 // boot is the start of the container.
 func (s *simServer) boot(w *world) {
