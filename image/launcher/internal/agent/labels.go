@@ -237,16 +237,16 @@ var errNotWished = errors.New("this pod is not to be master any more")
 // reads the record again when somebody else has written, and asks each time whether
 // the pod is still to be master: the pod that has written may have replaced it. If it is not,
 // the record stays, and the error is errNotWished.
-func takeRecord(ctx context.Context, api *kube.Client, self kube.Member, own int64, wished func() bool, log *slog.Logger) (kube.Record, error) {
+func takeRecord(ctx context.Context, api *kube.Client, self kube.Member, own func() int64, wished func() bool, log *slog.Logger) (kube.Record, error) {
 	for {
 		record, err := api.Record(ctx)
-		if err != nil || recorded(record, self, own) {
+		if err != nil || recorded(record, self, own()) {
 			return record, err
 		}
 		if !wished() {
 			return record, errNotWished
 		}
-		record, err = takeRecordAt(ctx, api, record, self, own)
+		record, err = takeRecordAt(ctx, api, record, self, own())
 		if errors.Is(err, kube.ErrChanged) {
 			continue
 		}

@@ -178,15 +178,15 @@ func TestMasterWritesItselfIntoTheRecordWhenItIsLabelled(t *testing.T) {
 func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	server := release(t, "server-a", "server-b")
 	api := connect(t, server, settings(t, server, "server-a"))
-	_, err := takeRecord(t.Context(), api, member("server-a"), 0, always, quiet)
+	_, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
 	require.NoError(t, err)
-	record, err := takeRecord(t.Context(), api, member("server-b"), 0, always, quiet)
+	record, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, record.Generation)
 	require.Equal(t, member("server-b"), record.Master)
 	require.Equal(t, member("server-a"), record.Previous)
 	writes := len(server.Writes(time.Time{}))
-	again, err := takeRecord(t.Context(), api, member("server-b"), 2, always, quiet)
+	again, err := takeRecord(t.Context(), api, member("server-b"), func() int64 { return 2 }, always, quiet)
 	require.NoError(t, err)
 	require.Equal(t, record, again)
 	require.Len(t, server.Writes(time.Time{}), writes, "what is true is not written again")
@@ -195,11 +195,14 @@ func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	fenced.Fence = &kube.Fence{UID: "uid-server-b", At: time.Now()}
 	_, err = api.WriteRecord(t.Context(), fenced)
 	require.NoError(t, err)
-	record, err = takeRecord(t.Context(), api, member("server-b"), 0, always, quiet)
+	record, err = takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
 	require.NoError(t, err)
 	require.Nil(t, record.Fence, "a master that is labelled again is not fenced")
 	require.Equal(t, member("server-a"), record.Previous)
 }
+
+// unrecorded is the generation of a master that is in no record.
+func unrecorded() int64 { return 0 }
 
 // always is the wish of a pod that is to be master.
 func always() bool { return true }
@@ -210,11 +213,11 @@ func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileItIsWished(t *testing.T)
 		server := release(t, "server-a", "server-b")
 		api := connect(t, server, settings(t, server, "server-a"))
 		asked := 0
-		record, err := takeRecord(t.Context(), api, member("server-a"), 0, func() bool {
+		record, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, func() bool {
 			if asked++; asked > 1 {
 				return wished
 			}
-			_, err := takeRecord(t.Context(), api, member("server-b"), 0, always, quiet)
+			_, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
 			require.NoError(t, err)
 			return true
 		}, quiet)
@@ -306,9 +309,9 @@ func TestLabelThatAnotherPodTookIsWishedForAnewOnly(t *testing.T) {
 func TestMasterThatIsPromotedAgainTakesANewGeneration(t *testing.T) {
 	server := release(t, "server-a")
 	api := connect(t, server, settings(t, server, "server-a"))
-	first, err := takeRecord(t.Context(), api, member("server-a"), 0, always, quiet)
+	first, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
 	require.NoError(t, err)
-	second, err := takeRecord(t.Context(), api, member("server-a"), 0, always, quiet)
+	second, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
 	require.NoError(t, err)
 	require.Equal(t, first.Generation+1, second.Generation)
 }

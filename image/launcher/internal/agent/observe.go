@@ -114,12 +114,15 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	every := recordEvery
 	if calm {
 		every = recordCalm
-		if unrecorded := local.Follows.String() != m.record.Master.IP; !local.Master && unrecorded || local.Master && m.record.Master.UID != s.self.UID {
+		if !local.Master && local.Follows.String() != m.record.Master.IP {
 			every = calmTick // the new master is about to be recorded, and the standing on disk waits for that
 		}
 	}
 	if taken := s.taken.Swap(nil); taken != nil && taken.Generation >= m.record.Generation {
 		m.setRecord(*taken)
+		if local.Master && taken.Master == s.self {
+			s.generation.Store(taken.Generation)
+		}
 	}
 	if time.Since(m.recordAt) >= every && s.api.Synced() {
 		record, err := s.api.Record(ctx)
@@ -350,12 +353,18 @@ func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
 	return peers
 }
 
-// askMaster asks the launcher of the master for its standing, once a second while this
-// replica cannot read the record. Its files are worth more than those of a server that has
-// stayed behind, and an election must know that.
+// followsTheRecord says whether this replica follows the recorded master, as far as it can
+// read the record.
+func (s *Server) followsTheRecord(local role.Local) bool {
+	return s.observed.recordOK && local.Follows.String() == s.observed.record.Master.IP
+}
+
+// askMaster asks the launcher of the master for its standing, once a second while the record
+// cannot be read or names another master. The files of this replica are worth more than those
+// of a server that has stayed behind, and an election must know that.
 func (s *Server) askMaster(ctx context.Context, local role.Local) {
 	m := &s.observed
-	if m.recordOK || !local.LinkUp || time.Since(m.askedAt) < calmTick {
+	if s.followsTheRecord(local) || !local.LinkUp || time.Since(m.askedAt) < calmTick {
 		return
 	}
 	m.askedAt, m.masters = time.Now(), nil

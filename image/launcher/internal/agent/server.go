@@ -31,8 +31,8 @@ const (
 	calmTick = time.Second
 	// recordEvery is how often the record is read while the role is not settled.
 	recordEvery = 100 * time.Millisecond
-	// stoodStill is how long after the last turn began a launcher takes it that it, or its node, had stood
-	// still. What it knew may be wrong by then. A turn takes a second or two when nobody answers.
+	// If the last turn began longer ago than stoodStill, the launcher assumes that it, or its node, stood
+	// still, and that what it knew may be wrong. A turn takes a second or two when nobody answers.
 	stoodStill = 3 * time.Second
 	// recordCalm is how often it is read otherwise.
 	recordCalm = 15 * time.Second
@@ -110,13 +110,12 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	s.watch = newMasterWatch(s.alerts)
 	s.labels = newLabeller(api, c, log, m.countLabelWrite)
 	s.labels.onMaster = func(ctx context.Context) {
-		record, err := takeRecord(ctx, api, s.self, s.generation.Load(), s.labels.wantsMaster, log)
+		record, err := takeRecord(ctx, api, s.self, s.generation.Load, s.labels.wantsMaster, log)
 		if err != nil {
 			log.Warn("the record of the master could not be written", "error", err)
 			return
 		}
 		s.taken.Store(&record)
-		s.generation.Store(record.Generation)
 	}
 	return s
 }

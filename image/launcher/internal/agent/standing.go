@@ -83,7 +83,7 @@ func (s *Server) keepStanding(o role.Observation) {
 	next.Broken = false
 	epoch, named := o.NamedIn()
 	switch {
-	case !m.recordOK && o.Local.LinkUp && m.masters != nil && (next.Empty || !m.masters.Before(next)):
+	case !s.followsTheRecord(o.Local) && o.Local.LinkUp && m.masters != nil && (next.Empty || !m.masters.Before(next)):
 		next = role.Standing{Generation: m.masters.Generation, Epoch: m.masters.Epoch, Offset: o.Local.Offset}
 	case !m.recordOK && next.Empty:
 		next = role.Standing{Offset: o.Local.Offset} // of an unknown generation, but data
@@ -98,9 +98,11 @@ func (s *Server) keepStanding(o role.Observation) {
 		next = role.Standing{Generation: m.record.Generation, Offset: o.Local.Offset}
 	case !o.Local.Master && !next.Empty && !next.Master:
 		next.Offset = o.Local.Offset
-	case !o.Local.Master && next.Empty && o.Local.LinkUp:
+	case !o.Local.Master && next.Empty && (o.Local.LinkUp || s.followsTheRecord(o.Local)):
 		// The record is not up to date yet; the data are there all the same.
 		next = role.Standing{Generation: m.record.Generation, Offset: o.Local.Offset}
+	case !o.Local.Master && next.Empty:
+		next = role.Standing{Offset: o.Local.Offset} // of an unknown generation, but data
 	}
 	if m.recordOK && o.Local.Master && s.decided.Label == role.MasterLabel {
 		s.claimed = false
@@ -118,8 +120,8 @@ func (s *Server) keepStanding(o role.Observation) {
 	}
 }
 
-// keepDemotion keeps that this pod's data are no longer those of a master: from now on writes
-// go to another server. That also holds for files that lack the copy of that server.
+// keepDemotion records that this pod's data are no longer a master's, because writes now go to
+// another server. This also applies to the files, even before they hold the copy of the new master.
 func (s *Server) keepDemotion() {
 	s.observed.standing.Master = false
 	if s.filed.Master {

@@ -120,7 +120,8 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 		"a former master is a master no more, and keeps the rest":     {wasMaster, unsynced, &record, role.Standing{Generation: 1, Offset: 10}},
 		"so it is without the record":                                 {wasMaster, unsynced, nil, role.Standing{Generation: 1, Offset: 10}},
 		"an empty replica in sync with another than the record":       {empty, replica, &mine, role.Standing{Generation: 5, Offset: 20}},
-		"an empty replica without a link is still empty":              {empty, cut, &mine, empty},
+		"an empty replica whose link has ended holds data":            {empty, cut, &record, role.Standing{Generation: 5, Offset: 20}},
+		"also where nobody knows of which generation":                 {empty, cut, &mine, role.Standing{Offset: 20}},
 		"a server that loads says nothing new":                        {old, loading, &record, old},
 		"a replica that has never synchronised says nothing new":      {empty, unsynced, &record, empty},
 		"without the record the offset goes on in its generation":     {old, replica, nil, role.Standing{Generation: 1, Offset: 20}},
@@ -173,6 +174,12 @@ func TestStandingOfAPromotionThatIsNotRecordedHasTheSentinelsEpoch(t *testing.T)
 	s.observed.standing, s.observed.masters = role.Standing{Generation: 2, Offset: 10}, &promoted
 	s.keepStanding(replica)
 	require.Equal(t, role.Standing{Generation: 2, Epoch: 6, Offset: 30}, s.observed.standing)
+
+	s = keeper(t)
+	s.observed.standing, s.observed.masters = role.Standing{Generation: 2, Offset: 10}, &promoted
+	s.observed.setRecord(kube.Record{Generation: 2, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
+	s.keepStanding(replica)
+	require.Equal(t, role.Standing{Generation: 2, Epoch: 6, Offset: 30}, s.observed.standing, "the record names another master")
 }
 
 // A copy that is only in memory was taken from a master whose data come before those of the

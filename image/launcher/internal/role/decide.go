@@ -94,6 +94,9 @@ const (
 	// seconds, and a container that is restarted counts from then only. The
 	// default of servers.minReplicasMaxLagSeconds and two seconds for that.
 	freshPatience = 5 * time.Second
+	// linkSlack is how long before the end of a master a replica seems to have lost its link when
+	// it has lost it at the end: Redis tells whole seconds.
+	linkSlack = time.Second
 	// fencePatience is how old a fence may be; it covers a failover and a clock
 	// that is wrong by a few seconds.
 	fencePatience = 30 * time.Second

@@ -96,12 +96,14 @@ func unlessReplaced(o Observation, d Decision) Decision {
 }
 
 // ahead says whether this pod, which died as master, has what no live replica has: all of
-// them had lost their link long before, or have not come as far as its files. Its own
-// data are whole again in the time that Redis needs to read them. Where a sentinel
-// is replacing it, that one may succeed at any moment.
+// them had lost their link long before, or a moment before and have not come as far as its
+// files. Its own data are whole again in the time that Redis needs to read them. Where a
+// sentinel is replacing this pod, the sentinel may succeed at any moment.
 func (o Observation) ahead(live []Peer) bool {
 	fresh := slices.ContainsFunc(live, func(p Peer) bool {
-		return p.LinkUp || p.Unlinked-o.Waiting <= freshPatience && p.Offset >= o.Standing.Offset
+		before := p.Unlinked - o.Waiting
+		behind := p.Status != nil && p.Status.Standing.Generation == o.Standing.Generation && p.Offset < o.Standing.Offset
+		return p.LinkUp || before <= linkSlack || before <= freshPatience && !behind
 	})
 	own := o.MasterUID == o.Self.UID && o.Standing.Master && !o.Standing.Empty && !o.Standing.Broken && o.Standing.Generation == o.Generation
 	return own && !fresh && !o.fencedSelf() && !o.replacing(o.Self.IP)

@@ -154,9 +154,9 @@ func (o Observation) stoodFor(p Peer) bool {
 	return !slices.ContainsFunc(o.Peers, func(other Peer) bool { return other.Redis == Unknown })
 }
 
-// Disputed says whether a server tells of data that come before these in an election. A master
-// whose standing is disputed was named again after a promotion that is in no record. It takes
-// a new generation or epoch, for its data to come first.
+// Disputed says whether a server tells of data that come before these in an election. A disputed
+// master was named again after a promotion that is in no record. It takes a new generation or
+// epoch, so that its data count as the latest.
 func (s Standing) Disputed(servers []Peer) bool {
 	return slices.ContainsFunc(servers, func(p Peer) bool { return p.Status != nil && !p.Status.Standing.Empty && s.Before(p.Status.Standing) })
 }

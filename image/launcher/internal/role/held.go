@@ -105,7 +105,8 @@ func (h Held) anew(l Look) bool {
 // and the link to that master is down.
 func (h Held) BesideMaster(master History) Held {
 	if !h.linked && !master.Continues(h.id, h.offset) {
-		h.InSync = false // a master with another history, for example after a restart, sends a full copy
+		// A master with another history, for example after a restart, sends a full copy.
+		h.InSync, h.other, h.waiting = false, true, false
 	}
 	return h
 }

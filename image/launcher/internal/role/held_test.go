@@ -15,7 +15,7 @@ var (
 	sawLoadingCopy = Look{Syncing: true, Loading: true, History: History{ID: "r", Before: "0", BeforeUpTo: -1}}
 	sawCopied      = Look{LinkUp: true, Rewriting: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawLinked      = Look{LinkUp: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
-	sawUnlinked    = Look{History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
+	sawUnlinked    = Look{Lost: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawLost        = Look{Lost: true, Rewriting: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawResyncing   = Look{Lost: true, Syncing: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawFailed      = Look{LinkUp: true, Failed: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
@@ -57,7 +57,7 @@ func TestWhatAProcessHoldsFollowsFromTheLooksAtIt(t *testing.T) {
 		"a replica that has them in memory":                     {[]Look{sawLinked, sawUnlinked, sawReceiving, sawCopied}, true, true},
 		"a former master whose copy was cut short":              {[]Look{sawLinked, sawMaster, sawReceiving, sawOwnOffset}, false, true},
 		"a replica whose master died while it loaded its copy":  {[]Look{sawStarting, sawReceiving, sawLoadingCopy, sawOwnOffset}, true, true},
-		"a replica that could not load its copy":                {[]Look{sawStarting, sawReceiving, sawLoadingCopy, sawUnlinked}, false, true},
+		"a replica that could not load its copy":                {[]Look{sawStarting, sawReceiving, sawLoadingCopy, sawStarting}, false, true},
 		"a master":                                              {[]Look{sawMaster}, false, false},
 		"a master that was a replica in sync":                   {[]Look{sawLinked, sawMaster}, false, false},
 		"a master whose first rewrite runs":                     {[]Look{sawCopied, {Master: true, Rewriting: true}}, false, true},
@@ -94,6 +94,7 @@ func TestReplicaBesideAMasterWithAnotherHistoryIsNotInSync(t *testing.T) {
 			unlinked.Offset = c.offset
 			h := Held{}.After(sawLinked).After(unlinked)
 			require.Equal(t, c.inSync, h.BesideMaster(c.master).InSync)
+			require.Equal(t, c.inSync, h.BesideMaster(c.master).After(unlinked).InSync, "also when the master does not answer any more")
 			require.True(t, Held{}.After(sawLinked).BesideMaster(c.master).InSync, "the link is up")
 		})
 	}

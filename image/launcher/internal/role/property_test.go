@@ -124,7 +124,7 @@ func TestNothingIsFollowedButAVerifiedMasterOfAnotherPod(t *testing.T) {
 func givesWayForGood(o Observation, d Decision) bool {
 	agreed, ok := o.Agreed()
 	p := o.latest(agreed)
-	return ok && d.Action == Follow && o.Local.Master && o.MasterUID != o.Self.UID && o.replacedForGood() && p != nil && p.IP == d.Target
+	return ok && d.Action == Follow && o.Local.Master && (o.MasterUID != o.Self.UID && o.replacedForGood() || o.MasterUID == o.Self.UID && o.Standing.Disputed(o.Peers)) && p != nil && p.IP == d.Target
 }
 
 func TestNobodyClaimsMastershipBesideAMasterOrBetterData(t *testing.T) {

@@ -100,7 +100,7 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 	case p != nil && p.Redis == Answered && p.Master:
 		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: agreed,
 			Reason: fmt.Sprintf("the sentinels have replaced this master by %s", p.Name)}
-	case !recorded && o.replacedForGood() && o.latest(agreed) != nil:
+	case (!recorded && o.replacedForGood() || recorded && o.Standing.Disputed(o.Peers)) && o.latest(agreed) != nil:
 		// Also where that server is no master: Sentinel knows no priority of a master, and might promote this one for it.
 		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: o.latest(agreed).IP,
 			Reason: fmt.Sprintf("this master has been replaced, and %s has later data or is to have them", o.latest(agreed).Name)}

@@ -148,7 +148,7 @@ func (w *world) deprive(s *simServer, left data) {
 func (w *world) giveUp(s *simServer, elected bool, by *simSentinel) {
 	asked := func(k *simServer) bool { return w.now-k.reachedAt <= electionPatience }
 	switch {
-	case by == nil && !elected && s.joinedAt > 0 && s.turnAt <= s.joinedAt:
+	case !elected && s.redis.master && s.joinedAt > 0 && s.turnAt <= s.joinedAt:
 		asked = func(*simServer) bool { return false }
 	case elected:
 		asked = func(k *simServer) bool { return w.now-k.reachedAt < step }

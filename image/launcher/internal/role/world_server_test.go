@@ -317,7 +317,7 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	masters := s.askMaster(w)
 	epoch, named := o.NamedIn()
 	switch {
-	case !s.recordOK && o.Local.LinkUp && masters != nil && (next.Empty || !masters.Before(next)):
+	case !(s.recordOK && o.Local.Follows == s.record.ip) && o.Local.LinkUp && masters != nil && (next.Empty || !masters.Before(next)):
 		next = Standing{Generation: masters.Generation, Epoch: masters.Epoch, Offset: o.Local.Offset}
 	case !s.recordOK && next.Empty:
 		next = Standing{Offset: o.Local.Offset}
@@ -331,8 +331,10 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
 	case !o.Local.Master && !next.Empty && !next.Master:
 		next.Offset = o.Local.Offset
-	case !o.Local.Master && next.Empty && o.Local.LinkUp:
+	case !o.Local.Master && next.Empty && (o.Local.LinkUp || s.recordOK && o.Local.Follows == s.record.ip):
 		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
+	case !o.Local.Master && next.Empty:
+		next = Standing{Offset: o.Local.Offset}
 	}
 	if s.recordOK && o.Local.Master && s.decided.Label == MasterLabel {
 		s.claimed = false
