@@ -76,7 +76,14 @@ func (s *Server) keepStanding(o role.Observation) {
 	if o.Local.Answering && !o.Local.Master {
 		s.keepDemotion()
 	}
-	if !o.Local.Answering || o.Local.Loading || !o.Local.Master && !o.Local.Synced {
+	if !o.Local.Answering || o.Local.Loading {
+		return
+	}
+	if !o.Local.Master && !o.Local.Synced {
+		if m.standing.Empty && o.Local.Offset > 1 {
+			// No look has seen the replica in sync, and it waits for another copy: what it has is better than nothing.
+			m.standing = role.Standing{Offset: o.Local.Offset}
+		}
 		return
 	}
 	next := m.standing

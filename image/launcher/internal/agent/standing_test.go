@@ -103,7 +103,9 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 	master := role.Local{Running: true, Answering: true, Master: true, Offset: 20}
 	replica := role.Local{Running: true, Answering: true, Synced: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7")}
 	cut, loading, unsynced := replica, replica, replica
-	cut.LinkUp, loading.Loading, unsynced.Synced = false, true, false
+	cut.LinkUp, loading.Loading, unsynced.Synced, unsynced.Offset = false, true, false, 1
+	stale := unsynced
+	stale.Offset = 20
 	record := kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}}
 	mine := kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a"}}
 	for name, c := range map[string]struct {
@@ -128,6 +130,7 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 		"what could not be read is known with the record again":       {role.Standing{Unreadable: true}, replica, &record, role.Standing{Generation: 5, Offset: 20}},
 		"without the record data in memory are not nothing":           {empty, replica, nil, role.Standing{Offset: 20}},
 		"without the record a server without a sync is still nothing": {empty, unsynced, nil, empty},
+		"a replica that waits for its next copy is not nothing":       {empty, stale, nil, role.Standing{Offset: 20}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := keeper(t)

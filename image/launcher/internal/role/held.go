@@ -106,7 +106,7 @@ func (h Held) anew(l Look) bool {
 func (h Held) BesideMaster(master History) Held {
 	if !h.linked && !master.Continues(h.id, h.offset) {
 		// A master with another history, for example after a restart, sends a full copy.
-		h.InSync, h.other, h.waiting = false, true, false
+		h.InSync, h.other = false, true
 	}
 	return h
 }

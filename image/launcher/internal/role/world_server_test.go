@@ -310,7 +310,13 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	if o.Local.Answering && !o.Local.Master {
 		s.standing.Master, s.kept.Master = false, false
 	}
-	if !o.Local.Answering || !o.Local.Master && !o.Local.Synced {
+	if !o.Local.Answering {
+		return
+	}
+	if !o.Local.Master && !o.Local.Synced {
+		if s.standing.Empty && o.Local.Offset > 1 {
+			s.standing = Standing{Offset: o.Local.Offset}
+		}
 		return
 	}
 	next := s.standing
@@ -384,7 +390,8 @@ func (s *simServer) tune(w *world, o Observation) {
 }
 
 // mayBecomeMaster checks that an empty server becomes master only where no
-// server that it can see has data, on disk or as a replica known to be in sync.
+// server that it can see has data, on disk and vouched for by its launcher, or as a replica
+// known to be in sync.
 func (w *world) mayBecomeMaster(s *simServer) {
 	if s.redis.data.writes > 0 {
 		return
@@ -393,7 +400,7 @@ func (w *world) mayBecomeMaster(s *simServer) {
 		if other == s || !reaches(&s.pod, &other.pod) || other.Terminating {
 			continue
 		}
-		if other.alive(w) && other.held.InSync && other.redis.data.writes > 0 || other.up(w) && other.turns > 0 && other.disk.writes > 0 {
+		if other.alive(w) && other.held.InSync && other.redis.data.writes > 0 || other.up(w) && other.turns > 0 && other.disk.writes > 0 && !other.kept.Empty {
 			w.fail("%s becomes master empty, but %s has data", s.Name, other.Name)
 		}
 	}
