@@ -187,6 +187,7 @@ func (s *simServer) keepRecord(w *world, o Observation) {
 	s.recordedAt, s.recordAt = w.now, never
 	if w.apiServes(&s.pod) && r.version == w.record.version {
 		s.takeRecord(w, own)
+		s.readRecord(w)
 	}
 }
 
