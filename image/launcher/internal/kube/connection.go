@@ -31,7 +31,7 @@ const (
 	// has no question of its own.
 	keepAlivePause = time.Second
 	// unacknowledged is how long the other side's kernel may acknowledge nothing. It is the
-	// silence of HTTP/2 above and three questions of TCP, so that one lost packet does not end the connection.
+	// silence of HTTP/2 above plus three questions of TCP. A single lost packet therefore leaves the connection open.
 	unacknowledged = silenceBeforePing + 3*keepAlivePause
 	// tcpUserTimeout is the socket's option for that, TCP_USER_TIMEOUT of linux/tcp.h.
 	tcpUserTimeout = 0x12

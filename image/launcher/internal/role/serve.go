@@ -115,7 +115,7 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 	case !recorded && p != nil && p.Redis == Answered && !o.MasterInView() && !o.replacing(agreed):
 		return elect(o, fmt.Sprintf("the sentinels name %s, which is a replica, and nobody but this pod is master", p.Name))
 	case !recorded && p == nil && o.PodsKnown && !o.MasterInView() && !o.replacing(agreed) && len(o.liveReplicas()) == 0:
-		return elect(o, fmt.Sprintf("the sentinels name %v, which is gone, and nobody but this pod is master", agreed))
+		return elect(o, fmt.Sprintf("the sentinels name %v, which is gone; this pod is the only master", agreed))
 	case !recorded && o.outrankedBy() != nil:
 		// Both are masters of the past. Sentinel takes both for replicas, does not know what they have, and would promote either.
 		return giveWayToLater(o.outrankedBy())

@@ -169,8 +169,8 @@ func (w *world) giveUp(s *simServer, elected bool, by *simSentinel) {
 	}
 }
 
-// forgetPromotions is the loss of all sentinels at once. Nobody remembers a promotion then
-// that the API was away for, and the next master may be the one that the record still names.
+// forgetPromotions is the loss of all sentinels at once. A promotion during an outage of the API
+// is forgotten with them. The next master may be the master that the record still names.
 func (w *world) forgetPromotions() {
 	if w.apiDown {
 		return // nothing is replaced without the API

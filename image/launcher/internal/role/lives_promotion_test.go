@@ -1,0 +1,182 @@
+package role
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The lives in this file are lives of lives_test.go in which a server is promoted that the record
+// does not name, or not yet.
+
+// until lets time pass until a condition holds.
+func (w *world) until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for range 80 {
+		if holds() {
+			return
+		}
+		w.live(step)
+	}
+	t.Fatalf("waited 40 s for %s", what)
+}
+
+// promoted waits until another server than one is master, which it gives.
+func (w *world) promoted(t *testing.T, other *simServer) (master *simServer) {
+	t.Helper()
+	w.until(t, "another master than "+other.Name, func() bool {
+		i := slices.IndexFunc(w.servers, func(s *simServer) bool { return s != other && s.redis.master && s.alive(w) && !s.isolated })
+		if i >= 0 {
+			master = w.servers[i]
+		}
+		return i >= 0
+	})
+	return master
+}
+
+// synced waits until a replica is in sync with a master.
+func (w *world) synced(t *testing.T, replica, master *simServer) {
+	t.Helper()
+	w.until(t, replica.Name+" to be in sync with "+master.Name, func() bool {
+		return replica.redis.linkUp && replica.redis.follows == master.IP
+	})
+}
+
+// third gives the server that is neither of two.
+func (w *world) third(a, b *simServer) *simServer {
+	return w.servers[slices.IndexFunc(w.servers, func(s *simServer) bool { return s != a && s != b })]
+}
+
+// A master that dies while the API is away is replaced, and so is its successor. The record
+// names neither, and in the end names the present master by chance.
+func TestMasterThatIsPromotedAgainWithoutTheAPITakesANewGeneration(t *testing.T) {
+	w := settled(t, true)
+	first := w.labelled()[0]
+	generation := w.record.generation
+	w.apiDown = true
+	first.redis.frozen = w.now + 20*time.Second
+	second := w.promoted(t, first)
+	w.third(first, second).isolated = true
+	w.synced(t, first, second)
+	w.live(5 * time.Second)
+	w.restart(second, 40*time.Second)
+	require.Same(t, first, w.promoted(t, second))
+	w.live(5 * time.Second)
+	w.apiDown = false
+	w.live(5 * time.Second)
+	require.Greater(t, w.record.generation, generation)
+	require.Equal(t, first.UID, w.record.uid)
+	w.endsWell(t)
+}
+
+// The recorded master and its successor die while the API is away. The master before them comes
+// back from a lost network, and most sentinels cannot be reached.
+func TestMasterOfThePastIsNotFollowedByWhoeverSawALaterPromotion(t *testing.T) {
+	w := settled(t, false)
+	first := w.labelled()[0]
+	first.isolated = true
+	second := w.promoted(t, first)
+	third := w.third(first, second)
+	w.until(t, "the record of "+second.Name, func() bool { return w.record.uid == second.UID })
+	w.apiDown = true
+	w.synced(t, third, second)
+	second.kill(w)
+	require.Same(t, third, w.promoted(t, second))
+	w.synced(t, second, third)
+	w.sentinels[0].isolated, w.sentinels[1].isolated = true, true
+	w.live(time.Second)
+	third.kill(w)
+	w.live(4 * time.Second)
+	first.isolated = false
+	w.live(5 * time.Second)
+	require.Empty(t, w.broken)
+	w.endsWell(t)
+}
+
+// A replica synchronises with a promoted master the moment before that pod and all sentinels are
+// replaced. Its standing does not tell of that promotion yet, and its history does.
+func TestReplicaOfALaterPromotionDoesNotFollowAMasterOfThePast(t *testing.T) {
+	w := settled(t, false)
+	first := w.labelled()[0]
+	w.apiDown = true
+	first.kill(w)
+	second := w.promoted(t, first)
+	for _, s := range w.servers {
+		if s != second {
+			w.synced(t, s, second)
+		}
+	}
+	w.live(time.Second)
+	second.isolated = true
+	next := w.promoted(t, second)
+	w.apiDown = false
+	w.synced(t, w.third(second, next), next)
+	w.replace(w.index(next), time.Second)
+	w.forgetPromotions()
+	for i := range w.sentinels {
+		w.replaceSentinel(i, time.Second)
+	}
+	second.isolated = false
+	w.live(20 * time.Second)
+	require.Empty(t, w.broken)
+	w.endsWell(t)
+}
+
+// The recorded master dies the moment after a replica has synchronised with it. Its launcher sees
+// the master of the past, and most sentinels cannot be reached.
+func TestMasterOfThePastIsNotFollowedWhileAReplicaGoesOnFromItsSuccessor(t *testing.T) {
+	w := settled(t, false)
+	first := w.labelled()[0]
+	first.isolated = true
+	second := w.promoted(t, first)
+	w.synced(t, w.third(first, second), second)
+	w.until(t, "the record of "+second.Name, func() bool { return w.record.uid == second.UID })
+	second.kill(w)
+	w.sentinels[0].isolated, w.sentinels[1].isolated = true, true
+	first.isolated = false
+	w.live(5 * time.Second)
+	require.Empty(t, w.broken)
+	w.endsWell(t)
+}
+
+// Without persistence a master that restarts has nothing. Its replicas had synchronised with it,
+// and no launcher had looked yet.
+func TestReplicaThatNoLookHasSeenLinkedIsNotWiped(t *testing.T) {
+	w := settled(t, false)
+	master := w.labelled()[0]
+	var replicas []*simServer
+	for _, s := range w.servers {
+		if s != master {
+			s.kill(w)
+			replicas = append(replicas, s)
+		}
+	}
+	w.until(t, "the replicas to start again", func() bool { return replicas[0].redis.running && replicas[1].redis.running })
+	for range 2 {
+		w.advance(step, []int{w.index(master), 3, 4, 5}, nil)
+	}
+	require.True(t, replicas[0].redis.linkUp)
+	w.restart(master, time.Second)
+	w.live(5 * time.Second)
+	require.Empty(t, w.broken)
+	w.endsWell(t)
+}
+
+// The sentinel that leads a failover is lost when it has promoted a replica and told nobody. The
+// master wakes up, and the other sentinels still name it. What it knows is as old as its sleep.
+func TestMasterThatStoodStillReadsTheRecordBeforeItServes(t *testing.T) {
+	w := settled(t, true)
+	first := w.labelled()[0]
+	first.thawAt = w.now + time.Minute
+	second := w.promoted(t, first)
+	w.until(t, "the record of "+second.Name, func() bool { return w.record.uid == second.UID })
+	leader := slices.IndexFunc(w.sentinels, func(s *simSentinel) bool { return s.leads != nil })
+	require.GreaterOrEqual(t, leader, 0, "nobody has been told")
+	w.replaceSentinel(leader, time.Second)
+	first.thawAt = w.now
+	w.live(2 * time.Second)
+	require.False(t, first.redis.master, "%s follows its successor", first.Name)
+	w.endsWell(t)
+}
