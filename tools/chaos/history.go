@@ -54,16 +54,29 @@ func wiped(history []probe.Entry, from time.Time) []string {
 	return problems
 }
 
-// goneServers counts the servers whose pods are gone, and their volumes with them. prefix is
-// that of the names of servers.
-func goneServers(history []probe.Entry, prefix string) int {
-	gone := 0
+// struck counts the servers that a round has struck.
+type struck struct {
+	of    int // servers of a complete release
+	ended int // whose Redis or pod has ended
+	gone  int // whose pods are gone, and their volumes with them
+}
+
+// struckServers counts the servers whose Redis or pod has ended since a moment. The history
+// begins when the observer does. prefix is that of the names of servers.
+func struckServers(history []probe.Entry, from time.Time, prefix string, of int) struck {
+	run, ended, gone := map[string]string{}, map[string]bool{}, map[string]bool{}
 	for _, e := range history {
-		if e.Kind == probe.PodKind && e.Value == "gone" && strings.HasPrefix(e.Pod, prefix) {
-			gone++
+		known := run[e.Pod]
+		switch {
+		case e.Kind == probe.PodKind && e.Value == "gone" && strings.HasPrefix(e.Pod, prefix) && e.At.After(from):
+			gone[e.Pod], ended[e.Pod] = true, true
+		case e.Kind == probe.RoleKind && e.Run != "":
+			if run[e.Pod] = e.Run; known != "" && known != e.Run && e.At.After(from) {
+				ended[e.Pod] = true
+			}
 		}
 	}
-	return gone
+	return struck{of: of, ended: len(ended), gone: len(gone)}
 }
 
 // twoMasters looks for times in which two pods were masters that accept writes

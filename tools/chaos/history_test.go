@@ -72,11 +72,21 @@ func TestReplicaInSyncThatFollowsAMasterWithFewerKeysIsFound(t *testing.T) {
 	assert.Empty(t, wiped(early, began.Add(7*time.Second)), "what an earlier round has told")
 }
 
-func TestServersThatAreGoneAreCounted(t *testing.T) {
-	history := []probe.Entry{
-		{Kind: probe.PodKind, Pod: "x-server-1", Value: "terminating"},
-		{Kind: probe.PodKind, Pod: "x-server-1", Value: "gone"},
-		{Kind: probe.PodKind, Pod: "x-sentinel-1", Value: "gone"},
+func TestServersThatARoundHasStruckAreCounted(t *testing.T) {
+	began := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	runs := func(s int, pod, run string) probe.Entry {
+		return probe.Entry{At: began.Add(time.Duration(s) * time.Second), Kind: probe.RoleKind, Pod: pod, Value: "slave", Run: run}
 	}
-	assert.Equal(t, 1, goneServers(history, "x-server-"))
+	is := func(s int, pod, value string) probe.Entry {
+		return probe.Entry{At: began.Add(time.Duration(s) * time.Second), Kind: probe.PodKind, Pod: pod, Value: value}
+	}
+	history := []probe.Entry{
+		runs(1, "x-server-1", "1"), runs(1, "x-server-2", "2"), runs(1, "x-server-3", "3"), runs(2, "x-server-3", "4"),
+		is(2, "x-server-0", "gone"),
+		runs(6, "x-server-1", "5"), runs(6, "x-server-2", "2"), runs(7, "x-server-2", ""), runs(8, "x-server-4", "6"),
+		is(7, "x-server-1", "terminating"), is(8, "x-server-1", "gone"), is(8, "x-sentinel-1", "gone"),
+	}
+	assert.Equal(t, struck{of: 3, ended: 1, gone: 1}, struckServers(history, began.Add(5*time.Second), "x-server-", 3))
+	history = append(history, runs(9, "x-server-2", "7"))
+	assert.Equal(t, struck{of: 3, ended: 2, gone: 1}, struckServers(history, began.Add(5*time.Second), "x-server-", 3))
 }

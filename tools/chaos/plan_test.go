@@ -91,12 +91,25 @@ func TestConfirmedWritesMayBeLostOnlyWithTwoServersOrInOneMoment(t *testing.T) {
 		return writer.Report{Lost: 700, FirstLostAt: &first, LastLostAt: &last}
 	}
 	killed := []step{{Fault: "kill-redis", Target: "slave"}, {Fault: "kill-redis", Target: "master"}}
-	assert.NoError(t, confirmedLoss(writer.Report{}, killed, 0))
-	assert.NoError(t, confirmedLoss(lost(2*time.Second), killed, 0), "not in the files yet")
-	assert.NoError(t, confirmedLoss(lost(3*time.Second), killed, 2), "both servers may be gone")
-	assert.NoError(t, confirmedLoss(lost(3*time.Second), []step{{Fault: "lose-node"}}, 0), "two servers may be on the node")
+	both := func(gone int) struck { return struck{of: 2, ended: 2, gone: gone} }
+	assert.NoError(t, confirmedLoss(writer.Report{}, killed, both(0)))
+	assert.NoError(t, confirmedLoss(lost(2*time.Second), killed, both(0)), "not in the files yet")
+	assert.NoError(t, confirmedLoss(lost(3*time.Second), killed, both(2)), "both servers may be gone")
+	assert.NoError(t, confirmedLoss(lost(3*time.Second), []step{{Fault: "lose-node"}}, both(0)), "two servers may be on the node")
 	for gone := range 2 {
-		assert.EqualError(t, confirmedLoss(lost(3*time.Second), killed, gone),
+		assert.EqualError(t, confirmedLoss(lost(3*time.Second), killed, both(gone)),
 			"700 writes that a replica had are lost, confirmed within 3.0 s, and a server that had them is still there")
 	}
+}
+
+func TestServerThatNoFaultHasStruckKeepsWhatItHas(t *testing.T) {
+	now := time.Now()
+	lost := writer.Report{Lost: 260, FirstLostAt: &now, LastLostAt: &now}
+	one := struck{of: 3, ended: 1, gone: 1}
+	asleep := []step{{Fault: "freeze", Target: "slave"}, {Fault: "kill-launcher", Target: "master"}, {Fault: "force-delete", Target: "master"}}
+	assert.EqualError(t, confirmedLoss(lost, asleep, one), "260 writes that a replica had are lost, and a server that no fault has struck had them")
+	assert.NoError(t, confirmedLoss(writer.Report{Lost: asyncTail, FirstLostAt: &now, LastLostAt: &now}, asleep, one), "what was on its way to it")
+	assert.NoError(t, confirmedLoss(lost, append(asleep, step{Fault: "cut-off", Target: "slave"}), one), "it was cut off")
+	assert.Error(t, confirmedLoss(lost, append(asleep, step{Fault: "freeze", Target: "sentinel"}), one), "a sentinel was frozen")
+	assert.NoError(t, confirmedLoss(lost, asleep, struck{of: 3, ended: 2, gone: 1}), "its Redis has ended, too")
 }

@@ -126,7 +126,8 @@ func (c *chaos) judge(found *outcome, plain, waiting *probe.Writer) error {
 	for _, problem := range wiped(c.watcher.History(time.Time{}), found.At) {
 		problems = append(problems, errors.New(problem))
 	}
-	problems = append(problems, confirmedLoss(second, found.Steps, goneServers(found.History, c.release+"-redis-ha-server-")))
+	problems = append(problems, confirmedLoss(second, found.Steps,
+		struckServers(c.watcher.History(time.Time{}), found.At, c.release+"-redis-ha-server-", c.serverCount)))
 	allowed, bounded := promise(found.Steps)
 	if bounded && found.Lost > allowed {
 		problems = append(problems, fmt.Errorf("%d acknowledged writes are lost, the promise is %d", found.Lost, allowed))

@@ -31,6 +31,7 @@ type observed struct {
 	byRecord   bool      // this process has been made master by a claim
 	confirmed  bool      // a majority of the sentinels has named this pod since it is master
 	recorded   bool      // the record has named this pod since it is master
+	namedIn    int64     // of a master: the configuration epoch in which a majority of the sentinels named it last
 	astrayAt   time.Time // following another than the agreed master since
 	linkedAt   time.Time
 	linkDownAt time.Time
@@ -47,9 +48,12 @@ type observed struct {
 	woken   bool        // this launcher had stood still before this turn
 	calm    bool        // the other servers were not asked in this turn
 
-	// masters is the standing of the master, as its launcher told at askedAt; nil if it is not known.
+	// masters is the standing of the master as its launcher told it at askedAt; nil if it is not known.
 	masters *role.Standing
-	askedAt time.Time
+	// masterID is the replication ID of the master at askedAt; empty if the master did not answer.
+	masterID string
+	askedAt  time.Time
+	askedFor int64 // the recorded generation at askedAt
 
 	record   kube.Record
 	recordOK bool
@@ -67,7 +71,7 @@ func (m *observed) setRecord(r kube.Record) {
 }
 
 func (m *observed) processStarted() {
-	m.loaded, m.held, m.served, m.byRecord, m.confirmed, m.recorded = false, role.Held{}, false, false, false, false
+	m.loaded, m.held, m.served, m.byRecord, m.confirmed, m.recorded, m.namedIn = false, role.Held{}, false, false, false, false, 0
 	m.masterAt, m.linkedAt, m.linkDownAt, m.astrayAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	m.answeredAt = time.Now()
 }
@@ -110,7 +114,8 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 		(!local.Master || m.recordOK && recorded(m.record, s.self, s.generation.Load()))
 	calm = s.ask(ctx, pods, local, calm)
 	m.calm = calm
-	s.besideMaster(&local)
+	m.held = m.held.Beside(local, m.standing, m.peers)
+	local.Synced = local.Answering && m.held.InSync
 	every := recordEvery
 	if calm {
 		every = recordCalm
@@ -275,6 +280,7 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 	}
 	if m.info.Master && !info.Master {
 		s.generation.Store(0)
+		m.namedIn = 0
 	}
 	m.info, m.answeredAt = info, time.Now()
 	linked := !info.Master && info.LinkUp
@@ -359,17 +365,40 @@ func (s *Server) followsTheRecord(local role.Local) bool {
 	return s.observed.recordOK && local.Follows.String() == s.observed.record.Master.IP
 }
 
-// askMaster asks the launcher of the master for its standing, once a second while the record
-// cannot be read or names another master. The files of this replica are worth more than those
-// of a server that has stayed behind, and an election must know that.
+// ofRecordedMaster says whether the data of this replica are of the generation that the record names.
+func (s *Server) ofRecordedMaster(local role.Local) bool {
+	m := &s.observed
+	known := !m.standing.Empty && m.standing.Generation == m.record.Generation && m.standing.Epoch == 0
+	return s.followsTheRecord(local) && local.LinkUp && (known || s.sharesHistory(local))
+}
+
+// sharesHistory says whether the master that runs now has the history of this replica. A replica
+// that has stood still may not have noticed that the process it was linked to has ended.
+func (s *Server) sharesHistory(local role.Local) bool {
+	m := &s.observed
+	return local.LinkUp && m.masterID != "" && m.masterID == local.History.ID && m.askedFor == m.record.Generation
+}
+
+// askMaster asks the master of this replica what its data are worth, while the replica does not
+// know that of its own: at once when the record changes, and then once a second. The record tells
+// it of the recorded master. Any other master is asked for its standing, since the files of this
+// replica are worth more than those of a server that has stayed behind, and an election must know that.
 func (s *Server) askMaster(ctx context.Context, local role.Local) {
 	m := &s.observed
-	if s.followsTheRecord(local) || !local.LinkUp || time.Since(m.askedAt) < calmTick {
+	if !local.LinkUp || s.ofRecordedMaster(local) || m.askedFor == m.record.Generation && time.Since(m.askedAt) < calmTick {
 		return
 	}
-	m.askedAt, m.masters = time.Now(), nil
+	m.askedAt, m.askedFor, m.masters, m.masterID = time.Now(), m.record.Generation, nil, ""
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()
+	info, err := s.links.to(local.Follows, s.config.RedisPort).Info(ctx)
+	if err != nil || !info.Master {
+		return
+	}
+	m.masterID = info.ReplID
+	if s.followsTheRecord(local) || !s.sharesHistory(local) {
+		return
+	}
 	var master role.Status
 	if err := web.FetchStatus(ctx, local.Follows.String(), s.config.HTTPPort, &master); err == nil && master.Standing.Master {
 		m.masters = &master.Standing
@@ -389,18 +418,6 @@ func (s *Server) lookOf(info redisnode.Info) role.Look {
 		Syncing: info.Syncing, History: historyOf(info),
 		Offset: info.Offset, BacklogFrom: info.BacklogFrom,
 		Rewriting: s.config.Persistence && info.Rewriting, Failed: s.config.Persistence && info.RewriteFailed,
-	}
-}
-
-// besideMaster takes back that this replica is in sync when its master answers and
-// has another history.
-func (s *Server) besideMaster(local *role.Local) {
-	m := &s.observed
-	for _, p := range m.peers {
-		if local.Answering && !local.Master && p.IP == local.Follows && p.Redis == role.Answered && p.Master {
-			m.held = m.held.BesideMaster(p.History)
-			local.Synced = m.held.InSync
-		}
 	}
 }
 

@@ -90,18 +90,19 @@ func (s *Server) keepStanding(o role.Observation) {
 	next.Broken = false
 	epoch, named := o.NamedIn()
 	switch {
-	case !s.followsTheRecord(o.Local) && o.Local.LinkUp && m.masters != nil && (next.Empty || !m.masters.Before(next)):
+	case !s.followsTheRecord(o.Local) && s.sharesHistory(o.Local) && m.masters != nil && (next.Empty || !m.masters.Before(next)):
 		next = role.Standing{Generation: m.masters.Generation, Epoch: m.masters.Epoch, Offset: o.Local.Offset}
 	case !m.recordOK && next.Empty:
 		next = role.Standing{Offset: o.Local.Offset} // of an unknown generation, but data
-	case !m.recordOK && o.Local.Master && named && (!next.Master || next.Disputed(o.Peers)):
+	case !m.recordOK && o.Local.Master && named && (!next.Master || epoch > m.namedIn || next.Disputed(o.Peers)):
 		next = role.Standing{Generation: next.Generation, Epoch: epoch, Master: true, Offset: o.Local.Offset}
+		s.generation.Store(0) // this mastership is to be recorded
 	case !m.recordOK:
 		// Several servers may be unable to read the API. The offset tells which of them went on longest.
 		next.Master, next.Offset = next.Master && o.Local.Master, o.Local.Offset
 	case o.Local.Master && recorded(m.record, s.self, s.generation.Load()):
 		next = role.Standing{Generation: m.record.Generation, Master: true, Offset: o.Local.Offset}
-	case !o.Local.Master && o.Local.LinkUp && o.Local.Follows.String() == m.record.Master.IP:
+	case !o.Local.Master && s.ofRecordedMaster(o.Local):
 		next = role.Standing{Generation: m.record.Generation, Offset: o.Local.Offset}
 	case !o.Local.Master && !next.Empty && !next.Master:
 		next.Offset = o.Local.Offset
@@ -113,6 +114,9 @@ func (s *Server) keepStanding(o role.Observation) {
 	}
 	if m.recordOK && o.Local.Master && s.decided.Label == role.MasterLabel {
 		s.claimed = false
+	}
+	if named && o.Local.Master {
+		m.namedIn = epoch
 	}
 	m.standing = next
 	switch {

@@ -101,8 +101,9 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 	wasMaster := role.Standing{Generation: 1, Master: true, Offset: 10}
 	empty := role.Standing{Empty: true}
 	master := role.Local{Running: true, Answering: true, Master: true, Offset: 20}
-	replica := role.Local{Running: true, Answering: true, Synced: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7")}
-	cut, loading, unsynced := replica, replica, replica
+	replica := role.Local{Running: true, Answering: true, Synced: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7"), History: role.History{ID: "m"}}
+	cut, loading, unsynced, stood := replica, replica, replica, replica
+	stood.History.ID = "l"
 	cut.LinkUp, loading.Loading, unsynced.Synced, unsynced.Offset = false, true, false, 1
 	stale := unsynced
 	stale.Offset = 20
@@ -116,6 +117,7 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 	}{
 		"the recorded master is of the record's generation":           {old, master, &mine, role.Standing{Generation: 5, Master: true, Offset: 20}},
 		"a replica of the recorded master is, too":                    {old, replica, &record, role.Standing{Generation: 5, Offset: 20}},
+		"not one that was linked to a process that has ended":         {old, stood, &record, role.Standing{Generation: 1, Offset: 20}},
 		"a former master is a replica once it follows the record":     {wasMaster, replica, &record, role.Standing{Generation: 5, Offset: 20}},
 		"a master that is not recorded is worth what it was":          {old, master, &record, old},
 		"a replica without a link only advances":                      {old, cut, &record, role.Standing{Generation: 1, Offset: 20}},
@@ -137,8 +139,10 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 			s.observed.standing, s.filed = c.before, c.before
 			s.generation.Store(5)
 			o := role.Observation{Local: c.local}
+			s.observed.masterID = "m"
 			if c.record != nil {
 				s.observed.setRecord(*c.record)
+				s.observed.askedFor = c.record.Generation
 				o.RecordKnown, o.MasterUID = true, c.record.Master.UID
 			}
 			s.keepStanding(o)
@@ -172,17 +176,30 @@ func TestStandingOfAPromotionThatIsNotRecordedHasTheSentinelsEpoch(t *testing.T)
 	s.keepStanding(master)
 	require.Equal(t, promoted, s.observed.standing, "it was named again after a promotion that is not recorded")
 
-	replica := role.Observation{Local: role.Local{Answering: true, Synced: true, LinkUp: true, Offset: 30}}
-	s = keeper(t)
-	s.observed.standing, s.observed.masters = role.Standing{Generation: 2, Offset: 10}, &promoted
-	s.keepStanding(replica)
-	require.Equal(t, role.Standing{Generation: 2, Epoch: 6, Offset: 30}, s.observed.standing)
+	master.Peers, s.observed.standing = nil, role.Standing{Generation: 2, Master: true, Offset: 10}
+	s.generation.Store(2)
+	views[0].ConfigEpoch = 7
+	s.keepStanding(master)
+	require.Equal(t, role.Standing{Generation: 2, Epoch: 7, Master: true, Offset: 20}, s.observed.standing, "the sentinels have named another in between")
+	require.Zero(t, s.generation.Load(), "it is to be recorded again")
 
-	s = keeper(t)
-	s.observed.standing, s.observed.masters = role.Standing{Generation: 2, Offset: 10}, &promoted
-	s.observed.setRecord(kube.Record{Generation: 2, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
-	s.keepStanding(replica)
-	require.Equal(t, role.Standing{Generation: 2, Epoch: 6, Offset: 30}, s.observed.standing, "the record names another master")
+	replica := role.Observation{Local: role.Local{Answering: true, Synced: true, LinkUp: true, Offset: 30, History: role.History{ID: "m"}}}
+	for why, prepare := range map[string]func(m *observed){
+		"there is no record": func(*observed) {},
+		"the record names another master": func(m *observed) {
+			m.setRecord(kube.Record{Generation: 2, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
+			m.askedFor = 2
+		},
+	} {
+		s = keeper(t)
+		s.observed.standing, s.observed.masters, s.observed.masterID = role.Standing{Generation: 2, Offset: 10}, &promoted, "m"
+		prepare(&s.observed)
+		s.keepStanding(replica)
+		require.Equal(t, role.Standing{Generation: 2, Epoch: 6, Offset: 30}, s.observed.standing, why)
+		s.observed.standing, s.observed.masterID = role.Standing{Generation: 2, Offset: 10}, "n"
+		s.keepStanding(replica)
+		require.Equal(t, role.Standing{Generation: 2, Offset: 30}, s.observed.standing, "the link was to another process; "+why)
+	}
 }
 
 // A copy that is only in memory was taken from a master whose data come before those of the
@@ -192,8 +209,9 @@ func TestFilesOfAPromotionThatWasGivenUpAreNotTheLatest(t *testing.T) {
 	s.filed = role.Standing{Generation: 2, Epoch: 6, Offset: 900}
 	s.observed.standing = s.filed
 	s.observed.setRecord(kube.Record{Generation: 2, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
+	s.observed.masterID, s.observed.askedFor = "m", 2
 	s.keepStanding(role.Observation{Local: role.Local{
-		Answering: true, Synced: true, LinkUp: true, Copied: true, Offset: 5, Follows: netip.MustParseAddr("10.0.0.7"),
+		Answering: true, Synced: true, LinkUp: true, Copied: true, Offset: 5, Follows: netip.MustParseAddr("10.0.0.7"), History: role.History{ID: "m"},
 	}})
 	require.Equal(t, role.Standing{Generation: 2, Offset: 5}, s.observed.standing)
 	require.Equal(t, role.Standing{Generation: 2}, written(s))
@@ -345,7 +363,8 @@ func TestCopyCountsOnDiskWhenItsFirstRewriteHasSucceeded(t *testing.T) {
 	s.disk().wait()
 	s.observed.standing, s.filed = before, before
 	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
-	copied := role.Local{Running: true, Answering: true, Synced: true, Copied: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7")}
+	copied := role.Local{Running: true, Answering: true, Synced: true, Copied: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7"), History: role.History{ID: "m"}}
+	s.observed.masterID, s.observed.askedFor = "m", 5
 	s.observed.held = role.Held{InSync: true, Copied: true}
 	s.keepStanding(role.Observation{Local: copied})
 	require.Equal(t, role.Standing{Generation: 5, Offset: 20}, s.observed.standing, "the running Redis would bring it as a master")

@@ -199,6 +199,22 @@ func TestSuccessorThatDiedBeforeTheSentinelsKnewItIsReplacedInItsTurn(t *testing
 	})
 }
 
+// The sentinels name a replica, as after the loss of most of them with what they knew. Sentinel
+// promotes a replica of the server that it names, and here no other replica lives.
+func TestReplicaThatTheSentinelsTakeForTheMasterIsNotWaitedFor(t *testing.T) {
+	masterless := func(span time.Duration) edit { return func(o *Observation) { o.Masterless = span } }
+	died := together(sentinels("c c c"), peer("b", isStopped, reports(nothing)), peer("c", linkDown, reports(wasReplica(2, 10))), recorded("a"), holds(wasMaster(2, 10)))
+	waits := discovering("the sentinels name 10.0.0.3, which is not master; they will promote a replica")
+	check(t, []claim{
+		{"the master comes back", observe(died, masterless(promotionPatience+1)), claiming("the sentinels name server-c, which is a replica, and no other replica lives")},
+		{"not before a promotion could have been seen", observe(died, masterless(promotionPatience)), waits},
+		{"not where a sentinel is at work", observe(died, masterless(time.Minute), sentinels("c c* c")), waits},
+		{"not where another replica lives", observe(died, masterless(time.Minute), peer("b", isReplica, reports(wasReplica(2, 10)))), waits},
+		{"nor where the replica has more", observe(died, masterless(time.Minute), holds(wasReplica(1, 10))),
+			discovering("the sentinels name server-c, which is a replica, and no other replica lives; server-c holds the most advanced data")},
+	})
+}
+
 func TestServerThatEverybodyNamesDoesNotFollowAMasterOfThePast(t *testing.T) {
 	late := together(sentinels("a a a"), recorded("a"), holds(wasMaster(2, 10)), peer("c", isStopped, reports(nothing)))
 	follow := startsAfter("b", "server-b is the only master")

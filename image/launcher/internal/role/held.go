@@ -101,12 +101,21 @@ func (h Held) anew(l Look) bool {
 	return !h.linked && l.BacklogFrom > h.offset
 }
 
-// BesideMaster gives what the process holds when the master that it follows answers,
-// and the link to that master is down.
-func (h Held) BesideMaster(master History) Held {
-	if !h.linked && !master.Continues(h.id, h.offset) {
-		// A master with another history, for example after a restart, sends a full copy.
-		h.InSync, h.other = false, true
+// Beside gives what the process holds, given what the other servers have told. A replica in
+// sync no longer holds a part of the present history when a server has a history that does
+// not continue its own. Two servers tell of the present history: the master that the replica
+// follows, which has a new one for example after a restart, and a replica in sync whose
+// standing is later. own is this server's Redis at this look, and standing is its standing.
+func (h Held) Beside(own Local, standing Standing, peers []Peer) Held {
+	if !h.InSync || h.linked && own.Answering {
+		return h // a link that was up may have ended since if Redis does not answer
+	}
+	for _, p := range peers {
+		master := own.Answering && p.IP == own.Follows && p.Redis == Answered && p.Master
+		later := p.live() && p.Status != nil && standing.Before(p.Status.Standing)
+		if (master || later) && !p.History.Continues(h.id, h.offset) {
+			h.InSync, h.other = false, true
+		}
 	}
 	return h
 }

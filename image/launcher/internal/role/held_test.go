@@ -78,11 +78,15 @@ func TestWhatAProcessHoldsFollowsFromTheLooksAtIt(t *testing.T) {
 	}
 }
 
-func TestReplicaBesideAMasterWithAnotherHistoryIsNotInSync(t *testing.T) {
+func TestReplicaWhoseHistoryAnotherServerDoesNotContinueIsNotInSync(t *testing.T) {
+	own := Local{Running: true, Answering: true, Follows: address("b")}
+	standing := Standing{Generation: 4, Offset: 9}
+	master := Peer{Member: Member{IP: address("b")}, Redis: Answered, Master: true}
+	later := Peer{Member: Member{IP: address("c")}, Redis: Answered, LinkUp: true, Status: &Status{Standing: Standing{Generation: 5}}}
 	for name, c := range map[string]struct {
-		master History
-		offset int64
-		inSync bool
+		history History
+		offset  int64
+		inSync  bool
 	}{
 		"the same history":                             {History{ID: "m", Before: "0", BeforeUpTo: -1}, 9, true},
 		"a history that continues it":                  {History{ID: "n", Before: "m", BeforeUpTo: 10}, 9, true},
@@ -93,11 +97,34 @@ func TestReplicaBesideAMasterWithAnotherHistoryIsNotInSync(t *testing.T) {
 			unlinked := sawUnlinked
 			unlinked.Offset = c.offset
 			h := Held{}.After(sawLinked).After(unlinked)
-			require.Equal(t, c.inSync, h.BesideMaster(c.master).InSync)
-			require.Equal(t, c.inSync, h.BesideMaster(c.master).After(unlinked).InSync, "also when the master does not answer any more")
-			require.True(t, Held{}.After(sawLinked).BesideMaster(c.master).InSync, "the link is up")
+			for of, p := range map[string]Peer{"master": master, "replica of a later generation": later} {
+				p.History = c.history
+				beside := h.Beside(own, standing, []Peer{p})
+				require.Equal(t, c.inSync, beside.InSync, of)
+				require.Equal(t, c.inSync, beside.After(unlinked).InSync, "also when the %s does not answer any more", of)
+				require.True(t, Held{}.After(sawLinked).Beside(own, standing, []Peer{p}).InSync, "the link is up; %s", of)
+			}
 		})
 	}
+}
+
+func TestReplicaThatStandsStillIsNotInSyncBesideAReplicaOfALaterGeneration(t *testing.T) {
+	silent := Local{Running: true}
+	h := Held{}.After(sawLinked)
+	later := Peer{Member: Member{IP: address("c")}, Redis: Answered, LinkUp: true, Status: &Status{Standing: Standing{Generation: 5}}, History: History{ID: "n"}}
+	require.False(t, h.Beside(silent, Standing{Generation: 4, Offset: 99}, []Peer{later}).InSync)
+	require.True(t, h.Beside(silent, Standing{Generation: 5}, []Peer{later}).InSync, "of the same generation")
+	for why, change := range map[string]func(p *Peer){
+		"has not received its copy yet": func(p *Peer) { p.LinkUp = false },
+		"does not tell its standing":    func(p *Peer) { p.Status = nil },
+		"does not answer":               func(p *Peer) { p.Redis = Unknown },
+		"is leaving":                    func(p *Peer) { p.Terminating = true },
+	} {
+		other := later
+		change(&other)
+		require.True(t, h.Beside(silent, Standing{Generation: 4}, []Peer{other}).InSync, "the other replica "+why)
+	}
+	require.True(t, h.Beside(silent, Standing{Generation: 4}, []Peer{later}).After(sawLinked).InSync, "it has followed since")
 }
 
 func TestLacksTellsWhatAnElectedMasterDoesNotHave(t *testing.T) {

@@ -180,3 +180,32 @@ func TestMasterThatStoodStillReadsTheRecordBeforeItServes(t *testing.T) {
 	require.False(t, first.redis.master, "%s follows its successor", first.Name)
 	w.endsWell(t)
 }
+
+// A replica stands still while its master restarts alone and begins a new history. The master's
+// pod is lost when the other replica has a copy. The first replica has the higher offset, of the
+// old history, and wakes up before the sentinels replace the master.
+func TestReplicaThatStoodStillDuringARestartIsNotPromotedOverOneInSync(t *testing.T) {
+	w := settled(t, true)
+	master := w.labelled()[0]
+	var replicas []*simServer
+	for _, s := range w.servers {
+		if s != master {
+			replicas = append(replicas, s)
+		}
+	}
+	asleep, other := replicas[0], replicas[1]
+	w.live(20 * time.Second) // the old history becomes longer than the new one
+	asleep.redis.frozen = w.now + time.Hour
+	w.restart(other, 8*time.Second)
+	w.restart(master, time.Second)
+	w.until(t, master.Name+" to restart", func() bool { return master.redis.master && master.Label == Master })
+	w.synced(t, other, master)
+	w.live(3 * time.Second)
+	require.Less(t, other.redis.offset, asleep.redis.offset)
+	w.replace(w.index(master), time.Second)
+	asleep.redis.frozen = w.now + step
+	require.Same(t, other, w.promoted(t, master))
+	w.live(10 * time.Second)
+	require.Empty(t, w.broken)
+	w.endsWell(t)
+}

@@ -28,7 +28,8 @@ func (s *simServer) observe(w *world) Observation {
 		}
 	} else {
 		peers = s.askPeers(w)
-		s.besideMaster(w, &local, peers)
+		s.held = s.held.Beside(local, s.standing, peers)
+		local.Synced = local.Answering && s.held.InSync
 	}
 	if w.now-s.recordAt >= every {
 		if s.recordOK = w.apiServes(&s.pod); s.recordOK {
@@ -81,7 +82,7 @@ func (s *simServer) observeLocal(w *world) Local {
 		s.recordAt = never
 	}
 	if s.wasMaster && !r.master {
-		s.own = 0
+		s.own, s.namedIn = 0, 0
 	}
 	s.wasMaster, s.followed = r.master, r.follows
 	s.held = s.held.After(s.lookAt(w))
@@ -100,16 +101,6 @@ func (s *simServer) lookAt(w *world) Look {
 	r := s.redis
 	return Look{Master: r.master, LinkUp: r.linkUp, Lost: !r.master && !r.linkUp && r.lostAt != 0, Syncing: r.copying, Rewriting: w.persistence && w.now < r.rewriteEnds, History: r.history,
 		Offset: r.offset, BacklogFrom: r.backlogFrom}
-}
-
-// besideMaster is agent.besideMaster.
-func (s *simServer) besideMaster(w *world, local *Local, peers []Peer) {
-	for _, p := range peers {
-		if local.Answering && !local.Master && p.IP == local.Follows && p.Redis == Answered && p.Master {
-			s.held = s.held.BesideMaster(p.History)
-			local.Synced = s.held.InSync
-		}
-	}
 }
 
 func (s *simServer) askSentinels(w *world) []View {

@@ -287,7 +287,7 @@ func (s *simServer) start(w *world, master netip.Addr) {
 
 func (s *simServer) kill(w *world) {
 	w.logf("redis of %s dies", s.Name)
-	receiving := s.redis.copying
+	receiving, rewritten := s.redis.copying, w.now-s.redis.rewriteEnds
 	s.redis = redis{}
 	s.acks = map[*simServer]time.Duration{}
 	w.deprive(s, s.disk)
@@ -295,8 +295,9 @@ func (s *simServer) kill(w *world) {
 		// Between equals an election goes by the offset that the last look found.
 		w.deprive(s, s.disk.until(s.turnAt))
 	}
-	if s.held.Copied && receiving {
-		// Its launcher vouches for no files while the next copy comes, also where the first one has reached them.
+	if s.held.Copied && (receiving || rewritten >= 0 && rewritten < standingLag) {
+		// The copy may have reached the files. Its launcher does not vouch for them while the next copy
+		// comes, nor before it has looked.
 		w.deprive(s, data{})
 	}
 	if s.kept.Generation < w.record.generation {

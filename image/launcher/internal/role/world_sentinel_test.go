@@ -262,6 +262,7 @@ func (s *simSentinel) turn(w *world) {
 	if s.servers == nil {
 		return
 	}
+	s.unlabelLost(w)
 	o := s.observe(w)
 	d := DecideSentinel(o)
 	if d.Reason != s.reason {
@@ -278,6 +279,29 @@ func (s *simSentinel) turn(w *world) {
 	if d.Action != SentinelWait {
 		s.acts++
 		s.seed(w, d, o)
+	}
+}
+
+// unlabelLost is agent.unlabelLost.
+func (s *simSentinel) unlabelLost(w *world) {
+	promotable := false
+	for _, t := range s.told {
+		promotable = promotable || t.priority
+	}
+	down := 0
+	for _, other := range append(s.peers(w), s) {
+		if other.running && other.down && other.master == s.master {
+			down++
+		}
+	}
+	for _, m := range s.servers {
+		master := w.serverAt(m.IP)
+		if s.running && s.down && promotable && down > simSentinels/2 && w.apiServes(&s.pod) &&
+			m.IP == s.master && master != nil && master.UID == m.UID && master.Label == Master {
+			w.logf("%s takes the label off %s, which is lost", s.Name, m.Name)
+			master.Label = ""
+			s.acts++
+		}
 	}
 }
 

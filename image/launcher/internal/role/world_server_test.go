@@ -17,6 +17,7 @@ type simServer struct {
 	hungryUntil                                                                                            time.Duration // it needs all its master's data, which takes until then
 	joinedAt                                                                                               time.Duration // when its network was last back
 	own                                                                                                    int64         // agent.Server.generation
+	namedIn                                                                                                int64         // of a master: the configuration epoch in which the sentinels named it last
 	crashes                                                                                                int           // starts that ended at once, in a row
 	since, masterAt, astrayAt, linkedAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt time.Duration
 	claimed, byRecord, confirmed, recorded, wasRunning                                                     bool
@@ -89,7 +90,7 @@ func (s *simServer) turn(w *world) {
 		case s.held.Copied:
 			s.standing = s.kept // the copy has gone with the process
 		}
-		s.held, s.own = Held{}, 0
+		s.held, s.own, s.namedIn = Held{}, 0, 0
 	}
 	s.wasRunning = s.redis.running
 	if w.apiServes(&s.pod) {
@@ -321,20 +322,22 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 		return
 	}
 	next := s.standing
-	masters := s.askMaster(w)
+	masters, shared := s.askMaster(w)
+	known := !next.Empty && next.Generation == s.record.generation && next.Epoch == 0
 	epoch, named := o.NamedIn()
 	switch {
-	case !(s.recordOK && o.Local.Follows == s.record.ip) && o.Local.LinkUp && masters != nil && (next.Empty || !masters.Before(next)):
+	case !(s.recordOK && o.Local.Follows == s.record.ip) && o.Local.LinkUp && shared && masters != nil && (next.Empty || !masters.Before(next)):
 		next = Standing{Generation: masters.Generation, Epoch: masters.Epoch, Offset: o.Local.Offset}
 	case !s.recordOK && next.Empty:
 		next = Standing{Offset: o.Local.Offset}
-	case !s.recordOK && o.Local.Master && named && (!next.Master || next.Disputed(o.Peers)):
+	case !s.recordOK && o.Local.Master && named && (!next.Master || epoch > s.namedIn || next.Disputed(o.Peers)):
 		next = Standing{Generation: next.Generation, Epoch: epoch, Master: true, Offset: o.Local.Offset}
+		s.own = 0
 	case !s.recordOK:
 		next.Master, next.Offset = next.Master && o.Local.Master, o.Local.Offset
 	case o.Local.Master && s.isRecorded(s.record, s.own):
 		next = Standing{Generation: s.record.generation, Master: true, Offset: o.Local.Offset}
-	case !o.Local.Master && o.Local.LinkUp && o.Local.Follows == s.record.ip:
+	case !o.Local.Master && o.Local.LinkUp && o.Local.Follows == s.record.ip && (known || shared):
 		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
 	case !o.Local.Master && !next.Empty && !next.Master:
 		next.Offset = o.Local.Offset
@@ -346,6 +349,9 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	if s.recordOK && o.Local.Master && s.decided.Label == MasterLabel {
 		s.claimed = false
 	}
+	if named && o.Local.Master {
+		s.namedIn = epoch
+	}
 	s.standing = next
 	switch {
 	case !o.Local.Copied:
@@ -355,14 +361,17 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	}
 }
 
-// askMaster is agent.askMaster.
-func (s *simServer) askMaster(w *world) *Standing {
+// askMaster is agent.askMaster, with agent.sharesHistory.
+func (s *simServer) askMaster(w *world) (standing *Standing, shared bool) {
 	m := w.serverAt(s.redis.follows)
-	if m == nil || !m.up(w) || !reaches(&m.pod, &s.pod) || !m.standing.Master {
-		return nil
+	if m == nil || !reaches(&m.pod, &s.pod) || !m.alive(w) || !m.redis.master || m.redis.history.ID != s.redis.history.ID {
+		return nil, false
 	}
-	standing := m.standing
-	return &standing
+	if m.up(w) && m.standing.Master {
+		told := m.standing
+		standing = &told
+	}
+	return standing, true
 }
 
 // tune is agent.tune.
