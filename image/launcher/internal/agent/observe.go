@@ -238,12 +238,11 @@ func (s *Server) observeAgreement(o *role.Observation) {
 	m := &s.observed
 	agreed, ok := o.Agreed()
 	down, _ := o.MasterIsDown()
-	m.confirmed = o.Local.Master && (m.confirmed || ok && agreed == o.Self.IP)
-	o.Local.Confirmed = m.confirmed
-	if o.Local.Answering {
+	if o.Local.Answering { // a Redis that stands still stays what it was
+		m.confirmed = o.Local.Master && (m.confirmed || ok && agreed == o.Self.IP)
 		m.recorded = o.Local.Master && (m.recorded || m.record.Master.UID == s.self.UID)
 	}
-	o.Local.Recorded = m.recorded
+	o.Local.Confirmed, o.Local.Recorded = m.confirmed, m.recorded
 	mark(&m.astrayAt, ok && o.Local.Running && !o.Local.Master && agreed != o.Local.Follows)
 	mark(&m.downAt, down)
 	refused := slices.ContainsFunc(o.Peers, func(p role.Peer) bool {

@@ -43,3 +43,50 @@ func TestServersAnswerWhileASentinelTakesAllTheTimeThereIs(t *testing.T) {
 	require.Equal(t, role.Answered, s.observed.peers[0].Redis)
 	require.EqualValues(t, 7, s.observed.peers[0].Offset)
 }
+
+// A master that stood still has been named before. It must know that when it wakes up.
+func TestMasterThatDoesNotAnswerStaysConfirmed(t *testing.T) {
+	self := netip.MustParseAddr("10.0.0.1")
+	s := &Server{self: kube.Member{UID: "uid-a"}, log: quiet}
+	s.observed.setRecord(kube.Record{Master: s.self})
+	named := role.View{Reach: role.Answered, HasMaster: true, Master: self}
+	look := func(local role.Local, views ...role.View) role.Local {
+		o := role.Observation{Self: role.Member{IP: self}, Sentinels: 1, Views: views, Local: local}
+		s.observeAgreement(&o)
+		return o.Local
+	}
+	master := role.Local{Running: true, Answering: true, Master: true}
+	require.True(t, look(master, named).Confirmed)
+	look(role.Local{Running: true})
+	woken := look(master)
+	require.True(t, woken.Confirmed)
+	require.True(t, woken.Recorded)
+	require.False(t, look(role.Local{Running: true, Answering: true}).Confirmed, "a replica is not")
+}
+
+// The link that a replica reports may be to a process of its master that has ended.
+func TestReplicaAsksForTheHistoryOfItsMasterOnceForEachGeneration(t *testing.T) {
+	master := speak(t, map[string]string{"INFO": text("role:master\r\nmaster_replid:m\r\n")})
+	s := &Server{config: config.Config{RedisPort: int(master.addr.Port())}, log: quiet, links: newLinks("")}
+	record := func(generation int64) {
+		s.observed.setRecord(kube.Record{Generation: generation, Master: kube.Member{IP: "127.0.0.1"}})
+	}
+	record(4)
+	linked := role.Local{Answering: true, Synced: true, LinkUp: true, Follows: netip.MustParseAddr("127.0.0.1"), History: role.History{ID: "m"}}
+	require.False(t, s.ofRecordedMaster(linked), "it has not asked")
+	s.askMaster(t.Context(), linked)
+	require.True(t, s.ofRecordedMaster(linked))
+	ended := linked
+	ended.History.ID = "l"
+	require.False(t, s.ofRecordedMaster(ended), "the process that it was linked to had another history")
+
+	s.observed.standing = role.Standing{Generation: 4}
+	asked := s.observed.askedAt
+	s.observed.askedAt = asked.Add(-time.Minute)
+	s.askMaster(t.Context(), linked)
+	require.Equal(t, asked.Add(-time.Minute), s.observed.askedAt, "it knows")
+	record(5)
+	require.False(t, s.ofRecordedMaster(linked), "the answer was of an earlier generation")
+	s.askMaster(t.Context(), linked)
+	require.True(t, s.ofRecordedMaster(linked))
+}

@@ -209,3 +209,26 @@ func TestReplicaThatStoodStillDuringARestartIsNotPromotedOverOneInSync(t *testin
 	require.Empty(t, w.broken)
 	w.endsWell(t)
 }
+
+// A master stands still and is replaced. Its successor is lost without persistence while the other
+// replica receives a full copy, and the API is away. The sentinels know no priority of a master.
+// So the first master follows its successor, and is not promoted over the replica.
+func TestMasterThatStoodStillIsNotPromotedForTheReplicaThatHasMore(t *testing.T) {
+	w := settled(t, false)
+	first := w.labelled()[0]
+	first.redis.frozen = w.now + 30*time.Second
+	second := w.promoted(t, first)
+	third := w.third(first, second)
+	w.until(t, "the record of "+second.Name, func() bool { return w.record.uid == second.UID })
+	w.synced(t, third, second)
+	w.live(time.Second)
+	w.apiDown = true
+	third.hungryUntil = w.now + 20*time.Second
+	w.until(t, third.Name+" to receive a copy", func() bool { return third.redis.copying })
+	w.restart(second, time.Minute)
+	w.until(t, first.Name+" to wake up", func() bool { return w.now > first.redis.frozen })
+	w.live(40 * time.Second)
+	require.False(t, first.redis.master)
+	require.Empty(t, w.broken)
+	w.endsWell(t)
+}

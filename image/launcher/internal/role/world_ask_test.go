@@ -55,12 +55,11 @@ func (s *simServer) observe(w *world) Observation {
 	if r.fence != "" {
 		o.Fence = &Fence{UID: r.fence, Age: w.now - r.fencedAt}
 	}
-	s.confirmed = local.Master && (s.confirmed || ok && agreed == s.IP)
-	o.Local.Confirmed = s.confirmed
 	if local.Answering {
+		s.confirmed = local.Master && (s.confirmed || ok && agreed == s.IP)
 		s.recorded = local.Master && (s.recorded || r.uid == s.UID)
 	}
-	o.Local.Recorded = s.recorded
+	o.Local.Confirmed, o.Local.Recorded = s.confirmed, s.recorded
 	down, _ := o.MasterIsDown()
 	mark(&s.astrayAt, ok && local.Running && !local.Master && agreed != local.Follows, w.now)
 	mark(&s.downAt, down, w.now)
