@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -56,27 +57,31 @@ func wiped(history []probe.Entry, from time.Time) []string {
 
 // struck counts the servers that a round has struck.
 type struck struct {
-	of    int // servers of a complete release
-	ended int // whose Redis or pod has ended
-	gone  int // whose pods are gone, and their volumes with them
+	of     int // servers of a complete release
+	struck int // that have not answered for a while, or whose Redis or pod has ended
+	gone   int // whose pods are gone, and their volumes with them
 }
 
-// struckServers counts the servers whose Redis or pod has ended since a moment. The history
-// begins when the observer does. prefix is that of the names of servers.
-func struckServers(history []probe.Entry, from time.Time, prefix string, of int) struck {
-	run, ended, gone := map[string]string{}, map[string]bool{}, map[string]bool{}
+// struckServers counts the servers that were silenced, or whose Redis or pod has ended, since a
+// moment. The history begins when the observer does. prefix is that of the names of servers.
+func struckServers(history []probe.Entry, from time.Time, prefix string, of int, silenced map[string]bool) struck {
+	run, gone, all := map[string]string{}, map[string]bool{}, maps.Clone(silenced)
+	if all == nil {
+		all = map[string]bool{}
+	}
 	for _, e := range history {
 		known := run[e.Pod]
 		switch {
-		case e.Kind == probe.PodKind && e.Value == "gone" && strings.HasPrefix(e.Pod, prefix) && e.At.After(from):
-			gone[e.Pod], ended[e.Pod] = true, true
+		case !strings.HasPrefix(e.Pod, prefix):
+		case e.Kind == probe.PodKind && e.Value == "gone" && e.At.After(from):
+			gone[e.Pod], all[e.Pod] = true, true
 		case e.Kind == probe.RoleKind && e.Run != "":
 			if run[e.Pod] = e.Run; known != "" && known != e.Run && e.At.After(from) {
-				ended[e.Pod] = true
+				all[e.Pod] = true
 			}
 		}
 	}
-	return struck{of: of, ended: len(ended), gone: len(gone)}
+	return struck{of: of, struck: len(all), gone: len(gone)}
 }
 
 // twoMasters looks for times in which two pods were masters that accept writes

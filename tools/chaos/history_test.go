@@ -86,7 +86,16 @@ func TestServersThatARoundHasStruckAreCounted(t *testing.T) {
 		runs(6, "x-server-1", "5"), runs(6, "x-server-2", "2"), runs(7, "x-server-2", ""), runs(8, "x-server-4", "6"),
 		is(7, "x-server-1", "terminating"), is(8, "x-server-1", "gone"), is(8, "x-sentinel-1", "gone"),
 	}
-	assert.Equal(t, struck{of: 3, ended: 1, gone: 1}, struckServers(history, began.Add(5*time.Second), "x-server-", 3))
-	history = append(history, runs(9, "x-server-2", "7"))
-	assert.Equal(t, struck{of: 3, ended: 2, gone: 1}, struckServers(history, began.Add(5*time.Second), "x-server-", 3))
+	count := func(silenced ...string) struck {
+		set := map[string]bool{}
+		for _, pod := range silenced {
+			set[pod] = true
+		}
+		return struckServers(history, began.Add(5*time.Second), "x-server-", 3, set)
+	}
+	assert.Equal(t, struck{of: 3, struck: 1, gone: 1}, count())
+	assert.Equal(t, struck{of: 3, struck: 1, gone: 1}, count("x-server-1"), "the same server was silenced and has ended")
+	assert.Equal(t, struck{of: 3, struck: 2, gone: 1}, count("x-server-3"))
+	history = append(history, runs(9, "x-server-2", "7"), runs(9, "", "7"), runs(9, "", "8"))
+	assert.Equal(t, struck{of: 3, struck: 2, gone: 1}, count())
 }

@@ -155,16 +155,16 @@ const syncedAfter = 2 * time.Second
 
 // confirmedLoss says whether writes were lost that a replica had confirmed, in whatever
 // combination of faults. Each was on two servers, so where at most one pod is gone with its
-// volume, a server had it until somebody with less data became its master. Processes that
-// are killed together may lose what was not in their files yet. That excuses nothing where a
-// server was left alone: it has everything but what was on its way. Two servers may be on a node
-// that is lost, while the third, which was behind, is there.
+// volume, a server had it until somebody with less data became its master. Two servers may be on a
+// node that is lost, while the third, which was behind, is there. Processes that are killed together
+// may lose what was not in their files yet. A server that no fault has struck loses nothing, and has
+// everything but what was on its way to it.
 func confirmedLoss(r writer.Report, steps []step, servers struck) error {
 	if r.Lost == 0 || servers.gone > 1 || slices.ContainsFunc(steps, func(s step) bool { return s.Fault == "lose-node" }) {
 		return nil
 	}
-	if servers.ended+unreachable(steps) < servers.of && r.Lost > asyncTail {
-		return fmt.Errorf("%d writes that a replica had are lost, and a server that no fault has struck had them", r.Lost)
+	if servers.struck < servers.of && r.Lost > asyncTail && !unheard(steps) {
+		return fmt.Errorf("%d writes that a replica had are lost, and no fault has struck %d of the %d servers", r.Lost, servers.of-servers.struck, servers.of)
 	}
 	if span := r.LastLostAt.Sub(*r.FirstLostAt); span > syncedAfter {
 		return fmt.Errorf("%d writes that a replica had are lost, confirmed within %.1f s, and a server that had them is still there", r.Lost, span.Seconds())
@@ -172,15 +172,17 @@ func confirmedLoss(r writer.Report, steps []step, servers struck) error {
 	return nil
 }
 
-// unreachable counts the faults that keep a server from answering for a while and end no process.
-func unreachable(steps []step) (n int) {
-	for _, s := range steps {
-		if s.Target != "sentinel" && slices.Contains([]string{"freeze", "cut-off", "cut-off-from-sentinels", "cut-off-from-slaves", "freeze-and-kill-successor"}, s.Fault) {
-			n++
-		}
+// unheard says whether the master may not hear that it is being replaced, neither from the
+// sentinels nor by its label. A replica that has not heard of it either confirms writes until then.
+func unheard(steps []step) bool {
+	any := func(faults ...string) bool {
+		return slices.ContainsFunc(steps, func(s step) bool { return slices.Contains(faults, s.Fault) })
 	}
-	return n
+	return any("cut-off-from-sentinels") && any("cut-off-from-api", "stop-api", "kill-redis-without-api")
 }
+
+// silencing are the faults that keep a server from answering for a while and end no process.
+var silencing = []string{"freeze", "cut-off", "cut-off-from-sentinels", "cut-off-from-slaves", "freeze-and-kill-successor"}
 
 // asyncTail is how many acknowledged writes one client may lose with a master
 // that dies: Redis replicates asynchronously.

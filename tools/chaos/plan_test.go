@@ -91,7 +91,7 @@ func TestConfirmedWritesMayBeLostOnlyWithTwoServersOrInOneMoment(t *testing.T) {
 		return writer.Report{Lost: 700, FirstLostAt: &first, LastLostAt: &last}
 	}
 	killed := []step{{Fault: "kill-redis", Target: "slave"}, {Fault: "kill-redis", Target: "master"}}
-	both := func(gone int) struck { return struck{of: 2, ended: 2, gone: gone} }
+	both := func(gone int) struck { return struck{of: 2, struck: 2, gone: gone} }
 	assert.NoError(t, confirmedLoss(writer.Report{}, killed, both(0)))
 	assert.NoError(t, confirmedLoss(lost(2*time.Second), killed, both(0)), "not in the files yet")
 	assert.NoError(t, confirmedLoss(lost(3*time.Second), killed, both(2)), "both servers may be gone")
@@ -105,11 +105,12 @@ func TestConfirmedWritesMayBeLostOnlyWithTwoServersOrInOneMoment(t *testing.T) {
 func TestServerThatNoFaultHasStruckKeepsWhatItHas(t *testing.T) {
 	now := time.Now()
 	lost := writer.Report{Lost: 260, FirstLostAt: &now, LastLostAt: &now}
-	one := struck{of: 3, ended: 1, gone: 1}
+	two := struck{of: 3, struck: 2, gone: 1}
 	asleep := []step{{Fault: "freeze", Target: "slave"}, {Fault: "kill-launcher", Target: "master"}, {Fault: "force-delete", Target: "master"}}
-	assert.EqualError(t, confirmedLoss(lost, asleep, one), "260 writes that a replica had are lost, and a server that no fault has struck had them")
-	assert.NoError(t, confirmedLoss(writer.Report{Lost: asyncTail, FirstLostAt: &now, LastLostAt: &now}, asleep, one), "what was on its way to it")
-	assert.NoError(t, confirmedLoss(lost, append(asleep, step{Fault: "cut-off", Target: "slave"}), one), "it was cut off")
-	assert.Error(t, confirmedLoss(lost, append(asleep, step{Fault: "freeze", Target: "sentinel"}), one), "a sentinel was frozen")
-	assert.NoError(t, confirmedLoss(lost, asleep, struck{of: 3, ended: 2, gone: 1}), "its Redis has ended, too")
+	assert.EqualError(t, confirmedLoss(lost, asleep, two), "260 writes that a replica had are lost, and no fault has struck 1 of the 3 servers")
+	assert.NoError(t, confirmedLoss(writer.Report{Lost: asyncTail, FirstLostAt: &now, LastLostAt: &now}, asleep, two), "what was on its way to it")
+	assert.NoError(t, confirmedLoss(lost, asleep, struck{of: 3, struck: 3, gone: 1}), "all were struck, and lose what was not in their files")
+	cut := step{Fault: "cut-off-from-sentinels", Target: "master"}
+	assert.Error(t, confirmedLoss(lost, []step{cut}, two), "its label tells the master that it is being replaced")
+	assert.NoError(t, confirmedLoss(lost, []step{cut, {Fault: "stop-api", Target: "api"}}, two), "nothing tells it")
 }

@@ -32,6 +32,8 @@ type chaos struct {
 	namespace, release string
 	// serverCount and podCount are how many a complete release has.
 	serverCount, podCount int
+	// silenced are the servers, by name, that faults of this round keep from answering for a while.
+	silenced map[string]bool
 	// heals are the faults that are still to be taken back.
 	heals sync.WaitGroup
 }
@@ -78,7 +80,7 @@ func (c *chaos) round(ctx context.Context, steps []step) (outcome, error) {
 	if err := errors.Join(plain.Advance(ctx, 200, time.Minute), waiting.Advance(ctx, 200, time.Minute)); err != nil {
 		return found, fmt.Errorf("before the faults: %w", err)
 	}
-	found.At = time.Now()
+	found.At, c.silenced = time.Now(), map[string]bool{}
 	for _, s := range steps {
 		time.Sleep(s.Pause)
 		if err := c.do(ctx, s); err != nil {
@@ -127,7 +129,7 @@ func (c *chaos) judge(found *outcome, plain, waiting *probe.Writer) error {
 		problems = append(problems, errors.New(problem))
 	}
 	problems = append(problems, confirmedLoss(second, found.Steps,
-		struckServers(c.watcher.History(time.Time{}), found.At, c.release+"-redis-ha-server-", c.serverCount)))
+		struckServers(c.watcher.History(time.Time{}), found.At, c.release+"-redis-ha-server-", c.serverCount, c.silenced)))
 	allowed, bounded := promise(found.Steps)
 	if bounded && found.Lost > allowed {
 		problems = append(problems, fmt.Errorf("%d acknowledged writes are lost, the promise is %d", found.Lost, allowed))

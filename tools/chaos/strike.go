@@ -44,6 +44,9 @@ func (c *chaos) do(ctx context.Context, s step) error {
 		now := int64(0)
 		return c.client.Kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
 	}
+	if s.Target != "sentinel" && slices.Contains(silencing, s.Fault) {
+		c.silenced[pod.Name] = true
+	}
 	servers, sentinels := c.byName()
 	strike := map[string]func() error{
 		"replace-and-kill-all":      func() error { return c.replaceAndKillAll(ctx, pod) },

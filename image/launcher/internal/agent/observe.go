@@ -18,8 +18,9 @@ import (
 
 // observed is what the loop of a server remembers between its turns.
 type observed struct {
-	since    time.Time // looking for a role since then
-	standing role.Standing
+	since      time.Time // looking for a role since then
+	standing   role.Standing
+	standingOf string // of a replica: the ID of the history that the standing is of
 
 	info       redisnode.Info
 	answeredAt time.Time // last answer of the own Redis
@@ -105,16 +106,17 @@ func mark(t *time.Time, on bool) {
 // Redis, and once a second the sentinels; otherwise it is everybody.
 func (s *Server) observe(ctx context.Context) role.Observation {
 	m := &s.observed
+	wasInSync := m.held.InSync
 	local := s.observeLocal(ctx)
 	pods := s.api.Pods()
 	// What the sentinels have said before another took the label off is not good
 	// enough to take it back.
 	calm := !m.woken && s.decided.State == role.Serving && s.decided.Action == role.Wait && local.Answering && !s.stopping &&
 		(local.Master == (s.decided.Label == role.MasterLabel)) && (!local.Master || s.labelled(s.config.PodIP)) &&
-		(!local.Master || m.recordOK && recorded(m.record, s.self, s.generation.Load()))
+		(local.Master || wasInSync) && (!local.Master || m.recordOK && recorded(m.record, s.self, s.generation.Load()))
 	calm = s.ask(ctx, pods, local, calm)
 	m.calm = calm
-	m.held = m.held.Beside(local, m.standing, m.peers)
+	m.held = m.held.Beside(local, m.standing, m.standingOf, m.peers)
 	local.Synced = local.Answering && m.held.InSync
 	every := recordEvery
 	if calm {
@@ -195,7 +197,7 @@ func (s *Server) askTime(ctx context.Context, calm bool) (context.Context, conte
 }
 
 // undisputed says whether a majority of the sentinels names this master, or the
-// master that this replica follows.
+// master that this replica follows, and none of them finds that one down.
 func (s *Server) undisputed(local role.Local) bool {
 	o := role.Observation{Sentinels: s.config.Sentinels}
 	for _, v := range s.observed.views {
@@ -205,7 +207,7 @@ func (s *Server) undisputed(local role.Local) bool {
 	if local.Master {
 		return ok && agreed == s.config.PodIP
 	}
-	return ok && agreed == local.Follows && local.LinkUp
+	return ok && agreed == local.Follows && local.LinkUp && !o.FoundDown(agreed)
 }
 
 // observation joins what is remembered into the input of the decision.
@@ -371,17 +373,22 @@ func (s *Server) ofRecordedMaster(local role.Local) bool {
 	return s.followsTheRecord(local) && local.LinkUp && (known || s.sharesHistory(local))
 }
 
-// sharesHistory says whether the master that runs now has the history of this replica. A replica
-// that has stood still may not have noticed that the process it was linked to has ended.
+// sharesHistory says whether the master that runs now has the history of this replica. The link of a
+// replica may be to a process that has ended: a replica that stood still has not noticed that yet.
 func (s *Server) sharesHistory(local role.Local) bool {
-	m := &s.observed
-	return local.LinkUp && m.masterID != "" && m.masterID == local.History.ID && m.askedFor == m.record.Generation
+	return s.askedMaster(local) && s.observed.masterID == local.History.ID
 }
 
-// askMaster asks the master of this replica what its data are worth, while the replica does not
-// know that of its own: at once when the record changes, and then once a second. The record tells
-// it of the recorded master. Any other master is asked for its standing, since the files of this
-// replica are worth more than those of a server that has stayed behind, and an election must know that.
+// askedMaster says whether the master of this replica has told its history in the present generation.
+func (s *Server) askedMaster(local role.Local) bool {
+	m := &s.observed
+	return local.LinkUp && m.masterID != "" && m.askedFor == m.record.Generation
+}
+
+// askMaster asks the master of this replica for its history and, where the record does not name that
+// master or cannot be read, for its standing. So the launcher learns what the data of the replica are
+// worth. Its files are worth more than those of a server that has stayed behind, and an election must
+// know that. It asks at once when the record changes, and then once a second until it knows.
 func (s *Server) askMaster(ctx context.Context, local role.Local) {
 	m := &s.observed
 	if !local.LinkUp || s.ofRecordedMaster(local) || m.askedFor == m.record.Generation && time.Since(m.askedAt) < calmTick {

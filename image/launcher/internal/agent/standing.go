@@ -106,7 +106,7 @@ func (s *Server) keepStanding(o role.Observation) {
 		next = role.Standing{Generation: m.record.Generation, Offset: o.Local.Offset}
 	case !o.Local.Master && !next.Empty && !next.Master:
 		next.Offset = o.Local.Offset
-	case !o.Local.Master && next.Empty && (o.Local.LinkUp || s.followsTheRecord(o.Local)):
+	case !o.Local.Master && next.Empty && (o.Local.LinkUp || s.followsTheRecord(o.Local)) && (!s.askedMaster(o.Local) || s.sharesHistory(o.Local)):
 		// The record is not up to date yet; the data are there all the same.
 		next = role.Standing{Generation: m.record.Generation, Offset: o.Local.Offset}
 	case !o.Local.Master && next.Empty:
@@ -119,6 +119,9 @@ func (s *Server) keepStanding(o role.Observation) {
 		m.namedIn = epoch
 	}
 	m.standing = next
+	if s.ofRecordedMaster(o.Local) || m.masters != nil && s.sharesHistory(o.Local) {
+		m.standingOf = o.Local.History.ID
+	}
 	switch {
 	case !o.Local.Copied:
 		s.filed = next
@@ -131,10 +134,10 @@ func (s *Server) keepStanding(o role.Observation) {
 	}
 }
 
-// keepDemotion records that this pod's data are no longer a master's, because writes now go to
-// another server. This also applies to the files, even before they hold the copy of the new master.
+// keepDemotion records that this pod is no longer a master, nor about to become one, because writes now
+// go to another server. This also applies to the files, even before they hold the copy of the new master.
 func (s *Server) keepDemotion() {
-	s.observed.standing.Master = false
+	s.observed.standing.Master, s.claimed = false, false
 	if s.filed.Master {
 		s.filed.Master = false
 		if s.config.Persistence {

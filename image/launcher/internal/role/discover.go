@@ -50,7 +50,7 @@ func discover(o Observation) Decision {
 		return wait("this pod died as master; %s, which may hold the data, does not answer at the moment", o.silentReplica().Name)
 	case ok && agreed == o.Self.IP:
 		return unlessReplaced(o, elect(o, "this pod died as master and no replica lives"))
-	case ok && len(live) == 1 && live[0].IP == agreed && o.Masterless > promotionPatience && !o.replacing(agreed):
+	case ok && len(live) == 1 && live[0].IP == agreed && !live[0].LinkUp && o.silentReplica() == nil && o.Masterless > promotionPatience && !o.replacing(agreed):
 		// Sentinel promotes a replica of the server that it names, never that server itself.
 		return elect(o, fmt.Sprintf("the sentinels name %s, which is a replica, and no other replica lives", live[0].Name))
 	case ok && len(live) > 0:

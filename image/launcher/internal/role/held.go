@@ -101,19 +101,18 @@ func (h Held) anew(l Look) bool {
 	return !h.linked && l.BacklogFrom > h.offset
 }
 
-// Beside gives what the process holds, given what the other servers have told. A replica in
-// sync no longer holds a part of the present history when a server has a history that does
-// not continue its own. Two servers tell of the present history: the master that the replica
-// follows, which has a new one for example after a restart, and a replica in sync whose
-// standing is later. own is this server's Redis at this look, and standing is its standing.
-func (h Held) Beside(own Local, standing Standing, peers []Peer) Held {
-	if !h.InSync || h.linked && own.Answering {
-		return h // a link that was up may have ended since if Redis does not answer
-	}
+// Beside gives what the process of a replica holds, given what the other servers have told. The
+// process no longer holds a part of the present history when a server has a history that does not
+// continue the one of the process. Two servers tell of the present history: the master that the
+// replica follows, which has a new one for example after a restart, and a replica in sync
+// whose standing is later. A link that is up says nothing against it: Redis may not have noticed yet
+// that the other end is gone. own is this server's Redis at this look. standing is its standing, and of
+// is the ID of the history that the standing is of.
+func (h Held) Beside(own Local, standing Standing, of string, peers []Peer) Held {
 	for _, p := range peers {
 		master := own.Answering && p.IP == own.Follows && p.Redis == Answered && p.Master
-		later := p.live() && p.Status != nil && standing.Before(p.Status.Standing)
-		if (master || later) && !p.History.Continues(h.id, h.offset) {
+		later := h.id == of && p.live() && p.Status != nil && standing.Before(p.Status.Standing)
+		if h.InSync && (master || later) && !p.History.Continues(h.id, h.offset) {
 			h.InSync, h.other = false, true
 		}
 	}

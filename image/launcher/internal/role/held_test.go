@@ -99,10 +99,12 @@ func TestReplicaWhoseHistoryAnotherServerDoesNotContinueIsNotInSync(t *testing.T
 			h := Held{}.After(sawLinked).After(unlinked)
 			for of, p := range map[string]Peer{"master": master, "replica of a later generation": later} {
 				p.History = c.history
-				beside := h.Beside(own, standing, []Peer{p})
+				beside := h.Beside(own, standing, "m", []Peer{p})
 				require.Equal(t, c.inSync, beside.InSync, of)
 				require.Equal(t, c.inSync, beside.After(unlinked).InSync, "also when the %s does not answer any more", of)
-				require.True(t, Held{}.After(sawLinked).Beside(own, standing, []Peer{p}).InSync, "the link is up; %s", of)
+				linked := sawLinked
+				linked.Offset = c.offset
+				require.Equal(t, c.inSync, Held{}.After(linked).Beside(own, standing, "m", []Peer{p}).InSync, "also while the link seems to be up; %s", of)
 			}
 		})
 	}
@@ -112,8 +114,9 @@ func TestReplicaThatStandsStillIsNotInSyncBesideAReplicaOfALaterGeneration(t *te
 	silent := Local{Running: true}
 	h := Held{}.After(sawLinked)
 	later := Peer{Member: Member{IP: address("c")}, Redis: Answered, LinkUp: true, Status: &Status{Standing: Standing{Generation: 5}}, History: History{ID: "n"}}
-	require.False(t, h.Beside(silent, Standing{Generation: 4, Offset: 99}, []Peer{later}).InSync)
-	require.True(t, h.Beside(silent, Standing{Generation: 5}, []Peer{later}).InSync, "of the same generation")
+	require.False(t, h.Beside(silent, Standing{Generation: 4, Offset: 99}, "m", []Peer{later}).InSync)
+	require.True(t, h.Beside(silent, Standing{Generation: 5}, "m", []Peer{later}).InSync, "of the same generation")
+	require.True(t, h.Beside(silent, Standing{Generation: 4}, "l", []Peer{later}).InSync, "its standing is of an earlier history than its data")
 	for why, change := range map[string]func(p *Peer){
 		"has not received its copy yet": func(p *Peer) { p.LinkUp = false },
 		"does not tell its standing":    func(p *Peer) { p.Status = nil },
@@ -122,9 +125,9 @@ func TestReplicaThatStandsStillIsNotInSyncBesideAReplicaOfALaterGeneration(t *te
 	} {
 		other := later
 		change(&other)
-		require.True(t, h.Beside(silent, Standing{Generation: 4}, []Peer{other}).InSync, "the other replica "+why)
+		require.True(t, h.Beside(silent, Standing{Generation: 4}, "m", []Peer{other}).InSync, "the other replica "+why)
 	}
-	require.True(t, h.Beside(silent, Standing{Generation: 4}, []Peer{later}).After(sawLinked).InSync, "it has followed since")
+	require.True(t, h.Beside(silent, Standing{Generation: 4}, "m", []Peer{later}).After(sawLinked).InSync, "it has followed since")
 }
 
 func TestLacksTellsWhatAnElectedMasterDoesNotHave(t *testing.T) {

@@ -181,33 +181,45 @@ func TestMasterThatStoodStillReadsTheRecordBeforeItServes(t *testing.T) {
 	w.endsWell(t)
 }
 
-// A replica stands still while its master restarts alone and begins a new history. The master's
-// pod is lost when the other replica has a copy. The first replica has the higher offset, of the
-// old history, and wakes up before the sentinels replace the master.
-func TestReplicaThatStoodStillDuringARestartIsNotPromotedOverOneInSync(t *testing.T) {
-	w := settled(t, true)
-	master := w.labelled()[0]
-	var replicas []*simServer
-	for _, s := range w.servers {
-		if s != master {
-			replicas = append(replicas, s)
-		}
+// A replica stands still or is cut off while its master restarts alone and begins a new history. The
+// master's pod is lost when the other replica has a copy. The first replica has the higher offset, of
+// the old history, and comes back before the sentinels replace the master. If it was cut off, its
+// link seems to be up: nobody is left to tell it that the other end is gone.
+func TestReplicaThatMissedARestartIsNotPromotedOverOneInSync(t *testing.T) {
+	for name, away := range map[string]func(w *world, s *simServer, is bool){
+		"it stands still": func(w *world, s *simServer, is bool) {
+			if s.redis.frozen = w.now + step; is {
+				s.redis.frozen = w.now + time.Hour
+			}
+		},
+		"it is cut off": func(_ *world, s *simServer, is bool) { s.isolated = is },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := settled(t, true)
+			master := w.labelled()[0]
+			var replicas []*simServer
+			for _, s := range w.servers {
+				if s != master {
+					replicas = append(replicas, s)
+				}
+			}
+			missing, other := replicas[0], replicas[1]
+			w.live(20 * time.Second) // the old history becomes longer than the new one
+			away(w, missing, true)
+			w.restart(other, 8*time.Second)
+			w.restart(master, time.Second)
+			w.until(t, master.Name+" to restart", func() bool { return master.redis.master && master.Label == Master })
+			w.synced(t, other, master)
+			w.live(3 * time.Second)
+			require.Less(t, other.redis.offset, missing.redis.offset)
+			w.replace(w.index(master), time.Second)
+			away(w, missing, false)
+			require.Same(t, other, w.promoted(t, master))
+			w.live(10 * time.Second)
+			require.Empty(t, w.broken)
+			w.endsWell(t)
+		})
 	}
-	asleep, other := replicas[0], replicas[1]
-	w.live(20 * time.Second) // the old history becomes longer than the new one
-	asleep.redis.frozen = w.now + time.Hour
-	w.restart(other, 8*time.Second)
-	w.restart(master, time.Second)
-	w.until(t, master.Name+" to restart", func() bool { return master.redis.master && master.Label == Master })
-	w.synced(t, other, master)
-	w.live(3 * time.Second)
-	require.Less(t, other.redis.offset, asleep.redis.offset)
-	w.replace(w.index(master), time.Second)
-	asleep.redis.frozen = w.now + step
-	require.Same(t, other, w.promoted(t, master))
-	w.live(10 * time.Second)
-	require.Empty(t, w.broken)
-	w.endsWell(t)
 }
 
 // A master stands still and is replaced. Its successor is lost without persistence while the other

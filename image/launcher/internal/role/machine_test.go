@@ -141,6 +141,11 @@ func (w *world) replace(i int, down time.Duration) {
 		return
 	}
 	w.logf("%s is replaced", w.servers[i].Name)
+	for _, s := range w.servers {
+		if !reaches(&s.pod, &w.servers[i].pod) {
+			s.redis.unheard = w.servers[i].IP
+		}
+	}
 	w.servers[i].kill(w)
 	w.deprive(w.servers[i], data{})
 	w.createServer(down)

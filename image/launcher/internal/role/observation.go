@@ -286,6 +286,11 @@ func (o Observation) MasterIsDown() (down, failingOver bool) {
 	return n >= o.majority(), failingOver
 }
 
+// FoundDown says whether a sentinel finds a master down.
+func (o Observation) FoundDown(master netip.Addr) bool {
+	return slices.ContainsFunc(o.Views, func(v View) bool { return v.Down && v.HasMaster && v.Master == master })
+}
+
 // foundLost says whether a majority of the sentinels finds this master lost, so that
 // their launchers take the label off it; not for ever, where nobody succeeds it.
 func (o Observation) foundLost() bool {

@@ -100,7 +100,7 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 	case p != nil && p.Redis == Answered && p.Master:
 		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: agreed,
 			Reason: fmt.Sprintf("the sentinels have replaced this master by %s", p.Name)}
-	case (!recorded && o.replacedForGood() || recorded && o.Standing.Disputed(o.Peers)) && o.latest(agreed) != nil:
+	case (!recorded && o.replacedForGood() || recorded && o.disputed()) && o.latest(agreed) != nil:
 		// Also where that server is no master: Sentinel knows no priority of a master, and might promote this one for it.
 		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: o.latest(agreed).IP,
 			Reason: fmt.Sprintf("this master has been replaced, and %s has later data or is to have them", o.latest(agreed).Name)}
@@ -247,17 +247,31 @@ func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
 		!failingOver && !o.MasterInView() && o.best(live)
 }
 
-// doomed says whether a sentinel is replacing this master, or has already made
-// another one master in place of a predecessor whose end it knows and this one's
-// beginning it does not. An elected master calls that off.
+// doomed says whether another server is about to become master in place of this one, so that
+// what this one accepts from now on would be lost. Either a sentinel is replacing this master. Or
+// a sentinel is replacing another master, does not know of this one, and has promoted a server,
+// or will promote one while this master has no label. An elected master that the record still names
+// calls that off.
 func (o Observation) doomed() bool {
-	return o.replacingSelf() || !o.Local.Claimed && slices.ContainsFunc(o.Views, func(v View) bool {
+	elected := o.Local.Claimed && o.MasterUID == o.Self.UID
+	return o.replacingSelf() || !elected && slices.ContainsFunc(o.Views, func(v View) bool {
 		promoted := func(ip netip.Addr) bool {
 			p := o.peerAt(ip)
 			return p != nil && p.Redis == Answered && p.Master
 		}
-		return v.FailingOver && (promoted(v.Chosen) || promoted(v.Promoting))
+		chosen := o.Self.Label != Master && v.Chosen.IsValid() && v.Chosen != o.Self.IP
+		return v.FailingOver && (chosen || promoted(v.Chosen) || promoted(v.Promoting))
 	})
+}
+
+// disputed says whether a server tells of later data than this recorded master. The
+// standing of a master that has just been recorded may still be that of its predecessor.
+func (o Observation) disputed() bool {
+	own := o.Standing
+	if recorded := (Standing{Generation: o.Generation}); own.Before(recorded) {
+		own = recorded
+	}
+	return own.Disputed(o.Peers)
 }
 
 // replacedBy gives the recorded master, if that has replaced this one and says it

@@ -195,7 +195,8 @@ func TestElectedReplicaIsLabelledBeforeTheSentinelsNameIt(t *testing.T) {
 func TestWritesOfAMasterThatTheSentinelsHaveNotSeenAreDoomed(t *testing.T) {
 	promoting := func(o *Observation) { o.Views[0].Promoting = address("c") }
 	chosen := func(o *Observation) { o.Views[0].Chosen = address("c") }
-	awake := together(runsAsMaster(9*time.Second), recorded("a"), replaced("b"), sentinels("b^ b! b!"), promoting)
+	labelled := func(o *Observation) { o.Self.Label = Master }
+	awake := together(runsAsMaster(9*time.Second), labelled, recorded("a"), replaced("b"), sentinels("b^ b! b!"), promoting)
 	for name, c := range map[string]struct {
 		observation Observation
 		want        bool
@@ -205,7 +206,10 @@ func TestWritesOfAMasterThatTheSentinelsHaveNotSeenAreDoomed(t *testing.T) {
 		"not while the other is a replica":               {observe(awake, peer("b", isStopped), peer("c", isReplica)), false},
 		"nor where the other does not answer":            {observe(awake, peer("b", isStopped), peer("c", isMaster, isFrozen)), false},
 		"nor where it is this one that has been elected": {observe(awake, local(func(l *Local) { l.Claimed = true }), peer("c", isMaster)), false},
-		"nor when that failover is over":                 {observe(awake, sentinels("b b b"), peer("c", isMaster)), false},
+		"but where the record names another since":       {observe(awake, local(func(l *Local) { l.Claimed = true }), recorded("c"), peer("c", isMaster)), true},
+		"also where one is chosen and this one has no label": {observe(awake, sentinels("b* b! b!"), chosen, peer("b", isStopped), peer("c", isReplica),
+			func(o *Observation) { o.Self.Label = "" }), true},
+		"nor when that failover is over": {observe(awake, sentinels("b b b"), peer("c", isMaster)), false},
 	} {
 		if d := Decide(c.observation); d.Doomed != c.want {
 			t.Errorf("%s: %+v", name, d)

@@ -5,19 +5,20 @@ import (
 )
 
 func (s *simServer) observe(w *world) Observation {
+	wasInSync := s.held.InSync
 	local := s.observeLocal(w)
 	woken := s.turnAt > 0 && w.now-s.turnAt > stoodStill
 	if s.turnAt = w.now; woken {
 		s.recordAt = never
 	}
-	calm := !woken && s.decided.State == Serving && s.decided.Action == Wait && local.Answering && local.Master == (s.decided.Label == MasterLabel) &&
+	calm := !woken && s.decided.State == Serving && s.decided.Action == Wait && local.Answering && local.Master == (s.decided.Label == MasterLabel) && (local.Master || wasInSync) &&
 		(!local.Master || s.Label == Master && s.recordOK && s.isRecorded(s.record, s.own))
 	if !calm || w.now-s.viewsAt >= time.Second {
 		s.views, s.viewsAt = s.askSentinels(w), w.now
 	}
 	o := Observation{Sentinels: simSentinels, Views: s.views}
 	agreed, ok := o.Agreed()
-	calm = calm && ok && (local.Master && agreed == s.IP || !local.Master && agreed == local.Follows && local.LinkUp)
+	calm = calm && ok && (local.Master && agreed == s.IP || !local.Master && agreed == local.Follows && local.LinkUp && !o.FoundDown(agreed))
 	s.calm = calm
 	var peers []Peer
 	every := 300 * time.Millisecond
@@ -28,7 +29,7 @@ func (s *simServer) observe(w *world) Observation {
 		}
 	} else {
 		peers = s.askPeers(w)
-		s.held = s.held.Beside(local, s.standing, peers)
+		s.held = s.held.Beside(local, s.standing, s.standingOf, peers)
 		local.Synced = local.Answering && s.held.InSync
 	}
 	if w.now-s.recordAt >= every {

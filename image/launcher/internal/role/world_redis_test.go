@@ -189,6 +189,7 @@ type redis struct {
 	linkUp  bool
 	lostAt  time.Duration // of a replica: when the link to its master ended; 0: it is up, or never was
 	heard   time.Duration // of a replica: when its master was last heard of
+	unheard netip.Addr    // of a replica: a pod that went while this pod could not be told that its connections ended
 	data    data
 	process string  // run_id
 	source  string  // of a replica: the run_id of the master that it is linked to
@@ -343,7 +344,7 @@ func (s *simServer) receive(w *world) {
 		s.take(w, m)
 	case reached:
 		s.synchronise(w, m)
-	case gone && (m == nil || reaches(&m.pod, &s.pod)), w.now-s.redis.heard > linkTimeout:
+	case gone && (m == nil && s.redis.unheard != s.redis.follows || m != nil && reaches(&m.pod, &s.pod)), w.now-s.redis.heard > linkTimeout:
 		// The connection was closed, or nothing has come for too long.
 		s.loseLink(w)
 	}

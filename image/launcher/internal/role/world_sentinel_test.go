@@ -282,22 +282,24 @@ func (s *simSentinel) turn(w *world) {
 	}
 }
 
-// unlabelLost is agent.unlabelLost.
+// unlabelLost is agent.unlabelLost, which is called when the master is first found down.
 func (s *simSentinel) unlabelLost(w *world) {
+	if !s.running || !s.down || s.sdownAt != w.now || !w.apiServes(&s.pod) {
+		return
+	}
 	promotable := false
-	for _, t := range s.told {
-		promotable = promotable || t.priority
+	for ip, t := range s.told {
+		promotable = promotable || t.priority && ip != s.master && s.seen(w, ip) != nil
 	}
 	down := 0
 	for _, other := range append(s.peers(w), s) {
-		if other.running && other.down && other.master == s.master {
+		if other.down && other.master == s.master {
 			down++
 		}
 	}
 	for _, m := range s.servers {
 		master := w.serverAt(m.IP)
-		if s.running && s.down && promotable && down > simSentinels/2 && w.apiServes(&s.pod) &&
-			m.IP == s.master && master != nil && master.UID == m.UID && master.Label == Master {
+		if promotable && down > simSentinels/2 && m.IP == s.master && master != nil && master.UID == m.UID && master.Label == Master {
 			w.logf("%s takes the label off %s, which is lost", s.Name, m.Name)
 			master.Label = ""
 			s.acts++

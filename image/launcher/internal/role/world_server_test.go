@@ -26,6 +26,7 @@ type simServer struct {
 	applied                                                                                                int
 	held                                                                                                   Held
 	standing, kept                                                                                         Standing // in memory and on disk
+	standingOf                                                                                             string   // agent.observed.standingOf
 	views                                                                                                  []View
 	viewsAt, recordAt, turnAt                                                                              time.Duration
 	record                                                                                                 simRecord
@@ -310,7 +311,7 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 		return
 	}
 	if o.Local.Answering && !o.Local.Master {
-		s.standing.Master, s.kept.Master = false, false
+		s.standing.Master, s.kept.Master, s.claimed = false, false, false
 	}
 	if !o.Local.Answering {
 		return
@@ -322,7 +323,7 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 		return
 	}
 	next := s.standing
-	masters, shared := s.askMaster(w)
+	masters, asked, shared := s.askMaster(w)
 	known := !next.Empty && next.Generation == s.record.generation && next.Epoch == 0
 	epoch, named := o.NamedIn()
 	switch {
@@ -341,7 +342,7 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
 	case !o.Local.Master && !next.Empty && !next.Master:
 		next.Offset = o.Local.Offset
-	case !o.Local.Master && next.Empty && (o.Local.LinkUp || s.recordOK && o.Local.Follows == s.record.ip):
+	case !o.Local.Master && next.Empty && (o.Local.LinkUp || s.recordOK && o.Local.Follows == s.record.ip) && (!asked || shared):
 		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
 	case !o.Local.Master && next.Empty:
 		next = Standing{Offset: o.Local.Offset}
@@ -353,6 +354,9 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 		s.namedIn = epoch
 	}
 	s.standing = next
+	if o.Local.LinkUp && shared && (masters != nil || s.recordOK && o.Local.Follows == s.record.ip) {
+		s.standingOf = o.Local.History.ID
+	}
 	switch {
 	case !o.Local.Copied:
 		s.kept = next
@@ -361,17 +365,18 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	}
 }
 
-// askMaster is agent.askMaster, with agent.sharesHistory.
-func (s *simServer) askMaster(w *world) (standing *Standing, shared bool) {
+// askMaster is agent.askMaster, with agent.askedMaster and agent.sharesHistory.
+func (s *simServer) askMaster(w *world) (standing *Standing, asked, shared bool) {
 	m := w.serverAt(s.redis.follows)
-	if m == nil || !reaches(&m.pod, &s.pod) || !m.alive(w) || !m.redis.master || m.redis.history.ID != s.redis.history.ID {
-		return nil, false
+	if m == nil || !reaches(&m.pod, &s.pod) || !m.alive(w) || !m.redis.master {
+		return nil, false, false
 	}
-	if m.up(w) && m.standing.Master {
+	shared = m.redis.history.ID == s.redis.history.ID
+	if shared && m.up(w) && m.standing.Master {
 		told := m.standing
 		standing = &told
 	}
-	return standing, true
+	return standing, true, shared
 }
 
 // tune is agent.tune.
