@@ -368,9 +368,11 @@ func (s *Server) followsTheRecord(local role.Local) bool {
 
 // ofRecordedMaster says whether the data of this replica are of the generation that the record names.
 func (s *Server) ofRecordedMaster(local role.Local) bool {
-	m := &s.observed
+	m, recorded := &s.observed, role.Standing{Generation: s.observed.record.Generation}
 	known := !m.standing.Empty && m.standing.Generation == m.record.Generation && m.standing.Epoch == 0
-	return s.followsTheRecord(local) && local.LinkUp && (known || s.sharesHistory(local))
+	// The record may name this master for an earlier time: another was promoted after it, and then it again.
+	again := recorded.Before(m.standing) && (m.masters == nil || recorded.Before(*m.masters))
+	return s.followsTheRecord(local) && local.LinkUp && (known || s.sharesHistory(local)) && !again
 }
 
 // sharesHistory says whether the master that runs now has the history of this replica. The link of a
@@ -385,8 +387,8 @@ func (s *Server) askedMaster(local role.Local) bool {
 	return local.LinkUp && m.masterID != "" && m.askedFor == m.record.Generation
 }
 
-// askMaster asks the master of this replica for its history and, where the record does not name that
-// master or cannot be read, for its standing. So the launcher learns what the data of the replica are
+// askMaster asks the master of this replica for its history and, where the record does not tell it, for
+// its standing. So the launcher learns what the data of the replica are
 // worth. Its files are worth more than those of a server that has stayed behind, and an election must
 // know that. It asks at once when the record changes, and then once a second until it knows.
 func (s *Server) askMaster(ctx context.Context, local role.Local) {
@@ -402,7 +404,7 @@ func (s *Server) askMaster(ctx context.Context, local role.Local) {
 		return
 	}
 	m.masterID = info.ReplID
-	if s.followsTheRecord(local) || !s.sharesHistory(local) {
+	if s.ofRecordedMaster(local) || !s.sharesHistory(local) {
 		return
 	}
 	var master role.Status

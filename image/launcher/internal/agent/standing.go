@@ -83,14 +83,16 @@ func (s *Server) keepStanding(o role.Observation) {
 		if m.standing.Empty && o.Local.Offset > 1 {
 			// No look has seen the replica in sync, and it waits for another copy: what it has is better than nothing.
 			m.standing = role.Standing{Offset: o.Local.Offset}
+			return
 		}
+		s.keepFiled(o.Local)
 		return
 	}
 	next := m.standing
 	next.Broken = false
 	epoch, named := o.NamedIn()
 	switch {
-	case !s.followsTheRecord(o.Local) && s.sharesHistory(o.Local) && m.masters != nil && (next.Empty || !m.masters.Before(next)):
+	case !s.ofRecordedMaster(o.Local) && s.sharesHistory(o.Local) && m.masters != nil && (next.Empty || !m.masters.Before(next)):
 		next = role.Standing{Generation: m.masters.Generation, Epoch: m.masters.Epoch, Offset: o.Local.Offset}
 	case !m.recordOK && next.Empty:
 		next = role.Standing{Offset: o.Local.Offset} // of an unknown generation, but data
@@ -122,14 +124,20 @@ func (s *Server) keepStanding(o role.Observation) {
 	if s.ofRecordedMaster(o.Local) || m.masters != nil && s.sharesHistory(o.Local) {
 		m.standingOf = o.Local.History.ID
 	}
+	s.keepFiled(o.Local)
+}
+
+// keepFiled brings the standing on disk up to date, as far as the files hold the data.
+func (s *Server) keepFiled(local role.Local) {
+	next := s.observed.standing
 	switch {
-	case !o.Local.Copied:
+	case !local.Copied:
 		s.filed = next
 	case next.Before(s.filed):
 		// The files hold data of a promotion that was given up for the master of the copy.
 		s.filed = role.Standing{Generation: next.Generation, Epoch: next.Epoch}
 	}
-	if s.config.Persistence && (!o.Local.Copied || !s.filed.Empty) {
+	if s.config.Persistence && (!local.Copied || !s.filed.Empty) {
 		s.writeStanding(s.filed)
 	}
 }

@@ -210,9 +210,13 @@ func TestFilesOfAPromotionThatWasGivenUpAreNotTheLatest(t *testing.T) {
 	s.observed.standing = s.filed
 	s.observed.setRecord(kube.Record{Generation: 2, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
 	s.observed.masterID, s.observed.askedFor = "m", 2
-	s.keepStanding(role.Observation{Local: role.Local{
+	copied := role.Observation{Local: role.Local{
 		Answering: true, Synced: true, LinkUp: true, Copied: true, Offset: 5, Follows: netip.MustParseAddr("10.0.0.7"), History: role.History{ID: "m"},
-	}})
+	}}
+	s.keepStanding(copied)
+	require.Equal(t, role.Standing{Generation: 2, Epoch: 6, Offset: 5}, s.observed.standing, "the record may name this master for an earlier time")
+	s.observed.masters = &role.Standing{Generation: 2, Master: true}
+	s.keepStanding(copied)
 	require.Equal(t, role.Standing{Generation: 2, Offset: 5}, s.observed.standing)
 	require.Equal(t, role.Standing{Generation: 2}, written(s))
 }

@@ -52,6 +52,7 @@ type Held struct {
 
 	linked  bool
 	loading bool
+	partial bool // it has begun to load data, and no look has shown that it has them all
 	other   bool // it has been a master, or has received a copy, and has not been linked since
 	waiting bool // a replica whose link had neither been up nor ended at the last look
 	id      string
@@ -75,8 +76,8 @@ func (h Held) After(l Look) Held {
 	switch {
 	case receiving || copied:
 		h.Copied = true
-	case (linked || h.InSync || l.Master && !l.Loading) && !l.Rewriting && !l.Failed:
-		h.Copied = false
+	case (linked || h.InSync || l.Master && !l.Loading || replica && !h.partial) && !l.Rewriting && !l.Failed:
+		h.Copied = false // also where the next copy was never loaded
 	}
 	switch {
 	case linked || missed || arrived:
@@ -84,6 +85,7 @@ func (h Held) After(l Look) Held {
 	case l.Master || receiving:
 		h.InSync = false
 	}
+	h.partial = l.Loading || h.partial && !linked && !missed && !arrived && !l.Master
 	h.waiting = replica && !l.LinkUp && !l.Lost
 	h.other = !linked && !missed && (h.other || l.Master || l.Syncing)
 	h.linked, h.loading, h.id, h.offset = linked, replica && l.Loading, l.History.ID, l.Offset

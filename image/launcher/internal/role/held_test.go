@@ -18,6 +18,7 @@ var (
 	sawUnlinked    = Look{Lost: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawLost        = Look{Lost: true, Rewriting: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawResyncing   = Look{Lost: true, Syncing: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
+	sawReloading   = Look{Lost: true, Syncing: true, Loading: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawFailed      = Look{LinkUp: true, Failed: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	// sawOwnOffset: it has lost its master, and tells an offset.
 	sawOwnOffset = Look{History: History{ID: "m", Before: "0", BeforeUpTo: -1}, Offset: 9}
@@ -38,6 +39,9 @@ func TestWhatAProcessHoldsFollowsFromTheLooksAtIt(t *testing.T) {
 		"a replica that loads its first copy":                   {[]Look{sawStarting, sawReceiving, sawLoadingCopy}, false, true},
 		"a replica whose copy is not in its file yet":           {[]Look{sawStarting, sawReceiving, sawCopied}, true, true},
 		"the same where no look saw the copy":                   {[]Look{sawStarting, sawCopied}, true, true},
+		"a replica whose second copy did not come":              {[]Look{sawStarting, sawReceiving, sawCopied, sawResyncing, sawUnlinked}, false, false},
+		"the same while its first rewrite runs":                 {[]Look{sawStarting, sawReceiving, sawCopied, sawResyncing, sawLost}, false, true},
+		"a replica that could not load its second copy":         {[]Look{sawStarting, sawReceiving, sawCopied, sawResyncing, sawReloading, sawUnlinked}, false, true},
 		"a replica whose first rewrite failed":                  {[]Look{sawStarting, sawReceiving, sawCopied, sawFailed}, true, true},
 		"a replica whose second rewrite runs":                   {[]Look{sawStarting, sawReceiving, sawFailed, sawCopied}, true, true},
 		"a replica whose copy is in its file":                   {[]Look{sawStarting, sawReceiving, sawCopied, sawLinked}, true, false},
@@ -55,7 +59,7 @@ func TestWhatAProcessHoldsFollowsFromTheLooksAtIt(t *testing.T) {
 		"a replica that follows the successor in the same data": {[]Look{sawLinked, sawUnlinked, sawResumed}, true, false},
 		"a replica that needs all data of the successor":        {[]Look{sawLinked, sawUnlinked, sawReceiving}, false, true},
 		"a replica that has them in memory":                     {[]Look{sawLinked, sawUnlinked, sawReceiving, sawCopied}, true, true},
-		"a former master whose copy was cut short":              {[]Look{sawLinked, sawMaster, sawReceiving, sawOwnOffset}, false, true},
+		"a former master whose copy was cut short":              {[]Look{sawLinked, sawMaster, sawReceiving, sawOwnOffset}, false, false},
 		"a replica whose master died while it loaded its copy":  {[]Look{sawStarting, sawReceiving, sawLoadingCopy, sawOwnOffset}, true, true},
 		"a replica that could not load its copy":                {[]Look{sawStarting, sawReceiving, sawLoadingCopy, sawStarting}, false, true},
 		"a master":                                              {[]Look{sawMaster}, false, false},

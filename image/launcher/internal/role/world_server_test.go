@@ -319,15 +319,20 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	if !o.Local.Master && !o.Local.Synced {
 		if s.standing.Empty && o.Local.Offset > 1 {
 			s.standing = Standing{Offset: o.Local.Offset}
+			return
 		}
+		s.keepFiled(o.Local)
 		return
 	}
 	next := s.standing
 	masters, asked, shared := s.askMaster(w)
 	known := !next.Empty && next.Generation == s.record.generation && next.Epoch == 0
+	recorded := Standing{Generation: s.record.generation}
+	again := recorded.Before(next) && (masters == nil || recorded.Before(*masters))
+	ofRecorded := s.recordOK && o.Local.Follows == s.record.ip && o.Local.LinkUp && (known || shared) && !again
 	epoch, named := o.NamedIn()
 	switch {
-	case !(s.recordOK && o.Local.Follows == s.record.ip) && o.Local.LinkUp && shared && masters != nil && (next.Empty || !masters.Before(next)):
+	case !ofRecorded && o.Local.LinkUp && shared && masters != nil && (next.Empty || !masters.Before(next)):
 		next = Standing{Generation: masters.Generation, Epoch: masters.Epoch, Offset: o.Local.Offset}
 	case !s.recordOK && next.Empty:
 		next = Standing{Offset: o.Local.Offset}
@@ -338,7 +343,7 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 		next.Master, next.Offset = next.Master && o.Local.Master, o.Local.Offset
 	case o.Local.Master && s.isRecorded(s.record, s.own):
 		next = Standing{Generation: s.record.generation, Master: true, Offset: o.Local.Offset}
-	case !o.Local.Master && o.Local.LinkUp && o.Local.Follows == s.record.ip && (known || shared):
+	case !o.Local.Master && ofRecorded:
 		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
 	case !o.Local.Master && !next.Empty && !next.Master:
 		next.Offset = o.Local.Offset
@@ -354,11 +359,16 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 		s.namedIn = epoch
 	}
 	s.standing = next
-	if o.Local.LinkUp && shared && (masters != nil || s.recordOK && o.Local.Follows == s.record.ip) {
+	if ofRecorded || o.Local.LinkUp && shared && masters != nil {
 		s.standingOf = o.Local.History.ID
 	}
-	switch {
-	case !o.Local.Copied:
+	s.keepFiled(o.Local)
+}
+
+// keepFiled is agent.keepFiled.
+func (s *simServer) keepFiled(local Local) {
+	switch next := s.standing; {
+	case !local.Copied:
 		s.kept = next
 	case next.Before(s.kept):
 		s.kept = Standing{Generation: next.Generation, Epoch: next.Epoch}
