@@ -128,15 +128,17 @@ func (o Observation) silentReplica() *Peer {
 }
 
 // surpassed says whether a peer that says it is master is a master of the past. The record
-// does not name it, and somebody holds later data: a live replica, or this pod where it is
-// the recorded master and has not handed over.
+// does not name it, and somebody holds later data: a replica in sync, also one that Sentinel would
+// not promote, or this pod where it is the recorded master and has not handed over.
 func (o Observation) surpassed(p Peer) bool {
 	if p.UID == o.MasterUID || p.Status == nil {
 		return false
 	}
 	later := func(s Standing) bool { return !s.Empty && p.Status.Standing.Before(s) }
 	return o.MasterUID == o.Self.UID && !o.fencedSelf() && later(o.Standing) ||
-		slices.ContainsFunc(o.liveReplicas(), func(r Peer) bool { return r.Status != nil && later(r.Status.Standing) || r.History.Succeeds(p.History) })
+		slices.ContainsFunc(o.Peers, func(r Peer) bool {
+			return r.live() && (r.Status != nil && later(r.Status.Standing) || r.History.Succeeds(p.History))
+		})
 }
 
 // lostMaster waits for the agreed master, which does not serve, as long as it

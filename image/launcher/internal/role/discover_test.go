@@ -199,6 +199,13 @@ func TestSuccessorThatDiedBeforeTheSentinelsKnewItIsReplacedInItsTurn(t *testing
 	})
 }
 
+// The replica lost its master so long ago that Sentinel would not promote it.
+func TestMasterOfThePastIsNotFollowedWhileAReplicaHoldsLaterData(t *testing.T) {
+	old := peer("c", linkDown, reports(wasReplica(2, 10)), func(p *Peer) { p.Unlinked = time.Hour })
+	check(t, []claim{{"however long its link has been down", observe(sentinels("silent silent c"), recordUnknown, holds(nothing), peer("b", isMaster, reports(wasMaster(1, 99))), old),
+		discovering("server-b is the only master, but this pod or a replica holds later data")}})
+}
+
 // The sentinels name a replica, as after the loss of most of them with what they knew. Sentinel
 // promotes a replica of the server that it names, and here no other replica lives.
 func TestReplicaThatTheSentinelsTakeForTheMasterIsNotWaitedFor(t *testing.T) {

@@ -16,6 +16,9 @@ func serveMaster(o Observation) Decision {
 	case o.Local.Recorded && o.replacedBy() != nil:
 		// The sentinels may need a second more to agree on what has happened.
 		return giveWay(o.replacedBy())
+	case ok && agreed == o.Self.IP && !o.RecordKnown && o.Local.MasterFor > promotionPatience && o.outrankedBy() != nil:
+		// It stood still, and the sentinel that replaced it has not told the others.
+		return giveWayToLater(o.outrankedBy())
 	case ok && agreed == o.Self.IP && o.replacingSelf():
 		return Decision{State: Uncertain, Reason: "a sentinel is replacing this pod"}
 	case ok && agreed == o.Self.IP && o.Self.Label != Master && o.foundLost():
@@ -97,6 +100,8 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 		return giveWay(o.calledOff())
 	case young && !recorded:
 		return Decision{State: Uncertain, Reason: "this pod was promoted; the sentinels have not agreed on it yet"}
+	case p != nil && p.Redis == Answered && p.Master && !o.RecordKnown && o.Standing.Master && p.Status != nil && o.older(*p):
+		return Decision{State: Uncertain, Reason: fmt.Sprintf("the sentinels name %s, whose data are of an earlier generation, and the record cannot be read", p.Name)}
 	case p != nil && p.Redis == Answered && p.Master:
 		return Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: agreed,
 			Reason: fmt.Sprintf("the sentinels have replaced this master by %s", p.Name)}
@@ -191,8 +196,8 @@ func serveReplica(o Observation) Decision {
 	case ok && agreed != o.Local.Follows:
 		p := o.peerAt(agreed)
 		switch {
-		case o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master && o.RecordKnown && p.Status != nil && o.older(*p):
-			d.Reason = fmt.Sprintf("the sentinels name %s, whose data are of an earlier generation; they have not learned of the recorded master yet", p.Name)
+		case o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master && p.Status != nil && o.older(*p):
+			d.Reason = fmt.Sprintf("the sentinels name %s, whose data are of an earlier generation; they have not learned of this replica's master yet", p.Name)
 		case o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master:
 			d.Action, d.Target, d.Reason = Follow, agreed, fmt.Sprintf("the sentinels name %s", p.Name)
 		case o.Local.LinkDown > lostPatience && len(masters) == 0 && !o.replacing(agreed) && (p == nil || p.Redis != Unknown):

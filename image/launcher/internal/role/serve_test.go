@@ -337,6 +337,21 @@ func TestReplicaStaysWithItsMaster(t *testing.T) {
 	})
 }
 
+// A master wakes up. The sentinel that replaced it is cut off and has told nobody, and the API is away.
+func TestLaterDataWinWhereTheRecordCannotBeRead(t *testing.T) {
+	past := peer("b", isMaster, reports(wasMaster(1, 10)))
+	check(t, []claim{
+		{"the master of the past gives way", observe(runsAsMaster(promotionPatience+1), recordUnknown, sentinels("a a b"), holds(wasMaster(1, 10)), peer("b", isMaster, reports(wasMaster(2, 5)))),
+			Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: "server-b is the master of a later generation"}},
+		{"not where it has just been promoted", observe(runsAsMaster(promotionPatience), recordUnknown, sentinels("a a b"), holds(wasMaster(1, 10)), peer("b", isMaster, reports(wasMaster(2, 5)))),
+			Decision{State: Serving, Label: MasterLabel, Reason: "the sentinels name this pod"}},
+		{"its successor does not follow it", observe(runsAsMaster(promotionPatience+1), recordUnknown, sentinels("b b a"), holds(wasMaster(2, 5)), past),
+			Decision{State: Uncertain, Reason: "the sentinels name server-b, whose data are of an earlier generation, and the record cannot be read"}},
+		{"nor does a replica of its successor", observe(follows("c"), local(func(l *Local) { l.Astray = time.Hour }), recordUnknown, sentinels("b b c"), holds(wasReplica(2, 5)), past),
+			replica(Serving, "the sentinels name server-b, whose data are of an earlier generation; they have not learned of this replica's master yet")},
+	})
+}
+
 func TestReplicaMovesToTheMasterThatIsTrue(t *testing.T) {
 	cut := replica(Uncertain, "server-c is the only master")
 	check(t, []claim{
