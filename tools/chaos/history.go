@@ -65,14 +65,15 @@ type struck struct {
 // struckServers counts the servers that were silenced, or whose Redis or pod has ended, since a
 // moment. The history begins when the observer does. prefix is that of the names of servers.
 func struckServers(history []probe.Entry, from time.Time, prefix string, of int, silenced map[string]bool) struck {
-	run, gone, all := map[string]string{}, map[string]bool{}, maps.Clone(silenced)
+	before, run, gone, all := map[string]bool{}, map[string]string{}, map[string]bool{}, maps.Clone(silenced)
 	if all == nil {
 		all = map[string]bool{}
 	}
 	for _, e := range history {
+		before[e.Pod] = before[e.Pod] || !e.At.After(from)
 		known := run[e.Pod]
 		switch {
-		case !strings.HasPrefix(e.Pod, prefix):
+		case !strings.HasPrefix(e.Pod, prefix) || !before[e.Pod]: // a new server has had nothing yet
 		case e.Kind == probe.PodKind && e.Value == "gone" && e.At.After(from):
 			gone[e.Pod], all[e.Pod] = true, true
 		case e.Kind == probe.RoleKind && e.Run != "":

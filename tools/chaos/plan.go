@@ -175,10 +175,10 @@ func confirmedLoss(r writer.Report, steps []step, servers struck) error {
 // unheard says whether the master may not hear that it is being replaced, neither from the
 // sentinels nor by its label. A replica that has not heard of it either confirms writes until then.
 func unheard(steps []step) bool {
-	any := func(faults ...string) bool {
+	has := func(faults ...string) bool {
 		return slices.ContainsFunc(steps, func(s step) bool { return slices.Contains(faults, s.Fault) })
 	}
-	return any("cut-off-from-sentinels") && any("cut-off-from-api", "stop-api", "kill-redis-without-api")
+	return has("cut-off-from-sentinels") && has("cut-off-from-api", "stop-api", "kill-redis-without-api")
 }
 
 // silencing are the faults that keep a server from answering for a while and end no process.

@@ -168,20 +168,30 @@ func (s *Server) ask(ctx context.Context, pods []kube.Pod, local role.Local, cal
 	if !calm {
 		asked.Go(func() { m.peers = s.askPeers(asking, pods) })
 	}
-	if !calm || time.Since(m.viewsAt) >= calmTick {
+	fresh := !calm || time.Since(m.viewsAt) >= calmTick
+	if fresh {
 		m.views, m.viewsAt = askSentinels(asking, s.config, s.links, pods), time.Now()
 		for _, v := range m.views {
 			s.notePassword(v.err)
 		}
 	}
 	asked.Wait()
-	if calm && !s.undisputed(local) {
-		calm = false
-		asking, cancel := s.askTime(ctx, calm)
+	disputed := calm && !s.undisputed(local)
+	if disputed || calm && fresh && s.masterFoundDown(local) {
+		// The other servers may include the master, which does not answer any more.
+		asking, cancel := context.WithTimeout(ctx, failoverAsk)
 		defer cancel()
 		m.peers = s.askPeers(asking, pods)
 	}
-	return calm
+	return calm && !disputed
+}
+
+// masterFoundDown says whether a sentinel finds the master of this replica down. The replica
+// must know then whether it is in sync.
+func (s *Server) masterFoundDown(local role.Local) bool {
+	return !local.Master && slices.ContainsFunc(s.observed.views, func(v sentinelView) bool {
+		return v.Down && v.HasMaster && v.Master == local.Follows
+	})
 }
 
 // askTime bounds the questions of one look while a failover is under way, or may
@@ -197,7 +207,7 @@ func (s *Server) askTime(ctx context.Context, calm bool) (context.Context, conte
 }
 
 // undisputed says whether a majority of the sentinels names this master, or the
-// master that this replica follows, and none of them finds that one down.
+// master that this replica follows.
 func (s *Server) undisputed(local role.Local) bool {
 	o := role.Observation{Sentinels: s.config.Sentinels}
 	for _, v := range s.observed.views {
@@ -207,7 +217,7 @@ func (s *Server) undisputed(local role.Local) bool {
 	if local.Master {
 		return ok && agreed == s.config.PodIP
 	}
-	return ok && agreed == local.Follows && local.LinkUp && !o.FoundDown(agreed)
+	return ok && agreed == local.Follows && local.LinkUp
 }
 
 // observation joins what is remembered into the input of the decision.
@@ -245,6 +255,8 @@ func (s *Server) observeAgreement(o *role.Observation) {
 		m.recorded = o.Local.Master && (m.recorded || m.record.Master.UID == s.self.UID)
 	}
 	o.Local.Confirmed, o.Local.Recorded = m.confirmed, m.recorded
+	epoch, named := o.NamedIn()
+	o.Local.NamedAnew = named && epoch > m.namedIn
 	mark(&m.astrayAt, ok && o.Local.Running && !o.Local.Master && agreed != o.Local.Follows)
 	mark(&m.downAt, down)
 	refused := slices.ContainsFunc(o.Peers, func(p role.Peer) bool {
@@ -369,10 +381,13 @@ func (s *Server) followsTheRecord(local role.Local) bool {
 // ofRecordedMaster says whether the data of this replica are of the generation that the record names.
 func (s *Server) ofRecordedMaster(local role.Local) bool {
 	m, recorded := &s.observed, role.Standing{Generation: s.observed.record.Generation}
-	known := !m.standing.Empty && m.standing.Generation == m.record.Generation && m.standing.Epoch == 0
+	known := m.standingOf == local.History.ID && m.standing.Generation == m.record.Generation && m.standing.Epoch == 0
 	// The record may name this master for an earlier time: another was promoted after it, and then it again.
-	again := recorded.Before(m.standing) && (m.masters == nil || recorded.Before(*m.masters))
-	return s.followsTheRecord(local) && local.LinkUp && (known || s.sharesHistory(local)) && !again
+	earlier := recorded.Before(m.standing)
+	if m.masters != nil {
+		earlier = recorded.Before(*m.masters)
+	}
+	return s.followsTheRecord(local) && local.LinkUp && (known || s.sharesHistory(local) && !earlier)
 }
 
 // sharesHistory says whether the master that runs now has the history of this replica. The link of a
@@ -387,10 +402,10 @@ func (s *Server) askedMaster(local role.Local) bool {
 	return local.LinkUp && m.masterID != "" && m.askedFor == m.record.Generation
 }
 
-// askMaster asks the master of this replica for its history and, where the record does not tell it, for
-// its standing. So the launcher learns what the data of the replica are
-// worth. Its files are worth more than those of a server that has stayed behind, and an election must
-// know that. It asks at once when the record changes, and then once a second until it knows.
+// askMaster asks the master of this replica for its history and its standing. So the launcher
+// learns what the data of the replica are worth. The files of the replica are worth more than those of a
+// server that has stayed behind, and an election must know that. It asks at once when the record changes,
+// and then once a second until it knows.
 func (s *Server) askMaster(ctx context.Context, local role.Local) {
 	m := &s.observed
 	if !local.LinkUp || s.ofRecordedMaster(local) || m.askedFor == m.record.Generation && time.Since(m.askedAt) < calmTick {
@@ -404,7 +419,7 @@ func (s *Server) askMaster(ctx context.Context, local role.Local) {
 		return
 	}
 	m.masterID = info.ReplID
-	if s.ofRecordedMaster(local) || !s.sharesHistory(local) {
+	if !s.sharesHistory(local) {
 		return
 	}
 	var master role.Status
@@ -425,7 +440,7 @@ func (s *Server) lookOf(info redisnode.Info) role.Look {
 		Master: info.Master, Loading: info.Loading, LinkUp: info.LinkUp, Lost: !info.Master && !info.LinkUp && info.LinkDown >= 0,
 		Syncing: info.Syncing, History: historyOf(info),
 		Offset: info.Offset, BacklogFrom: info.BacklogFrom,
-		Rewriting: s.config.Persistence && info.Rewriting, Failed: s.config.Persistence && info.RewriteFailed,
+		Rewriting: s.config.Persistence && info.Rewriting, Failed: s.config.Persistence && info.RewriteFailed, Unwritten: s.config.Persistence && !info.AppendOnly,
 	}
 }
 

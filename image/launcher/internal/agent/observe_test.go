@@ -44,6 +44,29 @@ func TestServersAnswerWhileASentinelTakesAllTheTimeThereIs(t *testing.T) {
 	require.EqualValues(t, 7, s.observed.peers[0].Offset)
 }
 
+// The look that shows a replica in a quiet release that its master is found down asks the other servers,
+// the lost master among them. It must not wait for that: a promotion is due.
+func TestLookAtAMasterThatIsFoundDownIsShort(t *testing.T) {
+	master, err := net.Listen("tcp", "127.0.0.1:0") // it accepts connections and never answers
+	require.NoError(t, err)
+	defer func() { _ = master.Close() }()
+	sentinel := speak(t, map[string]string{"SENTINEL MASTER": masterReply("127.0.0.1", "s_down,master")})
+	s := &Server{
+		config: config.Config{
+			PodUID: "uid-a", MasterName: "mymaster", Sentinels: 1, RedisPort: master.Addr().(*net.TCPAddr).Port, HTTPPort: 1, SentinelPort: int(sentinel.addr.Port()),
+		},
+		log: quiet, links: newLinks(""),
+	}
+	here := netip.MustParseAddr("127.0.0.1")
+	began := time.Now()
+	require.True(t, s.ask(t.Context(), []kube.Pod{
+		{Name: "sentinel", UID: "uid-s", IP: here, Sentinel: true, Ready: true},
+		{Name: "server-b", UID: "uid-b", IP: here, Server: true, Ready: true},
+	}, role.Local{Answering: true, LinkUp: true, Follows: here}, true), "it is still calm")
+	require.Less(t, time.Since(began), 2*failoverAsk)
+	require.Len(t, s.observed.peers, 1, "they were asked")
+}
+
 // A master that stood still has been named before. It must know that when it wakes up.
 func TestMasterThatDoesNotAnswerStaysConfirmed(t *testing.T) {
 	self := netip.MustParseAddr("10.0.0.1")

@@ -145,7 +145,8 @@ func (s *Server) keepFiled(local role.Local) {
 // keepDemotion records that this pod is no longer a master, nor about to become one, because writes now
 // go to another server. This also applies to the files, even before they hold the copy of the new master.
 func (s *Server) keepDemotion() {
-	s.observed.standing.Master, s.claimed = false, false
+	s.observed.standing.Master = false
+	s.claimed = s.claimed && s.decided.Action == role.Claim // this look was before the claim
 	if s.filed.Master {
 		s.filed.Master = false
 		if s.config.Persistence {

@@ -229,6 +229,8 @@ type Info struct {
 	BacklogFrom  int64  // the first offset of the replication backlog; 0 for none
 	// Rewriting: a rewrite of the append-only file runs or is scheduled. RewriteFailed: the last one failed.
 	Rewriting, RewriteFailed bool
+	// AppendOnly: Redis writes its append-only file, or is about to rewrite it. It stops that when it begins to load a copy.
+	AppendOnly bool
 }
 
 // Info asks a server for its state.
@@ -263,6 +265,7 @@ func ParseInfo(text string) Info {
 		BacklogFrom:   number("repl_backlog_first_byte_offset"),
 		Rewriting:     fields["aof_rewrite_in_progress"] == "1" || fields["aof_rewrite_scheduled"] == "1",
 		RewriteFailed: fields["aof_last_bgrewrite_status"] == "err",
+		AppendOnly:    fields["aof_enabled"] == "1",
 	}
 	if valkey := fields["valkey_version"]; valkey != "" {
 		info.Version = valkey

@@ -31,8 +31,10 @@ type Look struct {
 	Syncing bool // of a replica: it receives a full copy
 	// Rewriting: a rewrite of the append-only file runs or is about to run. Failed: the last one did not succeed.
 	Rewriting, Failed bool
-	History           History
-	Offset            int64 // up to here it holds the history; 1 for a replica that has never been linked
+	// Unwritten: Redis does not write its append-only file, as from when it begins to load a copy until the rewrite.
+	Unwritten bool
+	History   History
+	Offset    int64 // up to here it holds the history; 1 for a replica that has never been linked
 	// BacklogFrom is the first offset of the replication backlog, which begins anew with each full copy.
 	BacklogFrom int64
 }
@@ -76,7 +78,7 @@ func (h Held) After(l Look) Held {
 	switch {
 	case receiving || copied:
 		h.Copied = true
-	case (linked || h.InSync || l.Master && !l.Loading || replica && !h.partial) && !l.Rewriting && !l.Failed:
+	case (linked || h.InSync || l.Master && !l.Loading || replica && !h.partial) && !l.Rewriting && !l.Failed && !l.Unwritten:
 		h.Copied = false // also where the next copy was never loaded
 	}
 	switch {

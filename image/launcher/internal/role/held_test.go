@@ -19,6 +19,7 @@ var (
 	sawLost        = Look{Lost: true, Rewriting: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawResyncing   = Look{Lost: true, Syncing: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawReloading   = Look{Lost: true, Syncing: true, Loading: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
+	sawUnwritten   = Look{Lost: true, Unwritten: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	sawFailed      = Look{LinkUp: true, Failed: true, History: History{ID: "m", Before: "0", BeforeUpTo: -1}}
 	// sawOwnOffset: it has lost its master, and tells an offset.
 	sawOwnOffset = Look{History: History{ID: "m", Before: "0", BeforeUpTo: -1}, Offset: 9}
@@ -41,6 +42,7 @@ func TestWhatAProcessHoldsFollowsFromTheLooksAtIt(t *testing.T) {
 		"the same where no look saw the copy":                   {[]Look{sawStarting, sawCopied}, true, true},
 		"a replica whose second copy did not come":              {[]Look{sawStarting, sawReceiving, sawCopied, sawResyncing, sawUnlinked}, false, false},
 		"the same while its first rewrite runs":                 {[]Look{sawStarting, sawReceiving, sawCopied, sawResyncing, sawLost}, false, true},
+		"the same where its file is off":                        {[]Look{sawStarting, sawReceiving, sawCopied, sawResyncing, sawUnwritten}, false, true},
 		"a replica that could not load its second copy":         {[]Look{sawStarting, sawReceiving, sawCopied, sawResyncing, sawReloading, sawUnlinked}, false, true},
 		"a replica whose first rewrite failed":                  {[]Look{sawStarting, sawReceiving, sawCopied, sawFailed}, true, true},
 		"a replica whose second rewrite runs":                   {[]Look{sawStarting, sawReceiving, sawFailed, sawCopied}, true, true},

@@ -70,6 +70,7 @@ type Local struct {
 	Claimed   bool       // it is master by the record, and not because it was promoted
 	Confirmed bool       // a majority of the sentinels has named it since it is master
 	Recorded  bool       // the record has named this pod since it is master
+	NamedAnew bool       // a majority of the sentinels names it, in a later epoch than before: it has just been promoted
 	Follows   netip.Addr // of a replica
 	LinkUp    bool       // of a replica: connected to its master and in sync
 	Synced    bool       // of a replica: it holds a part of the present history; see Held.InSync
@@ -284,11 +285,6 @@ func (o Observation) MasterIsDown() (down, failingOver bool) {
 		failingOver = failingOver || v.FailingOver
 	}
 	return n >= o.majority(), failingOver
-}
-
-// FoundDown says whether a sentinel finds a master down.
-func (o Observation) FoundDown(master netip.Addr) bool {
-	return slices.ContainsFunc(o.Views, func(v View) bool { return v.Down && v.HasMaster && v.Master == master })
 }
 
 // foundLost says whether a majority of the sentinels finds this master lost, so that

@@ -16,7 +16,7 @@ func serveMaster(o Observation) Decision {
 	case o.Local.Recorded && o.replacedBy() != nil:
 		// The sentinels may need a second more to agree on what has happened.
 		return giveWay(o.replacedBy())
-	case ok && agreed == o.Self.IP && !o.RecordKnown && o.Local.MasterFor > promotionPatience && o.outrankedBy() != nil:
+	case ok && agreed == o.Self.IP && !o.RecordKnown && !o.Local.NamedAnew && o.outrankedBy() != nil:
 		// It stood still, and the sentinel that replaced it has not told the others.
 		return giveWayToLater(o.outrankedBy())
 	case ok && agreed == o.Self.IP && o.replacingSelf():

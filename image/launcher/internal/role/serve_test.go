@@ -341,9 +341,9 @@ func TestReplicaStaysWithItsMaster(t *testing.T) {
 func TestLaterDataWinWhereTheRecordCannotBeRead(t *testing.T) {
 	past := peer("b", isMaster, reports(wasMaster(1, 10)))
 	check(t, []claim{
-		{"the master of the past gives way", observe(runsAsMaster(promotionPatience+1), recordUnknown, sentinels("a a b"), holds(wasMaster(1, 10)), peer("b", isMaster, reports(wasMaster(2, 5)))),
+		{"the master of the past gives way", observe(runsAsMaster(time.Second), recordUnknown, sentinels("a a b"), holds(wasMaster(1, 10)), peer("b", isMaster, reports(wasMaster(2, 5)))),
 			Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: "server-b is the master of a later generation"}},
-		{"not where it has just been promoted", observe(runsAsMaster(promotionPatience), recordUnknown, sentinels("a a b"), holds(wasMaster(1, 10)), peer("b", isMaster, reports(wasMaster(2, 5)))),
+		{"not where it has just been promoted", observe(runsAsMaster(time.Second), local(func(l *Local) { l.NamedAnew = true }), recordUnknown, sentinels("a a b"), holds(wasMaster(1, 10)), peer("b", isMaster, reports(wasMaster(2, 5)))),
 			Decision{State: Serving, Label: MasterLabel, Reason: "the sentinels name this pod"}},
 		{"its successor does not follow it", observe(runsAsMaster(promotionPatience+1), recordUnknown, sentinels("b b a"), holds(wasMaster(2, 5)), past),
 			Decision{State: Uncertain, Reason: "the sentinels name server-b, whose data are of an earlier generation, and the record cannot be read"}},

@@ -1,6 +1,7 @@
 package role
 
 import (
+	"slices"
 	"time"
 )
 
@@ -13,13 +14,15 @@ func (s *simServer) observe(w *world) Observation {
 	}
 	calm := !woken && s.decided.State == Serving && s.decided.Action == Wait && local.Answering && local.Master == (s.decided.Label == MasterLabel) && (local.Master || wasInSync) &&
 		(!local.Master || s.Label == Master && s.recordOK && s.isRecorded(s.record, s.own))
-	if !calm || w.now-s.viewsAt >= time.Second {
+	fresh := !calm || w.now-s.viewsAt >= time.Second
+	if fresh {
 		s.views, s.viewsAt = s.askSentinels(w), w.now
 	}
 	o := Observation{Sentinels: simSentinels, Views: s.views}
 	agreed, ok := o.Agreed()
-	calm = calm && ok && (local.Master && agreed == s.IP || !local.Master && agreed == local.Follows && local.LinkUp && !o.FoundDown(agreed))
+	calm = calm && ok && (local.Master && agreed == s.IP || !local.Master && agreed == local.Follows && local.LinkUp)
 	s.calm = calm
+	foundDown := fresh && slices.ContainsFunc(s.views, func(v View) bool { return v.Down && v.HasMaster && v.Master == local.Follows })
 	var peers []Peer
 	every := 300 * time.Millisecond
 	if calm {
@@ -27,7 +30,8 @@ func (s *simServer) observe(w *world) Observation {
 		if r := s.record; !local.Master && local.Follows != r.ip || local.Master && r.uid != s.UID {
 			every = time.Second
 		}
-	} else {
+	}
+	if !calm || !local.Master && foundDown {
 		peers = s.askPeers(w)
 		s.held = s.held.Beside(local, s.standing, s.standingOf, peers)
 		local.Synced = local.Answering && s.held.InSync
@@ -61,6 +65,8 @@ func (s *simServer) observe(w *world) Observation {
 		s.recorded = local.Master && (s.recorded || r.uid == s.UID)
 	}
 	o.Local.Confirmed, o.Local.Recorded = s.confirmed, s.recorded
+	epoch, named := o.NamedIn()
+	o.Local.NamedAnew = named && epoch > s.namedIn
 	down, _ := o.MasterIsDown()
 	mark(&s.astrayAt, ok && local.Running && !local.Master && agreed != local.Follows, w.now)
 	mark(&s.downAt, down, w.now)

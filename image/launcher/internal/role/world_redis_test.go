@@ -311,7 +311,7 @@ func (s *simServer) kill(w *world) {
 // A process that has just woken up serves nobody before its launcher has looked, or had it hold writes back.
 func (s *simServer) serve(w *world) {
 	woken := w.now-max(s.thawAt, s.redis.frozen) < step
-	heldBack := s.decided.Doomed && s.decided.Action == Wait // agent.hold pauses writes until the next look
+	heldBack := s.decided.Doomed && s.decided.Action == Wait && w.now-s.doomedAt <= simDownAfter // by agent.hold
 	if s.accepts(w) && !woken && !heldBack {
 		s.accept(w, 1)
 	}

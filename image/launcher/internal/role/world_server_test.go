@@ -13,32 +13,32 @@ type simServer struct {
 	acks  map[*simServer]time.Duration // of a master: when each replica last acknowledged
 	disk  data
 
-	corrupt                                                                                                bool          // Redis cannot load what is on disk
-	hungryUntil                                                                                            time.Duration // it needs all its master's data, which takes until then
-	joinedAt                                                                                               time.Duration // when its network was last back
-	own                                                                                                    int64         // agent.Server.generation
-	namedIn                                                                                                int64         // of a master: the configuration epoch in which the sentinels named it last
-	crashes                                                                                                int           // starts that ended at once, in a row
-	since, masterAt, astrayAt, linkedAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt time.Duration
-	claimed, byRecord, confirmed, recorded, wasRunning                                                     bool
-	wasMaster                                                                                              bool
-	followed                                                                                               netip.Addr
-	applied                                                                                                int
-	held                                                                                                   Held
-	standing, kept                                                                                         Standing // in memory and on disk
-	standingOf                                                                                             string   // agent.observed.standingOf
-	views                                                                                                  []View
-	viewsAt, recordAt, turnAt                                                                              time.Duration
-	record                                                                                                 simRecord
-	generation                                                                                             int64         // of the record when it was last read
-	generationAt                                                                                           time.Duration // first read with that generation
-	calm, recordOK, podsOK                                                                                 bool
-	servers                                                                                                []Member // the pod list as last seen
-	sentinels                                                                                              []*simSentinel
-	decided                                                                                                Decision
-	wish                                                                                                   string
-	wishes                                                                                                 bool
-	turns, acts                                                                                            int // looks, and looks with an effect
+	corrupt                                                                                                          bool          // Redis cannot load what is on disk
+	hungryUntil                                                                                                      time.Duration // it needs all its master's data, which takes until then
+	joinedAt                                                                                                         time.Duration // when its network was last back
+	own                                                                                                              int64         // agent.Server.generation
+	namedIn                                                                                                          int64         // of a master: the configuration epoch in which the sentinels named it last
+	crashes                                                                                                          int           // starts that ended at once, in a row
+	since, masterAt, astrayAt, linkedAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt, doomedAt time.Duration
+	claimed, byRecord, confirmed, recorded, wasRunning                                                               bool
+	wasMaster                                                                                                        bool
+	followed                                                                                                         netip.Addr
+	applied                                                                                                          int
+	held                                                                                                             Held
+	standing, kept                                                                                                   Standing // in memory and on disk
+	standingOf                                                                                                       string   // agent.observed.standingOf
+	views                                                                                                            []View
+	viewsAt, recordAt, turnAt                                                                                        time.Duration
+	record                                                                                                           simRecord
+	generation                                                                                                       int64         // of the record when it was last read
+	generationAt                                                                                                     time.Duration // first read with that generation
+	calm, recordOK, podsOK                                                                                           bool
+	servers                                                                                                          []Member // the pod list as last seen
+	sentinels                                                                                                        []*simSentinel
+	decided                                                                                                          Decision
+	wish                                                                                                             string
+	wishes                                                                                                           bool
+	turns, acts                                                                                                      int // looks, and looks with an effect
 }
 
 const never = -time.Hour
@@ -113,6 +113,7 @@ func (s *simServer) turn(w *world) {
 		w.logf("%s: %v, %v: %s", s.Name, d.State, d.Action, d.Reason)
 	}
 	s.decided = d
+	mark(&s.doomedAt, d.Doomed, w.now)
 	s.label(w, d)
 	s.act(w, o, d)
 	s.keepRecord(w, o)
@@ -311,7 +312,7 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 		return
 	}
 	if o.Local.Answering && !o.Local.Master {
-		s.standing.Master, s.kept.Master, s.claimed = false, false, false
+		s.standing.Master, s.kept.Master, s.claimed = false, false, s.claimed && s.decided.Action == Claim
 	}
 	if !o.Local.Answering {
 		return
@@ -326,10 +327,13 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	}
 	next := s.standing
 	masters, asked, shared := s.askMaster(w)
-	known := !next.Empty && next.Generation == s.record.generation && next.Epoch == 0
+	known := s.standingOf == o.Local.History.ID && next.Generation == s.record.generation && next.Epoch == 0
 	recorded := Standing{Generation: s.record.generation}
-	again := recorded.Before(next) && (masters == nil || recorded.Before(*masters))
-	ofRecorded := s.recordOK && o.Local.Follows == s.record.ip && o.Local.LinkUp && (known || shared) && !again
+	earlier := recorded.Before(next)
+	if masters != nil {
+		earlier = recorded.Before(*masters)
+	}
+	ofRecorded := s.recordOK && o.Local.Follows == s.record.ip && o.Local.LinkUp && (known || shared && !earlier)
 	epoch, named := o.NamedIn()
 	switch {
 	case !ofRecorded && o.Local.LinkUp && shared && masters != nil && (next.Empty || !masters.Before(next)):
