@@ -152,11 +152,11 @@ func (f *former) serves(before string) (*pod, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch id := accepts(f.cluster, p); id {
-	case "", before:
+	id := accepts(f.cluster, p)
+	if id == "" || id == before {
 		return nil, fmt.Errorf("%s does not accept writes in another process than before", p.name)
 	}
-	return p, nil
+	return p, f.checkLabels(p, "master", id) // a pod that passes connections on has another process at its address
 }
 
 // end ends the present master in one of the ways in which a master ends.

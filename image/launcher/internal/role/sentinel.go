@@ -149,7 +149,7 @@ func DecideSentinel(o SentinelObservation) SentinelDecision {
 func startSentinel(o SentinelObservation) SentinelDecision {
 	var latest *View
 	for i, v := range o.Others {
-		if v.Reach == Answered && v.HasMaster && (latest == nil || v.ConfigEpoch > latest.ConfigEpoch) {
+		if v.Reach == Answered && v.HasMaster && (latest == nil || o.later(v, *latest)) {
 			latest = &o.Others[i]
 		}
 	}
@@ -174,6 +174,15 @@ func startSentinel(o SentinelObservation) SentinelDecision {
 		return SentinelDecision{Action: SentinelStart, Master: o.FileMaster, Reason: fmt.Sprintf("this sentinel monitored %v before", o.FileMaster)}
 	}
 	return SentinelDecision{Reason: "waiting for a server to become master"}
+}
+
+// later says whether a sentinel names its master in a later epoch than another one. In the same
+// epoch a sentinel that names a serving master counts as the later one: the other has been cut off.
+func (o SentinelObservation) later(v, other View) bool {
+	serves := func(ip netip.Addr) bool {
+		return slices.ContainsFunc(o.Servers, func(p Peer) bool { return p.IP == ip && p.Redis == Answered && p.Master })
+	}
+	return v.ConfigEpoch > other.ConfigEpoch || v.ConfigEpoch == other.ConfigEpoch && serves(v.Master) && !serves(other.Master)
 }
 
 // seedPatience is the constant of that name, or what exceeds one failover

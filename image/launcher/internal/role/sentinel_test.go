@@ -97,6 +97,8 @@ func TestSentinelStartsWithTheMasterThatIsTrue(t *testing.T) {
 			starting("b", "the other sentinels monitor 10.0.0.2")},
 		{"what the sentinel with the latest epoch monitors", epochOf(watch("stopped", "b c"), 3, 4),
 			starting("c", "the other sentinels monitor 10.0.0.3")},
+		{"the serving one of two in the same epoch: who names the other was cut off",
+			epochOf(watch("stopped", "b c", with("b", isReplica), with("c", isMaster)), 3, 3), starting("c", "the other sentinels monitor 10.0.0.3")},
 		{"the only server that is master", watch("stopped", "none refused", with("b", isReplica), with("c", isMaster), fileNames("b")),
 			starting("c", "server-c is master")},
 		{"the recorded one of two masters", watch("stopped", "", with("b", isMaster), with("c", isMaster), recordNames("c"), fileNames("b")),

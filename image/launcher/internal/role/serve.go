@@ -254,18 +254,25 @@ func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
 
 // doomed says whether another server is about to become master in place of this one, so that
 // what this one accepts from now on would be lost. Either a sentinel is replacing this master. Or
-// a sentinel is replacing another master, does not know of this one, and has promoted a server,
-// or will promote one while this master has no label. An elected master that the record still names
-// calls that off.
+// a sentinel is replacing another master and has promoted a server, or will promote one while this
+// master has no label. Or a sentinel names another server, which is master, in a later epoch, and the other
+// sentinels are about to hear of it. An elected master that the record still names calls that off.
 func (o Observation) doomed() bool {
 	elected := o.Local.Claimed && o.MasterUID == o.Self.UID
-	return o.replacingSelf() || !elected && slices.ContainsFunc(o.Views, func(v View) bool {
-		promoted := func(ip netip.Addr) bool {
-			p := o.peerAt(ip)
-			return p != nil && p.Redis == Answered && p.Master
+	own := int64(-1)
+	for _, v := range o.Views {
+		if v.Reach == Answered && v.HasMaster && v.Master == o.Self.IP {
+			own = max(own, v.ConfigEpoch)
 		}
+	}
+	promoted := func(ip netip.Addr) bool {
+		p := o.peerAt(ip)
+		return p != nil && p.Redis == Answered && p.Master
+	}
+	return o.replacingSelf() || !elected && slices.ContainsFunc(o.Views, func(v View) bool {
 		chosen := o.Self.Label != Master && v.Chosen.IsValid() && v.Chosen != o.Self.IP
-		return v.FailingOver && (chosen || promoted(v.Chosen) || promoted(v.Promoting))
+		announced := v.Reach == Answered && v.HasMaster && own >= 0 && v.ConfigEpoch > own && promoted(v.Master)
+		return announced || v.FailingOver && (chosen || promoted(v.Chosen) || promoted(v.Promoting))
 	})
 }
 

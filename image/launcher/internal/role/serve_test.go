@@ -209,7 +209,9 @@ func TestWritesOfAMasterThatTheSentinelsHaveNotSeenAreDoomed(t *testing.T) {
 		"but where the record names another since":       {observe(awake, local(func(l *Local) { l.Claimed = true }), recorded("c"), peer("c", isMaster)), true},
 		"also where one is chosen and this one has no label": {observe(awake, sentinels("b* b! b!"), chosen, peer("b", isStopped), peer("c", isReplica),
 			func(o *Observation) { o.Self.Label = "" }), true},
-		"nor when that failover is over": {observe(awake, sentinels("b b b"), peer("c", isMaster)), false},
+		"nor when that failover is over":                       {observe(awake, sentinels("b b b"), peer("c", isMaster)), false},
+		"and when a sentinel names the other in a later epoch": {observe(awake, sentinels("c a a"), func(o *Observation) { o.Views[0].ConfigEpoch = 9 }, peer("c", isMaster)), true},
+		"not in the same epoch":                                {observe(awake, sentinels("c a a"), peer("c", isMaster)), false},
 	} {
 		if d := Decide(c.observation); d.Doomed != c.want {
 			t.Errorf("%s: %+v", name, d)
