@@ -32,7 +32,7 @@ type observed struct {
 	byRecord   bool      // this process has been made master by a claim
 	confirmed  bool      // a majority of the sentinels has named this pod since it is master
 	recorded   bool      // the record has named this pod since it is master
-	namedIn    int64     // of a master: the configuration epoch in which a majority of the sentinels named it last
+	namedIn    int64     // of a master: the latest configuration epoch in which a majority of the sentinels has named it
 	astrayAt   time.Time // following another than the agreed master since
 	linkedAt   time.Time
 	linkDownAt time.Time

@@ -118,7 +118,7 @@ func (s *Server) keepStanding(o role.Observation) {
 		s.claimed = false
 	}
 	if named && o.Local.Master {
-		m.namedIn = epoch
+		m.namedIn = max(m.namedIn, epoch)
 	}
 	m.standing = next
 	if s.ofRecordedMaster(o.Local) || m.masters != nil && s.sharesHistory(o.Local) {

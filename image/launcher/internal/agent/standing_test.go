@@ -183,6 +183,11 @@ func TestStandingOfAPromotionThatIsNotRecordedHasTheSentinelsEpoch(t *testing.T)
 	require.Equal(t, role.Standing{Generation: 2, Epoch: 7, Master: true, Offset: 20}, s.observed.standing, "the sentinels have named another in between")
 	require.Zero(t, s.generation.Load(), "it is to be recorded again")
 
+	// New sentinels begin with earlier epochs. One that was cut off comes back with a later one.
+	views[0].ConfigEpoch, views[1].ConfigEpoch, views[2].ConfigEpoch = 0, 0, 0
+	s.keepStanding(master)
+	require.EqualValues(t, 7, s.observed.namedIn, "it has been named in that epoch")
+
 	replica := role.Observation{Local: role.Local{Answering: true, Synced: true, LinkUp: true, Offset: 30, History: role.History{ID: "m"}}}
 	for why, prepare := range map[string]func(m *observed){
 		"there is no record": func(*observed) {},

@@ -90,7 +90,7 @@ func (s *simServer) observeLocal(w *world) Local {
 	if s.wasMaster && !r.master {
 		s.own, s.namedIn = 0, 0
 	}
-	s.wasMaster, s.followed = r.master, r.follows
+	s.wasMaster, s.followed, s.byRecord = r.master, r.follows, s.byRecord && r.master
 	s.held = s.held.After(s.lookAt(w))
 	mark(&s.masterAt, r.master, w.now)
 	mark(&s.linkedAt, r.linkUp, w.now)

@@ -17,7 +17,7 @@ type simServer struct {
 	hungryUntil                                                                                                      time.Duration // it needs all its master's data, which takes until then
 	joinedAt                                                                                                         time.Duration // when its network was last back
 	own                                                                                                              int64         // agent.Server.generation
-	namedIn                                                                                                          int64         // of a master: the configuration epoch in which the sentinels named it last
+	namedIn                                                                                                          int64         // of a master: the latest configuration epoch in which the sentinels have named it
 	crashes                                                                                                          int           // starts that ended at once, in a row
 	since, masterAt, astrayAt, linkedAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt, doomedAt time.Duration
 	claimed, byRecord, confirmed, recorded, wasRunning                                                               bool
@@ -360,7 +360,7 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 		s.claimed = false
 	}
 	if named && o.Local.Master {
-		s.namedIn = epoch
+		s.namedIn = max(s.namedIn, epoch)
 	}
 	s.standing = next
 	if ofRecorded || o.Local.LinkUp && shared && masters != nil {
