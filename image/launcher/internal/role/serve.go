@@ -16,8 +16,8 @@ func serveMaster(o Observation) Decision {
 	case o.Local.Recorded && o.replacedBy() != nil:
 		// The sentinels may need a second more to agree on what has happened.
 		return giveWay(o.replacedBy())
-	case ok && agreed == o.Self.IP && !o.RecordKnown && !o.Local.NamedAnew && o.outrankedBy() != nil:
-		// It stood still, and the sentinel that replaced it has not told the others.
+	case ok && agreed == o.Self.IP && !o.Local.NamedAnew && o.outrankedBy() != nil:
+		// It was away, and sentinels that do not know of its successor name it as before.
 		return giveWayToLater(o.outrankedBy())
 	case ok && agreed == o.Self.IP && o.replacingSelf():
 		return Decision{State: Uncertain, Reason: "a sentinel is replacing this pod"}
@@ -297,11 +297,11 @@ func (o Observation) replacedBy() *Peer {
 	return nil
 }
 
-// outrankedBy gives the server that tells that it is the master of a later generation
-// than this master: only the record gives generations.
+// outrankedBy gives another master whose data are of a later generation or epoch than those of
+// this master. It may have been promoted so lately that the record does not name it.
 func (o Observation) outrankedBy() *Peer {
 	for i, p := range o.Peers {
-		if p.Redis == Answered && p.Master && p.Status != nil && p.Status.Standing.Master && o.Standing.Before(p.Status.Standing) {
+		if p.Redis == Answered && p.Master && p.Status != nil && o.Standing.Before(p.Status.Standing) {
 			return &o.Peers[i]
 		}
 	}

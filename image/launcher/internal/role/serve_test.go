@@ -345,6 +345,8 @@ func TestLaterDataWinWhereTheRecordCannotBeRead(t *testing.T) {
 	check(t, []claim{
 		{"the master of the past gives way", observe(runsAsMaster(time.Second), recordUnknown, sentinels("a a b"), holds(wasMaster(1, 10)), peer("b", isMaster, reports(wasMaster(2, 5)))),
 			Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: "server-b is the master of a later generation"}},
+		{"also where the record can be read and names another one before it", observe(runsAsMaster(time.Second), recorded("b"), replaced("c"), sentinels("a a b"), holds(wasMaster(1, 10)), peer("b", isMaster, reports(wasMaster(3, 5)))),
+			Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: "server-b is the master of a later generation"}},
 		{"not where it has just been promoted", observe(runsAsMaster(time.Second), local(func(l *Local) { l.NamedAnew = true }), recordUnknown, sentinels("a a b"), holds(wasMaster(1, 10)), peer("b", isMaster, reports(wasMaster(2, 5)))),
 			Decision{State: Serving, Label: MasterLabel, Reason: "the sentinels name this pod"}},
 		{"its successor does not follow it", observe(runsAsMaster(promotionPatience+1), recordUnknown, sentinels("b b a"), holds(wasMaster(2, 5)), past),
