@@ -16,8 +16,8 @@ func serveMaster(o Observation) Decision {
 	case o.Local.Recorded && o.replacedBy() != nil:
 		// The sentinels may need a second more to agree on what has happened.
 		return giveWay(o.replacedBy())
-	case ok && agreed == o.Self.IP && !o.Local.NamedAnew && o.outrankedBy() != nil:
-		// It was away, and sentinels that do not know of its successor name it as before.
+	case ok && agreed == o.Self.IP && o.outrankedBy() != nil && (!o.Local.NamedAnew || o.outrankedBy().UID == o.MasterUID):
+		// It was away, and sentinels that do not know of its successor name it.
 		return giveWayToLater(o.outrankedBy())
 	case ok && agreed == o.Self.IP && o.replacingSelf():
 		return Decision{State: Uncertain, Reason: "a sentinel is replacing this pod"}
@@ -100,6 +100,8 @@ func contested(o Observation, agreed netip.Addr, serving func(string) Decision) 
 		return giveWay(o.calledOff())
 	case young && !recorded:
 		return Decision{State: Uncertain, Reason: "this pod was promoted; the sentinels have not agreed on it yet"}
+	case recorded && p != nil && p.Redis == Answered && p.Master && p.Status != nil && o.older(*p):
+		return serving(fmt.Sprintf("this pod is the recorded master; %s, which the sentinels name, has data of an earlier generation", p.Name))
 	case p != nil && p.Redis == Answered && p.Master && !o.RecordKnown && o.Standing.Master && p.Status != nil && o.older(*p):
 		return Decision{State: Uncertain, Reason: fmt.Sprintf("the sentinels name %s, whose data are of an earlier generation, and the record cannot be read", p.Name)}
 	case p != nil && p.Redis == Answered && p.Master:
