@@ -38,6 +38,8 @@ func serveMaster(o Observation) Decision {
 	case o.MasterUID == o.Self.UID && o.CutOff() && o.Self.Label != Master:
 		// Sentinels that it cannot reach may have found it down, and be about to replace it.
 		return Decision{State: Serving, Label: HoldLabel, Reason: "this pod is the recorded master, has lost its label, and cannot ask the sentinels why"}
+	case o.MasterUID == o.Self.UID && o.Self.Label != Master && o.doomed():
+		return Decision{State: Uncertain, Reason: "this pod is the recorded master, has lost its label, and a sentinel names another master in a later epoch"}
 	case o.MasterUID == o.Self.UID:
 		return serving("this pod is the recorded master and the sentinels do not name another")
 	case o.Local.MasterFor > promotionPatience && o.replacedBy() != nil:
@@ -160,7 +162,7 @@ func (o Observation) fencedPredecessor(agreed netip.Addr, ok bool) bool {
 	if o.Fence == nil || o.Fence.Age > fencePatience || o.Fence.UID == o.Self.UID || o.Fence.UID != o.MasterUID {
 		return false
 	}
-	if o.Standing.Generation < o.Generation && o.Local.MasterFor > o.Fence.Age+fenceSkew {
+	if o.Local.MasterFor > o.Fence.Age+fenceSkew {
 		return false // a master of the past, which was master before the fenced one and is none of its replicas
 	}
 	if !ok {
@@ -258,9 +260,9 @@ func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
 // what this one accepts from now on would be lost. Either a sentinel is replacing this master. Or
 // a sentinel is replacing another master and has promoted a server, or will promote one while this
 // master has no label. Or a sentinel names another server, which is master, in a later epoch, and the other
-// sentinels are about to hear of it. An elected master that the record still names calls that off.
+// sentinels are about to hear of it. An elected master, which no majority has named yet, calls that off.
 func (o Observation) doomed() bool {
-	elected := o.Local.Claimed && o.MasterUID == o.Self.UID
+	elected := o.Local.Claimed && o.MasterUID == o.Self.UID && !o.Local.Confirmed
 	own := int64(-1)
 	for _, v := range o.Views {
 		if v.Reach == Answered && v.HasMaster && v.Master == o.Self.IP {

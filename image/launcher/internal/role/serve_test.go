@@ -167,6 +167,8 @@ func TestFenceOpensTheWayOnlyForTheSuccessorOfTheRecordedMaster(t *testing.T) {
 		{"not where it is old", observe(young, fenced("b", fencePatience+1), sentinels("b b b")), waits},
 		{"not where the record names another master by now",
 			observe(young, fenced("b", 0), recorded("c"), sentinels("b b b")), waits},
+		{"not for a master that was one long before the fence, of whatever generation its data are",
+			observe(runsAsMaster(promotionPatience), fenced("b", time.Second), sentinels("b b b"), holds(wasMaster(9, 1))), waits},
 		{"not where the sentinels name a third pod", observe(young, fenced("b", 0), sentinels("c c c"), peer("c")), waits},
 		{"not for the fenced master itself", observe(young, fenced("a", 0), sentinels("b b b"), peer("b", isReplica)),
 			uncertain(ClearLabel, "the sentinels name another master, which does not say it is master yet")},
@@ -201,12 +203,13 @@ func TestWritesOfAMasterThatTheSentinelsHaveNotSeenAreDoomed(t *testing.T) {
 		observation Observation
 		want        bool
 	}{
-		"where the other is master":                      {observe(awake, peer("b", isStopped), peer("c", isMaster)), true},
-		"also where a sentinel was told to do it":        {observe(awake, sentinels("b* b! b!"), chosen, peer("c", isMaster)), true},
-		"not while the other is a replica":               {observe(awake, peer("b", isStopped), peer("c", isReplica)), false},
-		"nor where the other does not answer":            {observe(awake, peer("b", isStopped), peer("c", isMaster, isFrozen)), false},
-		"nor where it is this one that has been elected": {observe(awake, local(func(l *Local) { l.Claimed = true }), peer("c", isMaster)), false},
-		"but where the record names another since":       {observe(awake, local(func(l *Local) { l.Claimed = true }), recorded("c"), peer("c", isMaster)), true},
+		"where the other is master":                            {observe(awake, peer("b", isStopped), peer("c", isMaster)), true},
+		"also where a sentinel was told to do it":              {observe(awake, sentinels("b* b! b!"), chosen, peer("c", isMaster)), true},
+		"not while the other is a replica":                     {observe(awake, peer("b", isStopped), peer("c", isReplica)), false},
+		"nor where the other does not answer":                  {observe(awake, peer("b", isStopped), peer("c", isMaster, isFrozen)), false},
+		"nor where it is this one that has been elected":       {observe(awake, local(func(l *Local) { l.Claimed = true }), peer("c", isMaster)), false},
+		"not once the sentinels have named it, like any other": {observe(awake, local(func(l *Local) { l.Claimed, l.Confirmed = true, true }), peer("c", isMaster)), true},
+		"but where the record names another since":             {observe(awake, local(func(l *Local) { l.Claimed = true }), recorded("c"), peer("c", isMaster)), true},
 		"also where one is chosen and this one has no label": {observe(awake, sentinels("b* b! b!"), chosen, peer("b", isStopped), peer("c", isReplica),
 			func(o *Observation) { o.Self.Label = "" }), true},
 		"nor when that failover is over":                       {observe(awake, sentinels("b b b"), peer("c", isMaster)), false},
@@ -217,6 +220,17 @@ func TestWritesOfAMasterThatTheSentinelsHaveNotSeenAreDoomed(t *testing.T) {
 			t.Errorf("%s: %+v", name, d)
 		}
 	}
+}
+
+// The sentinel that replaces it has told some of the others.
+func TestRecordedMasterDoesNotTakeItsLabelBackFromALaterMaster(t *testing.T) {
+	named := together(runsAsMaster(time.Hour), recorded("a"), sentinels("a c silent"), func(o *Observation) { o.Views[1].ConfigEpoch = 9 }, peer("c", isMaster))
+	check(t, []claim{
+		{"that a sentinel names in a later epoch", observe(named, func(o *Observation) { o.Self.Label = "" }),
+			Decision{State: Uncertain, Doomed: true, Reason: "this pod is the recorded master, has lost its label, and a sentinel names another master in a later epoch"}},
+		{"but does not give it up either", observe(named, func(o *Observation) { o.Self.Label = Master }),
+			Decision{State: Serving, Label: MasterLabel, Doomed: true, Reason: "this pod is the recorded master and the sentinels do not name another"}},
+	})
 }
 
 func TestMasterThatTheSentinelsDoNotNameIsNotLabelled(t *testing.T) {
