@@ -88,7 +88,7 @@ func TestMasterThatDoesNotAnswerStaysConfirmed(t *testing.T) {
 }
 
 // The link that a replica reports may be to a process of its master that has ended.
-func TestReplicaAsksForTheHistoryOfItsMasterOnceForEachGeneration(t *testing.T) {
+func TestReplicaAsksForTheHistoryOfItsMasterUntilItKnowsItsGeneration(t *testing.T) {
 	master := speak(t, map[string]string{"INFO": text("role:master\r\nmaster_replid:m\r\n")})
 	s := &Server{config: config.Config{RedisPort: int(master.addr.Port())}, log: quiet, links: newLinks("")}
 	record := func(generation int64) {

@@ -117,7 +117,7 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 	}{
 		"the recorded master is of the record's generation":           {old, master, &mine, role.Standing{Generation: 5, Master: true, Offset: 20}},
 		"a replica of the recorded master is, too":                    {old, replica, &record, role.Standing{Generation: 5, Offset: 20}},
-		"not one that was linked to a process that has ended":         {old, stood, &record, role.Standing{Generation: 1, Offset: 20}},
+		"a replica linked to an ended process keeps its generation":   {old, stood, &record, role.Standing{Generation: 1, Offset: 20}},
 		"a former master is a replica once it follows the record":     {wasMaster, replica, &record, role.Standing{Generation: 5, Offset: 20}},
 		"a master that is not recorded is worth what it was":          {old, master, &record, old},
 		"a replica without a link only advances":                      {old, cut, &record, role.Standing{Generation: 1, Offset: 20}},
@@ -183,7 +183,7 @@ func TestStandingOfAPromotionThatIsNotRecordedHasTheSentinelsEpoch(t *testing.T)
 	require.Equal(t, role.Standing{Generation: 2, Epoch: 7, Master: true, Offset: 20}, s.observed.standing, "the sentinels have named another in between")
 	require.Zero(t, s.generation.Load(), "it is to be recorded again")
 
-	// New sentinels begin with earlier epochs. One that was cut off comes back with a later one.
+	// New sentinels begin with epoch 0. A sentinel that was cut off comes back and still has epoch 7.
 	views[0].ConfigEpoch, views[1].ConfigEpoch, views[2].ConfigEpoch = 0, 0, 0
 	s.keepStanding(master)
 	require.EqualValues(t, 7, s.observed.namedIn, "it has been named in that epoch")

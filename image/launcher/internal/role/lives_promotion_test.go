@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The lives in this file are lives of lives_test.go in which a server is promoted that the record
-// does not name, or not yet.
+// The lives in this file are like those of lives_test.go. In each of them the record names another
+// server at the moment of a promotion.
 
 // until lets time pass until a condition holds.
 func (w *world) until(t *testing.T, what string, holds func() bool) {
