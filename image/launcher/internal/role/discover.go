@@ -128,8 +128,8 @@ func (o Observation) silentReplica() *Peer {
 }
 
 // surpassed says whether a peer that says it is master is a master of the past. The record names
-// another pod, and later data exist. They are on a replica in sync, whether Sentinel would promote
-// it or refuse it, or on this pod if it is the recorded master and has not handed over.
+// another pod or cannot be read, and later data exist. They are on a replica in sync, whether Sentinel
+// would promote it or refuse it, or on this pod if it is the recorded master and has not handed over.
 func (o Observation) surpassed(p Peer) bool {
 	if p.UID == o.MasterUID || p.Status == nil {
 		return false

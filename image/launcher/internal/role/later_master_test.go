@@ -40,7 +40,7 @@ func TestRecordedMasterDoesNotTakeItsLabelBackFromALaterMaster(t *testing.T) {
 	named := together(runsAsMaster(time.Hour), recorded("a"), sentinels("a c silent"), func(o *Observation) { o.Views[1].ConfigEpoch = 9 }, peer("c", isMaster))
 	check(t, []claim{
 		{"that a sentinel names in a later epoch", observe(named, func(o *Observation) { o.Self.Label = "" }),
-			Decision{State: Uncertain, Doomed: true, Reason: "this pod is the recorded master, has lost its label, and a sentinel names another master in a later epoch"}},
+			Decision{State: Uncertain, Doomed: true, Reason: "this pod is the recorded master, has lost its label, and another server is about to replace it"}},
 		{"but does not give it up either", observe(named, func(o *Observation) { o.Self.Label = Master }),
 			Decision{State: Serving, Label: MasterLabel, Doomed: true, Reason: "this pod is the recorded master and the sentinels do not name another"}},
 	})

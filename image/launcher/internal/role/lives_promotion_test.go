@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The lives in this file are like those of lives_test.go. In each of them the record names another
-// server at the moment of a promotion.
+// The lives in this file are like those of lives_test.go. They are about promotions that the
+// record does not show, or does not show yet.
 
 // until lets time pass until a condition holds.
 func (w *world) until(t *testing.T, what string, holds func() bool) {

@@ -39,7 +39,7 @@ func serveMaster(o Observation) Decision {
 		// Sentinels that it cannot reach may have found it down, and be about to replace it.
 		return Decision{State: Serving, Label: HoldLabel, Reason: "this pod is the recorded master, has lost its label, and cannot ask the sentinels why"}
 	case o.MasterUID == o.Self.UID && o.Self.Label != Master && o.doomed():
-		return Decision{State: Uncertain, Reason: "this pod is the recorded master, has lost its label, and a sentinel names another master in a later epoch"}
+		return Decision{State: Uncertain, Reason: "this pod is the recorded master, has lost its label, and another server is about to replace it"}
 	case o.MasterUID == o.Self.UID:
 		return serving("this pod is the recorded master and the sentinels do not name another")
 	case o.Local.MasterFor > promotionPatience && o.replacedBy() != nil:
