@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const (
@@ -19,6 +20,9 @@ const (
 	cutTime = 15 * time.Second
 	// maxLag is minReplicasMaxLagSeconds of the chart.
 	maxLag = 3 * time.Second
+	// almostDown is how long the sentinels have not reached a master that they are about to find
+	// down: a second less than downAfterMilliseconds of the chart.
+	almostDown = 2 * time.Second
 	// lagSlack is what Redis may take longer than maxLag: replicas report once a
 	// second, and Redis counts full seconds, once a second.
 	lagSlack = 2500 * time.Millisecond
@@ -78,6 +82,28 @@ func TestFailoverWhenTheMasterIsCutOffFromTheSentinels(t *testing.T) {
 	t.Logf("since the cut:\n%s", r.watcher.history(start))
 	client.advance(100)
 	client.costs(silent)
+}
+
+// The sentinels replace a master that they do not reach while the kubelet has not killed it yet.
+// Its pod has no object, and so no label that could be taken off it. Its client and a replica
+// still reach it.
+func TestMasterCutOffFromTheSentinelsAndDeletedByForceLosesNothingThatAReplicaHas(t *testing.T) {
+	r := documentedRelease(t)
+	before := r.master(t)
+	client := r.writeConfirmed(t)
+	client.advance(100)
+	start := time.Now()
+	heal, err := env.CutPod(t.Context(), before, r.component(t, "sentinel")...)
+	cleanUp(t, heal)
+	require.NoError(t, err)
+	time.Sleep(almostDown)
+	require.NoError(t, env.Kube.CoreV1().Pods(r.namespace).Delete(t.Context(), before.Name, *metav1.NewDeleteOptions(0)))
+	r.waitMaster(t, "another pod", func(master *corev1.Pod) bool { return master.UID != before.UID })
+	require.NoError(t, heal(t.Context()))
+	eventually(t, recoveryTime, "a complete release after the cut", r.healthy)
+	t.Logf("since the cut:\n%s", r.watcher.history(start))
+	client.advance(100)
+	require.Zero(t, client.finish().Lost, "lost writes that a replica had confirmed")
 }
 
 // A master alone goes on when its launcher has made sure that it is not cut off

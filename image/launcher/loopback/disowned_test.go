@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,6 +70,38 @@ func TestMasterWithoutSentinelsHoldsWritesBackWhenItsLabelIsTaken(t *testing.T) 
 	if now := c.converge(); now != master {
 		t.Errorf("%s is master in place of %s", now.name, master.name)
 	}
+	w.advance(100)
+	w.requireNothingLost()
+}
+
+// A pod that is deleted by force has no object any more, and so no label that could be taken.
+// Its Redis lives until the kubelet kills it, and the sentinels, which do not reach it, may
+// promote another before. TERM, which the kubelet sends first, changes nothing.
+func TestMasterThatIsDeletedByForceOutOfReachOfTheSentinelsHoldsWritesBack(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	w := c.write()
+	master := c.converge()
+	w.advance(100)
+	for _, p := range c.sentinels() {
+		p.freezeRedis()
+	}
+	heldBack := func() error {
+		if !c.writesHeldBack(master) {
+			return errors.New("a write is carried out")
+		}
+		return nil
+	}
+	master.loseObject()
+	eventually(t, settle, "writes to be held back", heldBack)
+	_ = master.expectExit().signal(syscall.SIGTERM)
+	throughout(t, 4*time.Second, "writes are held back", heldBack)
+	master.killRemoved()
+	for _, p := range c.sentinels() {
+		p.thawRedis()
+	}
+	c.addServer().run()
+	c.converge()
 	w.advance(100)
 	w.requireNothingLost()
 }

@@ -281,13 +281,27 @@ func (p *pod) remove() time.Duration {
 	return took
 }
 
-// removeByForce deletes the pod as kubectl delete --force --grace-period=0:
-// the object goes first, the container is killed.
+// removeByForce deletes the pod as kubectl delete --force --grace-period=0, on a node
+// where the kubelet kills the container at once.
 func (p *pod) removeByForce() {
+	p.loseObject()
+	p.killRemoved()
+}
+
+// loseObject removes the object of the pod, as kubectl delete --force --grace-period=0
+// does first. The container runs on, and reaches the API.
+func (p *pod) loseObject() {
 	p.mu.Lock()
 	p.deleted = true
 	p.mu.Unlock()
-	p.forget()
+	if err := p.cluster.api.RemovePod(p.name); err != nil {
+		p.cluster.t.Error(err)
+	}
+}
+
+// killRemoved ends the container of a pod that has no object any more.
+func (p *pod) killRemoved() {
+	_ = p.api.Close()
 	p.kill()
 	p.removeVolumes()
 }

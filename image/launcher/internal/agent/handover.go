@@ -131,6 +131,7 @@ func (s *Server) refreshTerminating(ctx context.Context, peers []role.Peer) {
 // on connections that arrive here are passed on to the successor.
 func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
 	began := time.Now()
+	s.hold.guard(nil)
 	if err := s.fence(ctx, s.self.UID, "hand-over"); err != nil {
 		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)
 	}
@@ -138,7 +139,7 @@ func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
 	successor, err := s.promoteSuccessor(ctx, node, successors)
 	if err != nil {
 		s.unfence(ctx)
-		return errors.Join(err, node.Unpause(ctx))
+		return errors.Join(err, s.resumeWrites(ctx))
 	}
 	// Demote first: should stopping take longer than the pause, what comes meets a replica.
 	target := netip.AddrPortFrom(successor, uint16(s.config.RedisPort))
@@ -151,6 +152,17 @@ func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
 	s.decided = role.Decision{State: role.Stopped, Reason: "handed over to " + successor.String()}
 	s.moveClients(ctx, target)
 	return nil
+}
+
+// resumeWrites lets writes go on after a hand-over that was aborted, unless this pod has lost
+// the label master meanwhile, or is gone. Writes are held back then.
+func (s *Server) resumeWrites(ctx context.Context) error {
+	s.hold.guard(s.child)
+	if !s.labels.wantsMaster() {
+		alert(s.hold.ordered)
+		return nil
+	}
+	return s.local().Unpause(ctx)
 }
 
 // moveClients moves the label to the successor and, until the Services have

@@ -20,39 +20,45 @@ const (
 	// holdSilence is how long a master may not answer before its writes are held
 	// back: less than the sentinels wait, so that it is before a promotion.
 	holdSilence = time.Second
-	// holdWarm is how often the connection for it is used while nothing happens:
-	// Redis does not greet a new one while it stands still, and may end an idle one.
+	// holdWarm is how often the connection for the pause is used while nothing happens.
+	// Redis accepts no new connection while it stands still, and may end an idle one.
 	holdWarm = 10 * time.Second
+	// holdGone is how long writes are held back for at most when the pod is gone. The kubelet
+	// kills the containers of a pod that was deleted by force two seconds after it has
+	// noticed the deletion, and may notice it late on a busy node.
+	holdGone = 30 * time.Second
 )
 
-// errNotGuarded says that a process is not to be told to hold writes back any more.
-var errNotGuarded = errors.New("its Redis had ended, or the pod was leaving")
+// errNotGuarded says that hold must not pause the writes of a process any more.
+var errNotGuarded = errors.New("its Redis had ended, or it was handing over")
 
 // hold holds back the writes of a master that somebody is about to replace, or is
-// replacing: what it acknowledged after the promotion of its successor would be lost.
+// replacing. Writes that the master acknowledged after the promotion of its successor
+// would be lost.
 //
-// Another pod that takes the label master off it finds it lost. Where only the
-// sentinels do not reach it, its clients and its replicas still do. One that stands
-// still may wake up between the promotion and the news of it: the pause waits in its
-// socket, and is among the first things that it does.
+// A launcher that takes the label master off another pod finds that pod lost. Clients and
+// replicas may still reach it, if only the sentinels do not. A pod that was deleted by force
+// has no object, and so no label that could be taken; its Redis lives for two seconds more.
+// A Redis that stands still may wake up between the promotion and the news of it. The pause
+// waits in its socket, and is among the first commands that it executes.
 type hold struct {
-	doomed  atomic.Bool // the last look found it silent, or that another is being made master
+	doomed  atomic.Bool // the last look found Redis silent, or that another server is being made master
 	ordered chan struct{}
 
 	node     *redisnode.Node
 	warmedAt time.Time
-	warmed   *process.Child // whom the connection leads to
+	warmed   *process.Child // the process that the connection leads to
 
 	mu      sync.Mutex
-	guarded *process.Child // whose writes may be held back; nil: nobody's
+	guarded *process.Child // the process whose writes may be paused; nil means none
 }
 
 func newHold(c config.Config) *hold {
 	return &hold{ordered: make(chan struct{}, 1), node: redisnode.New(netip.AddrPortFrom(c.PodIP, uint16(c.RedisPort)), c.Password)}
 }
 
-// warm has a connection ready to a Redis that answers, and that is master since
-// masterAt: Sentinel ends the connections of a replica that it promotes.
+// warm keeps a connection to Redis ready. masterAt is since when Redis is master; a connection
+// from before is of no use, since Sentinel ends the connections of a replica that it promotes.
 func (h *hold) warm(ctx context.Context, child *process.Child, masterAt time.Time) {
 	if h.warmed == child && h.warmedAt.After(masterAt) && time.Since(h.warmedAt) < holdWarm || h.doomed.Load() {
 		return
@@ -62,25 +68,25 @@ func (h *hold) warm(ctx context.Context, child *process.Child, masterAt time.Tim
 	}
 }
 
-// guard has the writes of this process held back from now on, if need be, and of no
-// other; nil: of none. What the one before is being told is over then. Whoever comes
-// to the address of one that has ended may be passed on to its successor, and a
-// leaving pod pauses writes itself to hand over.
+// guard names the process whose writes may be paused; nil means none. When guard returns, no
+// command to the process before is under way any more. Connections to the address of a Redis
+// that has ended may be passed on to its successor, which must not be paused. A hand-over
+// pauses writes itself.
 func (h *hold) guard(child *process.Child) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.guarded = child
 }
 
-// present is the process whose writes may be held back, nil if there is none.
+// present is the process whose writes may be paused, nil if there is none.
 func (h *hold) present() *process.Child {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.guarded
 }
 
-// tell calls f, which asks or tells this process something, unless it is guarded no
-// more: errNotGuarded then.
+// tell calls f, which sends a command to the process. It returns errNotGuarded, and does not
+// call f, if the process is guarded no more.
 func (h *hold) tell(child *process.Child, f func() error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -90,8 +96,8 @@ func (h *hold) tell(child *process.Child, f func() error) error {
 	return f()
 }
 
-// follow orders writes to be held back from a look on that finds this master silent
-// or doomed, until one that does not.
+// follow orders writes to be held back from the first look that finds this master silent or
+// doomed until the first look that does not.
 func (h *hold) follow(d role.Decision, silent bool) {
 	doomed := silent || d.Doomed && d.Action == role.Wait
 	if before := h.doomed.Swap(doomed); doomed && !before {
@@ -99,41 +105,58 @@ func (h *hold) follow(d role.Decision, silent bool) {
 	}
 }
 
-// silentMaster says whether Redis did not answer in this look, and was master when
-// it last did, which is long ago.
+// silentMaster says whether Redis has not answered for holdSilence, and was master when it
+// last answered.
 func (s *Server) silentMaster(l role.Local) bool {
 	m := &s.observed
 	return l.Running && !l.Answering && m.info.Master && !m.info.Loading && time.Since(m.answeredAt) > holdSilence
 }
 
-// guardWrites holds writes back each time that another pod takes the label, or that
-// a decision finds this master doomed. It works beside the loop, which may be
+// guardWrites holds writes back each time that another pod takes the label, that this pod is
+// gone, or that a decision finds this master doomed. It works beside the loop, which may be
 // waiting for sentinels that it does not reach.
 func (s *Server) guardWrites(ctx context.Context) {
 	for {
-		cause := "another pod has taken the label master off this one"
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.api.Disowned():
 			if !s.labels.disown() {
-				continue // this pod has given it up itself
+				continue // this pod has given the label up itself
 			}
 		case <-s.hold.ordered:
-			cause = "it did not answer, or another is being made master"
 		}
 		alert(s.alerts)
-		began := time.Now()
+		cause, began := s.holdCause(), time.Now()
 		if why, held := s.holdWrites(ctx); held {
 			s.log.Warn("held writes back", "as", cause, "for", time.Since(began).Round(time.Millisecond).String(), "until", why)
 		}
 	}
 }
 
-// holdWrites pauses writes, again and again and for no longer than the sentinels
-// need to find a master down, until the loop has looked again and finds that the pod
-// is the master, or it is none any more. It tells what ended that, and whether
-// writes were paused at all.
+// holdCause tells the user why writes are held back.
+func (s *Server) holdCause() string {
+	switch {
+	case s.api.Gone():
+		return "this pod is not a pod of the release any more"
+	case s.hold.doomed.Load():
+		return "it did not answer, or another is being made master"
+	default:
+		return "another pod has taken the label master off this one, or a hand-over was aborted without the label"
+	}
+}
+
+// longestHold is how long writes are held back for at most.
+func (s *Server) longestHold() time.Duration {
+	if s.api.Gone() {
+		return holdGone
+	}
+	return s.config.DownAfter // the sentinels need no longer to find a master down
+}
+
+// holdWrites pauses writes again and again, for no longer than longestHold. It ends when the
+// loop has looked again and finds that the pod is the master, and when Redis is no master any
+// more. why tells what ended it, and held whether writes were paused at all.
 func (s *Server) holdWrites(ctx context.Context) (why string, held bool) {
 	limit, child := role.PauseLimit(s.config.DownAfter), s.hold.present()
 	pause := func() error {
@@ -164,8 +187,8 @@ func (s *Server) holdWrites(ctx context.Context) (why string, held bool) {
 			return "it was no master any more", held
 		case s.labels.wanted().role == role.Master && !s.hold.doomed.Load():
 			why = "it had looked again and was the master"
-		case time.Since(began) > s.config.DownAfter:
-			why = "nobody had replaced it for " + s.config.DownAfter.String()
+		case time.Since(began) > s.longestHold():
+			why = "nobody had replaced it for " + s.longestHold().String()
 		}
 		if why != "" {
 			_ = s.hold.tell(child, func() error { return s.local().Unpause(ctx) }) // the pause ends by itself, too

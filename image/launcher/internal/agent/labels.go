@@ -42,7 +42,7 @@ type labeller struct {
 	seenAt  time.Time // when the look began that the wish follows from
 	applied wish
 	at      time.Time
-	// disownedAt is when another pod took the label master off this one.
+	// disownedAt is when another pod took the label master off this one, or this one was gone.
 	disownedAt time.Time
 	kick       chan struct{}
 
@@ -54,17 +54,17 @@ func newLabeller(api *kube.Client, c config.Config, log *slog.Logger, count func
 }
 
 // want replaces the wish by one that follows from a look that began at seenAt.
-func (l *labeller) want(role, runID string, seenAt time.Time) {
+func (l *labeller) want(label, runID string, seenAt time.Time) {
 	if len(runID) > runIDLength {
 		runID = runID[:runIDLength]
 	}
 	l.mu.Lock()
-	if l.disownedAt.After(seenAt) {
+	if l.disownedAt.After(seenAt) || label == role.Master && l.api.Gone() {
 		l.mu.Unlock()
-		return // it was seen before somebody knew better
+		return // it was seen before somebody knew better, or there is no pod to label
 	}
-	changed := !l.wish.known || l.wish.role != role || l.wish.runID != runID
-	l.wish, l.seenAt = wish{known: true, role: role, runID: runID}, seenAt
+	changed := !l.wish.known || l.wish.role != label || l.wish.runID != runID
+	l.wish, l.seenAt = wish{known: true, role: label, runID: runID}, seenAt
 	l.mu.Unlock()
 	if changed {
 		select {

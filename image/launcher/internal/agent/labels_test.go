@@ -305,6 +305,20 @@ func TestLabelThatAnotherPodTookIsWishedForAnewOnly(t *testing.T) {
 	require.False(t, l.disown(), "this pod gives the label up itself")
 }
 
+func TestPodThatIsGoneDoesNotWishToBeMaster(t *testing.T) {
+	server := release(t, "server-a")
+	l, _ := labelling(t, server, "server-a")
+	l.want(role.Master, "abcdef", time.Now())
+	require.NoError(t, l.apply(t.Context()))
+	require.NoError(t, server.RemovePod("server-a"))
+	require.Eventually(t, l.api.Gone, bound, time.Millisecond)
+	require.True(t, l.disown())
+	l.want(role.Master, "abcdef", time.Now())
+	require.False(t, l.wantsMaster(), "no look leads to the label again")
+	l.want("", "", time.Now())
+	require.True(t, l.wanted().known, "any other wish does no harm")
+}
+
 // Another pod may have been master in between, while nobody could write that down.
 func TestMasterThatIsPromotedAgainTakesANewGeneration(t *testing.T) {
 	server := release(t, "server-a")

@@ -154,7 +154,6 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-stop:
 			stop = nil
 			s.stopping = true
-			s.hold.guard(nil)
 			s.observed.stopAt = time.Now()
 			s.web.Leave()
 			s.log.Info("TERM received: leaving", "budget", s.config.ShutdownBudget.String())

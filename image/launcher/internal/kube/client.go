@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -88,6 +89,7 @@ type Client struct {
 
 	changed  chan struct{}
 	disowned chan struct{}
+	gone     atomic.Bool // this pod was among the pods of the release, and is not any more
 
 	mu      sync.Mutex
 	lastErr string
@@ -160,10 +162,16 @@ func (k *Client) Synced() bool { return k.known.read() }
 // noteChange tells those who wait for a change of a pod.
 func (k *Client) noteChange(before, after *Pod) {
 	notify(k.changed)
+	if k.isOwn(before) || k.isOwn(after) {
+		k.gone.Store(!k.isOwn(after))
+	}
 	if k.disowns(before, after) {
 		notify(k.disowned)
 	}
 }
+
+// isOwn says whether pod is the pod of this launcher, and not a later pod of the same name.
+func (k *Client) isOwn(pod *Pod) bool { return pod != nil && pod.UID == k.config.PodUID }
 
 func notify(about chan<- struct{}) {
 	select {
@@ -172,16 +180,23 @@ func notify(about chan<- struct{}) {
 	}
 }
 
-// disowns says whether a change takes the label master off this pod.
+// disowns says whether a change takes the label master off this pod, or removes this pod,
+// which has the label, from the release.
 func (k *Client) disowns(before, after *Pod) bool {
-	return before != nil && after != nil && after.UID == k.config.PodUID && before.Role == masterRole && after.Role != masterRole
+	return k.isOwn(before) && before.Role == masterRole && !(k.isOwn(after) && after.Role == masterRole)
 }
 
 // Changed receives when a pod of the release changed.
 func (k *Client) Changed() <-chan struct{} { return k.changed }
 
-// Disowned receives when this pod lost the label master, whoever took it.
+// Disowned receives when this pod lost the label master, whoever took it, or when this
+// pod had the label and is gone.
 func (k *Client) Disowned() <-chan struct{} { return k.disowned }
+
+// Gone says whether the object of this pod has disappeared from the release. The pod was
+// deleted by force then, and the kubelet is about to kill its containers. Or somebody has
+// changed the labels by which the release selects it.
+func (k *Client) Gone() bool { return k.gone.Load() }
 
 // Pods gives the pods of the release as last seen. Pods that have ended are left out.
 func (k *Client) Pods() []Pod { return slices.DeleteFunc(k.known.list(), Pod.hasEnded) }

@@ -206,6 +206,33 @@ func TestLossOfTheMasterLabelIsToldToThePodThatHadIt(t *testing.T) {
 	require.False(t, told(), "it had nothing to lose")
 }
 
+// The object of a pod that is deleted by force goes at once, and its label with it. So it
+// does where somebody changes the labels by which the release selects its pods.
+func TestPodThatIsGoneFromTheReleaseIsToldSo(t *testing.T) {
+	server := release(t)
+	setLabel(t, server, "server-a", RoleLabel, "master")
+	c := client(t, server, "server-a")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	require.False(t, c.Gone(), "the list has not been read yet")
+	go c.Run(ctx)
+	require.Eventually(t, c.Synced, 10*time.Second, 5*time.Millisecond)
+	require.NoError(t, server.RemovePod("sentinel-a"))
+	require.Eventually(t, func() bool { return len(c.Pods()) == 1 }, 10*time.Second, time.Millisecond)
+	require.False(t, c.Gone(), "another pod is gone")
+
+	setLabel(t, server, "server-a", "app", "quarantine")
+	require.Eventually(t, c.Gone, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(c.Disowned()) == 1 }, 10*time.Second, time.Millisecond, "it was master")
+	<-c.Disowned()
+	setLabel(t, server, "server-a", "app", "redis-ha")
+	require.Eventually(t, func() bool { return !c.Gone() }, 10*time.Second, time.Millisecond, "it is back")
+
+	require.NoError(t, server.RemovePod("server-a"))
+	require.Eventually(t, c.Gone, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(c.Disowned()) == 1 }, 10*time.Second, time.Millisecond)
+}
+
 func inUTC(pods []Pod) []Pod {
 	for i := range pods {
 		pods[i].Created, pods[i].GraceEnds = pods[i].Created.UTC(), pods[i].GraceEnds.UTC()
