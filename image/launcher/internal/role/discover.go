@@ -50,8 +50,7 @@ func discover(o Observation) Decision {
 		return wait("this pod died as master; %s, which may hold the data, does not answer at the moment", o.silentReplica().Name)
 	case ok && agreed == o.Self.IP:
 		return unlessReplaced(o, elect(o, "this pod died as master and no replica lives"))
-	case ok && len(live) == 1 && live[0].IP == agreed && !live[0].LinkUp && o.silentReplica() == nil && o.Masterless > promotionPatience && !o.replacing(agreed):
-		// Sentinel promotes a replica of the server that it names, never that server itself.
+	case ok && len(live) > 0 && len(o.heirs(agreed)) == 0 && o.silentReplica() == nil && o.Masterless > promotionPatience && !o.replacing(agreed):
 		return elect(o, fmt.Sprintf("the sentinels name %s, which is a replica, and no other replica lives", live[0].Name))
 	case ok && len(live) > 0:
 		return diedAsSuccessor(o, agreed, live[0].Name, wait)

@@ -415,3 +415,9 @@ func (o Observation) liveReplicas() []Peer {
 	}
 	return out
 }
+
+// heirs gives the live replicas by which the sentinels may replace the master that they name.
+// Sentinel never promotes the server that it names itself, be it a replica that has lost its link.
+func (o Observation) heirs(named netip.Addr) []Peer {
+	return slices.DeleteFunc(o.liveReplicas(), func(p Peer) bool { return p.IP == named && !p.LinkUp })
+}

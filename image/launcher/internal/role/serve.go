@@ -212,7 +212,7 @@ func serveReplica(o Observation) Decision {
 	case ok && !o.Local.LinkUp && o.successor(agreed) != nil:
 		p := o.successor(agreed)
 		d.Action, d.Target, d.Reason = Follow, p.IP, fmt.Sprintf("%s has replaced the master that the sentinels still name", p.Name)
-	case ok && !(o.Local.Synced && o.promotable(o.Local.Unlinked)) && o.Local.LinkDown > o.DownAfter && len(masters) == 0 && len(live) == 0:
+	case ok && !(o.Local.Synced && o.promotable(o.Local.Unlinked)) && o.Local.LinkDown > o.DownAfter && len(masters) == 0 && len(o.heirs(agreed)) == 0:
 		// Sentinel promotes nobody who has not synchronised, or long ago, and nobody else is there.
 		elected := lostMaster(o, agreed, func(format string, args ...any) Decision {
 			return Decision{Reason: fmt.Sprintf(format, args...)}

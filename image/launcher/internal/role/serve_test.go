@@ -388,6 +388,24 @@ func TestReplicaNudgesSentinelsThatDoNotReplaceADeadMaster(t *testing.T) {
 	})
 }
 
+// The master of the past follows the server that the sentinels name, which follows it in its
+// turn. It has not synchronised, so Sentinel would not promote it.
+func TestTwoReplicasOfEachOtherElectOne(t *testing.T) {
+	after := func(down time.Duration) edit {
+		return together(lostLink("b", down), local(func(l *Local) { l.Synced = false }), sentinels("b b b"), recorded("b"), generation(2), holds(wasMaster(1, 1000)))
+	}
+	other, third := peer("b", linkDown, reports(wasReplica(1, 999))), peer("c", isStopped, reports(nothing))
+	waits := replica(Uncertain, "replica of 10.0.0.2, not connected to it")
+	check(t, []claim{
+		{"the one with the most data", observe(after(lostPatience+1), other, third),
+			does(Claim, "", replica(Uncertain, "whom the sentinels name is not master, and no replica lives; this pod holds the most advanced data"))},
+		{"not before the other may have found its master", observe(after(lostPatience), other, third),
+			replica(Uncertain, "waiting for server-b, whom the sentinels name")},
+		{"not while the other is connected to a master", observe(after(lostPatience+1), peer("b", isReplica, reports(wasReplica(1, 999))), third), waits},
+		{"not while a third server can be promoted", observe(after(lostPatience+1), other, peer("c", linkDown, reports(wasReplica(1, 999)))), waits},
+	})
+}
+
 func TestReplicaIsElectedWhereNobodyRemembersAMaster(t *testing.T) {
 	cut := together(lostLink("b", 4*time.Second), holds(wasReplica(1, 5)), sentinels("none refused none"), recorded("b"))
 	check(t, []claim{
