@@ -28,7 +28,7 @@ type mastership struct {
 // fewer keys: they lost what they had more. The history begins when the observer does; what
 // was before from is left out. Until they read back, clients only add keys.
 func wiped(history []probe.Entry, from time.Time) []string {
-	masters, followed := map[string]mastership{}, map[string]int{}
+	masters, followed, relayed := map[string]mastership{}, map[string]int{}, map[string]int64{}
 	number := 0
 	var problems []string
 	for _, e := range history {
@@ -42,12 +42,18 @@ func wiped(history []probe.Entry, from time.Time) []string {
 		case e.Value == "linked":
 			delete(masters, e.Pod)
 			m, known := masters[e.Master]
-			if !known {
-				continue // it has just been demoted
+			keys, relay := relayed[e.Pod]
+			if !relay {
+				keys = e.KeysInSync
 			}
-			if missing := e.KeysInSync - m.keys; followed[e.Pod] != m.number && missing > keysUnconfirmed && e.At.After(from) {
+			if !known {
+				relayed[e.Pod] = keys // that server has just been demoted, and may relay what its new master has
+				continue
+			}
+			delete(relayed, e.Pod)
+			if missing := keys - m.keys; followed[e.Pod] != m.number && missing > keysUnconfirmed && e.At.After(from) {
 				problems = append(problems, fmt.Sprintf("%s was in sync with %d keys, and follows %s, which became master with %d keys, from %s",
-					e.Pod, e.KeysInSync, e.Master, m.keys, e.At.Format("15:04:05.000")))
+					e.Pod, keys, e.Master, m.keys, e.At.Format("15:04:05.000")))
 			}
 			followed[e.Pod] = m.number
 		}

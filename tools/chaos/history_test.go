@@ -64,6 +64,13 @@ func TestReplicaInSyncThatFollowsAMasterWithFewerKeysIsFound(t *testing.T) {
 		},
 		"not a master that loads and then has all":          {[]probe.Entry{master(5, "a", "3", -1), master(6, "a", "3", 300), linked(7, "b", "a", 300)}, nil},
 		"not a master that lacks what was written just now": {[]probe.Entry{master(5, "b", "2", 500), linked(6, "c", "b", 500+keysUnconfirmed)}, nil},
+		"a server that was linked to a demoted one in between": {
+			[]probe.Entry{{At: began.Add(4 * time.Second), Kind: probe.RoleKind, Pod: "a", Value: "slave"}, master(5, "b", "2", 500), linked(6, "c", "a", 900), linked(8, "c", "b", 500)},
+			[]string{"c was in sync with 900 keys, and follows b, which became master with 500 keys, from 00:00:08.000"},
+		},
+		"not what it got from the new master by way of the demoted one": {
+			[]probe.Entry{{At: began.Add(4 * time.Second), Kind: probe.RoleKind, Pod: "a", Value: "slave"}, master(5, "b", "2", 500), linked(6, "c", "a", 500), linked(8, "c", "b", 900)}, nil,
+		},
 		"not a new server": {[]probe.Entry{master(5, "b", "2", 500), linked(6, "d", "b", 0)}, nil},
 	} {
 		assert.Equal(t, c.found, wiped(append(append([]probe.Entry{}, start...), c.then...), began), name)

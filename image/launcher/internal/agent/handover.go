@@ -131,14 +131,18 @@ func (s *Server) refreshTerminating(ctx context.Context, peers []role.Peer) {
 // on connections that arrive here are passed on to the successor.
 func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
 	began := time.Now()
-	s.hold.guard(nil)
 	if err := s.fence(ctx, s.self.UID, "hand-over"); err != nil {
 		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)
 	}
 	node := s.local()
+	s.hold.guard(nil)
 	successor, err := s.promoteSuccessor(ctx, node, successors)
 	if err != nil {
-		s.unfence(ctx)
+		s.hold.guard(s.child)
+		if s.losesWrites() {
+			alert(s.hold.ordered)
+		}
+		s.unfence(ctx) // before writes go on
 		return errors.Join(err, s.resumeWrites(ctx))
 	}
 	// Demote first: should stopping take longer than the pause, what comes meets a replica.
@@ -154,15 +158,20 @@ func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
 	return nil
 }
 
-// resumeWrites lets writes go on after a hand-over that was aborted, unless this pod has lost
-// the label master meanwhile, or is gone. Writes are held back then.
+// resumeWrites lets writes go on after a hand-over that was aborted, unless they are held back.
 func (s *Server) resumeWrites(ctx context.Context) error {
-	s.hold.guard(s.child)
-	if !s.labels.wantsMaster() {
-		alert(s.hold.ordered)
-		return nil
-	}
-	return s.local().Unpause(ctx)
+	return s.hold.tell(s.child, func() error {
+		if s.losesWrites() {
+			return nil
+		}
+		return s.local().Unpause(ctx)
+	})
+}
+
+// losesWrites says whether what this master accepts now may be lost: the pod has lost the
+// label master or is gone, or another server is being made master.
+func (s *Server) losesWrites() bool {
+	return !s.labels.owned() || s.api.Gone() || s.hold.doomed.Load()
 }
 
 // moveClients moves the label to the successor and, until the Services have

@@ -38,7 +38,7 @@ var errNotGuarded = errors.New("its Redis had ended, or it was handing over")
 //
 // A launcher that takes the label master off another pod finds that pod lost. Clients and
 // replicas may still reach it, if only the sentinels do not. A pod that was deleted by force
-// has no object, and so no label that could be taken; its Redis lives for two seconds more.
+// has no object, and so no label that could be taken; its Redis lives until the kubelet kills it.
 // A Redis that stands still may wake up between the promotion and the news of it. The pause
 // waits in its socket, and is among the first commands that it executes.
 type hold struct {
@@ -142,7 +142,7 @@ func (s *Server) holdCause() string {
 	case s.hold.doomed.Load():
 		return "it did not answer, or another is being made master"
 	default:
-		return "another pod has taken the label master off this one, or a hand-over was aborted without the label"
+		return "another pod has taken the label master off this one"
 	}
 }
 
@@ -179,6 +179,8 @@ func (s *Server) holdWrites(ctx context.Context) (why string, held bool) {
 		switch {
 		case errors.Is(err, errNotGuarded):
 			return errNotGuarded.Error(), held
+		case err != nil && s.api.Gone():
+			pausedAt = time.Time{} // the kubelet is about to kill it
 		case err != nil && !s.hold.doomed.Load():
 			return "Redis did not answer", held
 		case err != nil:
@@ -195,10 +197,14 @@ func (s *Server) holdWrites(ctx context.Context) (why string, held bool) {
 			return why, held
 		}
 		if err == nil && time.Since(pausedAt) > limit/2 {
-			if err := pause(); err != nil {
+			err := pause()
+			if errors.Is(err, errNotGuarded) || err != nil && !s.api.Gone() {
 				return err.Error(), held
 			}
-			pausedAt, held = time.Now(), true
+			held = true
+			if err == nil {
+				pausedAt = time.Now()
+			}
 		}
 		select {
 		case <-ctx.Done():

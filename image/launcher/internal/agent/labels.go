@@ -59,9 +59,12 @@ func (l *labeller) want(label, runID string, seenAt time.Time) {
 		runID = runID[:runIDLength]
 	}
 	l.mu.Lock()
-	if l.disownedAt.After(seenAt) || label == role.Master && l.api.Gone() {
+	if gone := label == role.Master && l.api.Gone(); gone || l.disownedAt.After(seenAt) {
+		if gone {
+			l.wish = wish{} // there is no pod to label
+		}
 		l.mu.Unlock()
-		return // it was seen before somebody knew better, or there is no pod to label
+		return // it was seen before somebody knew better
 	}
 	changed := !l.wish.known || l.wish.role != label || l.wish.runID != runID
 	l.wish, l.seenAt = wish{known: true, role: label, runID: runID}, seenAt
@@ -97,6 +100,13 @@ func (l *labeller) wanted() wish {
 func (l *labeller) wantsMaster() bool {
 	w := l.wanted()
 	return w.known && w.role == role.Master
+}
+
+// owned says whether the last wish was to be master, however old it is.
+func (l *labeller) owned() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wish.known && l.wish.role == role.Master
 }
 
 // disown takes back the wish to be master, until a look that begins now leads to

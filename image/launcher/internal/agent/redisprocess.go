@@ -112,6 +112,7 @@ func (s *Server) stopRedis() {
 		signal = syscall.SIGKILL
 	}
 	s.child.Stop(signal, 15*time.Second)
+	s.hold.guard(nil)
 	s.child = nil
 	s.processEnded()
 	if s.config.Persistence && !s.observed.standing.Empty {

@@ -251,7 +251,7 @@ func (s *Server) keepRecord(ctx context.Context) {
 	if (role.Standing{Generation: r.Generation}).Disputed(s.observed.peers) {
 		own = 0
 	}
-	if s.decided.Label != role.MasterLabel || s.stopping || s.observed.calm || !s.observed.recordOK || !s.labels.done() ||
+	if s.decided.Label != role.MasterLabel || s.stopping || !s.labels.wantsMaster() || s.observed.calm || !s.observed.recordOK || !s.labels.done() ||
 		recorded(r, s.self, own) || time.Since(s.recordedAt) < calmTick {
 		return
 	}

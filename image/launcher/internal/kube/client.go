@@ -180,17 +180,17 @@ func notify(about chan<- struct{}) {
 	}
 }
 
-// disowns says whether a change takes the label master off this pod, or removes this pod,
-// which has the label, from the release.
+// disowns says whether a change takes the label master off this pod, or removes this pod
+// from the release.
 func (k *Client) disowns(before, after *Pod) bool {
-	return k.isOwn(before) && before.Role == masterRole && !(k.isOwn(after) && after.Role == masterRole)
+	return k.isOwn(before) && (!k.isOwn(after) || before.Role == masterRole && after.Role != masterRole)
 }
 
 // Changed receives when a pod of the release changed.
 func (k *Client) Changed() <-chan struct{} { return k.changed }
 
-// Disowned receives when this pod lost the label master, whoever took it, or when this
-// pod had the label and is gone.
+// Disowned receives when this pod lost the label master, whoever took it, and when this
+// pod is gone.
 func (k *Client) Disowned() <-chan struct{} { return k.disowned }
 
 // Gone says whether the object of this pod has disappeared from the release. The pod was

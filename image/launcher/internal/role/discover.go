@@ -50,8 +50,10 @@ func discover(o Observation) Decision {
 		return wait("this pod died as master; %s, which may hold the data, does not answer at the moment", o.silentReplica().Name)
 	case ok && agreed == o.Self.IP:
 		return unlessReplaced(o, elect(o, "this pod died as master and no replica lives"))
-	case ok && len(live) > 0 && len(o.heirs(agreed)) == 0 && o.silentReplica() == nil && o.Masterless > promotionPatience && !o.replacing(agreed):
+	case ok && len(live) > 0 && o.leftToNobody(agreed) && o.Masterless > promotionPatience:
 		return elect(o, fmt.Sprintf("the sentinels name %s, which is a replica, and no other replica lives", live[0].Name))
+	case ok && len(live) > 0 && o.stalled(agreed):
+		return elect(o, fmt.Sprintf("the sentinels name %v, which is not master, and promote nobody", agreed))
 	case ok && len(live) > 0:
 		return diedAsSuccessor(o, agreed, live[0].Name, wait)
 	case ok:

@@ -222,6 +222,25 @@ func TestReplicaThatTheSentinelsTakeForTheMasterIsNotWaitedFor(t *testing.T) {
 	})
 }
 
+// One sentinel may find the only replica too old to be promoted, and lead every failover.
+func TestServerDoesNotWaitForEverForAPromotion(t *testing.T) {
+	after := func(span time.Duration) edit {
+		return together(sentinels("d! d! d!"), replaced("b"), recorded("d"), waiting(span), func(o *Observation) { o.Masterless = span }, holds(wasMaster(1, 10)), servers(2))
+	}
+	replica := peer("b", linkDown, reports(wasReplica(1, 9)))
+	waits := discovering("the sentinels name 10.0.0.4, which is not master; they will promote a replica")
+	check(t, []claim{
+		{"the one with the most data is elected", observe(after(lostPatience+1), replica),
+			claiming("the sentinels name 10.0.0.4, which is not master, and promote nobody")},
+		{"which may be the replica", observe(after(lostPatience+1), peer("b", linkDown, reports(wasReplica(1, 11))), holds(wasReplica(1, 10))),
+			discovering("the sentinels name 10.0.0.4, which is not master, and promote nobody; server-b holds the most advanced data")},
+		{"not before they have tried twice", observe(after(lostPatience), replica), waits},
+		{"not while they promote it", observe(after(lostPatience+1), replica, sentinels("d! d! d*")), waits},
+		{"not while another replica does not answer", observe(after(lostPatience+1), replica, peer("c", isReplica, isFrozen)), waits},
+		{"not while the master that they name may serve", observe(after(lostPatience+1), replica, peer("d", isGone)), waits},
+	})
+}
+
 func TestServerThatEverybodyNamesDoesNotFollowAMasterOfThePast(t *testing.T) {
 	late := together(sentinels("a a a"), recorded("a"), holds(wasMaster(2, 10)), peer("c", isStopped, reports(nothing)))
 	follow := startsAfter("b", "server-b is the only master")

@@ -416,8 +416,22 @@ func (o Observation) liveReplicas() []Peer {
 	return out
 }
 
-// heirs gives the live replicas by which the sentinels may replace the master that they name.
-// Sentinel never promotes the server that it names itself, be it a replica that has lost its link.
-func (o Observation) heirs(named netip.Addr) []Peer {
-	return slices.DeleteFunc(o.liveReplicas(), func(p Peer) bool { return p.IP == named && !p.LinkUp })
+// leftToNobody says whether the sentinels can promote no replica that there is. Sentinel never
+// promotes the server that it names itself. That server may be a replica that holds data. While its
+// link is up it follows a master that serves, and there is nothing to decide.
+func (o Observation) leftToNobody(named netip.Addr) bool {
+	live := o.liveReplicas()
+	if len(live) == 0 {
+		return true
+	}
+	others := slices.ContainsFunc(live, func(p Peer) bool { return p.IP != named || p.LinkUp })
+	return !others && o.silentReplica() == nil && !o.replacing(named)
+}
+
+// stalled says whether the sentinels have promoted nobody in place of the master that they name, in
+// more time than they need for two attempts. One sentinel may find all replicas too old to be
+// promoted while another does not.
+func (o Observation) stalled(named netip.Addr) bool {
+	p := o.peerAt(named)
+	return o.searching() > lostPatience && o.Masterless > lostPatience && !o.replacing(named) && o.silentReplica() == nil && (p == nil || p.Redis != Unknown)
 }

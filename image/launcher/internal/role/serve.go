@@ -204,7 +204,7 @@ func serveReplica(o Observation) Decision {
 			d.Reason = fmt.Sprintf("the sentinels name %s, whose data are of an earlier generation; they have not learned of this replica's master yet", p.Name)
 		case o.Local.Astray > astrayPatience && p != nil && p.Redis == Answered && p.Master:
 			d.Action, d.Target, d.Reason = Follow, agreed, fmt.Sprintf("the sentinels name %s", p.Name)
-		case o.Local.LinkDown > lostPatience && len(masters) == 0 && !o.replacing(agreed) && (p == nil || p.Redis != Unknown):
+		case len(masters) == 0 && o.stalled(agreed):
 			// Whom they name may have less data than this pod and wait for it.
 			elected := elect(o, fmt.Sprintf("the sentinels name %v, nobody is master", agreed))
 			d.Action, d.Reason = elected.Action, elected.Reason
@@ -212,7 +212,7 @@ func serveReplica(o Observation) Decision {
 	case ok && !o.Local.LinkUp && o.successor(agreed) != nil:
 		p := o.successor(agreed)
 		d.Action, d.Target, d.Reason = Follow, p.IP, fmt.Sprintf("%s has replaced the master that the sentinels still name", p.Name)
-	case ok && !(o.Local.Synced && o.promotable(o.Local.Unlinked)) && o.Local.LinkDown > o.DownAfter && len(masters) == 0 && len(o.heirs(agreed)) == 0:
+	case ok && !(o.Local.Synced && o.promotable(o.Local.Unlinked)) && o.Local.LinkDown > o.DownAfter && len(masters) == 0 && o.leftToNobody(agreed):
 		// Sentinel promotes nobody who has not synchronised, or long ago, and nobody else is there.
 		elected := lostMaster(o, agreed, func(format string, args ...any) Decision {
 			return Decision{Reason: fmt.Sprintf(format, args...)}
@@ -314,8 +314,12 @@ func (o Observation) outrankedBy() *Peer {
 
 // successor gives the recorded master, if it has replaced the one that the
 // sentinels still name and says it is master. Data are safe sooner with a
-// replica that need not wait for the sentinels.
+// replica that need not wait for the sentinels. If the named server says it is master, too, the
+// record may be the older news: that server was replaced once, and has replaced its successor.
 func (o Observation) successor(named netip.Addr) *Peer {
+	if p := o.peerAt(named); p != nil && p.Redis == Answered && p.Master {
+		return nil
+	}
 	for i, p := range o.Peers {
 		if p.UID == o.MasterUID && p.Redis == Answered && p.Master && p.IP != named && named == o.PreviousIP {
 			return &o.Peers[i]

@@ -320,6 +320,12 @@ func TestReplicaMovesToTheMasterThatIsTrue(t *testing.T) {
 			does(Follow, "c", replica(Serving, "the sentinels name server-c"))},
 		{"the only one there is", observe(lostLink("b", astrayPatience+1), sentinels("silent silent c"), peer("c", isMaster)),
 			does(Follow, "c", cut)},
+		{"the one that the record names, and the sentinels do not know yet",
+			observe(lostLink("b", 0), sentinels("b b b"), peer("b", isDead), peer("c", isMaster), recorded("c"), replaced("b")),
+			does(Follow, "c", replica(Uncertain, "server-c has replaced the master that the sentinels still name"))},
+		{"but not back to a master that has just been replaced by the one before it",
+			observe(lostLink("b", 0), sentinels("b b b"), peer("b", isMaster), peer("c", isMaster), recorded("c"), replaced("b")),
+			replica(Uncertain, "replica of 10.0.0.2, not connected to it")},
 		{"but to none of two", observe(lostLink("b", time.Hour), sentinels("silent silent c"), peer("c", isMaster), peer("d", isMaster)),
 			replica(Uncertain, "replica of 10.0.0.2, not connected to it")},
 	})
@@ -403,6 +409,10 @@ func TestTwoReplicasOfEachOtherElectOne(t *testing.T) {
 			replica(Uncertain, "waiting for server-b, whom the sentinels name")},
 		{"not while the other is connected to a master", observe(after(lostPatience+1), peer("b", isReplica, reports(wasReplica(1, 999))), third), waits},
 		{"not while a third server can be promoted", observe(after(lostPatience+1), other, peer("c", linkDown, reports(wasReplica(1, 999)))), waits},
+		{"not while a third server may hold more and does not answer",
+			observe(after(lostPatience+1), other, peer("c", isReplica, isFrozen, reports(wasReplica(1, 1200)))), waits},
+		{"nor where nothing at all is known of it", observe(after(lostPatience+1), other, peer("c", isGone, isReady)), waits},
+		{"not while a sentinel replaces the other", observe(after(lostPatience+1), sentinels("b b* b"), other, third), waits},
 	})
 }
 
