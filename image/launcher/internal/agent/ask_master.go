@@ -47,7 +47,7 @@ func (s *Server) askMaster(ctx context.Context, local role.Local) {
 	if !local.LinkUp || s.ofRecordedMaster(local) || m.askedFor == m.record.Generation && time.Since(m.askedAt) < calmTick {
 		return
 	}
-	m.askedAt, m.askedFor, m.masters, m.masterID = time.Now(), m.record.Generation, nil, ""
+	m.askedAt, m.askedFor, m.masters, m.masterID, m.atLeast = time.Now(), m.record.Generation, nil, "", role.Standing{}
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()
 	info, err := s.links.to(local.Follows, s.config.RedisPort).Info(ctx)
@@ -59,7 +59,11 @@ func (s *Server) askMaster(ctx context.Context, local role.Local) {
 		return
 	}
 	var master role.Status
-	if err := web.FetchStatus(ctx, local.Follows.String(), s.config.HTTPPort, &master); err == nil && master.Standing.Master {
+	if err := web.FetchStatus(ctx, local.Follows.String(), s.config.HTTPPort, &master); err != nil {
+		return
+	}
+	if master.Standing.Master {
 		m.masters = &master.Standing
 	}
+	m.atLeast = role.Standing{Generation: master.Standing.Generation, Epoch: master.Standing.Epoch}
 }

@@ -51,6 +51,9 @@ type observed struct {
 
 	// masters is the standing of the master as its launcher told it at askedAt; nil if it is not known.
 	masters *role.Standing
+	// atLeast has the generation and the epoch of the master's data at askedAt; zero if they are not known. A
+	// master that was promoted a moment ago, or does not know of it yet, tells those of its time as a replica.
+	atLeast role.Standing
 	// masterID is the replication ID of the master at askedAt; empty if the master did not answer.
 	masterID string
 	askedAt  time.Time

@@ -103,6 +103,8 @@ func TestReplicaAsksForTheHistoryOfItsMasterUntilItKnowsItsGeneration(t *testing
 	ended.History.ID = "l"
 	require.False(t, s.ofRecordedMaster(ended), "the process that it was linked to had another history")
 
+	require.Zero(t, s.observed.atLeast, "its launcher does not answer")
+
 	s.observed.standing = role.Standing{Generation: 4}
 	asked := s.observed.askedAt
 	s.observed.askedAt = asked.Add(-time.Minute)

@@ -95,7 +95,7 @@ func (s *Server) keepStanding(o role.Observation) {
 	case !s.ofRecordedMaster(o.Local) && s.sharesHistory(o.Local) && m.masters != nil && (next.Empty || !m.masters.Before(next)):
 		next = role.Standing{Generation: m.masters.Generation, Epoch: m.masters.Epoch, Offset: o.Local.Offset}
 	case !m.recordOK && next.Empty:
-		next = role.Standing{Offset: o.Local.Offset} // of an unknown generation, but data
+		next = s.leastStanding(o.Local)
 	case !m.recordOK && o.Local.Master && named && (!next.Master || epoch > m.namedIn || next.Disputed(o.Peers)):
 		next = role.Standing{Generation: next.Generation, Epoch: epoch, Master: true, Offset: o.Local.Offset}
 		s.generation.Store(0) // this mastership is to be recorded
@@ -112,7 +112,7 @@ func (s *Server) keepStanding(o role.Observation) {
 		// The record is not up to date yet; the data are there all the same.
 		next = role.Standing{Generation: m.record.Generation, Offset: o.Local.Offset}
 	case !o.Local.Master && next.Empty:
-		next = role.Standing{Offset: o.Local.Offset} // of an unknown generation, but data
+		next = s.leastStanding(o.Local)
 	}
 	if m.recordOK && o.Local.Master && s.decided.Label == role.MasterLabel {
 		s.claimed = false
@@ -125,6 +125,16 @@ func (s *Server) keepStanding(o role.Observation) {
 		m.standingOf = o.Local.History.ID
 	}
 	s.keepFiled(o.Local)
+}
+
+// leastStanding is what the data of a replica are worth at least. Their generation is that of the master's
+// own data, or 0 if it is not known.
+func (s *Server) leastStanding(local role.Local) role.Standing {
+	least := role.Standing{Offset: local.Offset}
+	if s.sharesHistory(local) {
+		least.Generation, least.Epoch = s.observed.atLeast.Generation, s.observed.atLeast.Epoch
+	}
+	return least
 }
 
 // keepFiled brings the standing on disk up to date, as far as the files hold the data.

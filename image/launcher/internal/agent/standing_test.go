@@ -207,6 +207,21 @@ func TestStandingOfAPromotionThatIsNotRecordedHasTheSentinelsEpoch(t *testing.T)
 	}
 }
 
+// A replica whose master was promoted without the API, and does not know yet that the sentinels name it,
+// has data of the generation that the master had as a replica.
+func TestEmptyReplicaHasDataOfTheGenerationThatItsMasterTells(t *testing.T) {
+	replica := role.Observation{Local: role.Local{Answering: true, Synced: true, LinkUp: true, Offset: 30, History: role.History{ID: "m"}}}
+	s := keeper(t)
+	s.observed.standing, s.observed.atLeast, s.observed.masterID = role.Standing{Empty: true}, role.Standing{Generation: 2, Epoch: 1}, "m"
+	s.keepStanding(replica)
+	require.Equal(t, role.Standing{Generation: 2, Epoch: 1, Offset: 30}, s.observed.standing)
+	require.Empty(t, s.observed.standingOf, "the master may turn out to be of a later one")
+
+	s.observed.standing, s.observed.masterID = role.Standing{Empty: true}, "n"
+	s.keepStanding(replica)
+	require.Equal(t, role.Standing{Offset: 30}, s.observed.standing, "the link was to another process")
+}
+
 // A copy that is only in memory was taken from a master whose data come before those of the
 // files in an election. After a restart the files must not win over that master.
 func TestFilesOfAPromotionThatWasGivenUpAreNotTheLatest(t *testing.T) {

@@ -326,7 +326,7 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 		return
 	}
 	next := s.standing
-	masters, asked, shared := s.askMaster(w)
+	masters, atLeast, asked, shared := s.askMaster(w)
 	known := s.standingOf == o.Local.History.ID && next.Generation == s.record.generation && next.Epoch == 0
 	recorded := Standing{Generation: s.record.generation}
 	earlier := recorded.Before(next)
@@ -339,7 +339,7 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	case !ofRecorded && o.Local.LinkUp && shared && masters != nil && (next.Empty || !masters.Before(next)):
 		next = Standing{Generation: masters.Generation, Epoch: masters.Epoch, Offset: o.Local.Offset}
 	case !s.recordOK && next.Empty:
-		next = Standing{Offset: o.Local.Offset}
+		next = Standing{Generation: atLeast.Generation, Epoch: atLeast.Epoch, Offset: o.Local.Offset}
 	case !s.recordOK && o.Local.Master && named && (!next.Master || epoch > s.namedIn || next.Disputed(o.Peers)):
 		next = Standing{Generation: next.Generation, Epoch: epoch, Master: true, Offset: o.Local.Offset}
 		s.own = 0
@@ -354,7 +354,7 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	case !o.Local.Master && next.Empty && (o.Local.LinkUp || s.recordOK && o.Local.Follows == s.record.ip) && (!asked || shared):
 		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
 	case !o.Local.Master && next.Empty:
-		next = Standing{Offset: o.Local.Offset}
+		next = Standing{Generation: atLeast.Generation, Epoch: atLeast.Epoch, Offset: o.Local.Offset}
 	}
 	if s.recordOK && o.Local.Master && s.decided.Label == MasterLabel {
 		s.claimed = false
@@ -380,17 +380,20 @@ func (s *simServer) keepFiled(local Local) {
 }
 
 // askMaster is agent.askMaster, with agent.askedMaster and agent.sharesHistory.
-func (s *simServer) askMaster(w *world) (standing *Standing, asked, shared bool) {
+func (s *simServer) askMaster(w *world) (standing *Standing, atLeast Standing, asked, shared bool) {
 	m := w.serverAt(s.redis.follows)
 	if m == nil || !reaches(&m.pod, &s.pod) || !m.alive(w) || !m.redis.master {
-		return nil, false, false
+		return nil, Standing{}, false, false
 	}
 	shared = m.redis.history.ID == s.redis.history.ID
-	if shared && m.up(w) && m.standing.Master {
+	if shared && m.up(w) {
 		told := m.standing
-		standing = &told
+		atLeast = Standing{Generation: told.Generation, Epoch: told.Epoch}
+		if told.Master {
+			standing = &told
+		}
 	}
-	return standing, true, shared
+	return standing, atLeast, true, shared
 }
 
 // tune is agent.tune.
