@@ -59,6 +59,10 @@ func TestReplicaInSyncThatFollowsAMasterWithFewerKeysIsFound(t *testing.T) {
 			[]probe.Entry{master(5, "a", "3", -1), master(6, "a", "3", 0), linked(7, "b", "a", 300)},
 			[]string{"b was in sync with 300 keys, and follows a, which became master with 0 keys, from 00:00:07.000"},
 		},
+		"not the same master, whose process is not known after it has been silent": {
+			[]probe.Entry{{At: began.Add(5 * time.Second), Kind: probe.RoleKind, Pod: "a", Value: "none"}, master(6, "a", "", 300), master(7, "a", "1", 280),
+				{At: began.Add(7 * time.Second), Kind: probe.RoleKind, Pod: "b", Value: "none"}, linked(8, "b", "a", 900)}, nil,
+		},
 		"not the same master": {
 			[]probe.Entry{{At: began.Add(5 * time.Second), Kind: probe.RoleKind, Pod: "a", Value: "none"}, master(6, "a", "1", 300), linked(7, "b", "a", 400)}, nil,
 		},
