@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -61,11 +60,7 @@ func settings(t *testing.T, server *fakeapi.Server, pod string) config.Config {
 // connect gives a client of the API that watches the pods.
 func connect(t *testing.T, server *fakeapi.Server, c config.Config) *kube.Client {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().String()
-	require.NoError(t, listener.Close())
-	line, err := server.Connect(c.PodName, address)
+	line, err := server.Connect(c.PodName, "127.0.0.1:0")
 	require.NoError(t, err)
 	c.Kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
 	require.NoError(t, os.WriteFile(c.Kubeconfig, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Config","current-context":"c",

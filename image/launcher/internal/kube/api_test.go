@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -52,11 +51,7 @@ func client(t *testing.T, server *fakeapi.Server, pod string) *Client {
 
 func clientAndLine(t *testing.T, server *fakeapi.Server, pod string, log *slog.Logger) (*Client, *fakeapi.Client) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().String()
-	require.NoError(t, listener.Close())
-	line, err := server.Connect(pod, address)
+	line, err := server.Connect(pod, "127.0.0.1:0")
 	require.NoError(t, err)
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	require.NoError(t, os.WriteFile(kubeconfig, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Config","current-context":"c",

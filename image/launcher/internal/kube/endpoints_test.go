@@ -66,10 +66,7 @@ func newService(t *testing.T, server *fakeapi.Server, http2, silent bool) *servi
 
 func newEndpoint(t *testing.T, server *fakeapi.Server, http2 bool) *endpoint {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, free.Close())
-	plain, err := server.Connect("server-a", free.Addr().String())
+	plain, err := server.Connect("server-a", "127.0.0.1:0")
 	require.NoError(t, err)
 	target, err := url.Parse(plain.URL())
 	require.NoError(t, err)

@@ -138,17 +138,15 @@ func TestAllAddressesTogetherHaveALimit(t *testing.T) {
 // quickServer gives a server whose bounds are a fraction of the real ones.
 func quickServer(t *testing.T, fraction time.Duration) (s *Server, port int) {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	port = free.Addr().(*net.TCPAddr).Port
-	require.NoError(t, free.Close())
 	s = New(prometheus.NewRegistry())
 	s.SetRelease(func(netip.Addr) (in, known bool) { return true, true })
 	s.http.ReadTimeout /= fraction
 	s.http.WriteTimeout /= fraction
 	s.http.IdleTimeout /= fraction
-	require.NoError(t, s.Serve(t.Context(), "127.0.0.1", port))
-	return s, port
+	s.serveOn(t.Context(), listener)
+	return s, listener.Addr().(*net.TCPAddr).Port
 }
 
 func TestConnectionThatAsksNothingEnds(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -22,19 +21,14 @@ const soon = 10 * time.Second
 // serve gives a server on a free port of the loopback interface, and what ends it.
 func serve(t *testing.T) (s *Server, port int, end func()) {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	_, text, err := net.SplitHostPort(free.Addr().String())
-	require.NoError(t, err)
-	port, err = strconv.Atoi(text)
-	require.NoError(t, err)
-	require.NoError(t, free.Close())
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	s = New(prometheus.NewRegistry())
 	s.SetRelease(func(ip netip.Addr) (in, known bool) { return ip == netip.MustParseAddr("127.0.0.1"), true })
-	require.NoError(t, s.Serve(ctx, "127.0.0.1", port))
-	return s, port, cancel
+	s.serveOn(ctx, listener)
+	return s, listener.Addr().(*net.TCPAddr).Port, cancel
 }
 
 func TestAwaitEndReturnsWhenThePeerLeavesOrDiesAndNotBefore(t *testing.T) {

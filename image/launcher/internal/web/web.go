@@ -79,12 +79,17 @@ func (s *Server) Serve(ctx context.Context, host string, port int) error {
 	if err != nil {
 		return fmt.Errorf("listen for probes (set LAUNCHER_HTTP_PORT if the port is taken): %w", err)
 	}
+	s.serveOn(ctx, listener)
+	return nil
+}
+
+// serveOn answers connections that a listener accepts until ctx ends.
+func (s *Server) serveOn(ctx context.Context, listener net.Listener) {
 	go func() { _ = s.http.Serve(newLimited(listener)) }()
 	go func() {
 		<-ctx.Done()
 		_ = s.http.Close()
 	}()
-	return nil
 }
 
 // paths gives what answers to each path.

@@ -21,7 +21,8 @@ type Client struct {
 	closed bool
 }
 
-// Connect opens a listener for the launcher of a pod at an address.
+// Connect opens a listener for the launcher of a pod at an address. Port 0 takes a free port, which the
+// client keeps.
 func (s *Server) Connect(user, address string) (*Client, error) {
 	client := &Client{User: user, Address: address, server: s}
 	s.mu.Lock()
@@ -78,6 +79,7 @@ func (c *Client) settle() error {
 	if err != nil {
 		return fmt.Errorf("listen for the launcher of %s: %w", c.User, err)
 	}
+	c.Address = listener.Addr().String()
 	c.http = &http.Server{Handler: c.server.handler(c.User), ReadHeaderTimeout: 10 * time.Second}
 	go func(server *http.Server) { _ = server.Serve(listener) }(c.http)
 	return nil

@@ -3,7 +3,6 @@ package fakeapi
 import (
 	"context"
 	"fmt"
-	"net"
 	"testing"
 	"time"
 
@@ -35,11 +34,7 @@ func serve(t *testing.T) (*Server, *Client, kubernetes.Interface, kubernetes.Int
 	}
 	require.NoError(t, server.CreateLease("redis-ha-master"))
 	connect := func(user string) (*Client, kubernetes.Interface) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		address := listener.Addr().String()
-		require.NoError(t, listener.Close())
-		client, err := server.Connect(user, address)
+		client, err := server.Connect(user, "127.0.0.1:0")
 		require.NoError(t, err)
 		clientset, err := kubernetes.NewForConfig(&rest.Config{Host: client.URL(), QPS: 1000, Burst: 1000})
 		require.NoError(t, err)
