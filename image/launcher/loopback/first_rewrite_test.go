@@ -121,7 +121,7 @@ func TestMasterWithoutItsFirstFileGivesWayToServersWithFiles(t *testing.T) {
 				eventually(t, settle, fresh.name+" to be master", func() error { return c.checkMasterIsNot(master) })
 				w.advance(100)
 			} else {
-				c.handOverTo(fresh)
+				c.failOverTo(fresh)
 				owed = w.settleFiles()
 			}
 			if !c.rewrites(fresh) {
@@ -134,21 +134,21 @@ func TestMasterWithoutItsFirstFileGivesWayToServersWithFiles(t *testing.T) {
 	}
 }
 
-// handOverTo hands over from master to master until chance has chosen this replica.
-// Which of the replicas with all the data Sentinel promotes follows from their run IDs.
-func (c *cluster) handOverTo(p *pod) {
+// failOverTo kills master after master until chance has chosen this replica: a hand-over chooses one that
+// has its data in its file. Which of the replicas with all the data Sentinel promotes follows from their run IDs.
+func (c *cluster) failOverTo(p *pod) {
 	t := c.t
 	t.Helper()
 	const attempts = 15
 	for range attempts {
 		master := c.converge()
-		master.stop() // the kubelet starts it again
+		master.killRedis()
 		eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(master) })
 		if now, err := c.masterPod(); err == nil && now == p {
 			return
 		}
 	}
-	t.Fatalf("%s was not made master in %d hand-overs", p.name, attempts)
+	t.Fatalf("%s was not made master in %d failovers", p.name, attempts)
 }
 
 // A rolling update goes on when the new pod is ready. At its end all servers are new, all

@@ -1,6 +1,7 @@
 package loopback
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,91 @@ func TestDeletedMasterHandsOverWithoutLosingAWrite(t *testing.T) {
 				eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
 				w.advance(300)
 				c.converge()
+			}
+			w.requireNothingLost()
+			w.requireGapBelow(5 * time.Second)
+		})
+	}
+}
+
+// The launcher of the leaving master is elected by the sentinels, and tells them of the new master: none of
+// them leads a failover, all name the new master at once, and it stays.
+func TestSentinelsAreToldOfAHandOverAndLeadNone(t *testing.T) {
+	t.Parallel()
+	c, w, old := startWritten(t, options{})
+	epoch := c.epoch()
+	if err := c.api.MarkDeleted(old.name, old.grace()); err != nil {
+		t.Fatal(err)
+	}
+	old.hold()
+	slaves := c.slavesOf(old)
+	gone := make(chan struct{})
+	go func() { defer close(gone); old.stop() }()
+	successor := c.awaitPromotion(slaves)
+	promoted := time.Now()
+	took := eventually(t, settle, "all sentinels to name another master", func() error {
+		for _, p := range c.sentinels() {
+			v, err := c.sentinelView(t.Context(), p)
+			if err == nil && v.master == old.ip {
+				err = fmt.Errorf("%s names %s", p.name, v.master)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	t.Logf("all sentinels named %s %v after its promotion was seen, at %s", successor.name, took, promoted.Format("15:04:05.000"))
+	<-gone
+	for _, p := range c.sentinels() {
+		if output := p.output.last(0); strings.Contains(output, "+try-failover") || strings.Contains(output, "+selected-slave") {
+			t.Errorf("%s led a failover", p.name)
+		}
+	}
+	if now := c.epoch(); now <= epoch {
+		t.Errorf("the configuration epoch was %d and is %d", epoch, now)
+	}
+	old.remove()
+	c.addServer().run()
+	if now := c.converge(); now != successor {
+		t.Errorf("%s was replaced by %s", successor.name, now.name)
+	}
+	w.requireNothingLost()
+}
+
+// denyVotes keeps the sentinels from voting, for launchers and for each other, until they start again.
+func (c *cluster) denyVotes() {
+	c.t.Helper()
+	for _, p := range c.sentinels() {
+		if err := c.client(p).Do(c.t.Context(), "ACL", "SETUSER", "default", "-sentinel|is-master-down-by-addr").Err(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// A launcher that is not elected tells a sentinel to promote a replica.
+func TestHandOverWithoutTheVotesIsDoneByASentinel(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]options{
+		"the record cannot be written": {}, "there is one sentinel": {sentinels: 1}, "the sentinels do not vote": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, w, old := startWritten(t, o)
+			switch name {
+			case "the record cannot be written":
+				c.api.Deny(old.name, "update", "leases")
+			case "the sentinels do not vote":
+				c.denyVotes()
+			}
+			old.remove()
+			c.addServer().run()
+			w.advance(100)
+			if now := c.converge(); now == old {
+				t.Errorf("%s is still master", now.name)
+			}
+			if err := says(old, "failover commanded"); err != nil {
+				t.Error(err)
 			}
 			w.requireNothingLost()
 			w.requireGapBelow(5 * time.Second)

@@ -307,22 +307,69 @@ func (c *cluster) runID(p *pod) string {
 	return state.runID
 }
 
+// awaitLine waits until the output of a pod has a text, and looks so often that the test can act
+// within a few milliseconds.
+func awaitLine(t *testing.T, p *pod, text string) {
+	t.Helper()
+	for began := time.Now(); says(p, text) != nil; time.Sleep(time.Millisecond) {
+		if time.Since(began) > settle {
+			t.Fatalf("waited %v for %s to say %q", settle, p.name, text)
+		}
+	}
+}
+
+// The launcher dies before the sentinels have voted for it, and after that. Sentinels that have voted
+// begin no failover of their own for a while, so a replica has the master replaced.
 func TestLauncherKilledInTheMiddleOfAHandOverLeavesOneMaster(t *testing.T) {
 	t.Parallel()
-	for _, delay := range []time.Duration{20 * time.Millisecond, 150 * time.Millisecond} {
-		t.Run(delay.String(), func(t *testing.T) {
+	for moment, c := range map[string]struct{ elected, comesBack bool }{
+		"before the votes":                   {false, true},
+		"after the votes":                    {true, true},
+		"after the votes, and it stays away": {true, false},
+	} {
+		t.Run(moment, func(t *testing.T) {
 			t.Parallel()
+			elected, comesBack := c.elected, c.comesBack
 			c, w, old := startWritten(t, options{})
+			c.api.SetLatency(100 * time.Millisecond) // between the decision to hand over and the votes
 			process := old.expectExit()
 			if err := process.signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(delay) // the claim is about this moment
+			awaitLine(t, old, "can take over")
+			slaves := c.slavesOf(old)
+			if elected {
+				// A replica that stands still does not catch up, so nobody is promoted yet.
+				for _, p := range slaves {
+					p.freezeRedis()
+				}
+				awaitLine(t, old, "elected to hand over")
+			}
+			if !comesBack {
+				old.hold()
+			}
 			old.kill()
+			if elected {
+				for _, p := range slaves {
+					p.thawRedis()
+				}
+			}
+			for _, p := range slaves {
+				if says(p, "MASTER MODE enabled") == nil {
+					t.Errorf("%s was promoted before the launcher was killed", p.name)
+				}
+			}
 			w.advance(200)
+			if !comesBack {
+				acts := func(p *pod) bool { return says(p, "nothing listens in the pod of the master") == nil }
+				if !slices.ContainsFunc(slaves, acts) {
+					t.Error("no replica has had the master replaced")
+				}
+				old.run()
+			}
 			c.converge()
 			w.requireLostAtMost(asyncTail)
-			w.requireGapBelow(20 * time.Second)
+			w.requireGapBelow(10 * time.Second)
 		})
 	}
 }

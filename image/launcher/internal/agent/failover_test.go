@@ -21,8 +21,9 @@ import (
 
 // speaker is a Redis or Sentinel that answers commands by their first words.
 type speaker struct {
-	addr    netip.AddrPort
-	answers map[string]string
+	addr     netip.AddrPort
+	answers  map[string]string
+	computed map[string]func(command string) string
 
 	mu       sync.Mutex
 	commands []string
@@ -40,6 +41,13 @@ func (s *speaker) answerFromNowOn(command, text string) {
 	defer s.mu.Unlock()
 	s.answers = maps.Clone(s.answers)
 	s.answers[command] = text
+}
+
+// answerBy has a function answer a command from now on.
+func (s *speaker) answerBy(start string, answer func(command string) string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.computed = map[string]func(string) string{start: answer}
 }
 
 func speak(t *testing.T, answers map[string]string) *speaker {
@@ -87,6 +95,11 @@ func (s *speaker) serve(conn net.Conn) {
 		for start, text := range s.answers {
 			if strings.HasPrefix(command, start) {
 				answer = text
+			}
+		}
+		for start, compute := range s.computed {
+			if strings.HasPrefix(command, start) {
+				answer = compute(command)
 			}
 		}
 		s.commands = append(s.commands, command)

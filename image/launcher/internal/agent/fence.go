@@ -16,12 +16,15 @@ import (
 // answer costs more.
 const fenceTime = 700 * time.Millisecond
 
+// orderAge is how long an order to replace a master that is down is left to its writer.
+const orderAge = 10 * time.Second
+
 // failOver commands a failover, at most every 2 s. For a master that is known
 // to be dead it first records that, which lets its successor be labelled early.
 func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decision) error {
 	pause := 2 * time.Second
 	if d.Action == role.Nudge {
-		pause = 10 * time.Second
+		pause = orderAge
 	}
 	if time.Since(s.failedAt) < pause {
 		return nil
@@ -50,6 +53,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 		// The sentinels find the master down, and have heard the last of its replicas' offsets.
 		master, foremost = d.Target, nil
 		if err := s.takeOrder(ctx, pause); err != nil {
+			s.failedAt = time.Now().Add(calmTick - pause) // it is refused for a moment only
 			return err
 		}
 	}
@@ -89,7 +93,7 @@ func (s *Server) fence(ctx context.Context, uid, reason string) error {
 		return nil
 	case record.Master.UID != uid:
 		return fmt.Errorf("the master %s has been replaced meanwhile", uid)
-	case other && record.Fence != nil:
+	case other && record.Fence != nil && (record.Fence.Successor == "" || record.Fence.UID != uid):
 		return fmt.Errorf("the master %s has been fenced meanwhile", uid)
 	}
 	record.Fence = &kube.Fence{UID: uid, Reason: reason, At: time.Now()}
@@ -128,14 +132,56 @@ func (s *Server) takeOrder(ctx context.Context, pause time.Duration) error {
 	return nil
 }
 
-// unfence takes the fence back when the hand-over did not happen.
-func (s *Server) unfence(ctx context.Context) {
+// errReplaced: another pod has become master, or somebody is replacing this one.
+var errReplaced = errors.New("this master is being replaced by somebody else")
+
+// fenceFor records that this master promotes a successor in its place. named says that a majority of the
+// sentinels names this pod. With errReplaced the record names another master, or somebody has just
+// ordered a failover or fenced this pod. With errNotElected the record cannot tell, and a sentinel can promote.
+func (s *Server) fenceFor(ctx context.Context, successor string, named bool) error {
 	record, err := s.api.Record(ctx)
-	if err != nil || record.Fence == nil || record.Fence.UID != s.self.UID {
-		return
+	if err != nil {
+		return fmt.Errorf("%w: record the hand-over: %w", errNotElected, err)
 	}
-	record.Fence = nil
-	if _, err := s.api.WriteRecord(ctx, record); err != nil {
-		s.log.Warn("the fence could not be taken back; it ends by itself", "error", err)
+	order, fence := record.Order, record.Fence
+	switch {
+	case record.Master.UID != s.self.UID && named:
+		return fmt.Errorf("%w: the record does not name this pod, which the sentinels name", errNotElected)
+	case record.Master.UID != s.self.UID:
+		return fmt.Errorf("%w: the record names %s", errReplaced, record.Master.Name)
+	case order != nil && time.Since(order.At).Abs() < orderAge:
+		return fmt.Errorf("%w: %s has just ordered a failover", errReplaced, order.By)
+	case fence != nil && fence.By != "":
+		return fmt.Errorf("%w: %s has fenced it", errReplaced, fence.By)
+	}
+	record.Fence = &kube.Fence{UID: s.self.UID, Reason: "hand-over", At: time.Now(), Successor: successor}
+	record, err = s.api.WriteRecord(ctx, record)
+	switch {
+	case errors.Is(err, kube.ErrChanged):
+		return fmt.Errorf("record the hand-over: %w", err)
+	case err != nil:
+		return fmt.Errorf("%w: record the hand-over: %w", errNotElected, err)
+	}
+	s.observed.setRecord(record)
+	return nil
+}
+
+// unfence takes the fence back when the hand-over did not happen. With errReplaced the record names another
+// master.
+func (s *Server) unfence(ctx context.Context) error {
+	for {
+		record, err := s.api.Record(ctx)
+		switch {
+		case err != nil:
+			return err
+		case record.Master.UID != s.self.UID && record.Previous.UID == s.self.UID:
+			return fmt.Errorf("%w: the record names %s", errReplaced, record.Master.Name)
+		case record.Fence == nil || record.Fence.UID != s.self.UID:
+			return nil
+		}
+		record.Fence = nil
+		if _, err = s.api.WriteRecord(ctx, record); !errors.Is(err, kube.ErrChanged) {
+			return err
+		}
 	}
 }

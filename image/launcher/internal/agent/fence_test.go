@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
 // Two failovers that are ordered in the same moment take the same epoch, and may
@@ -42,4 +45,82 @@ func TestOrderThatWasRecordedMeanwhileIsNotGivenAgain(t *testing.T) {
 	}
 	first, second := <-errs, <-errs
 	require.True(t, (first == nil) != (second == nil), "%v, %v", first, second)
+}
+
+// record writes a record.
+func record(t *testing.T, s *Server, want kube.Record) {
+	t.Helper()
+	now, err := s.api.Record(t.Context())
+	require.NoError(t, err)
+	now.Master, now.Previous, now.Fence, now.Order = want.Master, want.Previous, want.Fence, want.Order
+	_, err = s.api.WriteRecord(t.Context(), now)
+	require.NoError(t, err)
+}
+
+// The record says who replaces whom by whom, and one pod at a time replaces a master.
+func TestHandOverIsRecordedOrLeftToOthers(t *testing.T) {
+	self := member("server-a")
+	for name, c := range map[string]struct {
+		record kube.Record
+		named  bool
+		want   error
+	}{
+		"this pod is recorded":                                    {kube.Record{Master: self}, true, nil},
+		"a fence of an attempt before":                            {kube.Record{Master: self, Fence: &kube.Fence{UID: self.UID, Successor: "uid-server-c"}}, true, nil},
+		"another is recorded, and the sentinels name it":          {kube.Record{Master: member("server-b")}, false, errReplaced},
+		"the record is old, and the sentinels name this pod":      {kube.Record{Master: member("server-b")}, true, errNotElected},
+		"a replica has just ordered a failover":                   {kube.Record{Master: self, Order: &kube.Order{By: "server-b", At: time.Now()}}, true, errReplaced},
+		"a replica has fenced it":                                 {kube.Record{Master: self, Fence: &kube.Fence{UID: self.UID, By: "server-b"}}, true, errReplaced},
+		"a replica has ordered a failover long ago, which failed": {kube.Record{Master: self, Order: &kube.Order{By: "server-b", At: time.Now().Add(-orderAge)}}, true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := launcher(t, release(t, "server-a"), "server-a")
+			record(t, s, c.record)
+			err := s.fenceFor(t.Context(), "uid-server-b", c.named)
+			require.ErrorIs(t, err, c.want)
+			now, errRead := s.api.Record(t.Context())
+			require.NoError(t, errRead)
+			if c.want == nil {
+				require.Equal(t, "uid-server-b", now.Fence.Successor)
+			} else {
+				require.Equal(t, c.record.Fence == nil, now.Fence == nil, "nothing is written")
+			}
+		})
+	}
+}
+
+// A replica that has not answered the order to become master takes the label by the fence when it goes on.
+func TestWritesGoOnAfterAnAbortedHandOverOnlyWithoutTheFence(t *testing.T) {
+	for name, c := range map[string]struct {
+		record             kube.Record
+		denied, unanswered bool
+		resumed            bool
+	}{
+		"nobody was told": {kube.Record{Master: member("server-a")}, false, false, true},
+		"nobody was told, and the API does not take it back": {kube.Record{Master: member("server-a")}, true, false, true},
+		"a replica has not answered":                         {kube.Record{Master: member("server-a")}, false, true, true},
+		"and the API does not take it back":                  {kube.Record{Master: member("server-a")}, true, true, false},
+		"the successor has written itself into the record":   {kube.Record{Master: member("server-b"), Previous: member("server-a")}, false, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			redis := speak(t, map[string]string{"CLIENT UNPAUSE": "+OK\r\n"})
+			server := release(t, "server-a")
+			s := launcher(t, server, "server-a")
+			s.config.PodIP, s.config.RedisPort = redis.addr.Addr(), int(redis.addr.Port())
+			s.child = &process.Child{}
+			s.labels.want(role.Master, "abcdef", time.Now())
+			c.record.Fence = &kube.Fence{UID: s.self.UID, Successor: "uid-server-b"}
+			record(t, s, c.record)
+			if c.denied {
+				server.Deny("server-a", "update", "leases")
+			}
+			err := s.abortHandOver(t.Context(), c.unanswered)
+			require.Equal(t, c.resumed, err == nil, "%v", err)
+			require.Equal(t, c.resumed, slices.Contains(redis.heard(), "CLIENT UNPAUSE"))
+			if !c.resumed {
+				require.Len(t, s.hold.ordered, 1, "writes are held back beside the loop")
+			}
+			require.Equal(t, !c.resumed, s.hold.unanswered.Load())
+		})
+	}
 }

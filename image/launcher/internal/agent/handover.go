@@ -3,9 +3,12 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
@@ -29,9 +32,6 @@ func (s *Server) leave(ctx context.Context) bool {
 		s.refreshTerminating(ctx, o.Peers)
 		leaving = role.DecideLeaving(o, time.Since(m.stopAt), s.config.ShutdownBudget)
 	}
-	if leaving.Step == role.HandOver && len(s.choosersAmong(ctx, m.views, leaving.Successors)) == 0 {
-		leaving.Step, leaving.Reason = role.StayOn, errNoChooser.Error()
-	}
 	s.noteLeaving(leaving.Reason)
 	switch leaving.Step {
 	case role.StayOn:
@@ -45,7 +45,7 @@ func (s *Server) leave(ctx context.Context) bool {
 			s.log.Info("leaving", "reason", "waiting for the sentinels to know a replica that stays")
 			return false
 		}
-		if err := s.handOver(ctx, leaving.Successors); err != nil {
+		if err := s.handOver(ctx, leaving); err != nil {
 			s.metrics.handOvers.WithLabelValues("aborted").Inc()
 			s.handOverAt = time.Now() // writes go on for a second, however long they were paused
 			s.log.Warn("the hand-over was aborted; this pod serves on", "error", err)
@@ -124,38 +124,58 @@ func (s *Server) refreshTerminating(ctx context.Context, peers []role.Peer) {
 	}
 }
 
-// handOver makes one of the successors master without losing a write: writes
-// are paused, the successors catch up, a sentinel promotes one, and Redis is
-// stopped here with the writes still paused, so that none of them is carried
+// handOver makes one of the successors master without losing a write. The sentinels elect this
+// launcher, writes are paused, a successor catches up and is promoted, and the sentinels are told.
+// Redis is stopped here with the writes still paused, so that none of them is carried
 // out: their clients see the connection close and send them again. From then
-// on connections that arrive here are passed on to the successor.
-func (s *Server) handOver(ctx context.Context, successors []netip.Addr) error {
+// on connections that arrive here are passed on to the successor. Where the record cannot be
+// written or the sentinels do not elect this launcher, a sentinel is told to do it.
+func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
 	began := time.Now()
-	if err := s.fence(ctx, s.self.UID, "hand-over"); err != nil {
-		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)
-	}
 	node := s.local()
-	s.hold.guard(nil)
-	successor, err := s.promoteSuccessor(ctx, node, successors)
+	next, err := s.replaceSelf(ctx, node, leaving)
 	if err != nil {
-		s.hold.guard(s.child)
-		if s.losesWrites() {
-			alert(s.hold.ordered)
-		}
-		s.unfence(ctx) // before writes go on
-		return errors.Join(err, s.resumeWrites(ctx))
+		return errors.Join(err, s.abortHandOver(ctx, errors.Is(err, errUnanswered)))
 	}
+	s.hold.unanswered.Store(false)
+	target := next.addr
+	var told sync.WaitGroup
+	if next.epoch > 0 {
+		told.Go(func() { s.tellOthers(context.WithoutCancel(ctx), next) })
+	}
+	defer told.Wait() // for 0.3 s at most
 	// Demote first: should stopping take longer than the pause, what comes meets a replica.
-	target := netip.AddrPortFrom(successor, uint16(s.config.RedisPort))
 	if err := node.Follow(ctx, target); err != nil {
 		s.log.Warn("the old master could not be demoted; it is stopped at once", "error", err)
 	}
 	node.Shutdown(ctx)
 	s.stopRedis()
-	s.log.Info("handed over", "to", successor.String(), "took", time.Since(began).Round(time.Millisecond).String())
-	s.decided = role.Decision{State: role.Stopped, Reason: "handed over to " + successor.String()}
+	s.log.Info("handed over", "to", target.Addr().String(), "took", time.Since(began).Round(time.Millisecond).String())
+	s.decided = role.Decision{State: role.Stopped, Reason: "handed over to " + target.Addr().String()}
 	s.moveClients(ctx, target)
 	return nil
+}
+
+// abortHandOver takes the fence back and lets writes go on. A replica that was told to become master and has
+// not answered takes the label by the fence when it goes on. So writes do not go on while the fence is there.
+func (s *Server) abortHandOver(ctx context.Context, unanswered bool) error {
+	s.hold.unanswered.Store(unanswered)
+	s.hold.guard(s.child)
+	if s.losesWrites() {
+		alert(s.hold.ordered)
+	}
+	err := s.unfence(ctx)
+	switch {
+	case errors.Is(err, errReplaced):
+		s.hold.unanswered.Store(true)
+		return err
+	case err != nil && unanswered:
+		return fmt.Errorf("the fence could not be taken back, and writes are held back: %w", err)
+	case err != nil:
+		s.log.Warn("the fence could not be taken back; it ends by itself", "error", err)
+	}
+	s.hold.unanswered.Store(false)
+	return s.resumeWrites(ctx)
 }
 
 // resumeWrites lets writes go on after a hand-over that was aborted, unless they are held back.
@@ -171,7 +191,43 @@ func (s *Server) resumeWrites(ctx context.Context) error {
 // losesWrites says whether what this master accepts now may be lost: the pod has lost the
 // label master or is gone, or another server is being made master.
 func (s *Server) losesWrites() bool {
-	return !s.labels.owned() || s.api.Gone() || s.hold.doomed.Load()
+	return !s.labels.owned() || s.api.Gone() || s.hold.doomed.Load() || s.hold.unanswered.Load()
+}
+
+// replaceSelf promotes a successor. Where the sentinels do not elect this launcher for that, or the
+// record cannot be written, it tells a sentinel to promote one.
+func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving role.Leaving) (successor, error) {
+	next, err := s.promoteElected(ctx, node, leaving.Candidates)
+	if err == nil {
+		return next, nil
+	}
+	var ip netip.Addr
+	switch {
+	case errors.Is(err, errFailoverRunning):
+		// What were written now would be lost when it succeeds.
+		s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
+		s.hold.guard(nil)
+		ip, err = s.awaitPromotion(node, s.otherServers(), leaving.Successors, "", askSentinels(ctx, s.config, s.links, s.api.Pods()))
+	case errors.Is(err, errNotElected):
+		s.log.Warn("a sentinel is told to promote a successor", "reason", err)
+		ip, err = s.promoteBySentinel(ctx, node, leaving.Successors)
+	}
+	return successor{addr: netip.AddrPortFrom(ip, uint16(s.config.RedisPort))}, err
+}
+
+// promoteBySentinel tells a sentinel to promote one of the successors. The fence lets any of them take the label
+// at once. A replica that may still execute an order of an earlier attempt must not, so there is no fence then.
+func (s *Server) promoteBySentinel(ctx context.Context, node *redisnode.Node, successors []netip.Addr) (netip.Addr, error) {
+	if len(s.choosersAmong(ctx, s.observed.views, successors)) == 0 {
+		return netip.Addr{}, errNoChooser
+	}
+	if s.hold.unanswered.Load() {
+		s.log.Warn("the label follows the sentinels: a replica has not answered the order to become master")
+	} else if err := s.fence(ctx, s.self.UID, "hand-over"); err != nil {
+		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)
+	}
+	s.hold.guard(nil)
+	return s.promoteSuccessor(ctx, node, successors)
 }
 
 // moveClients moves the label to the successor and, until the Services have

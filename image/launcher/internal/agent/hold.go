@@ -42,8 +42,10 @@ var errNotGuarded = errors.New("its Redis had ended, or it was handing over")
 // A Redis that stands still may wake up between the promotion and the news of it. The pause
 // waits in its socket, and is among the first commands that it executes.
 type hold struct {
-	doomed  atomic.Bool // the last look found Redis silent, or that another server is being made master
-	ordered chan struct{}
+	doomed atomic.Bool // the last look found Redis silent, or that another server is being made master
+	// unanswered: a replica may still execute the order to become master, and the record names it as the successor.
+	unanswered atomic.Bool
+	ordered    chan struct{}
 
 	node     *redisnode.Node
 	warmedAt time.Time
@@ -141,6 +143,8 @@ func (s *Server) holdCause() string {
 		return "this pod is not a pod of the release any more"
 	case s.hold.doomed.Load():
 		return "it did not answer, or another is being made master"
+	case s.hold.unanswered.Load():
+		return "a replica has not answered the order to become master"
 	default:
 		return "another pod has taken the label master off this one"
 	}
@@ -187,7 +191,7 @@ func (s *Server) holdWrites(ctx context.Context) (why string, held bool) {
 			began, pausedAt = time.Now(), time.Time{} // it counts from when it wakes up
 		case !info.Master:
 			return "it was no master any more", held
-		case s.labels.wanted().role == role.Master && !s.hold.doomed.Load():
+		case s.labels.wanted().role == role.Master && !s.losesWrites():
 			why = "it had looked again and was the master"
 		case time.Since(began) > s.longestHold():
 			why = "nobody had replaced it for " + s.longestHold().String()

@@ -243,7 +243,7 @@ func (s *Server) observation(local role.Local, pods []kube.Pod) role.Observation
 		}
 	}
 	if f := m.record.Fence; f != nil {
-		o.Fence = &role.Fence{UID: f.UID, Age: max(0, time.Since(f.At))}
+		o.Fence = &role.Fence{UID: f.UID, Age: max(0, time.Since(f.At)), Successor: f.Successor}
 	}
 	return o
 }

@@ -21,14 +21,16 @@ type Member struct {
 	IP   string `json:"ip,omitempty"`
 }
 
-// Fence says that a master accepts no writes any more, so that its successor
-// may be labelled before the sentinels have agreed on it.
+// Fence says that a master is dead or hands over. It accepts no writes when a replica is
+// promoted in its place, so that its successor may be labelled before the sentinels have agreed on it.
 type Fence struct {
 	UID    string    `json:"uid"`    // the fenced pod
 	Reason string    `json:"reason"` // how it was fenced
 	At     time.Time `json:"at"`     // when, by the writer's clock
 	// By is the replica that saw the container of the fenced pod ended; empty if the fenced pod says so itself.
 	By string `json:"by,omitempty"`
+	// Successor is the UID of the replica that the fenced pod promotes in its place; empty if a sentinel chooses.
+	Successor string `json:"successor,omitempty"`
 }
 
 // Order says that a replica has told a sentinel to replace a master that is

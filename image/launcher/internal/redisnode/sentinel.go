@@ -191,6 +191,42 @@ func (n *Node) FailOver(ctx context.Context, name string) error {
 	return err
 }
 
+// Vote is the vote of a sentinel for whoever may replace a master in an epoch.
+type Vote struct {
+	Leader string // run ID of whom it voted for last; "*" for nobody
+	Epoch  int64  // in which it did
+}
+
+// RequestVote asks a sentinel to vote for candidate, a run ID, as the one who replaces this master in
+// this epoch (IS-MASTER-DOWN-BY-ADDR with a run ID, which is how sentinels ask each other). A
+// sentinel votes once for each epoch, and for no epoch before the latest that it knows. It does so also
+// while the master is up. Whoever voted for another starts no failover of its own accord for twice
+// failover-timeout.
+func (n *Node) RequestVote(ctx context.Context, master netip.AddrPort, epoch int64, candidate string) (Vote, error) {
+	reply, err := n.Do(ctx, "SENTINEL", "IS-MASTER-DOWN-BY-ADDR", master.Addr().String(), master.Port(), epoch, candidate)
+	if err != nil {
+		return Vote{}, err
+	}
+	fields := asList(reply)
+	if len(fields) != 3 {
+		return Vote{}, fmt.Errorf("the sentinel's answer to a request for its vote has %d parts instead of 3: %v", len(fields), reply)
+	}
+	voted, err := strconv.ParseInt(fmt.Sprint(fields[2]), 10, 64)
+	if err != nil {
+		return Vote{}, fmt.Errorf("the epoch of the sentinel's vote: %w", err)
+	}
+	return Vote{Leader: fmt.Sprint(fields[1]), Epoch: voted}, nil
+}
+
+// Announce tells a sentinel of a master that was elected in an epoch, in the name of another sentinel
+// that it knows: Sentinel takes a hello from a sentinel that it does not know for a new sentinel.
+// If the epoch is later than the one it knows of its master, it names the new master from then on.
+func (n *Node) Announce(ctx context.Context, as KnownSentinel, name string, master netip.AddrPort, epoch int64) error {
+	hello := fmt.Sprintf("%s,%d,%s,%d,%s,%s,%d,%d", as.Addr.Addr(), as.Addr.Port(), as.ID, epoch, name, master.Addr(), master.Port(), epoch)
+	_, err := n.Do(ctx, "PUBLISH", "__sentinel__:hello", hello)
+	return err
+}
+
 const (
 	// InfoPeriod is how often a sentinel asks a replica for its state.
 	InfoPeriod = time.Second

@@ -194,3 +194,23 @@ func TestMessagesOfASentinelAreDelivered(t *testing.T) {
 	}, got)
 	require.Contains(t, commands(), "subscribe +sdown +odown")
 }
+
+func TestSentinelIsAskedForItsVote(t *testing.T) {
+	reply := ":0\r\n" + "$4\r\nabcd\r\n" + ":8\r\n"
+	addr, commands := fake(t, func(string) string { return "*3\r\n" + reply })
+	vote, err := node(t, addr, "").RequestVote(t.Context(), netip.MustParseAddrPort("10.0.0.1:6379"), 9, "ffff")
+	require.NoError(t, err)
+	require.Equal(t, Vote{Leader: "abcd", Epoch: 8}, vote)
+	require.Equal(t, "SENTINEL IS-MASTER-DOWN-BY-ADDR 10.0.0.1 6379 9 ffff", commands()[0])
+
+	addr, _ = fake(t, func(string) string { return "*1\r\n:0\r\n" })
+	_, err = node(t, addr, "").RequestVote(t.Context(), netip.MustParseAddrPort("10.0.0.1:6379"), 9, "ffff")
+	require.ErrorContains(t, err, "has 1 parts instead of 3")
+}
+
+func TestElectedMasterIsAnnouncedInTheNameOfASentinelThatIsKnown(t *testing.T) {
+	addr, commands := fake(t, func(string) string { return ":1\r\n" })
+	as := KnownSentinel{Addr: netip.MustParseAddrPort("10.0.0.5:26379"), ID: "ef"}
+	require.NoError(t, node(t, addr, "").Announce(t.Context(), as, "mymaster", netip.MustParseAddrPort("10.0.0.2:6379"), 9))
+	require.Equal(t, "PUBLISH __sentinel__:hello 10.0.0.5,26379,ef,9,mymaster,10.0.0.2,6379,9", commands()[0])
+}

@@ -1,6 +1,7 @@
 package role
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -25,6 +26,9 @@ const (
 type Leaving struct {
 	Step       Step
 	Successors []netip.Addr // replicas in sync, for HandOver; at least one of them stays. The master, for PassOn
+	// Candidates are the successors that stay, for HandOver, the best first. Where some have their data in
+	// their files, those that do not are left out.
+	Candidates []netip.Addr
 	Reason     string
 }
 
@@ -67,7 +71,8 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 		}
 	}
 	var successors []netip.Addr
-	staying, writing, coming := 0, 0, 0
+	var candidates, copied []Peer
+	coming := 0
 	for _, p := range o.Peers {
 		inSync := p.Redis == Answered && !p.Master && p.LinkUp
 		if inSync {
@@ -77,9 +82,9 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 		switch {
 		case p.Terminating:
 		case inSync && p.Status != nil && p.Status.Copied:
-			writing++
+			copied = append(copied, p)
 		case inSync:
-			staying++
+			candidates = append(candidates, p)
 		default:
 			coming++
 		}
@@ -87,12 +92,13 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 	switch {
 	case leaving > budget-reserve:
 		return Leaving{Step: Leave, Reason: "no replica could take over within the shutdown budget"}
-	case staying > 0:
-		return Leaving{Step: HandOver, Successors: successors, Reason: fmt.Sprintf("%d replica(s) can take over", staying)}
-	case writing > 0 && leaving < budget-reserve-handOverReserve:
-		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting until one of %d replica(s) in sync has its data in its file", writing)}
-	case writing > 0:
-		return Leaving{Step: HandOver, Successors: successors, Reason: fmt.Sprintf("%d replica(s) can take over, and have their data in memory only", writing)}
+	case len(candidates) > 0:
+		return Leaving{Step: HandOver, Successors: successors, Candidates: foremostFirst(candidates), Reason: fmt.Sprintf("%d replica(s) can take over", len(candidates))}
+	case len(copied) > 0 && leaving < budget-reserve-handOverReserve:
+		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting until one of %d replica(s) in sync has its data in its file", len(copied))}
+	case len(copied) > 0:
+		return Leaving{Step: HandOver, Successors: successors, Candidates: foremostFirst(copied),
+			Reason: fmt.Sprintf("%d replica(s) can take over, and have their data in memory only", len(copied))}
 	case o.Local.Copied:
 		return Leaving{Step: StayOn, Reason: "this pod has its data in memory only, until the first rewrite of its file has ended"}
 	case coming > 0:
@@ -102,6 +108,19 @@ func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
 	default:
 		return Leaving{Step: StayOn, Reason: "waiting for another server to be created"}
 	}
+}
+
+// foremostFirst gives the addresses of replicas: those whose launcher has told what is in their files come first,
+// and among these those with the higher offset.
+func foremostFirst(replicas []Peer) []netip.Addr {
+	slices.SortStableFunc(replicas, func(a, b Peer) int {
+		return cmp.Or(cmp.Compare(number(b.Status != nil), number(a.Status != nil)), cmp.Compare(b.Offset, a.Offset))
+	})
+	var out []netip.Addr
+	for _, r := range replicas {
+		out = append(out, r.IP)
+	}
+	return out
 }
 
 // DecideLeft says what a terminating server does when its Redis does not run. diedAsMaster

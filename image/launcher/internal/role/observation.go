@@ -142,10 +142,11 @@ type View struct {
 	Promoting netip.Addr
 }
 
-// Fence is a master that accepts no writes any more.
+// Fence is a master that accepts no writes when a replica is promoted in its place: it is dead or hands over.
 type Fence struct {
-	UID string
-	Age time.Duration
+	UID       string
+	Age       time.Duration
+	Successor string // UID of the replica that it promotes in its place; empty if a sentinel chooses
 }
 
 // Observation is everything a decision is made from.

@@ -162,6 +162,9 @@ func (o Observation) fencedPredecessor(agreed netip.Addr, ok bool) bool {
 	if o.Fence == nil || o.Fence.Age > fencePatience || o.Fence.UID == o.Self.UID || o.Fence.UID != o.MasterUID {
 		return false
 	}
+	if o.Fence.Successor != "" && o.Fence.Successor != o.Self.UID {
+		return false // it was promoted in an attempt that was given up
+	}
 	if o.Local.MasterFor > o.Fence.Age+fenceSkew {
 		return false // a master of the past, which was master before the fenced one and is none of its replicas
 	}
@@ -251,7 +254,10 @@ func (o Observation) masterIsBack() bool {
 func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
 	p := o.peerAt(agreed)
 	_, failingOver := o.MasterIsDown()
-	return p != nil && p.UID == o.MasterUID && o.RecordKnown && o.Fence == nil && o.MasterRefused >= refusedPatience &&
+	// The launcher of a master that hands over may die before it has promoted anybody, and the sentinels that
+	// voted for it begin nothing by themselves for a while.
+	unfenced := o.Fence == nil || p != nil && o.Fence.UID == p.UID && o.Fence.Successor != ""
+	return p != nil && p.UID == o.MasterUID && o.RecordKnown && unfenced && o.MasterRefused >= refusedPatience &&
 		p.Redis == Refused && p.Launcher == Refused && o.Local.Synced && !o.Local.LinkUp && o.Local.Unlinked-o.MasterRefused <= freshPatience && !o.Self.Terminating &&
 		!failingOver && !o.MasterInView() && o.best(live)
 }

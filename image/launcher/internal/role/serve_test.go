@@ -151,6 +151,8 @@ func TestReplicaHasAMasterReplacedWhoseContainerIsSeenToHaveEnded(t *testing.T) 
 		{"not a master that is not the recorded one", but(recorded("c")), lost},
 		{"not where the record is not known", but(recordUnknown), lost},
 		{"not twice", but(fenced("b", time.Second)), lost},
+		{"but where its launcher was elected to hand over, and has died",
+			but(func(o *Observation) { o.Fence = &Fence{UID: uid("b"), Successor: uid("c")} }), replace},
 		{"not while a sentinel is at work", but(sentinels("b b* b")), lost},
 		{"not by a replica that leaves", but(func(o *Observation) { o.Self.Terminating = true }), lost},
 		{"not by a replica that had lost it before", but(local(func(l *Local) { l.Unlinked = time.Second + freshPatience + 1 })), lost},

@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+// voter is a sentinel that votes as Sentinel does: once for each epoch, and for no epoch before the
+// latest that it knows.
+type voter struct {
+	mu      sync.Mutex
+	current int64
+	leader  string
+	voted   int64
+}
+
+func (v *voter) answer(command string) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var ip, candidate string
+	var port, epoch int64
+	_, _ = fmt.Sscanf(command, "SENTINEL IS-MASTER-DOWN-BY-ADDR %s %d %d %s", &ip, &port, &epoch, &candidate)
+	v.current = max(v.current, epoch)
+	if v.voted < epoch && v.current <= epoch {
+		v.voted, v.leader = epoch, candidate
+	}
+	leader := v.leader
+	if leader == "" {
+		leader = "*"
+	}
+	return fmt.Sprintf("*3\r\n:0\r\n$%d\r\n%s\r\n:%d\r\n", len(leader), leader, v.voted)
+}
+
+// electorate are sentinels that know these epochs, a negative one for a sentinel that does not answer.
+func electorate(t *testing.T, current ...int64) (views []sentinelView, voters []*voter) {
+	for i, epoch := range current {
+		v := &voter{current: epoch}
+		s := speak(t, map[string]string{})
+		s.answerBy("SENTINEL IS-MASTER-DOWN-BY-ADDR", v.answer)
+		view := sentinelView{node: newLinks("").to(s.addr.Addr(), int(s.addr.Port())), View: role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr("10.0.0.1")}}
+		view.pod.Name = fmt.Sprintf("sentinel-%d", i)
+		if epoch < 0 {
+			view.Reach = role.Unknown
+		}
+		views, voters = append(views, view), append(voters, v)
+	}
+	return views, voters
+}
+
+func TestLauncherIsElectedByAMajorityOfTheConfiguredSentinels(t *testing.T) {
+	for name, c := range map[string]struct {
+		epochs  []int64
+		elected bool
+	}{
+		"all vote":            {[]int64{0, 0, 0}, true},
+		"one does not answer": {[]int64{0, -1, 0}, true},
+		"two do not answer":   {[]int64{0, -1, -1}, false},
+		"they know later epochs than they have named": {[]int64{7, 9, 3}, true},
+		"one knows a much later epoch":                {[]int64{0, 0, 1000}, true},
+		"most know a much later epoch":                {[]int64{1000, 0, 1000}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			views, voters := electorate(t, c.epochs...)
+			s := &Server{config: config.Config{Sentinels: 3, RedisPort: 6379, PodIP: netip.MustParseAddr("10.0.0.1")}, log: quiet}
+			epoch, err := s.campaign(t.Context(), views)
+			if !c.elected {
+				require.ErrorIs(t, err, errNotElected)
+				return
+			}
+			require.NoError(t, err)
+			votes := 0
+			for _, v := range voters {
+				if v.voted == epoch && len(v.leader) == 40 {
+					votes++
+				}
+			}
+			require.GreaterOrEqual(t, votes, 2, "in one epoch")
+		})
+	}
+}
+
+func TestSentinelsThatNameAnotherMasterAreNotAskedForTheirVotes(t *testing.T) {
+	views, voters := electorate(t, 0, 0, 0)
+	views[0].Master, views[1].HasMaster = netip.MustParseAddr("10.0.0.2"), false
+	s := &Server{config: config.Config{Sentinels: 3, RedisPort: 6379, PodIP: netip.MustParseAddr("10.0.0.1")}, log: quiet}
+	_, err := s.campaign(t.Context(), views)
+	require.ErrorIs(t, err, errNotElected)
+	require.Zero(t, voters[0].voted)
+	require.Zero(t, voters[1].voted)
+}
+
+func TestNewMasterIsAnnouncedToEverySentinelInTheNameOfAnother(t *testing.T) {
+	sentinel := func(peers, names string) *speaker {
+		return speak(t, map[string]string{"SENTINEL SENTINELS": peers, "PUBLISH": ":1\r\n", "SENTINEL MASTER": masterReply(names, "master")})
+	}
+	peer := "*1\r\n*6\r\n$2\r\nip\r\n$8\r\n10.0.0.5\r\n$4\r\nport\r\n$5\r\n26379\r\n$5\r\nrunid\r\n$2\r\nef\r\n"
+	knows, ignores, alone := sentinel(peer, "10.0.0.2"), sentinel(peer, "10.0.0.1"), sentinel("*0\r\n", "10.0.0.1")
+	next := successor{addr: netip.MustParseAddrPort("10.0.0.2:6379"), epoch: 9}
+	for _, v := range []*speaker{knows, ignores, alone} {
+		next.views = append(next.views, sentinelView{node: newLinks("").to(v.addr.Addr(), int(v.addr.Port())), View: role.View{Reach: role.Answered}})
+	}
+	s := &Server{config: config.Config{MasterName: "mymaster"}, log: quiet}
+	require.Equal(t, 1, s.announce(t.Context(), next), "one names it then")
+	const hello = "PUBLISH __sentinel__:hello 10.0.0.5,26379,ef,9,mymaster,10.0.0.2,6379,9"
+	require.Contains(t, knows.heard(), hello)
+	require.Contains(t, ignores.heard(), hello)
+	require.False(t, strings.Contains(strings.Join(alone.heard(), "\n"), "PUBLISH"), "it would take the sender for a new sentinel")
+}
+
+// Whether a replica that did not answer has obeyed decides whether writes may go on here.
+func TestPromotionIsOrderedWithWritesPausedUntilItIsAnswered(t *testing.T) {
+	master := speak(t, map[string]string{"CLIENT PAUSE": "+OK\r\n"})
+	replica := speak(t, map[string]string{"CLIENT KILL": ":0\r\n"})
+	orders := 0
+	replica.answerBy("REPLICAOF", func(string) string {
+		if orders++; orders < 3 {
+			return "" // nothing comes
+		}
+		return "+OK\r\n"
+	})
+	s := &Server{links: newLinks(""), log: quiet, config: config.Config{RedisPort: int(replica.addr.Port()), DownAfter: 3 * time.Second}}
+	node := s.links.to(master.addr.Addr(), int(master.addr.Port()))
+	nobody := func(netip.Addr) bool { return false }
+	require.NoError(t, s.promote(t.Context(), node, successor{addr: replica.addr}, nobody))
+	require.Equal(t, 3, orders)
+	require.Equal(t, 2, strings.Count(strings.Join(master.heard(), "\n"), "CLIENT PAUSE 1500 WRITE"), "the pause is renewed before each further order")
+	require.Contains(t, replica.heard(), "CLIENT KILL TYPE normal SKIPME yes", "its readers come back to a slave")
+
+	replica.answerBy("REPLICAOF", func(string) string { return "" })
+	require.NoError(t, s.promote(t.Context(), node, successor{addr: replica.addr}, func(netip.Addr) bool { return true }), "it has the label")
+	began := time.Now()
+	require.ErrorIs(t, s.promote(t.Context(), node, successor{addr: replica.addr}, nobody), errUnanswered)
+	require.Less(t, time.Since(began), 2*promotionWait)
+
+	replica.answerBy("REPLICAOF", func(string) string { return "-NOPERM it may not\r\n" })
+	began = time.Now()
+	err := s.promote(t.Context(), node, successor{addr: replica.addr}, nobody)
+	require.ErrorContains(t, err, "NOPERM")
+	require.NotErrorIs(t, err, errUnanswered)
+	require.Less(t, time.Since(began), promotionWait/2, "it has refused")
+
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := gone.Addr().(*net.TCPAddr)
+	require.NoError(t, gone.Close())
+	s.config.RedisPort = address.Port
+	began = time.Now()
+	err = s.promote(t.Context(), node, successor{addr: netip.MustParseAddrPort(address.String())}, nobody)
+	require.NotErrorIs(t, err, errUnanswered)
+	require.ErrorContains(t, err, "promote")
+	require.Less(t, time.Since(began), promotionWait/2, "a process that has ended is no master")
+}
