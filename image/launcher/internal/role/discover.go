@@ -24,6 +24,11 @@ func discover(o Observation) Decision {
 	if len(masters) == 1 && ok && agreed == o.Self.IP && !o.RecordKnown && o.older(masters[0]) {
 		return wait("the sentinels name this pod, %s may have older data, and the record cannot be read", masters[0].Name)
 	}
+	if len(masters) == 1 && (!ok || agreed == o.Self.IP) && o.mayBeOfThePast(masters[0]) && o.unheard(masters[0]) != nil {
+		// This server would pass the data of that master on to the replicas of this pod.
+		return wait("%s is the only master and may be of an earlier generation; %s, which may hold later data, does not answer",
+			masters[0].Name, o.unheard(masters[0]).Name)
+	}
 	if len(masters) == 1 && (!ok && !o.older(masters[0]) && !o.surpassed(masters[0]) || agreed == o.Self.IP || masters[0].UID == o.MasterUID) {
 		return start(masters[0].IP, "%s is the only master", masters[0].Name)
 	}

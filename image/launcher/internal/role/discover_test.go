@@ -222,6 +222,23 @@ func TestReplicaThatTheSentinelsTakeForTheMasterIsNotWaitedFor(t *testing.T) {
 	})
 }
 
+// Redis reconnects to the address of its master by itself. The master that died with its data in memory must
+// not come back with those of a master of the past: its replica, which holds more, would take a copy of them.
+func TestDeadMasterDoesNotFollowAMasterOfThePastWhileItsReplicaIsSilent(t *testing.T) {
+	died := together(sentinels("none none none"), recorded("a"), generation(2), inMemory, peer("b", isMaster, reports(wasMaster(1, 17))))
+	waits := discovering("server-b is the only master and may be of an earlier generation; server-c, which may hold later data, does not answer")
+	follows := startsAfter("b", "server-b is the only master")
+	check(t, []claim{
+		{"where nobody remembers a master", observe(died, peer("c", isGone)), waits},
+		{"where the sentinels name it", observe(died, peer("c", isGone), sentinels("a a a")), waits},
+		{"and where the record cannot be read", observe(died, peer("c", isGone), recordUnknown), waits},
+		{"but where the replica has told that it has nothing", observe(died, peer("c", isUnsynced, reports(nothing))), follows},
+		{"or has gone", observe(died), follows},
+		{"or that master has been recorded", observe(died, peer("c", isGone), recorded("b")), follows},
+		{"or its data are not older", observe(died, peer("c", isGone), generation(1)), follows},
+	})
+}
+
 // One sentinel may find the only replica too old to be promoted, and lead every failover.
 func TestServerDoesNotWaitForEverForAPromotion(t *testing.T) {
 	after := func(span time.Duration) edit {

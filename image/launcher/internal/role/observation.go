@@ -356,6 +356,22 @@ func (o Observation) older(p Peer) bool {
 	return p.Status == nil || p.Status.Standing.Before(o.Standing) || o.Local.History.Succeeds(p.History)
 }
 
+// mayBeOfThePast says whether the data of a peer that says it is master may be of an earlier generation than
+// the recorded one, as where the record cannot be read.
+func (o Observation) mayBeOfThePast(p Peer) bool {
+	return !o.RecordKnown || p.UID != o.MasterUID && p.Status != nil && p.Status.Standing.Generation < o.Generation
+}
+
+// unheard gives a server other than this master that has not told what data it holds; nil if there is none.
+func (o Observation) unheard(master Peer) *Peer {
+	for i, p := range o.Peers {
+		if p.UID != master.UID && !p.Terminating && !p.NeverRan && p.Status == nil {
+			return &o.Peers[i]
+		}
+	}
+	return nil
+}
+
 // onlyStrangers says whether there are masters in view, the record names none of
 // them, and each has told what its data are worth: promoted or left over, and
 // with no sentinel to say which.
