@@ -1,0 +1,81 @@
+package role
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// promotable says whether Sentinel would promote a replica whose link to the
+// master ended so long ago: it takes none for which that is more than ten times
+// down-after longer than it has found the master down (sentinelSelectSlave). The
+// sentinels are asked for the latter, so that all servers count alike.
+func (o Observation) promotable(unlinked time.Duration) bool {
+	var down time.Duration
+	for _, v := range o.Views {
+		down = max(down, v.DownFor)
+	}
+	return unlinked <= down+10*o.DownAfter
+}
+
+// Foremost gives the live replicas that hold the most data, this pod included;
+// nil if all of them do, so that it does not matter which one is promoted.
+func (o Observation) Foremost() []netip.Addr {
+	type holder struct {
+		ip     netip.Addr
+		offset int64
+	}
+	var replicas []holder
+	if o.Local.Answering && !o.Local.Master && o.Local.Synced && !o.Self.Terminating {
+		replicas = append(replicas, holder{o.Self.IP, o.Local.Offset})
+	}
+	for _, p := range o.liveReplicas() {
+		replicas = append(replicas, holder{p.IP, p.Offset})
+	}
+	var most int64
+	for _, r := range replicas {
+		most = max(most, r.offset)
+	}
+	var out []netip.Addr
+	for _, r := range replicas {
+		if r.offset == most {
+			out = append(out, r.ip)
+		}
+	}
+	if len(out) == len(replicas) {
+		return nil
+	}
+	return out
+}
+
+// liveReplicas gives the peers that run as replicas and hold data, and that
+// Sentinel would promote: to wait for another would be to wait for ever.
+func (o Observation) liveReplicas() []Peer {
+	var out []Peer
+	for _, p := range o.Peers {
+		if p.live() && o.promotable(p.Unlinked) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// leftToNobody says whether the sentinels can promote no replica that there is. Sentinel never
+// promotes the server that it names itself. That server may be a replica that holds data. While its
+// link is up it follows a master that serves, and there is nothing to decide.
+func (o Observation) leftToNobody(named netip.Addr) bool {
+	live := o.liveReplicas()
+	if len(live) == 0 {
+		return true
+	}
+	others := slices.ContainsFunc(live, func(p Peer) bool { return p.IP != named || p.LinkUp })
+	return !others && o.silentReplica() == nil && !o.replacing(named)
+}
+
+// stalled says whether the sentinels have promoted nobody in place of the master that they name, in
+// more time than they need for two attempts. One sentinel may find all replicas too old to be
+// promoted while another does not.
+func (o Observation) stalled(named netip.Addr) bool {
+	p := o.peerAt(named)
+	return o.searching() > lostPatience && o.Masterless > lostPatience && !o.replacing(named) && o.silentReplica() == nil && (p == nil || p.Redis != Unknown)
+}

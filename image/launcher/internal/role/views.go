@@ -1,0 +1,114 @@
+package role
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// majority is the number of sentinels that is more than half of the configured ones.
+func (o Observation) majority() int { return o.Sentinels/2 + 1 }
+
+// NamedIn gives the configuration epoch in which a majority of the sentinels names this pod.
+func (o Observation) NamedIn() (epoch int64, ok bool) {
+	if agreed, ok := o.Agreed(); !ok || agreed != o.Self.IP {
+		return 0, false
+	}
+	for _, v := range o.Views {
+		if v.Reach == Answered && v.HasMaster && v.Master == o.Self.IP {
+			epoch = max(epoch, v.ConfigEpoch)
+		}
+	}
+	return epoch, true
+}
+
+// Agreed is the master that a majority of the configured sentinels names.
+func (o Observation) Agreed() (netip.Addr, bool) {
+	votes := map[netip.Addr]int{}
+	for _, v := range o.Views {
+		if v.Reach == Answered && v.HasMaster {
+			votes[v.Master]++
+			if votes[v.Master] >= o.majority() {
+				return v.Master, true
+			}
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// sentinelsKnowNothing says whether a majority of the configured sentinels
+// certainly has no memory of a master: not created yet, or not running. One
+// that merely does not answer may have one.
+func (o Observation) sentinelsKnowNothing() bool {
+	remembering, _ := o.memory()
+	return o.PodsKnown && remembering == 0 && !o.CutOff()
+}
+
+// CutOff says whether a majority of the configured sentinels does not answer: this
+// pod may not see a master that others see.
+func (o Observation) CutOff() bool {
+	_, silent := o.memory()
+	return silent >= o.majority()
+}
+
+// memory counts the sentinels that name a master, and those that may.
+func (o Observation) memory() (remembering, silent int) {
+	for _, v := range o.Views {
+		switch {
+		case v.Reach == Answered && v.HasMaster:
+			remembering++
+		case v.Reach == Unknown:
+			silent++
+		}
+	}
+	return remembering, silent
+}
+
+// MasterIsDown says whether a majority of the sentinels finds the master down,
+// and whether one of them is replacing it.
+func (o Observation) MasterIsDown() (down, failingOver bool) {
+	n := 0
+	for _, v := range o.Views {
+		if v.Down {
+			n++
+		}
+		failingOver = failingOver || v.FailingOver
+	}
+	return n >= o.majority(), failingOver
+}
+
+// foundLost says whether a majority of the sentinels finds this master lost, so that
+// their launchers take the label off it; not for ever, where nobody succeeds it.
+func (o Observation) foundLost() bool {
+	n := 0
+	for _, v := range o.Views {
+		if v.HasMaster && v.Master == o.Self.IP && FindsLost(v.Down, v.Silent, o.DownAfter) {
+			n++
+		}
+	}
+	return n >= o.majority() && o.MasterDown < promotionPatience
+}
+
+// futile says whether a sentinel leads a failover that keeps the others from
+// replacing this pod, whose Redis has died: one that has made it master and is
+// telling the replicas, or one that makes a server master whose Redis certainly
+// does not run, which Sentinel tries until the failover timeout.
+func (o Observation) futile() bool {
+	return slices.ContainsFunc(o.Views, func(v View) bool {
+		chosen := o.peerAt(v.Chosen)
+		dead := v.Chosen.IsValid() && chosen != nil && chosen.Redis == Refused
+		return v.FailingOver && v.HasMaster && v.Master == o.Self.IP && (v.Switched || dead)
+	})
+}
+
+// replacing says whether a sentinel is replacing a master.
+func (o Observation) replacing(master netip.Addr) bool {
+	return slices.ContainsFunc(o.Views, func(v View) bool { return v.FailingOver && v.HasMaster && v.Master == master })
+}
+
+// replacingSelf says whether a sentinel is replacing this pod, whether it has told
+// the others yet or not.
+func (o Observation) replacingSelf() bool {
+	return slices.ContainsFunc(o.Views, func(v View) bool {
+		return v.FailingOver && v.HasMaster && v.Switched == (v.Master != o.Self.IP)
+	})
+}
