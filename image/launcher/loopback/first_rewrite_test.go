@@ -134,8 +134,8 @@ func TestMasterWithoutItsFirstFileGivesWayToServersWithFiles(t *testing.T) {
 	}
 }
 
-// failOverTo kills master after master until chance has chosen this replica: a hand-over chooses one that
-// has its data in its file. Which of the replicas with all the data Sentinel promotes follows from their run IDs.
+// failOverTo kills the Redis of each master until Sentinel has promoted this replica. Sentinel chooses by run ID
+// among the replicas with all the data. A hand-over would not choose a replica whose data are not in its file.
 func (c *cluster) failOverTo(p *pod) {
 	t := c.t
 	t.Helper()

@@ -87,9 +87,9 @@ type successor struct {
 	views []sentinelView
 }
 
-// promoteElected promotes the first of the candidates. It writes into the record who replaces whom by whom, has
-// this launcher elected, pauses writes, waits until the replica has everything, and promotes it. If it returns an
-// error, writes may still be paused. With errUnanswered the replica may have been promoted.
+// promoteElected promotes the first candidate. It writes the hand-over and the candidate into the record, asks the
+// sentinels to elect this launcher, pauses writes, waits until the candidate has everything, and promotes it. After an
+// error writes may still be paused. After errUnanswered the candidate may be master.
 func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, candidates []netip.Addr) (successor, error) {
 	if s.config.Sentinels < 2 {
 		return successor{}, fmt.Errorf("%w: a single sentinel knows no other in whose name it could be told", errNotElected)
@@ -159,7 +159,7 @@ func (s *Server) pauseAt(ctx context.Context, node *redisnode.Node, next success
 	return fmt.Errorf("the pause of %v ended %d times before the replica %v had everything", limit, pauseTries, next.addr)
 }
 
-// podAt gives the pod with an address; the zero value if there is none.
+// podAt gives the pod with an address. The zero value means that no pod has it.
 func (s *Server) podAt(ip netip.Addr) kube.Pod {
 	for _, pod := range s.api.Pods() {
 		if pod.IP == ip {
@@ -191,8 +191,8 @@ func (s *Server) awaitCaughtUp(ctx context.Context, limit time.Duration, node *r
 }
 
 // stillElected asks the sentinels once more. A majority must name this master still, in an epoch before that
-// of the votes. With errFailoverRunning one of them has begun to replace this master, or has heard of a later
-// epoch. It does not wait for a sentinel that does not answer where the others do.
+// of the votes. With errFailoverRunning a sentinel has begun to replace this master, or has heard of a later
+// epoch. A majority is enough: the answers of the other sentinels are not waited for.
 func (s *Server) stillElected(ctx context.Context, next successor) error {
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()

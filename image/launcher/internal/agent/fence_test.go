@@ -57,7 +57,7 @@ func record(t *testing.T, s *Server, want kube.Record) {
 	require.NoError(t, err)
 }
 
-// The record says who replaces whom by whom, and one pod at a time replaces a master.
+// The record names the master, its successor and the pod that replaces it. One pod at a time replaces a master.
 func TestHandOverIsRecordedOrLeftToOthers(t *testing.T) {
 	self := member("server-a")
 	for name, c := range map[string]struct {
