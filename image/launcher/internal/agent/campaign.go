@@ -59,7 +59,7 @@ func (s *Server) campaign(ctx context.Context, views []sentinelView) (epoch int6
 func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPort, epoch int64, candidate string) (votes int, latest int64) {
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()
-	var count, voted atomic.Int64
+	var mu sync.Mutex
 	each(views, func(v *sentinelView) {
 		if v.Reach != role.Answered || !v.HasMaster || v.Master != master.Addr() {
 			return
@@ -68,16 +68,14 @@ func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPo
 		if err != nil {
 			return
 		}
+		mu.Lock()
+		defer mu.Unlock()
+		latest = max(latest, vote.Epoch)
 		if vote.Leader == candidate && vote.Epoch == epoch {
-			count.Add(1)
-		}
-		for {
-			if before := voted.Load(); before >= vote.Epoch || voted.CompareAndSwap(before, vote.Epoch) {
-				return
-			}
+			votes++
 		}
 	})
-	return int(count.Load()), voted.Load()
+	return votes, latest
 }
 
 // successor is a replica that becomes master, and what tells the sentinels so.
