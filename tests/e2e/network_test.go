@@ -106,6 +106,31 @@ func TestMasterCutOffFromTheSentinelsAndDeletedByForceLosesNothingThatAReplicaHa
 	require.Zero(t, client.finish().Lost, "lost writes that a replica had confirmed")
 }
 
+// The sentinels replace a master that reaches neither them nor the API, so that nothing tells it. Its
+// client still reaches it. So does the other replica, which confirms writes until the
+// sentinels tell it of the new master.
+func TestMasterCutOffFromTheSentinelsWhileTheAPIStandsStillLosesNothingThatAReplicaHas(t *testing.T) {
+	r := documentedRelease(t)
+	before := r.master(t)
+	sentinels := r.component(t, "sentinel")
+	client := r.writeConfirmed(t)
+	client.advance(100)
+	start := time.Now().Add(outageDelay)
+	require.NoError(t, env.PauseAPI(t.Context(), time.Until(start), apiOutage))
+	time.Sleep(time.Until(start.Add(-time.Second)))
+	heal, err := env.CutPod(t.Context(), before, sentinels...)
+	cleanUp(t, heal)
+	require.NoError(t, err)
+	require.Less(t, time.Since(start), time.Second, "the cut comes with the outage, while the pod still has its label")
+	time.Sleep(time.Until(start.Add(apiOutage)))
+	r.waitMaster(t, "another pod", func(master *corev1.Pod) bool { return master.UID != before.UID })
+	require.NoError(t, heal(t.Context()))
+	eventually(t, recoveryTime, "a complete release after the cut", r.healthy)
+	t.Logf("since the cut:\n%s", r.watcher.history(start))
+	client.advance(100)
+	require.Zero(t, client.finish().Lost, "lost writes that a replica had confirmed")
+}
+
 // A master alone goes on when its launcher has made sure that it is not cut off
 // from everybody, and asks for replicas again when they are back.
 func TestMasterCutOffFromItsSlavesStaysMasterAndWritesAgain(t *testing.T) {

@@ -163,22 +163,13 @@ func confirmedLoss(r writer.Report, steps []step, servers struck) error {
 	if r.Lost == 0 || servers.gone > 1 || slices.ContainsFunc(steps, func(s step) bool { return s.Fault == "lose-node" }) {
 		return nil
 	}
-	if servers.struck < servers.of && r.Lost > asyncTail && !unheard(steps) {
+	if servers.struck < servers.of && r.Lost > asyncTail {
 		return fmt.Errorf("%d writes that a replica had are lost, and no fault has struck %d of the %d servers", r.Lost, servers.of-servers.struck, servers.of)
 	}
 	if span := r.LastLostAt.Sub(*r.FirstLostAt); span > syncedAfter {
 		return fmt.Errorf("%d writes that a replica had are lost, confirmed within %.1f s, and a server that had them is still there", r.Lost, span.Seconds())
 	}
 	return nil
-}
-
-// unheard says whether the master may not hear that it is being replaced, neither from the
-// sentinels nor by its label. A replica that has not heard of it either confirms writes until then.
-func unheard(steps []step) bool {
-	has := func(faults ...string) bool {
-		return slices.ContainsFunc(steps, func(s step) bool { return slices.Contains(faults, s.Fault) })
-	}
-	return has("cut-off-from-sentinels") && has("cut-off-from-api", "stop-api", "kill-redis-without-api")
 }
 
 // silencing are the faults that keep a server from answering for a while and end no process.

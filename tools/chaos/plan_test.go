@@ -112,5 +112,5 @@ func TestServerThatNoFaultHasStruckKeepsWhatItHas(t *testing.T) {
 	assert.NoError(t, confirmedLoss(lost, asleep, struck{of: 3, struck: 3, gone: 1}), "all were struck, and lose what was not in their files")
 	cut := step{Fault: "cut-off-from-sentinels", Target: "master"}
 	assert.Error(t, confirmedLoss(lost, []step{cut}, two), "its label tells the master that it is being replaced")
-	assert.NoError(t, confirmedLoss(lost, []step{cut, {Fault: "stop-api", Target: "api"}}, two), "nothing tells it")
+	assert.Error(t, confirmedLoss(lost, []step{cut, {Fault: "stop-api", Target: "api"}}, two), "an isolated master holds writes back")
 }

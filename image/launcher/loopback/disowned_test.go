@@ -54,16 +54,9 @@ func TestMasterWithoutSentinelsHoldsWritesBackWhenItsLabelIsTaken(t *testing.T) 
 	})
 	w.advance(100)
 	c.disown(master)
-	eventually(t, settle, "writes to be held back", func() error {
-		if !c.writesHeldBack(master) {
-			return errors.New("a write is carried out")
-		}
-		return nil
-	})
+	eventually(t, settle, "writes to be held back", c.heldBack(master))
 	// Nobody replaces it, and writes go on by themselves. New connections need the label.
-	eventually(t, settle, "writes to go on", func() error {
-		return c.client(master).Set(t.Context(), "goes-on", 1, 0).Err()
-	})
+	eventually(t, settle, "writes to go on", c.goesOn(master))
 	for _, p := range c.sentinels() {
 		p.thawRedis()
 	}
@@ -86,16 +79,10 @@ func TestMasterThatIsDeletedByForceOutOfReachOfTheSentinelsHoldsWritesBack(t *te
 	for _, p := range c.sentinels() {
 		p.freezeRedis()
 	}
-	heldBack := func() error {
-		if !c.writesHeldBack(master) {
-			return errors.New("a write is carried out")
-		}
-		return nil
-	}
 	master.loseObject()
-	eventually(t, settle, "writes to be held back", heldBack)
+	eventually(t, settle, "writes to be held back", c.heldBack(master))
 	_ = master.expectExit().signal(syscall.SIGTERM)
-	throughout(t, 4*time.Second, "writes are held back", heldBack)
+	throughout(t, 4*time.Second, "writes are held back", c.heldBack(master))
 	master.killRemoved()
 	for _, p := range c.sentinels() {
 		p.thawRedis()

@@ -189,9 +189,10 @@ func (s *Server) resumeWrites(ctx context.Context) error {
 }
 
 // losesWrites says whether what this master accepts now may be lost: the pod has lost the
-// label master or is gone, or another server is being made master.
+// label master or is gone, another server is being made master, or the sentinels may be replacing
+// this master without its knowledge.
 func (s *Server) losesWrites() bool {
-	return !s.labels.owned() || s.api.Gone() || s.hold.doomed.Load() || s.hold.unanswered.Load()
+	return !s.labels.owned() || s.api.Gone() || s.hold.doomed.Load() || s.hold.unanswered.Load() || s.isolated()
 }
 
 // replaceSelf promotes a successor. Where the sentinels do not elect this launcher for that, or the

@@ -23,6 +23,8 @@ const (
 	// holdWarm is how often the connection for the pause is used while nothing happens.
 	// Redis accepts no new connection while it stands still, and may end an idle one.
 	holdWarm = 10 * time.Second
+	// holdCheck is how often a master looks whether it is isolated.
+	holdCheck = 100 * time.Millisecond
 	// holdGone is how long writes are held back for at most when the pod is gone. The kubelet
 	// kills the containers of a pod that was deleted by force two seconds after it has
 	// noticed the deletion, and may notice it late on a busy node.
@@ -45,7 +47,9 @@ type hold struct {
 	doomed atomic.Bool // the last look found Redis silent, or that another server is being made master
 	// unanswered: a replica may still execute the order to become master, and the record names it as the successor.
 	unanswered atomic.Bool
-	ordered    chan struct{}
+	// succeeded: the last look found that a former replica has become master, and nobody could be asked about it.
+	succeeded atomic.Bool
+	ordered   chan struct{}
 
 	node     *redisnode.Node
 	warmedAt time.Time
@@ -102,6 +106,7 @@ func (h *hold) tell(child *process.Child, f func() error) error {
 // doomed until the first look that does not.
 func (h *hold) follow(d role.Decision, silent bool) {
 	doomed := silent || d.Doomed && d.Action == role.Wait
+	h.succeeded.Store(d.Succeeded && d.Action == role.Wait)
 	if before := h.doomed.Swap(doomed); doomed && !before {
 		alert(h.ordered)
 	}
@@ -115,9 +120,11 @@ func (s *Server) silentMaster(l role.Local) bool {
 }
 
 // guardWrites holds writes back each time that another pod takes the label, that this pod is
-// gone, or that a decision finds this master doomed. It works beside the loop, which may be
-// waiting for sentinels that it does not reach.
+// gone, that a decision finds this master doomed, or that the master is isolated. It works beside
+// the loop, which may be waiting for sentinels that it does not reach.
 func (s *Server) guardWrites(ctx context.Context) {
+	check := time.NewTicker(holdCheck)
+	defer check.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -127,6 +134,10 @@ func (s *Server) guardWrites(ctx context.Context) {
 				continue // this pod has given the label up itself
 			}
 		case <-s.hold.ordered:
+		case <-check.C:
+			if !s.isolated() || !s.labels.disown() {
+				continue
+			}
 		}
 		alert(s.alerts)
 		cause, began := s.holdCause(), time.Now()
@@ -136,11 +147,19 @@ func (s *Server) guardWrites(ctx context.Context) {
 	}
 }
 
+// isolated says whether the sentinels may be replacing this master without its knowledge. A
+// release of one server has nobody to replace it.
+func (s *Server) isolated() bool {
+	return s.config.Servers > 1 && s.contact.isolated(s.config.DownAfter)
+}
+
 // holdCause tells the user why writes are held back.
 func (s *Server) holdCause() string {
 	switch {
 	case s.api.Gone():
 		return "this pod is not a pod of the release any more"
+	case s.isolated():
+		return "neither the sentinels nor the API answer, and the sentinels may be replacing it"
 	case s.hold.doomed.Load():
 		return "it did not answer, or another is being made master"
 	case s.hold.unanswered.Load():
@@ -152,15 +171,19 @@ func (s *Server) holdCause() string {
 
 // longestHold is how long writes are held back for at most.
 func (s *Server) longestHold() time.Duration {
-	if s.api.Gone() {
+	switch {
+	case s.api.Gone():
 		return holdGone
+	case s.isolated():
+		return role.ReplacedWithin(s.config.DownAfter)
+	default:
+		return s.config.DownAfter // the sentinels need no longer to find a master down
 	}
-	return s.config.DownAfter // the sentinels need no longer to find a master down
 }
 
-// holdWrites pauses writes again and again, for no longer than longestHold. It ends when the
-// loop has looked again and finds that the pod is the master, and when Redis is no master any
-// more. why tells what ended it, and held whether writes were paused at all.
+// holdWrites pauses writes again and again. It ends when the loop has looked again and finds that
+// the pod is the master, and when Redis is no master any more. It also ends after longestHold, unless
+// the last look has found a successor. why tells what ended it, and held whether writes were paused at all.
 func (s *Server) holdWrites(ctx context.Context) (why string, held bool) {
 	limit, child := role.PauseLimit(s.config.DownAfter), s.hold.present()
 	pause := func() error {
@@ -193,8 +216,9 @@ func (s *Server) holdWrites(ctx context.Context) (why string, held bool) {
 			return "it was no master any more", held
 		case s.labels.wanted().role == role.Master && !s.losesWrites():
 			why = "it had looked again and was the master"
-		case time.Since(began) > s.longestHold():
+		case time.Since(began) > s.longestHold() && !s.hold.succeeded.Load():
 			why = "nobody had replaced it for " + s.longestHold().String()
+			s.contact.serve()
 		}
 		if why != "" {
 			_ = s.hold.tell(child, func() error { return s.local().Unpause(ctx) }) // the pause ends by itself, too

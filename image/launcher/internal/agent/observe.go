@@ -135,13 +135,16 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 		}
 	}
 	if time.Since(m.recordAt) >= every && s.api.Synced() {
-		record, err := s.api.Record(ctx)
+		record, err := s.readRecord(ctx)
 		if err != nil && !calm {
 			s.log.Debug("the record of the master cannot be read", "error", err)
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			m.setRecord(record)
-		} else {
+		case errors.Is(err, errRecordLate):
+			m.record, m.recordOK, m.recordAt = kube.Record{}, false, time.Now()
+		default:
 			m.record, m.recordOK, m.recordAt = kube.Record{}, false, time.Now().Add(calmTick)
 		}
 	}
@@ -173,7 +176,9 @@ func (s *Server) ask(ctx context.Context, pods []kube.Pod, local role.Local, cal
 	}
 	fresh := !calm || time.Since(m.viewsAt) >= calmTick
 	if fresh {
+		asked := time.Now()
 		m.views, m.viewsAt = askSentinels(asking, s.config, s.links, pods), time.Now()
+		s.contact.sentinels(asked, s.views().CutOff())
 		for _, v := range m.views {
 			s.notePassword(v.err)
 		}
@@ -212,15 +217,20 @@ func (s *Server) askTime(ctx context.Context, calm bool) (context.Context, conte
 // undisputed says whether a majority of the sentinels names this master, or the
 // master that this replica follows.
 func (s *Server) undisputed(local role.Local) bool {
-	o := role.Observation{Sentinels: s.config.Sentinels}
-	for _, v := range s.observed.views {
-		o.Views = append(o.Views, v.View)
-	}
-	agreed, ok := o.Agreed()
+	agreed, ok := s.views().Agreed()
 	if local.Master {
 		return ok && agreed == s.config.PodIP
 	}
 	return ok && agreed == local.Follows && local.LinkUp
+}
+
+// views is what the sentinels have answered, and nothing else.
+func (s *Server) views() role.Observation {
+	o := role.Observation{Sentinels: s.config.Sentinels}
+	for _, v := range s.observed.views {
+		o.Views = append(o.Views, v.View)
+	}
+	return o
 }
 
 // observation joins what is remembered into the input of the decision.

@@ -60,8 +60,10 @@ type Server struct {
 	links   *links
 	labels  *labeller
 	taken   atomic.Pointer[kube.Record] // the record that was written after the label, for the next turn
+	reading chan recordAnswer           // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
 	alerts  chan struct{} // a failover has most likely begun: look often
+	contact contact       // with those who would tell this master of its replacement
 	self    kube.Member
 
 	hold         *hold

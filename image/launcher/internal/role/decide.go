@@ -59,7 +59,9 @@ type Decision struct {
 	Action Action
 	Target netip.Addr // whom to follow, to replace, or whose failovers to end
 	Doomed bool       // another is being made master in place of this one: what is written now would be lost
-	Reason string     // one sentence for the log, the status and the tests
+	// Succeeded: a former replica of this master says it is master, and neither the API nor most sentinels can be asked.
+	Succeeded bool
+	Reason    string // one sentence for the log, the status and the tests
 }
 
 // How long things may take before the next thing is tried.
@@ -135,7 +137,8 @@ func Decide(o Observation) Decision {
 		return Decision{State: Starting, Reason: "Redis is loading its data"}
 	case o.Local.Master:
 		d := serveMaster(o)
-		d.Doomed = o.doomed()
+		d.Succeeded = o.formerReplicaServes()
+		d.Doomed = d.Succeeded || o.doomed()
 		return d
 	default:
 		return serveReplica(o)

@@ -35,6 +35,25 @@ func TestWritesOfAMasterThatTheSentinelsHaveNotSeenAreDoomed(t *testing.T) {
 	}
 }
 
+// Neither the sentinels nor the API tell a master that reaches nobody but its replicas that it has been replaced.
+func TestIsolatedMasterSeesThatItsFormerReplicaIsMaster(t *testing.T) {
+	isolated := together(runsAsMaster(9*time.Second), recordUnknown, sentinels("silent silent a"), local(func(l *Local) { l.History = History{ID: "a"} }))
+	for name, c := range map[string]struct {
+		observation Observation
+		want        bool
+	}{
+		"where the history of the other continues its own":   {observe(isolated, peer("c", isMaster, history("c", "a"))), true},
+		"not where the other has another history":            {observe(isolated, peer("c", isMaster, history("c", "b"))), false},
+		"nor while the other is a replica":                   {observe(isolated, peer("c", isReplica, history("c", "a"))), false},
+		"nor where the record can be read":                   {observe(isolated, func(o *Observation) { o.RecordKnown, o.MasterUID = true, "uid-a" }, peer("c", isMaster, history("c", "a"))), false},
+		"nor where most sentinels answer, and name this one": {observe(isolated, sentinels("silent a a"), peer("c", isMaster, history("c", "a"))), false},
+	} {
+		if d := Decide(c.observation); d.Succeeded != c.want || d.Doomed != c.want {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
 // The sentinel that replaces it has told some of the others.
 func TestRecordedMasterDoesNotTakeItsLabelBackFromALaterMaster(t *testing.T) {
 	named := together(runsAsMaster(time.Hour), recorded("a"), sentinels("a c silent"), func(o *Observation) { o.Views[1].ConfigEpoch = 9 }, peer("c", isMaster))

@@ -286,6 +286,12 @@ func (o Observation) doomed() bool {
 	})
 }
 
+// formerReplicaServes says whether a former replica of this master is master, while neither the API nor most
+// sentinels can be asked. The sentinels have most likely promoted it.
+func (o Observation) formerReplicaServes() bool {
+	return o.CutOff() && !o.RecordKnown && slices.ContainsFunc(o.masters(), func(p Peer) bool { return p.History.Succeeds(o.Local.History) })
+}
+
 // disputed says whether a server tells of later data than this recorded master. The
 // standing of a master that has just been recorded may still be that of its predecessor.
 func (o Observation) disputed() bool {
