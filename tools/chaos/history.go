@@ -28,41 +28,84 @@ type mastership struct {
 // fewer keys: they lost what they had more. The history begins when the observer does; what
 // was before from is left out. Until they read back, clients only add keys.
 func wiped(history []probe.Entry, from time.Time) []string {
-	masters, followed, relayed := map[string]mastership{}, map[string]int{}, map[string]int64{}
-	number := 0
-	var problems []string
+	w := links{from: from, masters: map[string]mastership{}, followed: map[string]int{}, waiting: map[string]waiting{}}
 	for _, e := range history {
 		switch {
 		case e.Kind != probe.RoleKind:
 		case (e.Value == "master" || e.Value == "held") && e.Run == "":
 			// Which process answers is not known yet. Its keys may be fewer than when it became
 			// master, as clients remove them at the end of a round.
-		case (e.Value == "master" || e.Value == "held") && e.Keys >= 0 && masters[e.Pod].run != e.Run:
-			number++
-			masters[e.Pod] = mastership{number: number, run: e.Run, keys: e.Keys}
-			delete(relayed, e.Pod)
+		case (e.Value == "master" || e.Value == "held") && e.Keys >= 0 && w.masters[e.Pod].run != e.Run:
+			w.begins(e)
 		case e.Value == "slave":
-			delete(masters, e.Pod)
+			delete(w.masters, e.Pod)
+			w.unlinked(e.Pod)
 		case e.Value == "linked":
-			delete(masters, e.Pod)
-			m, known := masters[e.Master]
-			keys, relay := relayed[e.Pod]
-			if !relay {
-				keys = e.KeysInSync
-			}
-			if !known {
-				relayed[e.Pod] = keys // that server has just been demoted, and may relay what its new master has
-				continue
-			}
-			delete(relayed, e.Pod)
-			if missing := keys - m.keys; followed[e.Pod] != m.number && missing > keysUnconfirmed && e.At.After(from) {
-				problems = append(problems, fmt.Sprintf("%s was in sync with %d keys, and follows %s, which became master with %d keys, from %s",
-					e.Pod, keys, e.Master, m.keys, e.At.Format("15:04:05.000")))
-			}
-			followed[e.Pod] = m.number
+			delete(w.masters, e.Pod)
+			w.linked(e)
 		}
 	}
-	return problems
+	return w.problems
+}
+
+// links is what wiped knows of masters and of the replicas that follow them.
+type links struct {
+	from     time.Time
+	number   int
+	masters  map[string]mastership
+	followed map[string]int     // by replica: the number of the mastership that it was compared with
+	waiting  map[string]waiting // by replica
+	problems []string
+}
+
+// waiting is a replica in sync with a server of which nobody knows yet that it is master: it was promoted a
+// moment ago, or was demoted a moment ago and relays what its new master has.
+type waiting struct {
+	keys   int64
+	server string
+}
+
+// begins notes a new master, and judges the replicas that were seen to follow it before.
+func (w *links) begins(e probe.Entry) {
+	w.number++
+	w.masters[e.Pod] = mastership{number: w.number, run: e.Run, keys: e.Keys}
+	delete(w.waiting, e.Pod)
+	for replica, had := range w.waiting {
+		if had.server == e.Pod {
+			w.judge(replica, e.Pod, had.keys, e.At)
+		}
+	}
+}
+
+// linked notes a replica in sync.
+func (w *links) linked(e probe.Entry) {
+	had, waits := w.waiting[e.Pod]
+	if !waits {
+		had.keys = e.KeysInSync
+	}
+	if _, known := w.masters[e.Master]; known {
+		w.judge(e.Pod, e.Master, had.keys, e.At)
+		return
+	}
+	w.waiting[e.Pod] = waiting{had.keys, e.Master}
+}
+
+// unlinked notes that a replica is not in sync any more. What it had counts for its next master.
+func (w *links) unlinked(replica string) {
+	if had, waits := w.waiting[replica]; waits {
+		w.waiting[replica] = waiting{keys: had.keys}
+	}
+}
+
+// judge compares what a replica had with what its master has begun with.
+func (w *links) judge(replica, master string, keys int64, at time.Time) {
+	m := w.masters[master]
+	delete(w.waiting, replica)
+	if missing := keys - m.keys; w.followed[replica] != m.number && missing > keysUnconfirmed && at.After(w.from) {
+		w.problems = append(w.problems, fmt.Sprintf("%s was in sync with %d keys, and follows %s, which became master with %d keys, from %s",
+			replica, keys, master, m.keys, at.Format("15:04:05.000")))
+	}
+	w.followed[replica] = m.number
 }
 
 // struck counts the servers that a round has struck.

@@ -75,6 +75,16 @@ func TestReplicaInSyncThatFollowsAMasterWithFewerKeysIsFound(t *testing.T) {
 		"not what it got from the new master by way of the demoted one": {
 			[]probe.Entry{{At: began.Add(4 * time.Second), Kind: probe.RoleKind, Pod: "a", Value: "slave"}, master(5, "b", "2", 500), linked(6, "c", "a", 500), linked(8, "c", "b", 900)}, nil,
 		},
+		"not what it had before its clients removed it, where it followed a new master before anybody knew of that": {
+			[]probe.Entry{linked(5, "c", "b", 900), master(6, "b", "2", 900), master(20, "a", "3", 30), linked(21, "c", "a", 30)}, nil,
+		},
+		"a new master with fewer keys that nobody knew of yet": {
+			[]probe.Entry{linked(5, "c", "b", 900), master(6, "b", "2", 500)},
+			[]string{"c was in sync with 900 keys, and follows b, which became master with 500 keys, from 00:00:06.000"},
+		},
+		"not a new master that it has left": {
+			[]probe.Entry{linked(5, "c", "b", 900), {At: began.Add(6 * time.Second), Kind: probe.RoleKind, Pod: "c", Value: "slave"}, master(7, "b", "2", 500)}, nil,
+		},
 		"not a new server": {[]probe.Entry{master(5, "b", "2", 500), linked(6, "d", "b", 0)}, nil},
 	} {
 		assert.Equal(t, c.found, wiped(append(append([]probe.Entry{}, start...), c.then...), began), name)
