@@ -71,11 +71,6 @@ bench: ## what clients notice of faults and what the launcher costs; about two h
 	cd tools && go run ./bench faults && go run ./bench install && go run ./bench throughput && go run ./bench launcher && go run ./bench quiet
 	$(MAKE) bench-report
 
-bench-levers: ## the same faults with each lever of the failover switched off in turn; about 70 minutes
-	$(CLUSTER) up
-	cd tools && go run ./bench levers
-	$(MAKE) bench-report
-
 bench-report: ## write the tables and pictures of docs/benchmarks.md from docs/benchmarks.json
 	cd tools && go run ./bench report
 
@@ -103,4 +98,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: up down image test policy lint e2e chaos soak bench bench-levers bench-report tools package golden diff mutate clean help
+.PHONY: up down image test policy lint e2e chaos soak bench bench-report tools package golden diff mutate clean help

@@ -40,7 +40,7 @@ type bench struct {
 type options struct {
 	kubeconfig, namespace, release, address, selector, servers, service, image string
 	chart, output, machine                                                     string
-	faults, levers                                                             []string
+	faults                                                                     []string
 	runs                                                                       int
 	duration                                                                   time.Duration
 }
@@ -80,13 +80,9 @@ func rootCommand() *cobra.Command {
 	install.Flags().IntVar(&o.runs, "runs", 20, "how often")
 	throughput := command("throughput", "Requests through the Service against plain replicated Redis in the same run", measureThroughput)
 	throughput.Flags().IntVar(&o.runs, "runs", 5, "how often")
-	withoutLevers := command("levers", "Measure faults with each lever of the failover switched off by a patch", measureLevers)
-	withoutLevers.Flags().StringSliceVar(&o.levers, "levers", leverNames(), "which")
-	withoutLevers.Flags().StringSliceVar(&o.faults, "faults", names(), "only these of the faults that a lever is there for")
-	withoutLevers.Flags().IntVar(&o.runs, "runs", 10, "how often each fault")
 	quiet := command("quiet", "Count writes to the API while nothing happens", measureQuiet)
 	quiet.Flags().DurationVar(&o.duration, "duration", time.Hour, "how long")
-	root.AddCommand(faults, install, throughput, quiet, withoutLevers,
+	root.AddCommand(faults, install, throughput, quiet,
 		command("launcher", "Memory and CPU of the launchers, idle and under load", measureLauncher),
 		&cobra.Command{Use: "report", Short: "Write the tables and pictures of docs/benchmarks.md from the results", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return report(o.output) }})

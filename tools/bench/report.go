@@ -55,7 +55,6 @@ func (r results) markdown() string {
 	say("Measured %s; %s.", r.Measured.Format("2006-01-02"), r.Machine)
 	say("")
 	r.faultTable(say)
-	r.leverTable(say)
 	if n := len(r.Installs); n > 0 {
 		first := column(r.Installs, func(i install) float64 { return i.FirstWriteMS })
 		all := column(r.Installs, func(i install) float64 { return i.ReadyMS })

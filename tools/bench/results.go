@@ -16,8 +16,6 @@ type results struct {
 	Machine string `json:"machine"`
 	// Faults holds the runs, by the name of the fault.
 	Faults map[string][]run `json:"faults,omitempty"`
-	// Levers are the runs with one lever switched off, and with none.
-	Levers []leverRuns `json:"levers,omitempty"`
 	// Installs are the times of installations.
 	Installs   []install   `json:"installs,omitempty"`
 	Throughput *throughput `json:"throughput,omitempty"`
