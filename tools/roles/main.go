@@ -63,7 +63,7 @@ func main() {
 // follow tells the role of one server at first and whenever it changes.
 func follow(ctx context.Context, address string, tell func(probe.Role)) {
 	var last probe.Role // its Keys tell only whether they are known: they change all the time
-	inSync := int64(0)  // keys at the last answer as a replica in sync, if it has not been master since
+	var synced inSync
 	var master, held atomic.Bool
 	go write(ctx, address, &master, &held)
 	client, run := connect(address), ""
@@ -85,18 +85,32 @@ func follow(ctx context.Context, address string, tell func(probe.Role)) {
 		change.Keys = min(now.Keys, 0)
 		if change != last {
 			last = change
-			now.At, now.KeysInSync = time.Now(), inSync
+			now.At, now.KeysInSync = time.Now(), synced.keys
 			tell(now)
 		}
-		switch {
-		case now.Linked:
-			inSync = now.Keys
-		case now.Role == "master":
-			inSync = 0 // what it had before says nothing of what it takes as master, or its clients remove
-		}
+		synced.after(now)
 		time.Sleep(pollEvery)
 	}
 	_ = client.Close()
+}
+
+// inSync is what a server had when it was last seen as a replica in sync.
+type inSync struct {
+	keys int64
+	run  string // the process that had it
+}
+
+// after follows one answer. A process that has started again has what its files hold: with appendfsync everysec
+// Redis may acknowledge writes up to two seconds before they are there.
+func (s *inSync) after(now probe.Role) {
+	switch {
+	case now.Linked:
+		s.keys, s.run = now.Keys, now.Run
+	case now.Role == "master":
+		*s = inSync{} // what it had before says nothing of what it takes as master, or its clients remove
+	case now.Role == "slave" && now.Keys >= 0 && s.keys > 0 && now.Run != "" && now.Run != s.run:
+		s.keys, s.run = now.Keys, now.Run
+	}
 }
 
 // write asks a server for a write as long as it is master, over a connection of

@@ -20,7 +20,8 @@ type Role struct {
 	// Master is the address without port of a slave's master.
 	Master string `json:"master,omitempty"`
 	// Keys is the number of keys that the server has, and -1 while it loads its data.
-	// KeysInSync is what it had when it was last seen as a replica in sync; 0 if it was not, or was master since.
+	// KeysInSync is what it had when it was last seen as a replica in sync, or what it has loaded from its files if it has
+	// started again since; 0 if it was not in sync, or was master since.
 	Keys       int64 `json:"keys"`
 	KeysInSync int64 `json:"keysInSync"`
 	// Run is the run ID of the process that answers. Where a launcher passes
