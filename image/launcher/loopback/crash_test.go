@@ -2,6 +2,8 @@ package loopback
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -11,18 +13,117 @@ import (
 // have been measured.
 const asyncTail = 5
 
+// elected is what a launcher says that the sentinels have elected to replace a dead master.
+const elected = "elected to replace the dead master"
+
+// The launcher of the dead Redis is elected by the sentinels and promotes a replica. Without their votes it tells a
+// sentinel to do it.
 func TestCrashOfTheMastersRedisIsFailedOver(t *testing.T) {
 	t.Parallel()
-	c, w, old := startWritten(t, options{})
-	old.killRedis()
-	took := eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
-	w.advance(200)
-	t.Logf("another pod was labelled after %v", took)
-	if master := c.converge(); master == old {
-		t.Errorf("%s is master again right after its redis died", old.name)
+	for name, o := range map[string]options{
+		"by its launcher": {}, "the sentinels do not vote": {}, "the record cannot be written": {}, "there is one sentinel": {sentinels: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, w, old := startWritten(t, o)
+			epoch, said := c.epoch(), "failover commanded"
+			switch name {
+			case "by its launcher":
+				said = elected
+			case "the sentinels do not vote":
+				c.denyVotes()
+			case "the record cannot be written":
+				c.api.Deny(old.name, "update", "leases")
+			}
+			old.killRedis()
+			took := eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+			w.advance(200)
+			t.Logf("another pod was labelled after %v", took)
+			if master := c.converge(); master == old {
+				t.Errorf("%s is master again right after its redis died", old.name)
+			}
+			if err := says(old, said); err != nil {
+				t.Error(err)
+			}
+			if led := c.ledFailovers(); said == elected && led > 0 {
+				t.Errorf("%d sentinels led a failover", led)
+			}
+			c.requireOneFailover(epoch)
+			w.requireLostAtMost(asyncTail)
+			w.requireGapBelow(10 * time.Second)
+		})
 	}
-	w.requireLostAtMost(asyncTail)
-	w.requireGapBelow(10 * time.Second)
+}
+
+// ledFailovers counts the sentinels that have tried to replace a master.
+func (c *cluster) ledFailovers() (led int) {
+	for _, p := range c.sentinels() {
+		if output := p.output.last(0); strings.Contains(output, "+try-failover") || strings.Contains(output, "+selected-slave") {
+			led++
+		}
+	}
+	return led
+}
+
+// allowPromotion lets replicas obey the order to become master, or refuse it.
+func (c *cluster) allowPromotion(replicas []*pod, allowed bool) {
+	c.t.Helper()
+	rule := map[bool]string{true: "+replicaof", false: "-replicaof"}[allowed]
+	for _, p := range replicas {
+		if err := c.client(p).Do(c.t.Context(), "ACL", "SETUSER", "default", rule).Err(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// The launcher that replaces a dead master dies after the votes. The sentinels that have voted begin no failover of
+// their own for a while, so that a replica has to go on.
+func TestLauncherKilledWhileItReplacesADeadMasterIsSucceeded(t *testing.T) {
+	t.Parallel()
+	for _, carrier := range []string{"the launcher of the dead master", "the launcher of a replica"} {
+		t.Run(carrier, func(t *testing.T) {
+			t.Parallel()
+			c, w, old := startWritten(t, options{})
+			slaves := c.slavesOf(old)
+			c.allowPromotion(slaves, false)
+			first := old
+			if carrier == "the launcher of a replica" {
+				old.hold()
+				old.kill()
+				eventually(t, settle, "a replica to be elected", func() error {
+					for _, p := range slaves {
+						if says(p, elected) == nil {
+							first = p
+							return nil
+						}
+					}
+					return errors.New("none is")
+				})
+			} else {
+				old.killRedis()
+				awaitLine(t, old, elected)
+			}
+			first.hold()
+			first.kill()
+			slaves = slices.DeleteFunc(slaves, func(p *pod) bool { return p == first })
+			c.allowPromotion(slaves, true)
+			took := eventually(t, settle, "another master", func() error {
+				for _, p := range c.labelled("master") {
+					if slices.Contains(slaves, p) {
+						return nil
+					}
+				}
+				return errors.New("no other pod is labelled")
+			})
+			t.Logf("another pod was labelled after %v", took)
+			old.run() // does nothing where the container runs
+			first.run()
+			w.advance(100)
+			c.converge()
+			w.requireLostAtMost(asyncTail)
+			w.requireGapBelow(10 * time.Second)
+		})
+	}
 }
 
 func TestCrashOfTheMastersLauncherIsFailedOverOrResumedWithData(t *testing.T) {

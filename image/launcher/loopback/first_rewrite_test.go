@@ -135,11 +135,13 @@ func TestMasterWithoutItsFirstFileGivesWayToServersWithFiles(t *testing.T) {
 }
 
 // failOverTo kills the Redis of each master until Sentinel has promoted this replica. Sentinel chooses by run ID
-// among the replicas with all the data. A hand-over would not choose a replica whose data are not in its file.
+// among the replicas with all the data. A hand-over would not choose a replica whose data are not in its file. Without
+// votes no launcher chooses.
 func (c *cluster) failOverTo(p *pod) {
 	t := c.t
 	t.Helper()
 	const attempts = 15
+	c.denyVotes()
 	for range attempts {
 		master := c.converge()
 		master.killRedis()

@@ -25,7 +25,7 @@ func TestLeavingMasterWhoseRedisDiesIsFailedOver(t *testing.T) {
 	died := time.Now()
 	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
 	t.Logf("another pod was labelled %v after the death", time.Since(died))
-	if err := says(old, "failover commanded"); err != nil {
+	if err := says(old, elected); err != nil {
 		t.Error(err)
 	}
 	eventually(t, settle, "the old pod to have left", left)

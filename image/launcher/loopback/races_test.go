@@ -140,31 +140,47 @@ func TestMasterThatComesBackEndsTheFailoverThatHasNoReplicaLeft(t *testing.T) {
 		t.Run(delay.String(), func(t *testing.T) {
 			t.Parallel()
 			c, w, old := startWritten(t, options{})
-			slaves := c.slavesOf(old)
-			old.killRedis()
-			eventually(t, settle, "the failover to be commanded", func() error {
-				if ordersOf(old) == 0 {
-					return errors.New("it is not")
-				}
-				return nil
-			})
-			time.Sleep(delay) // the claim is about this moment
-			for _, p := range slaves {
-				p.killRedis()
-			}
-			dead := w.count()
-			w.advance(500)
-			c.converge()
-			w.advance(500)
+			c.denyVotes() // without them a sentinel leads the failover
+			w.killAllSoonAfter(old, "failover commanded", delay)
 			t.Logf("called off %d times", strings.Count(old.output.last(0), "failover called off"))
-			// What was written before may not have been in a file yet.
-			missing := w.lost()
-			if after := slices.DeleteFunc(missing, func(number int) bool { return number <= w.acknowledged[dead-1] }); len(after) > asyncTail {
-				t.Errorf("%d writes are lost that were acknowledged after all servers had died: %v", len(after), after[:min(len(after), 20)])
-			}
-			w.requireGapBelow(15 * time.Second)
 		})
 	}
+}
+
+// The replica that the launcher of a dead master promotes dies with the other, before or after its promotion.
+func TestDeathOfAllServersInTheMiddleOfAReplacementKeepsTheData(t *testing.T) {
+	t.Parallel()
+	for _, delay := range []time.Duration{0, 5 * time.Millisecond, 30 * time.Millisecond, 300 * time.Millisecond} {
+		t.Run(delay.String(), func(t *testing.T) {
+			t.Parallel()
+			_, w, old := startWritten(t, options{})
+			w.killAllSoonAfter(old, elected, delay)
+		})
+	}
+}
+
+// killAllSoonAfter kills the Redis of the master, and those of the slaves a moment after its launcher has said
+// something. The release must come back, and lose only what was not in a file yet.
+func (w *writer) killAllSoonAfter(old *pod, said string, delay time.Duration) {
+	c := w.cluster
+	c.t.Helper()
+	slaves := c.slavesOf(old)
+	old.killRedis()
+	awaitLine(c.t, old, said)
+	time.Sleep(delay) // the claim is about this moment
+	for _, p := range slaves {
+		p.killRedis()
+	}
+	dead := w.count()
+	w.advance(500)
+	c.converge()
+	w.advance(500)
+	// What was written before may not have been in a file yet.
+	missing := w.lost()
+	if after := slices.DeleteFunc(missing, func(number int) bool { return number <= w.acknowledged[dead-1] }); len(after) > asyncTail {
+		c.t.Errorf("%d writes are lost that were acknowledged after all servers had died: %v", len(after), after[:min(len(after), 20)])
+	}
+	w.requireGapBelow(15 * time.Second)
 }
 
 // The new master has served for half a second when it dies, too: its replica
@@ -251,6 +267,22 @@ func TestMasterWithoutALiveSlaveResumesWithItsData(t *testing.T) {
 	}
 }
 
+// killRedisOf kills the Redis of some pods within less time than a launcher needs to replace one of them.
+func killRedisOf(pods []*pod) {
+	var processes []int
+	for _, p := range pods {
+		redis, err := p.expectExit().redis()
+		if err != nil {
+			p.cluster.t.Fatalf("find the redis of %s: %v", p.name, err)
+		}
+		processes = append(processes, redis)
+	}
+	for i, redis := range processes {
+		pods[i].output.note("the test kills redis")
+		_ = syscall.Kill(redis, syscall.SIGKILL)
+	}
+}
+
 // All servers die, and not the master but another comes back as master, since
 // nobody has data. The sentinels go on naming the old master, which follows it:
 // they must learn of that before they take it for a master that must be replaced,
@@ -266,9 +298,7 @@ func TestServerElectedWhileTheSentinelsNameTheDeadMasterStaysMaster(t *testing.T
 	if oldest == old {
 		t.Fatalf("the oldest server, %s, is master again", old.name)
 	}
-	for _, p := range append([]*pod{old}, c.slavesOf(old)...) {
-		p.killRedis()
-	}
+	killRedisOf(append([]*pod{old}, c.slavesOf(old)...))
 	dead := w.count()
 	eventually(t, settle, "the oldest server to be master", func() error { return c.checkMasterIsNot(old) })
 	w.advance(500)

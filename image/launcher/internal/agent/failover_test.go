@@ -52,7 +52,12 @@ func (s *speaker) answerBy(start string, answer func(command string) string) {
 
 func speak(t *testing.T, answers map[string]string) *speaker {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return speakAt(t, "127.0.0.1:0", answers)
+}
+
+func speakAt(t *testing.T, address string, answers map[string]string) *speaker {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
 	s := &speaker{addr: netip.MustParseAddrPort(listener.Addr().String()), answers: answers}

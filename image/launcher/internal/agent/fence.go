@@ -30,6 +30,12 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 		return nil
 	}
 	s.failedAt = time.Now()
+	done, err := s.replaceAsLeader(ctx, o, d)
+	if done {
+		return err
+	}
+	unrecorded := errors.Is(err, errUnrecorded)
+	views := s.campaigner().askSentinels(ctx)
 	var master netip.Addr
 	foremost := o.Foremost()
 	switch d.Action {
@@ -38,9 +44,15 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 		if f := s.observed.record.Fence; f != nil && f.UID == s.self.UID && f.By != "" && time.Since(f.At) < pause {
 			return nil // a replica has just commanded it; two failovers would take the same epoch
 		}
-		limited, cancel := context.WithTimeout(ctx, fenceTime)
-		defer cancel()
-		if err := s.fence(limited, s.self.UID, "redis-server has ended"); err != nil {
+		if !unrecorded {
+			limited, cancel := context.WithTimeout(ctx, fenceTime)
+			defer cancel()
+			err = s.fence(limited, s.self.UID, "redis-server has ended")
+		}
+		if errors.Is(err, errReplaced) {
+			return err
+		}
+		if err != nil {
 			s.log.Warn("the fence could not be recorded; the sentinels decide alone when the label moves", "error", err)
 		}
 	case role.ReplaceDead:
@@ -57,7 +69,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 			return err
 		}
 	}
-	sentinel, err := commandFailover(ctx, s.config, s.observed.views, master, foremost)
+	sentinel, err := commandFailover(ctx, s.config, views, master, foremost)
 	if errors.Is(err, errFailoverRunning) {
 		return nil
 	}
@@ -66,6 +78,42 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 		s.log.Info("failover commanded", "sentinel", sentinel, "reason", d.Reason)
 	}
 	return err
+}
+
+// replaceAsLeader replaces a dead master by the sentinels' votes. If done is false, a sentinel can do it, and err says why.
+func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role.Decision) (done bool, err error) {
+	master := dead{recorded: s.observed.setRecord}
+	switch d.Action {
+	case role.FailOver:
+		master.Member, master.reason = s.self, "redis-server has ended"
+		master.replicas = o.Replicas(s.observed.servedHistory)
+	case role.ReplaceDead:
+		master.replicas = o.Replicas(o.Local.History.ID)
+		master.Member, master.reason, master.generation = s.observed.record.Master, "its container has ended", s.observed.record.Generation
+	default:
+		return false, nil
+	}
+	err = s.campaigner().replaceDead(ctx, master)
+	switch {
+	case err == nil:
+		s.failedOnce = false
+		s.metrics.failovers.WithLabelValues(d.Action.String()).Inc()
+		return true, nil
+	case errors.Is(err, errFailoverRunning) || errors.Is(err, errReplaced):
+		s.log.Debug("somebody else replaces the dead master", "reason", err)
+		s.observed.recordAt = time.Time{}
+		return true, nil
+	case errors.Is(err, errUnanswered):
+		// The fence must go on naming a successor: without one, the replica would take the label when it goes on.
+		return true, err
+	case !errors.Is(err, errNotElected) && !s.failedOnce:
+		// The replica may have ended in this moment, or somebody has written the record.
+		s.failedOnce, s.failedAt = true, time.Time{}
+		return true, err
+	}
+	s.failedOnce = false
+	s.log.Warn("a sentinel is told to replace the dead master", "reason", err)
+	return false, err
 }
 
 // callOff ends the failovers of a master that sentinels lead, and the sentinels
@@ -89,12 +137,15 @@ func (s *Server) fence(ctx context.Context, uid, reason string) error {
 	}
 	other := uid != s.self.UID
 	switch {
+	case record.Master.UID != uid && record.Previous.UID == s.self.UID:
+		return fmt.Errorf("%w: the record names %s", errReplaced, record.Master.Name)
 	case record.Master.UID != uid && !other:
 		return nil
 	case record.Master.UID != uid:
 		return fmt.Errorf("the master %s has been replaced meanwhile", uid)
-	case other && record.Fence != nil && (record.Fence.Successor == "" || record.Fence.UID != uid):
-		return fmt.Errorf("the master %s has been fenced meanwhile", uid)
+	}
+	if err := s.campaigner().unclaimed(record, uid); err != nil {
+		return err
 	}
 	record.Fence = &kube.Fence{UID: uid, Reason: reason, At: time.Now()}
 	if other {
@@ -151,7 +202,7 @@ func (s *Server) fenceFor(ctx context.Context, successor string, named bool) err
 		return fmt.Errorf("%w: the record names %s", errReplaced, record.Master.Name)
 	case order != nil && time.Since(order.At).Abs() < orderAge:
 		return fmt.Errorf("%w: %s has just ordered a failover", errReplaced, order.By)
-	case fence != nil && fence.By != "":
+	case fence != nil && fence.By != "" && time.Since(fence.At).Abs() < role.CarrierPatience:
 		return fmt.Errorf("%w: %s has fenced it", errReplaced, fence.By)
 	}
 	record.Fence = &kube.Fence{UID: s.self.UID, Reason: "hand-over", At: time.Now(), Successor: successor}
@@ -178,6 +229,8 @@ func (s *Server) unfence(ctx context.Context) error {
 			return fmt.Errorf("%w: the record names %s", errReplaced, record.Master.Name)
 		case record.Fence == nil || record.Fence.UID != s.self.UID:
 			return nil
+		case record.Fence.By != "" && time.Since(record.Fence.At).Abs() < role.CarrierPatience:
+			return fmt.Errorf("%w: %s has fenced this pod", errReplaced, record.Fence.By)
 		}
 		record.Fence = nil
 		if _, err = s.api.WriteRecord(ctx, record); !errors.Is(err, kube.ErrChanged) {

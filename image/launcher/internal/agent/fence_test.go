@@ -52,7 +52,7 @@ func record(t *testing.T, s *Server, want kube.Record) {
 	t.Helper()
 	now, err := s.api.Record(t.Context())
 	require.NoError(t, err)
-	now.Master, now.Previous, now.Fence, now.Order = want.Master, want.Previous, want.Fence, want.Order
+	now.Master, now.Previous, now.Fence, now.Order, now.Generation = want.Master, want.Previous, want.Fence, want.Order, want.Generation
 	_, err = s.api.WriteRecord(t.Context(), now)
 	require.NoError(t, err)
 }
@@ -70,7 +70,7 @@ func TestHandOverIsRecordedOrLeftToOthers(t *testing.T) {
 		"another is recorded, and the sentinels name it":          {kube.Record{Master: member("server-b")}, false, errReplaced},
 		"the record is old, and the sentinels name this pod":      {kube.Record{Master: member("server-b")}, true, errNotElected},
 		"a replica has just ordered a failover":                   {kube.Record{Master: self, Order: &kube.Order{By: "server-b", At: time.Now()}}, true, errReplaced},
-		"a replica has fenced it":                                 {kube.Record{Master: self, Fence: &kube.Fence{UID: self.UID, By: "server-b"}}, true, errReplaced},
+		"a replica has fenced it":                                 {kube.Record{Master: self, Fence: &kube.Fence{UID: self.UID, By: "server-b", At: time.Now()}}, true, errReplaced},
 		"a replica has ordered a failover long ago, which failed": {kube.Record{Master: self, Order: &kube.Order{By: "server-b", At: time.Now().Add(-orderAge)}}, true, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -141,7 +141,7 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
 	target := next.addr
 	var told sync.WaitGroup
 	if next.epoch > 0 {
-		told.Go(func() { s.tellOthers(context.WithoutCancel(ctx), next) })
+		told.Go(func() { s.campaigner().tellOthers(context.WithoutCancel(ctx), next) })
 	}
 	defer told.Wait() // for 0.3 s at most
 	// Demote first: should stopping take longer than the pause, what comes meets a replica.
@@ -208,7 +208,7 @@ func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving 
 		// What were written now would be lost when it succeeds.
 		s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
 		s.hold.guard(nil)
-		ip, err = s.awaitPromotion(node, s.otherServers(), leaving.Successors, "", askSentinels(ctx, s.config, s.links, s.api.Pods()))
+		ip, err = s.awaitPromotion(node, s.campaigner().otherServers(), leaving.Successors, "", askSentinels(ctx, s.config, s.links, s.api.Pods()))
 	case errors.Is(err, errNotElected):
 		s.log.Warn("a sentinel is told to promote a successor", "reason", err)
 		ip, err = s.promoteBySentinel(ctx, node, leaving.Successors)
@@ -224,7 +224,9 @@ func (s *Server) promoteBySentinel(ctx context.Context, node *redisnode.Node, su
 	}
 	if s.hold.unanswered.Load() {
 		s.log.Warn("the label follows the sentinels: a replica has not answered the order to become master")
-	} else if err := s.fence(ctx, s.self.UID, "hand-over"); err != nil {
+	} else if err := s.fence(ctx, s.self.UID, "hand-over"); errors.Is(err, errReplaced) {
+		return netip.Addr{}, err
+	} else if err != nil {
 		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)
 	}
 	s.hold.guard(nil)

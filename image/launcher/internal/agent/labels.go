@@ -253,7 +253,7 @@ func takeRecord(ctx context.Context, api *kube.Client, self kube.Member, own fun
 		if err != nil || recorded(record, self, own()) {
 			return record, err
 		}
-		if !wished() {
+		if !wished() || succeededByAnother(record.Fence, self) {
 			return record, errNotWished
 		}
 		record, err = takeRecordAt(ctx, api, record, self, own())
@@ -265,6 +265,11 @@ func takeRecord(ctx context.Context, api *kube.Client, self kube.Member, own fun
 		}
 		return record, err
 	}
+}
+
+// succeededByAnother says whether a fence that still counts has another pod than self replace a dead master.
+func succeededByAnother(f *kube.Fence, self kube.Member) bool {
+	return f != nil && f.UID != self.UID && f.Successor != "" && f.Successor != self.UID && time.Since(f.At).Abs() < role.CarrierPatience
 }
 
 // done says whether the labels are as wished.

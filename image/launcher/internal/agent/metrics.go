@@ -21,7 +21,7 @@ func NewMetrics(registry *prometheus.Registry) *Metrics {
 		labelWrites: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_ha_label_writes_total",
 			Help: "Writes of the pod's own labels, by result."}, []string{"result"}),
 		failovers: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_ha_failovers_commanded_total",
-			Help: "Failovers this launcher told a sentinel to carry out, by cause."}, []string{"cause"}),
+			Help: "Failovers this launcher carried out or told a sentinel to carry out, by cause."}, []string{"cause"}),
 		handOvers: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_ha_hand_overs_total",
 			Help: "Planned hand-overs of mastership, by result."}, []string{"result"}),
 		notices: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_ha_sentinel_notices_total",

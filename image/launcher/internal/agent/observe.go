@@ -22,20 +22,21 @@ type observed struct {
 	standing   role.Standing
 	standingOf string // of a replica: the ID of the history that the standing is of
 
-	info       redisnode.Info
-	answeredAt time.Time // last answer of the own Redis
-	full       bool      // it takes no more clients, nor the launcher
-	loaded     bool      // this process has loaded its data
-	held       role.Held // what this process holds of the present history, in memory and in its files
-	served     bool      // this process has been a master, or a replica in sync
-	masterAt   time.Time // role master since; zero: not master
-	byRecord   bool      // this process has been made master by a claim
-	confirmed  bool      // a majority of the sentinels has named this pod since it is master
-	recorded   bool      // the record has named this pod since it is master
-	namedIn    int64     // of a master: the latest configuration epoch in which a majority of the sentinels has named it
-	astrayAt   time.Time // following another than the agreed master since
-	linkedAt   time.Time
-	linkDownAt time.Time
+	info          redisnode.Info
+	answeredAt    time.Time // last answer of the own Redis
+	full          bool      // it takes no more clients, nor the launcher
+	loaded        bool      // this process has loaded its data
+	held          role.Held // what this process holds of the present history, in memory and in its files
+	served        bool      // this process has been a master, or a replica in sync
+	masterAt      time.Time // role master since; zero: not master
+	byRecord      bool      // this process has been made master by a claim
+	confirmed     bool      // a majority of the sentinels has named this pod since it is master
+	recorded      bool      // the record has named this pod since it is master
+	servedHistory string    // ID of the history of the Redis that runs, or ran last, as master; empty if it was a replica
+	namedIn       int64     // of a master: the latest configuration epoch in which a majority of the sentinels has named it
+	astrayAt      time.Time // following another than the agreed master since
+	linkedAt      time.Time
+	linkDownAt    time.Time
 	// masterlessAt is since when no other server has answered as master.
 	masterlessAt time.Time
 	alertAt      time.Time // the launcher of the master has ended or begun to leave, or writes of this master are held back
@@ -253,7 +254,7 @@ func (s *Server) observation(local role.Local, pods []kube.Pod) role.Observation
 		}
 	}
 	if f := m.record.Fence; f != nil {
-		o.Fence = &role.Fence{UID: f.UID, Age: max(0, time.Since(f.At)), Successor: f.Successor}
+		o.Fence = &role.Fence{UID: f.UID, Age: max(0, time.Since(f.At)), By: f.By, Successor: f.Successor}
 	}
 	return o
 }
@@ -308,7 +309,10 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 		s.generation.Store(0)
 		m.namedIn = 0
 	}
-	m.info, m.answeredAt = info, time.Now()
+	m.info, m.answeredAt, m.servedHistory = info, time.Now(), ""
+	if info.Master {
+		m.servedHistory = info.ReplID
+	}
 	linked := !info.Master && info.LinkUp
 	m.loaded = m.loaded || !info.Loading
 	m.held = m.held.After(s.lookOf(info))

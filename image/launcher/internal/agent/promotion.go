@@ -52,7 +52,7 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 		default:
 			s.log.Info("failover commanded", "sentinel", sentinel, "reason", "hand-over")
 		}
-		successor, err := s.awaitPromotion(node, s.otherServers(), successors, sentinel, views)
+		successor, err := s.awaitPromotion(node, s.campaigner().otherServers(), successors, sentinel, views)
 		if !errors.Is(err, errFailoverEnded) || time.Since(began) > promotionWait {
 			return successor, err
 		}
@@ -112,18 +112,6 @@ func (s *Server) awaitOffset(ctx context.Context, successors []netip.Addr, offse
 		case <-time.After(pollEvery):
 		}
 	}
-}
-
-// otherServers are the servers that a sentinel may choose. One that was not in sync when
-// the successors were found may be a moment later.
-func (s *Server) otherServers() []netip.Addr {
-	var others []netip.Addr
-	for _, pod := range s.api.Pods() {
-		if pod.Server && pod.IP.IsValid() && pod.IP != s.config.PodIP {
-			others = append(others, pod.IP)
-		}
-	}
-	return others
 }
 
 // watchPromotion tells which of the servers is made master: one of the successors, or

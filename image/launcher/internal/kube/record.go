@@ -29,7 +29,7 @@ type Fence struct {
 	At     time.Time `json:"at"`     // when, by the writer's clock
 	// By is the replica that saw the container of the fenced pod ended; empty if the fenced pod says so itself.
 	By string `json:"by,omitempty"`
-	// Successor is the UID of the replica that the fenced pod promotes in its place; empty if a sentinel chooses.
+	// Successor is the UID of the replica that the writer promotes in its place; empty if a sentinel chooses.
 	Successor string `json:"successor,omitempty"`
 }
 

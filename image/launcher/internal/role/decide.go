@@ -42,9 +42,9 @@ const (
 	StartReplica               // start Redis as a replica of Target
 	Claim                      // write this pod into the record as master; then start as master, or become it
 	Follow                     // make the running Redis a replica of Target and drop its clients
-	FailOver                   // tell a sentinel to replace the master, whose Redis is known to be dead (this pod's own)
+	FailOver                   // replace the master, whose Redis is known to be dead (this pod's own)
 	Nudge                      // tell a sentinel to replace Target, which a majority finds down and none of them is replacing
-	ReplaceDead                // fence the recorded master, whose container is seen to have ended, and tell a sentinel to replace it
+	ReplaceDead                // replace the recorded master, whose container is seen to have ended
 	CallOff                    // end the failovers of Target that sentinels have begun and not carried out
 )
 
@@ -102,6 +102,14 @@ const (
 	// fencePatience is how old a fence may be; it covers a failover and a clock
 	// that is wrong by a few seconds.
 	fencePatience = 30 * time.Second
+	// answerPatience is how long a replica that may hold more than the others has to answer before a dead master is
+	// replaced without it. One look of a failover waits for 0.15 s.
+	answerPatience = time.Second
+	// CarrierTime is how long the launcher that has fenced a dead master has for the votes, one more look at the
+	// sentinels, and the promotion. It takes 10 ms where nothing is slow.
+	CarrierTime = 2 * time.Second
+	// CarrierPatience is how long the others leave a fenced master to that launcher. Clocks may differ.
+	CarrierPatience = CarrierTime + fenceSkew
 	// fenceSkew is by how much a clock may be wrong where the age of a fence is compared.
 	fenceSkew = 2 * time.Second
 	// labelPatience is how long a pod whose Redis has died keeps the label master

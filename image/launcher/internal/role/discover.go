@@ -48,6 +48,8 @@ func discover(o Observation) Decision {
 			Reason: fmt.Sprintf("this pod died as master, a sentinel is busy with one that has died, and %s holds the data", live[0].Name)}
 	case ok && agreed == o.Self.IP && len(live) > 0 && o.ahead(live):
 		return elect(o, fmt.Sprintf("this pod died as master, and %s does not hold all of its data", live[0].Name))
+	case ok && agreed == o.Self.IP && len(live) > 0 && o.Waiting < answerPatience && o.silentReplica() != nil:
+		return wait("this pod died as master; %s, which may hold more than the others, does not answer at the moment", o.silentReplica().Name)
 	case ok && agreed == o.Self.IP && len(live) > 0:
 		return Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
 			Reason: fmt.Sprintf("this pod died as master and %s holds the data", live[0].Name)}

@@ -112,6 +112,12 @@ func TestMasterThatDiedWaitsForAReplicaThatIsSilentForAMoment(t *testing.T) {
 	check(t, []claim{
 		{"while the sentinels would wait, too", observe(silent, waiting(3*time.Second-1)), Decision{State: Discovering, Label: ClearLabel,
 			Reason: "this pod died as master; server-b, which may hold the data, does not answer at the moment"}},
+		{"for a second where another one lives",
+			observe(sentinels("a a a"), recorded("a"), peer("b", isReplica, isFrozen), peer("c", linkDown), waiting(answerPatience-1)), Decision{State: Discovering, Label: ClearLabel,
+				Reason: "this pod died as master; server-b, which may hold more than the others, does not answer at the moment"}},
+		{"and not for longer",
+			observe(sentinels("a a a"), recorded("a"), peer("b", isReplica, isFrozen), peer("c", linkDown), waiting(answerPatience)), Decision{State: Discovering, Label: ClearLabel,
+				Action: FailOver, Reason: "this pod died as master and server-c holds the data"}},
 		{"while no answer at all came in time from a pod that the API finds ready",
 			observe(sentinels("a a a"), recorded("a"), holds(wasMaster(0, 1000)), peer("b", isGone, isReady), peer("c", isGone)),
 			Decision{State: Discovering, Label: ClearLabel,

@@ -145,7 +145,8 @@ type View struct {
 type Fence struct {
 	UID       string
 	Age       time.Duration
-	Successor string // UID of the replica that it promotes in its place; empty if a sentinel chooses
+	By        string // the replica that saw it ended; empty if it says so itself
+	Successor string // UID of the replica that the writer promotes in its place; empty if a sentinel chooses
 }
 
 // Observation is everything a decision is made from.

@@ -1,6 +1,7 @@
 package role
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,6 +17,35 @@ func (o Observation) promotable(unlinked time.Duration) bool {
 		down = max(down, v.DownFor)
 	}
 	return unlinked <= down+10*o.DownAfter
+}
+
+// Replica is a replica that may replace a dead master, as a look found it.
+type Replica struct {
+	IP      netip.Addr
+	Offset  int64
+	History History
+}
+
+// Replicas gives the live replicas of a dead master, this pod included. history is the ID of the master's replication
+// history; empty if it is not known. A replica of another history has not synchronised with that master, and offsets of two
+// histories cannot be compared: where the replicas differ and the master's history is not known, there is none. The
+// first replica holds the most data; the lower name wins a tie.
+func (o Observation) Replicas(history string) []Replica {
+	live := o.liveReplicas()
+	if o.liveSelf() {
+		live = append(live, Peer{Member: o.Self, Offset: o.Local.Offset, History: o.Local.History})
+	}
+	slices.SortStableFunc(live, func(a, b Peer) int { return cmp.Or(cmp.Compare(b.Offset, a.Offset), cmp.Compare(a.Name, b.Name)) })
+	var replicas []Replica
+	for _, p := range live {
+		switch {
+		case history == "" && p.History.ID != live[0].History.ID:
+			return nil
+		case history == "" || p.History.ID == history:
+			replicas = append(replicas, Replica{p.IP, p.Offset, p.History})
+		}
+	}
+	return replicas
 }
 
 // Foremost gives the live replicas that hold the most data, this pod included;

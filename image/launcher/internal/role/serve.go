@@ -181,6 +181,9 @@ func (o Observation) fencedPredecessor(agreed netip.Addr, ok bool) bool {
 // its role once a second; waiting for that would only lengthen the outage.
 func (o Observation) electedOver(agreed netip.Addr) bool {
 	p := o.peerAt(agreed)
+	if f := o.Fence; f != nil && f.UID == o.MasterUID && f.Successor != "" && f.Successor != o.Self.UID && f.Age <= CarrierPatience {
+		return false // a launcher is about to announce another server in a later epoch
+	}
 	promoted := slices.ContainsFunc(o.Views, func(v View) bool { return v.FailingOver && v.Promoting == o.Self.IP })
 	return promoted && p != nil && p.UID == o.MasterUID && p.Redis != Answered && o.Local.MasterFor <= promotionPatience
 }
@@ -254,12 +257,21 @@ func (o Observation) masterIsBack() bool {
 func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
 	p := o.peerAt(agreed)
 	_, failingOver := o.MasterIsDown()
-	// The launcher of a master that hands over may die before it has promoted anybody, and the sentinels that
-	// voted for it begin nothing by themselves for a while.
-	unfenced := o.Fence == nil || p != nil && o.Fence.UID == p.UID && o.Fence.Successor != ""
-	return p != nil && p.UID == o.MasterUID && o.RecordKnown && unfenced && o.MasterRefused >= refusedPatience &&
+	return p != nil && p.UID == o.MasterUID && o.RecordKnown && o.unclaimed(p) && o.MasterRefused >= refusedPatience &&
 		p.Redis == Refused && p.Launcher == Refused && o.Local.Synced && !o.Local.LinkUp && o.Local.Unlinked-o.MasterRefused <= freshPatience && !o.Self.Terminating &&
-		!failingOver && !o.MasterInView() && o.best(live)
+		!failingOver && !o.MasterInView() && o.best(live) && (o.silentReplica() == nil || o.MasterRefused > answerPatience)
+}
+
+// unclaimed says whether nobody else is replacing a dead master by what the record says. The launcher that does may
+// die before it has promoted anybody, and the sentinels that voted for it begin nothing by themselves for a while. A
+// master that promotes its successor itself has ended with its container.
+func (o Observation) unclaimed(master *Peer) bool {
+	f := o.Fence
+	if f == nil {
+		return true
+	}
+	handedOver := f.By == "" && f.Successor != ""
+	return f.UID == master.UID && (handedOver || f.By == o.Self.Name || f.Age > CarrierPatience)
 }
 
 // doomed says whether another server is about to become master in place of this one, so that

@@ -151,8 +151,19 @@ func TestReplicaHasAMasterReplacedWhoseContainerIsSeenToHaveEnded(t *testing.T) 
 		{"not a master that is not the recorded one", but(recorded("c")), lost},
 		{"not where the record is not known", but(recordUnknown), lost},
 		{"not twice", but(fenced("b", time.Second)), lost},
+		{"not while somebody else replaces it", but(func(o *Observation) {
+			o.Fence = &Fence{UID: uid("b"), By: "server-c", Successor: uid("c"), Age: CarrierPatience}
+		}), lost},
+		{"but where that takes too long", but(func(o *Observation) {
+			o.Fence = &Fence{UID: uid("b"), By: "server-c", Successor: uid("c"), Age: CarrierPatience + 1}
+		}), replace},
 		{"but where its launcher was elected to hand over, and has died",
 			but(func(o *Observation) { o.Fence = &Fence{UID: uid("b"), Successor: uid("c")} }), replace},
+		{"not while another, which may hold more, does not answer", but(peer("d", isReplica, isFrozen)), lost},
+		{"but not for longer than a second", but(func(o *Observation) {
+			peer("d", isReplica, isFrozen)(o)
+			o.MasterRefused = answerPatience + 1
+		}), replace},
 		{"not while a sentinel is at work", but(sentinels("b b* b")), lost},
 		{"not by a replica that leaves", but(func(o *Observation) { o.Self.Terminating = true }), lost},
 		{"not by a replica that had lost it before", but(local(func(l *Local) { l.Unlinked = time.Second + freshPatience + 1 })), lost},
@@ -186,6 +197,10 @@ func TestElectedReplicaIsLabelledBeforeTheSentinelsNameIt(t *testing.T) {
 	check(t, []claim{
 		{"where the master is silent", observe(elected), yes},
 		{"where the master does not run", observe(elected, func(o *Observation) { o.Peers[0].Redis = Refused }), yes},
+		{"not while a launcher is about to announce another",
+			observe(elected, func(o *Observation) { o.Fence = &Fence{UID: uid("b"), Successor: uid("c"), Age: CarrierPatience} }), waits},
+		{"but where that takes too long",
+			observe(elected, func(o *Observation) { o.Fence = &Fence{UID: uid("b"), Successor: uid("c"), Age: CarrierPatience + 1} }), yes},
 		{"not while the master answers", observe(elected, func(o *Observation) { o.Peers[0].Redis = Answered; o.Peers[0].Master = true }), waits},
 		{"not where a sentinel was told to fail over", observe(elected, sentinels("b* b! b!")), waits},
 		{"not over one that is not the recorded master", observe(elected, recorded("c")), waits},

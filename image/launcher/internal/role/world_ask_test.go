@@ -58,7 +58,7 @@ func (s *simServer) observe(w *world) Observation {
 	mark(&s.masterlessAt, !calm && !o.MasterInView() && !o.CutOff(), w.now)
 	o.Masterless = elapsed(s.masterlessAt, w.now)
 	if r.fence != "" {
-		o.Fence = &Fence{UID: r.fence, Age: w.now - r.fencedAt}
+		o.Fence = &Fence{UID: r.fence, Age: w.now - r.fencedAt, By: r.fencedBy, Successor: r.successor}
 	}
 	if local.Answering {
 		s.confirmed = local.Master && (s.confirmed || ok && agreed == s.IP)
@@ -91,6 +91,9 @@ func (s *simServer) observeLocal(w *world) Local {
 		s.own, s.namedIn = 0, 0
 	}
 	s.wasMaster, s.followed, s.byRecord = r.master, r.follows, s.byRecord && r.master
+	if s.servedHistory = ""; r.master {
+		s.servedHistory = r.history.ID
+	}
 	s.held = s.held.After(s.lookAt(w))
 	mark(&s.masterAt, r.master, w.now)
 	mark(&s.linkedAt, r.linkUp, w.now)

@@ -296,6 +296,10 @@ func (s *simServer) kill(w *world) {
 		// Between equals an election goes by the offset that the last look found.
 		w.deprive(s, s.disk.until(s.turnAt))
 	}
+	if s.held.Copied {
+		// A copy before this one may have reached the files while this one came, and its launcher vouches for neither.
+		w.deprive(s, s.vouched)
+	}
 	if s.held.Copied && (receiving || rewritten >= 0 && rewritten < standingLag) {
 		// The copy may have reached the files. Its launcher does not vouch for them while the next copy
 		// comes, nor before it has looked.

@@ -21,6 +21,8 @@ type simServer struct {
 	crashes                                                                                                          int           // starts that ended at once, in a row
 	since, masterAt, astrayAt, linkedAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt, doomedAt time.Duration
 	claimed, byRecord, confirmed, recorded, wasRunning                                                               bool
+	servedHistory                                                                                                    string // observed.servedHistory
+	vouched                                                                                                          data   // what the files held when the launcher last vouched for them
 	wasMaster                                                                                                        bool
 	followed                                                                                                         netip.Addr
 	applied                                                                                                          int
@@ -207,7 +209,7 @@ func (s *simServer) act(w *world, o Observation, d Decision) {
 	case Follow:
 		s.follow(w, d.Target)
 	case FailOver, Nudge, ReplaceDead:
-		s.failOver(w, d)
+		s.failOver(w, o, d)
 	case CallOff:
 		s.callOff(w, d.Target)
 	}
@@ -253,8 +255,8 @@ func (s *simServer) callOff(w *world, master netip.Addr) {
 	}
 }
 
-// failOver commands a failover to one sentinel.
-func (s *simServer) failOver(w *world, d Decision) {
+// failOver replaces the master, or commands a failover to one sentinel.
+func (s *simServer) failOver(w *world, o Observation, d Decision) {
 	pause, master := 2*time.Second, s.IP
 	if d.Action == Nudge {
 		pause, master = 10*time.Second, d.Target
@@ -263,20 +265,27 @@ func (s *simServer) failOver(w *world, d Decision) {
 		return
 	}
 	s.failedAt = w.now
+	dead := simDead{uid: s.UID, master: s.IP, replicas: o.Replicas(s.servedHistory)}
+	if d.Action == ReplaceDead {
+		dead.uid, dead.master, dead.replicas = s.record.uid, d.Target, o.Replicas(o.Local.History.ID)
+	}
+	if d.Action != Nudge && s.replaceDead(w, dead) {
+		return
+	}
 	switch d.Action {
 	case FailOver:
-		if r := s.record; r.fence == s.UID && r.fencedBy != "" && w.now-r.fencedAt < pause {
+		if r := s.record; r.fence == s.UID && r.fencedBy != "" && r.fencedBy != s.Name && w.now-r.fencedAt < CarrierPatience {
 			return
 		}
 		if w.apiServes(&s.pod) && w.record.uid == s.UID {
-			s.fence(w, s.UID, "")
+			s.fence(w, s.UID, "", "")
 		}
 	case ReplaceDead:
 		master = d.Target
-		if !w.apiServes(&s.pod) || w.record.uid != s.record.uid || w.record.fence != "" {
+		if !w.apiServes(&s.pod) || w.record.uid != s.record.uid || w.record.fence != "" && w.record.successor == "" && w.now-w.record.fencedAt < CarrierPatience {
 			return
 		}
-		s.fence(w, w.record.uid, s.UID)
+		s.fence(w, w.record.uid, s.Name, "")
 	case Nudge:
 		recent := func(at time.Duration) bool { return at > 0 && w.now-at < pause }
 		if !w.apiServes(&s.pod) || recent(w.record.orderedAt) || w.record.fence != "" && recent(w.record.fencedAt) {
@@ -299,15 +308,18 @@ func (s *simServer) failOver(w *world, d Decision) {
 }
 
 // fence is agent.fence.
-func (s *simServer) fence(w *world, uid, by string) {
+func (s *simServer) fence(w *world, uid, by, successor string) {
 	w.record.version++
-	w.record.fence, w.record.fencedAt, w.record.fencedBy = uid, w.now, by
+	w.record.fence, w.record.fencedAt, w.record.fencedBy, w.record.successor = uid, w.now, by, successor
 	s.readRecord(w)
 	w.logf("%s fences %s", s.Name, uid)
 }
 
 // keepStanding is agent.keepStanding.
 func (s *simServer) keepStanding(w *world, o Observation) {
+	if !s.held.Copied {
+		s.vouched = s.disk
+	}
 	if !s.redis.running {
 		return
 	}

@@ -18,6 +18,7 @@ type world struct {
 	sentinels []*simSentinel // pods that exist
 	record    simRecord
 	apiDown   bool
+	campaigns int // how many launchers have begun to replace a dead master
 
 	accepted []*write // by anybody
 
@@ -61,6 +62,7 @@ type simRecord struct {
 	fence       string
 	fencedAt    time.Duration
 	fencedBy    string
+	successor   string        // UID of the replica that whoever fenced the master promotes
 	orderedAt   time.Duration // 0: never
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -72,7 +73,7 @@ func TestLauncherIsElectedByAMajorityOfTheConfiguredSentinels(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			views, voters := electorate(t, c.epochs...)
 			s := &Server{config: config.Config{Sentinels: 3, RedisPort: 6379, PodIP: netip.MustParseAddr("10.0.0.1")}, log: quiet}
-			epoch, err := s.campaign(t.Context(), views)
+			epoch, err := s.campaigner().campaign(t.Context(), views, s.campaigner().redisAt(s.config.PodIP))
 			if !c.elected {
 				require.ErrorIs(t, err, errNotElected)
 				return
@@ -93,7 +94,7 @@ func TestSentinelsThatNameAnotherMasterAreNotAskedForTheirVotes(t *testing.T) {
 	views, voters := electorate(t, 0, 0, 0)
 	views[0].Master, views[1].HasMaster = netip.MustParseAddr("10.0.0.2"), false
 	s := &Server{config: config.Config{Sentinels: 3, RedisPort: 6379, PodIP: netip.MustParseAddr("10.0.0.1")}, log: quiet}
-	_, err := s.campaign(t.Context(), views)
+	_, err := s.campaigner().campaign(t.Context(), views, s.campaigner().redisAt(s.config.PodIP))
 	require.ErrorIs(t, err, errNotElected)
 	require.Zero(t, voters[0].voted)
 	require.Zero(t, voters[1].voted)
@@ -110,11 +111,17 @@ func TestNewMasterIsAnnouncedToEverySentinelInTheNameOfAnother(t *testing.T) {
 		next.views = append(next.views, sentinelView{node: newLinks("").to(v.addr.Addr(), int(v.addr.Port())), View: role.View{Reach: role.Answered}})
 	}
 	s := &Server{config: config.Config{MasterName: "mymaster"}, log: quiet}
-	require.Equal(t, 1, s.announce(t.Context(), next), "one names it then")
+	require.Equal(t, 1, s.campaigner().announce(t.Context(), next), "one names it then")
 	const hello = "PUBLISH __sentinel__:hello 10.0.0.5,26379,ef,9,mymaster,10.0.0.2,6379,9"
 	require.Contains(t, knows.heard(), hello)
 	require.Contains(t, ignores.heard(), hello)
 	require.False(t, strings.Contains(strings.Join(alone.heard(), "\n"), "PUBLISH"), "it would take the sender for a new sentinel")
+}
+
+func within(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), promotionWait)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // Whether a replica that did not answer has obeyed decides whether writes may go on here.
@@ -131,20 +138,20 @@ func TestPromotionIsOrderedWithWritesPausedUntilItIsAnswered(t *testing.T) {
 	s := &Server{links: newLinks(""), log: quiet, config: config.Config{RedisPort: int(replica.addr.Port()), DownAfter: 3 * time.Second}}
 	node := s.links.to(master.addr.Addr(), int(master.addr.Port()))
 	nobody := func(netip.Addr) bool { return false }
-	require.NoError(t, s.promote(t.Context(), node, successor{addr: replica.addr}, nobody))
+	require.NoError(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.addr}, nobody))
 	require.Equal(t, 3, orders)
 	require.Equal(t, 2, strings.Count(strings.Join(master.heard(), "\n"), "CLIENT PAUSE 1500 WRITE"), "the pause is renewed before each further order")
 	require.Contains(t, replica.heard(), "CLIENT KILL TYPE normal SKIPME yes", "its readers come back to a slave")
 
 	replica.answerBy("REPLICAOF", func(string) string { return "" })
-	require.NoError(t, s.promote(t.Context(), node, successor{addr: replica.addr}, func(netip.Addr) bool { return true }), "it has the label")
+	require.NoError(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.addr}, func(netip.Addr) bool { return true }), "it has the label")
 	began := time.Now()
-	require.ErrorIs(t, s.promote(t.Context(), node, successor{addr: replica.addr}, nobody), errUnanswered)
+	require.ErrorIs(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.addr}, nobody), errUnanswered)
 	require.Less(t, time.Since(began), 2*promotionWait)
 
 	replica.answerBy("REPLICAOF", func(string) string { return "-NOPERM it may not\r\n" })
 	began = time.Now()
-	err := s.promote(t.Context(), node, successor{addr: replica.addr}, nobody)
+	err := s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.addr}, nobody)
 	require.ErrorContains(t, err, "NOPERM")
 	require.NotErrorIs(t, err, errUnanswered)
 	require.Less(t, time.Since(began), promotionWait/2, "it has refused")
@@ -155,7 +162,7 @@ func TestPromotionIsOrderedWithWritesPausedUntilItIsAnswered(t *testing.T) {
 	require.NoError(t, gone.Close())
 	s.config.RedisPort = address.Port
 	began = time.Now()
-	err = s.promote(t.Context(), node, successor{addr: netip.MustParseAddrPort(address.String())}, nobody)
+	err = s.campaigner().promote(within(t), s.pausing(node), successor{addr: netip.MustParseAddrPort(address.String())}, nobody)
 	require.NotErrorIs(t, err, errUnanswered)
 	require.ErrorContains(t, err, "promote")
 	require.Less(t, time.Since(began), promotionWait/2, "a process that has ended is no master")

@@ -1,0 +1,279 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+// campaignTries is how many epochs a launcher asks for votes in. It does not know the latest epoch
+// of the sentinels, which an election without a result raises as well. So it skips more epochs each time.
+const campaignTries = 5
+
+// errNotElected says that this launcher cannot replace the master, and that a sentinel can.
+var errNotElected = errors.New("this launcher was not elected to replace the master")
+
+// campaigner is a launcher that asks the sentinels to elect it to replace a master; see docs/adr/0028.
+type campaigner struct {
+	config config.Config
+	api    *kube.Client
+	links  *links
+	log    *slog.Logger
+	self   kube.Member
+}
+
+func (s *Server) campaigner() campaigner { return campaigner{s.config, s.api, s.links, s.log, s.self} }
+
+// campaignID is the run ID with which this launcher asks for votes. No sentinel has it.
+func campaignID() string {
+	id := make([]byte, 20)
+	_, _ = rand.Read(id) // it never fails; see crypto/rand
+	return hex.EncodeToString(id)
+}
+
+// campaign asks the sentinels to elect this launcher as the one who replaces a master, and gives
+// the epoch in which a majority of the configured sentinels has voted for it. See docs/adr/0028.
+func (c campaigner) campaign(ctx context.Context, views []sentinelView, master netip.AddrPort) (epoch int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 4*failoverAsk)
+	defer cancel()
+	for _, v := range views {
+		epoch = max(epoch, v.ConfigEpoch)
+	}
+	id := campaignID()
+	for try := range campaignTries {
+		epoch += 1 << try
+		votes, latest := requestVotes(ctx, views, master, epoch, id)
+		if votes > c.config.Sentinels/2 {
+			return epoch, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		epoch = max(epoch, latest)
+	}
+	return 0, fmt.Errorf("%w: no majority of the sentinels voted for it in epochs up to %d", errNotElected, epoch)
+}
+
+// requestVotes asks all sentinels for their votes at once. It counts the votes for the run ID, and
+// gives the latest epoch in which a sentinel has voted.
+func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPort, epoch int64, id string) (votes int, latest int64) {
+	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	defer cancel()
+	var mu sync.Mutex
+	each(views, func(v *sentinelView) {
+		if v.Reach != role.Answered || !v.HasMaster || v.Master != master.Addr() {
+			return
+		}
+		vote, err := v.node.RequestVote(ctx, master, epoch, id)
+		if err != nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		latest = max(latest, vote.Epoch)
+		if vote.Leader == id && vote.Epoch == epoch {
+			votes++
+		}
+	})
+	return votes, latest
+}
+
+// successor is a replica that becomes master, and what tells the sentinels so.
+type successor struct {
+	of    netip.AddrPort // the master that it replaces
+	addr  netip.AddrPort
+	epoch int64 // in which the launcher was elected; 0 where a sentinel has promoted it
+	views []sentinelView
+}
+
+// redisAt gives the address of the Redis of a pod.
+func (c campaigner) redisAt(ip netip.Addr) netip.AddrPort {
+	return netip.AddrPortFrom(ip, uint16(c.config.RedisPort))
+}
+
+// podAt gives the pod with an address. The zero value means that no pod has it.
+func (c campaigner) podAt(ip netip.Addr) kube.Pod {
+	for _, pod := range c.api.Pods() {
+		if pod.IP == ip {
+			return pod
+		}
+	}
+	return kube.Pod{}
+}
+
+// otherServers are the servers that a sentinel may choose. One that was not in sync when
+// the successors were found may be a moment later.
+func (c campaigner) otherServers() []netip.Addr {
+	var others []netip.Addr
+	for _, pod := range c.api.Pods() {
+		if pod.Server && pod.IP.IsValid() && pod.IP != c.config.PodIP {
+			others = append(others, pod.IP)
+		}
+	}
+	return others
+}
+
+// stillElected asks the sentinels that have answered before once more. A majority must name the master still, in an epoch
+// before that of the votes. With errFailoverRunning a sentinel has begun to replace the master, or has heard of a later
+// epoch. It waits for a majority, and for that many answers if they come in time: a sentinel that replaces the master answers
+// last. Sentinels begin by themselves only where a master is dead.
+func (c campaigner) stillElected(ctx context.Context, next successor, wait int) error {
+	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	defer cancel()
+	answers, asked := make(chan error, len(next.views)), 0
+	for i := range next.views {
+		if next.views[i].Reach == role.Answered {
+			asked++
+			go func() { answers <- c.leftAlone(ctx, &next.views[i], next) }()
+		}
+	}
+	named := 0
+	last := errors.New("too few have answered")
+	for heard := 1; heard <= asked; heard++ {
+		switch err := <-answers; {
+		case errors.Is(err, errFailoverRunning):
+			return err
+		case err != nil:
+			last = err
+		default:
+			named++
+		}
+		if named > c.config.Sentinels/2 && heard >= wait {
+			return nil
+		}
+	}
+	return fmt.Errorf("most sentinels did not confirm that they still name the master: %w", last)
+}
+
+// leftAlone says with nil that a sentinel names this master and does not replace it.
+func (c campaigner) leftAlone(ctx context.Context, v *sentinelView, next successor) error {
+	master, found, err := v.node.Master(ctx, c.config.MasterName)
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return fmt.Errorf("sentinel %s names no master", v.pod.Name)
+	case master.FailingOver || master.Addr.Addr() != next.of.Addr() || master.ConfigEpoch >= next.epoch:
+		return fmt.Errorf("%w: sentinel %s names %v in epoch %d", errFailoverRunning, v.pod.Name, master.Addr, master.ConfigEpoch)
+	}
+	return nil
+}
+
+// errUnanswered says that a replica was told to become master and has not answered: it may be master, or
+// may become it when it goes on.
+var errUnanswered = errors.New("the replica has not answered the order to become master")
+
+// promote makes a replica master. The writes of its master must be paused. It repeats the order, and renews the
+// pause, until the replica has answered, its process has ended, its label tells that it was promoted, or ctx ends.
+// An order that was not answered may still be executed: the error is errUnanswered then.
+func (c campaigner) promote(ctx context.Context, pause func(context.Context) error, next successor, labelled func(netip.Addr) bool) error {
+	limit := role.PauseLimit(c.config.DownAfter)
+	order := func(f func(context.Context) error) error {
+		ctx, cancel := context.WithTimeout(ctx, limit/4)
+		defer cancel()
+		return f(ctx)
+	}
+	replica := c.links.to(next.addr.Addr(), c.config.RedisPort)
+	for unanswered := false; ; {
+		err := order(replica.Promote)
+		switch {
+		case err == nil:
+			c.dropReaders(ctx, replica)
+			return nil
+		case labelled(next.addr.Addr()):
+			return nil
+		case redisnode.ReachOf(err) == redisnode.Unknown:
+			unanswered = true
+		case redisnode.ReachOf(err) == redisnode.Refused || !unanswered:
+			return fmt.Errorf("promote %v: %w", next.addr, err) // no process has this order, or it was refused
+		}
+		if err := order(pause); err != nil {
+			return fmt.Errorf("%w: %v; and writes cannot be paused any longer: %w", errUnanswered, next.addr, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %v: %w", errUnanswered, next.addr, err)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// dropReaders ends the connections of the clients of a replica that was promoted, as Sentinel does, so that
+// they come back to a slave.
+func (c campaigner) dropReaders(ctx context.Context, promoted *redisnode.Node) {
+	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	defer cancel()
+	if err := promoted.DropClients(ctx); err != nil {
+		c.log.Debug("clients of the promoted replica could not be dropped; they stay with it", "error", err)
+	}
+}
+
+// tellOthers tells the sentinels of the successor, and has the other replicas follow it. Whoever does
+// not answer is told later: the sentinels by each other, the replicas by the sentinels.
+func (c campaigner) tellOthers(ctx context.Context, next successor) {
+	ctx, cancel := context.WithTimeout(ctx, 2*failoverAsk)
+	defer cancel()
+	var replicas sync.WaitGroup
+	for _, ip := range append(c.otherServers(), c.config.PodIP) {
+		if ip != next.addr.Addr() && ip != next.of.Addr() {
+			replicas.Go(func() { c.redirect(ctx, ip, next) })
+		}
+	}
+	told := c.announce(ctx, next)
+	replicas.Wait()
+	c.log.Info("new master announced", "master", next.addr.String(), "epoch", next.epoch, "sentinels", told, "of", c.config.Sentinels)
+}
+
+// redirect has a replica of the master that was replaced follow its successor.
+func (c campaigner) redirect(ctx context.Context, ip netip.Addr, next successor) {
+	replica := c.links.to(ip, c.config.RedisPort)
+	info, err := replica.Info(ctx)
+	if err == nil && (info.Master || info.MasterAddr.Addr() != next.of.Addr()) {
+		return // it is no replica of that master
+	}
+	if err == nil {
+		err = replica.Follow(ctx, next.addr)
+	}
+	if err != nil {
+		c.log.Debug("a replica could not be told of the new master; the sentinels tell it", "replica", ip.String(), "error", err)
+	}
+}
+
+// announce tells every sentinel of the master that was elected, and gives the number of those
+// that name it then. The others hear of it from these within two seconds.
+func (c campaigner) announce(ctx context.Context, next successor) int {
+	var told atomic.Int64
+	each(next.views, func(v *sentinelView) {
+		if v.Reach == role.Answered && c.announceTo(ctx, v, next) {
+			told.Add(1)
+		}
+	})
+	return int(told.Load())
+}
+
+// announceTo tells a sentinel of the new master in the name of a sentinel that it knows.
+func (c campaigner) announceTo(ctx context.Context, v *sentinelView, next successor) (told bool) {
+	known, err := v.node.KnownSentinels(ctx, c.config.MasterName)
+	i := slices.IndexFunc(known, func(k redisnode.KnownSentinel) bool { return k.Addr.IsValid() && k.ID != "" })
+	if err != nil || i < 0 {
+		return false
+	}
+	if err := v.node.Announce(ctx, known[i], c.config.MasterName, next.addr, next.epoch); err != nil {
+		return false
+	}
+	master, found, err := v.node.Master(ctx, c.config.MasterName)
+	return err == nil && found && master.Addr == next.addr
+}

@@ -1,0 +1,107 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+// promoteElected promotes the first of some replicas. It writes the hand-over and the replica into the record, asks the
+// sentinels to elect this launcher, pauses writes, waits until the replica has everything, and promotes it. After an
+// error writes may still be paused. After errUnanswered the replica may be master.
+func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, replicas []netip.Addr) (successor, error) {
+	if s.config.Sentinels < 2 {
+		return successor{}, fmt.Errorf("%w: a single sentinel knows no other in whose name it could be told", errNotElected)
+	}
+	c := s.campaigner()
+	chosen := c.podAt(replicas[0])
+	if chosen.UID == "" {
+		return successor{}, fmt.Errorf("%w: the pod with the address %v is gone", errNotElected, replicas[0])
+	}
+	views := askSentinels(ctx, s.config, s.links, s.api.Pods())
+	if failingOver(views) {
+		return successor{}, errFailoverRunning
+	}
+	if err := s.fenceFor(ctx, chosen.UID, s.namedBy(views)); err != nil {
+		return successor{}, err
+	}
+	next := successor{of: c.redisAt(s.config.PodIP), addr: c.redisAt(chosen.IP), views: views}
+	var err error
+	if next.epoch, err = c.campaign(ctx, views, next.of); err != nil {
+		return successor{}, err
+	}
+	s.log.Info("elected to hand over", "epoch", next.epoch, "to", chosen.Name)
+	s.hold.guard(nil)
+	if err := s.pauseAt(ctx, node, next); err != nil {
+		return successor{}, err
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), promotionWait)
+	defer cancel()
+	return next, c.promote(limited, s.pausing(node), next, s.labelled)
+}
+
+// namedBy says whether a majority of the sentinels names this pod.
+func (s *Server) namedBy(views []sentinelView) bool {
+	named := 0
+	for _, v := range views {
+		if v.Reach == role.Answered && v.HasMaster && v.Master == s.config.PodIP {
+			named++
+		}
+	}
+	return named > s.config.Sentinels/2
+}
+
+// pauseTries is how often writes are paused anew because the pause may have ended before the replica had
+// everything, as on a machine without CPU time.
+const pauseTries = 3
+
+// pauseAt pauses writes at an offset that the replica has reached, and makes sure that the sentinels have
+// not replaced this master. When it returns nil, the rest of the pause is the whole limit.
+func (s *Server) pauseAt(ctx context.Context, node *redisnode.Node, next successor) error {
+	limit := role.PauseLimit(s.config.DownAfter)
+	for range pauseTries {
+		paused := time.Now()
+		if err := node.PauseWrites(ctx, limit); err != nil {
+			return fmt.Errorf("pause writes: %w", err)
+		}
+		if err := s.awaitCaughtUp(ctx, limit/2, node, next.addr); err != nil {
+			return err
+		}
+		// A vote does not keep a sentinel from a failover that somebody orders.
+		if err := s.campaigner().stillElected(ctx, next, 0); err != nil {
+			return err
+		}
+		if err := node.PauseWrites(ctx, limit); err != nil {
+			return fmt.Errorf("renew the pause: %w", err)
+		}
+		if time.Since(paused) < limit {
+			return nil // no write was executed in between
+		}
+	}
+	return fmt.Errorf("the pause of %v ended %d times before the replica %v had everything", limit, pauseTries, next.addr)
+}
+
+// awaitCaughtUp waits until a replica has everything that this master, whose writes are paused, has.
+func (s *Server) awaitCaughtUp(ctx context.Context, limit time.Duration, node *redisnode.Node, addr netip.AddrPort) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	info, err := node.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("read the offset to reach: %w", err)
+	}
+	for offset := info.Offset; ; {
+		info, err := s.links.to(addr.Addr(), s.config.RedisPort).Info(ctx)
+		if err == nil && info.LinkUp && info.MasterAddr.Addr() == s.config.PodIP && info.Offset >= offset {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the replica %v did not catch up within half of the pause", addr)
+		case <-time.After(pollEvery):
+		}
+	}
+}

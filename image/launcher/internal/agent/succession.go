@@ -1,0 +1,248 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+const (
+	// settleTime bounds the wait for the replicas of a dead master to have read what their kernels have received of
+	// it, and the end of the connection. They do within milliseconds.
+	settleTime = 300 * time.Millisecond
+	// replicaTries is how many looks a replica may miss before it is left out.
+	replicaTries = 2
+)
+
+// errUnrecorded says that the API did not record the death of a master. A sentinel can promote.
+var errUnrecorded = fmt.Errorf("%w: record the death of the master", errNotElected)
+
+// dead is a master whose Redis does not run.
+type dead struct {
+	kube.Member
+	generation int64 // of the record when the master was found dead; 0: it does not matter
+	reason     string
+	replicas   []role.Replica      // those that may replace it
+	recorded   func(r kube.Record) // is told the record that has the fence
+}
+
+// replaceDead replaces a dead master by the replica that holds most of its data. It does what a leading sentinel
+// does, as in a hand-over; see docs/adr/0029. With errNotElected a sentinel can do it.
+func (c campaigner) replaceDead(ctx context.Context, master dead) error {
+	if c.config.Sentinels < 2 {
+		return fmt.Errorf("%w: a single sentinel knows no other in whose name it could be told", errNotElected)
+	}
+	ip, err := netip.ParseAddr(master.IP)
+	if err != nil {
+		return fmt.Errorf("%w: the address of the dead master: %w", errNotElected, err)
+	}
+	// The record is read first: what is found below holds only if nobody writes the record meanwhile.
+	record, err := c.recordOf(ctx, master)
+	if err != nil {
+		return err
+	}
+	views := c.askSentinels(ctx)
+	if failingOver(views) {
+		return errFailoverRunning
+	}
+	chosen, err := c.foremost(ctx, ip, master.replicas)
+	if err != nil {
+		return err
+	}
+	// When the others take the fence over, this launcher must not promote anybody any more.
+	fencedAt := time.Now()
+	if err := c.fenceDead(ctx, record, master, chosen.UID, fencedAt); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithDeadline(ctx, fencedAt.Add(role.CarrierTime))
+	defer cancel()
+	next := successor{of: c.redisAt(ip), addr: c.redisAt(chosen.IP), views: views}
+	if next.epoch, err = c.campaign(ctx, views, next.of); err != nil {
+		return err
+	}
+	c.log.Info("elected to replace the dead master", "master", master.Name, "by", chosen.Name, "epoch", next.epoch, "reason", master.reason)
+	if err := c.stillElected(ctx, next, answered(views)); err != nil {
+		return err
+	}
+	labelled := func(ip netip.Addr) bool { return c.podAt(ip).Role == role.Master }
+	if err := c.promote(ctx, nobodyWrites, next, labelled); err != nil {
+		return err
+	}
+	c.tellOthers(context.WithoutCancel(ctx), next)
+	return nil
+}
+
+// nobodyWrites is the pause of a master that does not run.
+func nobodyWrites(context.Context) error { return nil }
+
+// answered counts the sentinels that have answered.
+func answered(views []sentinelView) (n int) {
+	for _, v := range views {
+		if v.Reach == role.Answered {
+			n++
+		}
+	}
+	return n
+}
+
+// askSentinels asks the sentinels for no longer than one look of a failover.
+func (c campaigner) askSentinels(ctx context.Context) []sentinelView {
+	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	defer cancel()
+	return askSentinels(ctx, c.config, c.links, c.api.Pods())
+}
+
+// offer is what a replica of a dead master holds.
+type offer struct {
+	offset int64
+	linked bool // it has not noticed the end of its master yet
+	missed int  // looks without an answer, in a row
+	out    bool // it does not hold any more what was found before
+	master bool
+}
+
+// foremost asks the replicas of a dead master for their offsets until all have noticed its end, and gives the pod of
+// the replica that holds most. The first one wins a tie. With errReplaced one of them is master already. With
+// errNotElected none answers, or a silent one held more.
+func (c campaigner) foremost(ctx context.Context, master netip.Addr, replicas []role.Replica) (kube.Pod, error) {
+	offers := make([]offer, len(replicas))
+	for deadline := time.Now().Add(settleTime); ; time.Sleep(pollEvery) {
+		before := slices.Clone(offers)
+		c.look(ctx, master, replicas, offers)
+		if settled(before, offers) || time.Now().After(deadline) {
+			break
+		}
+	}
+	best := -1
+	for i, o := range offers {
+		if o.master {
+			return kube.Pod{}, fmt.Errorf("%w: the replica %v is master", errReplaced, replicas[i].IP)
+		}
+		if !o.out && o.missed == 0 && (best < 0 || o.offset > offers[best].offset) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return kube.Pod{}, fmt.Errorf("%w: no replica of the dead master answers", errNotElected)
+	}
+	for i, o := range offers {
+		if o.missed > 0 && !o.out && replicas[i].Offset > offers[best].offset {
+			return kube.Pod{}, fmt.Errorf("%w: the replica %v, which held most, does not answer", errNotElected, replicas[i].IP)
+		}
+	}
+	pod := c.podAt(replicas[best].IP)
+	if pod.UID == "" {
+		return kube.Pod{}, fmt.Errorf("%w: the pod with the address %v is gone", errNotElected, replicas[best].IP)
+	}
+	return pod, nil
+}
+
+// settled says whether two looks at the replicas have found the same, and no more is to come.
+func settled(before, now []offer) bool {
+	for i, o := range now {
+		changes := o.linked || o.missed > 0 && o.missed < replicaTries || o.offset != before[i].offset
+		if !o.out && changes {
+			return false
+		}
+	}
+	return true
+}
+
+// look asks replicas of a master for their offsets, for no longer than one look of a failover.
+func (c campaigner) look(ctx context.Context, master netip.Addr, replicas []role.Replica, offers []offer) {
+	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	defer cancel()
+	indices := make([]int, len(replicas))
+	for i := range indices {
+		indices[i] = i
+	}
+	each(indices, func(i *int) {
+		was, o := replicas[*i], &offers[*i]
+		if o.missed >= replicaTries || o.out {
+			return
+		}
+		info, err := c.links.to(was.IP, c.config.RedisPort).Info(ctx)
+		switch {
+		case redisnode.ReachOf(err) == redisnode.Refused:
+			o.out = true
+		case err != nil:
+			o.missed++
+		case info.Master || info.Loading || historyOf(info) != was.History || info.Offset < was.Offset:
+			o.out, o.master = true, info.Master && !info.Loading
+		default:
+			o.offset, o.linked, o.missed = info.Offset, info.LinkUp && info.MasterAddr.Addr() == master, 0
+		}
+	})
+}
+
+// recordOf reads the record of a dead master. The record is the lock: one pod replaces a master at a time. With
+// errReplaced somebody else does, or the master has come back. With errNotElected a sentinel can do it.
+func (c campaigner) recordOf(ctx context.Context, master dead) (kube.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, fenceTime)
+	defer cancel()
+	record, err := c.api.Record(ctx)
+	if err != nil {
+		return kube.Record{}, fmt.Errorf("%w: %w", errUnrecorded, err)
+	}
+	own := master.UID == c.self.UID
+	switch {
+	case record.Master.UID != master.UID && own:
+		return kube.Record{}, fmt.Errorf("%w: the record does not name this pod", errNotElected)
+	case record.Master.UID != master.UID:
+		return kube.Record{}, fmt.Errorf("%w: the record names %s, and not %s", errReplaced, record.Master.Name, master.Name)
+	case master.generation != 0 && record.Generation != master.generation:
+		return kube.Record{}, fmt.Errorf("%w: the record has generation %d of the master, and not %d", errReplaced, record.Generation, master.generation)
+	}
+	return record, c.unclaimed(record, master.UID)
+}
+
+// unclaimed gives errReplaced where somebody else is replacing a master by what the record says. Whoever does has
+// role.CarrierPatience for it. The fence of a master that promotes its successor itself ends with its container.
+func (c campaigner) unclaimed(record kube.Record, master string) error {
+	young := func(at time.Time) bool { return time.Since(at).Abs() < role.CarrierPatience }
+	order, fence := record.Order, record.Fence
+	switch {
+	case order != nil && order.By != c.self.Name && young(order.At):
+		return fmt.Errorf("%w: %s has just told a sentinel to replace the master", errReplaced, order.By)
+	case fence == nil || fence.UID != master || !young(fence.At):
+		return nil
+	case fence.By != "" && fence.By != c.self.Name:
+		return fmt.Errorf("%w: %s has just fenced the master", errReplaced, fence.By)
+	case fence.By == "" && fence.Successor == "" && master != c.self.UID:
+		return fmt.Errorf("%w: the master has just had a sentinel replace it", errReplaced)
+	}
+	return nil
+}
+
+// fenceDead writes into the record that this pod replaces a dead master, and by whom. With errNotElected the API has
+// not done it, and a sentinel can promote.
+func (c campaigner) fenceDead(ctx context.Context, record kube.Record, master dead, chosen string, at time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, fenceTime)
+	defer cancel()
+	record.Fence = &kube.Fence{UID: master.UID, Reason: master.reason, At: at, Successor: chosen}
+	if master.UID != c.self.UID {
+		record.Fence.By = c.self.Name
+	}
+	record, err := c.api.WriteRecord(ctx, record)
+	switch {
+	case errors.Is(err, kube.ErrChanged):
+		return fmt.Errorf("record the death of the master: %w", err)
+	case err != nil:
+		return fmt.Errorf("%w: %w", errUnrecorded, err)
+	}
+	master.recorded(record)
+	return nil
+}
+
+// pausing gives what pauses the writes of a node.
+func (s *Server) pausing(node *redisnode.Node) func(context.Context) error {
+	limit := role.PauseLimit(s.config.DownAfter)
+	return func(ctx context.Context) error { return node.PauseWrites(ctx, limit) }
+}

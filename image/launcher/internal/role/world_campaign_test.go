@@ -1,0 +1,149 @@
+package role
+
+import (
+	"net/netip"
+	"time"
+)
+
+// campaignStage is a moment in which the launcher that replaces a dead master may end.
+type campaignStage int
+
+const (
+	ranToItsEnd campaignStage = iota
+	endedAfterTheFence
+	endedAfterTheVotes
+	endedAfterThePromotion
+	endedAfterOneSentinelWasTold
+	campaignStages
+)
+
+// nextCampaign says where the next campaign ends: every second one somewhere in the middle.
+func (w *world) nextCampaign() campaignStage {
+	w.campaigns++
+	if w.campaigns%2 == 0 {
+		return ranToItsEnd
+	}
+	return campaignStage(w.campaigns / 2 % int(campaignStages))
+}
+
+// breakOff is the end of the launcher in the middle of a campaign. Its container starts again.
+func (s *simServer) breakOff(w *world, after string) {
+	w.logf("the launcher of %s ends when it has %s", s.Name, after)
+	w.restart(s, time.Second)
+}
+
+// simDead is agent.dead.
+type simDead struct {
+	uid      string
+	master   netip.Addr
+	replicas []Replica
+}
+
+// replaceDead is agent.replaceDead. false: a sentinel can do it.
+func (s *simServer) replaceDead(w *world, m simDead) (done bool) {
+	for _, other := range w.sentinels {
+		if s.hears(w, other) && other.leads != nil {
+			return true
+		}
+	}
+	heir := s.foremost(w, m.replicas)
+	if heir == nil || !w.apiServes(&s.pod) {
+		return false
+	}
+	if done, fenced := s.fenceDead(w, m, heir.UID); !fenced {
+		return done
+	}
+	end := w.nextCampaign()
+	if end == endedAfterTheFence {
+		s.breakOff(w, "fenced the master")
+		return true
+	}
+	epoch, elected := s.campaign(w, m.master)
+	switch {
+	case !elected:
+		return false
+	case end == endedAfterTheVotes:
+		s.breakOff(w, "been elected")
+		return true
+	}
+	w.mayBecomeMaster(heir)
+	heir.becomeMaster(w, "promoted by the launcher of "+s.Name)
+	if end == endedAfterThePromotion {
+		s.breakOff(w, "promoted the successor")
+		return true
+	}
+	s.tellOthers(w, m.master, heir, epoch, end == endedAfterOneSentinelWasTold)
+	return true
+}
+
+// tellOthers is agent.tellOthers.
+func (s *simServer) tellOthers(w *world, master netip.Addr, heir *simServer, epoch int64, onlyOne bool) {
+	for _, other := range w.sentinels {
+		if s.hears(w, other) && other.configEpoch < epoch {
+			other.switchTo(w, heir.IP, epoch)
+			if onlyOne {
+				s.breakOff(w, "told one sentinel")
+				return
+			}
+		}
+	}
+	for _, other := range w.servers {
+		if other != heir && other.alive(w) && reaches(&s.pod, &other.pod) && !other.redis.master && other.redis.follows == master {
+			other.follow(w, heir.IP)
+		}
+	}
+}
+
+func (s *simServer) hears(w *world, other *simSentinel) bool {
+	return other.running && w.now >= other.thawAt && reaches(&s.pod, &other.pod)
+}
+
+// foremost is agent.foremost.
+func (s *simServer) foremost(w *world, replicas []Replica) *simServer {
+	var best *simServer
+	for _, h := range replicas {
+		r := w.serverAt(h.IP)
+		if r == nil || !r.alive(w) || !reaches(&s.pod, &r.pod) || r.redis.master || r.redis.history != h.History || r.redis.offset < h.Offset {
+			continue
+		}
+		if best == nil || r.redis.offset > best.redis.offset {
+			best = r
+		}
+	}
+	return best
+}
+
+// fenceDead is agent.fenceDead.
+func (s *simServer) fenceDead(w *world, m simDead, heir string) (done, fenced bool) {
+	r, own := &w.record, m.uid == s.UID
+	young := r.fence != "" && w.now-r.fencedAt < CarrierPatience
+	switch {
+	case r.uid != m.uid:
+		return !own, false
+	case young && r.fencedBy != "" && r.fencedBy != s.Name, young && !own && r.fencedBy == "" && r.successor == "":
+		return true, false
+	}
+	r.version++
+	r.fence, r.fencedAt, r.fencedBy, r.successor = m.uid, w.now, s.Name, heir
+	if own {
+		r.fencedBy = ""
+	}
+	w.logf("%s fences %s", s.Name, m.uid)
+	return false, true
+}
+
+// campaign is agent.campaign.
+func (s *simServer) campaign(w *world, master netip.Addr) (epoch int64, elected bool) {
+	var voters []*simSentinel
+	for _, other := range w.sentinels {
+		if s.hears(w, other) && other.master == master {
+			voters = append(voters, other)
+			epoch = max(epoch, other.currentEpoch)
+		}
+	}
+	epoch++
+	for _, other := range voters {
+		other.currentEpoch, other.triedAt = epoch, w.now
+	}
+	return epoch, len(voters) > simSentinels/2
+}
