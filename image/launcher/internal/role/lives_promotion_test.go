@@ -244,3 +244,32 @@ func TestMasterThatStoodStillIsNotPromotedForTheReplicaThatHasMore(t *testing.T)
 	require.Empty(t, w.broken)
 	w.endsWell(t)
 }
+
+// A replica stands still while its master dies and is replaced by a server with less data. The successor dies in the
+// moment in which the replica wakes up. What the replica has more is of a history that has ended.
+func TestReplicaOfAnEarlierHistoryIsNotPromotedForItsOffset(t *testing.T) {
+	w := settled(t, false)
+	first := w.labelled()[0]
+	i := slices.IndexFunc(w.servers, func(s *simServer) bool { return s != first })
+	second := w.servers[i]
+	third := w.third(first, second)
+	second.isolated = true
+	w.live(time.Second)
+	first.accept(w, 100)
+	w.live(time.Second)
+	third.thawAt = w.now + time.Hour
+	first.kill(w)
+	second.isolated = false
+	second.joinedAt = w.now
+	require.Same(t, second, w.promoted(t, first))
+	w.synced(t, first, second)
+	second.accept(w, 5)
+	w.live(2 * time.Second)
+	require.Greater(t, third.redis.offset, second.redis.offset)
+	second.kill(w)
+	third.thawAt = w.now
+	w.live(2 * time.Second)
+	require.Empty(t, w.broken)
+	require.False(t, third.redis.master, "its data are of a history that has ended")
+	w.endsWell(t)
+}
