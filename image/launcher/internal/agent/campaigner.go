@@ -166,6 +166,9 @@ func (c campaigner) leftAlone(ctx context.Context, v *sentinelView, next success
 		return err
 	case !found:
 		return fmt.Errorf("sentinel %s names no master", v.pod.Name)
+	case master.Addr.Addr() != next.of.Addr() && v.HasMaster && v.Master == master.Addr.Addr():
+		// It has named another master before the campaign, too: it missed a failover of the past.
+		return fmt.Errorf("sentinel %s names %v", v.pod.Name, master.Addr)
 	case master.FailingOver || master.Addr.Addr() != next.of.Addr() || master.ConfigEpoch >= next.epoch:
 		return fmt.Errorf("%w: sentinel %s names %v in epoch %d", errFailoverRunning, v.pod.Name, master.Addr, master.ConfigEpoch)
 	}

@@ -167,3 +167,23 @@ func TestPromotionIsOrderedWithWritesPausedUntilItIsAnswered(t *testing.T) {
 	require.ErrorContains(t, err, "promote")
 	require.Less(t, time.Since(began), promotionWait/2, "a process that has ended is no master")
 }
+
+// A sentinel that missed a failover of the past keeps nobody from replacing the next master. One that names another
+// master since the votes does.
+func TestLauncherIsStillElectedWhileAMajorityNamesTheMaster(t *testing.T) {
+	s := &Server{config: config.Config{MasterName: "mymaster", Sentinels: 3}, log: quiet}
+	of := netip.MustParseAddrPort("10.0.0.1:6379")
+	view := func(before, now string) sentinelView {
+		v := speak(t, map[string]string{"SENTINEL MASTER": masterReply(now, "master")})
+		return sentinelView{node: newLinks("").to(v.addr.Addr(), int(v.addr.Port())),
+			View: role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr(before)}}
+	}
+	next := successor{of: of, epoch: 9, views: []sentinelView{view("10.0.0.1", "10.0.0.1"), view("10.0.0.9", "10.0.0.9"), view("10.0.0.1", "10.0.0.1")}}
+	require.NoError(t, s.campaigner().stillElected(t.Context(), next, 3))
+	next.views[1] = view("10.0.0.1", "10.0.0.9")
+	require.ErrorIs(t, s.campaigner().stillElected(t.Context(), next, 3), errFailoverRunning)
+	next.views[0], next.views[1] = view("10.0.0.9", "10.0.0.9"), view("10.0.0.9", "10.0.0.9")
+	err := s.campaigner().stillElected(t.Context(), next, 3)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, errFailoverRunning, "a minority names the master")
+}

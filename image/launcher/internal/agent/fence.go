@@ -30,11 +30,10 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 		return nil
 	}
 	s.failedAt = time.Now()
-	done, err := s.replaceAsLeader(ctx, o, d)
+	done, reason := s.replaceAsLeader(ctx, o, d)
 	if done {
-		return err
+		return reason
 	}
-	unrecorded := errors.Is(err, errUnrecorded)
 	views := s.campaigner().askSentinels(ctx)
 	var master netip.Addr
 	foremost := o.Foremost()
@@ -44,11 +43,9 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 		if f := s.observed.record.Fence; f != nil && f.UID == s.self.UID && f.By != "" && time.Since(f.At) < pause {
 			return nil // a replica has just commanded it; two failovers would take the same epoch
 		}
-		if !unrecorded {
-			limited, cancel := context.WithTimeout(ctx, fenceTime)
-			defer cancel()
-			err = s.fence(limited, s.self.UID, "redis-server has ended")
-		}
+		limited, cancel := context.WithTimeout(ctx, fenceTime)
+		defer cancel()
+		err := s.fenceForSentinel(limited, reason, s.self.UID, "redis-server has ended")
 		if errors.Is(err, errReplaced) {
 			return err
 		}
@@ -58,7 +55,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	case role.ReplaceDead:
 		// The record is the lock: who writes the fence commands the failover.
 		master = d.Target
-		if err := s.fence(ctx, s.observed.record.Master.UID, "its container has ended"); err != nil {
+		if err := s.fenceForSentinel(ctx, reason, s.observed.record.Master.UID, "its container has ended"); err != nil {
 			return err
 		}
 	default:
@@ -80,6 +77,19 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	return err
 }
 
+// fenceForSentinel writes a fence that names no successor, for a failover that a sentinel is told to do. reason says why
+// this launcher does not replace the master itself. It writes none where the API has just not answered, nor while a replica may
+// still obey an order of this launcher: the fence would give that replica the label.
+func (s *Server) fenceForSentinel(ctx context.Context, reason error, uid, why string) error {
+	switch {
+	case errors.Is(reason, errUnrecorded):
+		return reason
+	case !s.unansweredAt.IsZero() && time.Since(s.unansweredAt) < holdGone:
+		return errUnanswered
+	}
+	return s.fence(ctx, uid, why)
+}
+
 // replaceAsLeader replaces a dead master by the sentinels' votes. If done is false, a sentinel can do it, and err says why.
 func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role.Decision) (done bool, err error) {
 	master := dead{recorded: s.observed.setRecord}
@@ -96,15 +106,16 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 	err = s.campaigner().replaceDead(ctx, master)
 	switch {
 	case err == nil:
-		s.failedOnce = false
+		s.failedOnce, s.unansweredAt = false, time.Time{}
 		s.metrics.failovers.WithLabelValues(d.Action.String()).Inc()
 		return true, nil
 	case errors.Is(err, errFailoverRunning) || errors.Is(err, errReplaced):
+		s.failedOnce = false
 		s.log.Debug("somebody else replaces the dead master", "reason", err)
 		s.observed.recordAt = time.Time{}
 		return true, nil
 	case errors.Is(err, errUnanswered):
-		// The fence must go on naming a successor: without one, the replica would take the label when it goes on.
+		s.failedOnce, s.unansweredAt = false, time.Now()
 		return true, err
 	case !errors.Is(err, errNotElected) && !s.failedOnce:
 		// The replica may have ended in this moment, or somebody has written the record.
@@ -136,8 +147,10 @@ func (s *Server) fence(ctx context.Context, uid, reason string) error {
 		return err
 	}
 	other := uid != s.self.UID
+	// A pod that has replaced a fenced master is not in the record yet.
+	fenced := record.Fence != nil && record.Fence.UID == record.Master.UID
 	switch {
-	case record.Master.UID != uid && record.Previous.UID == s.self.UID:
+	case record.Master.UID != uid && record.Previous.UID == s.self.UID && !fenced:
 		return fmt.Errorf("%w: the record names %s", errReplaced, record.Master.Name)
 	case record.Master.UID != uid && !other:
 		return nil

@@ -124,3 +124,23 @@ func TestWritesGoOnAfterAnAbortedHandOverOnlyWithoutTheFence(t *testing.T) {
 		})
 	}
 }
+
+// A pod that was promoted and dies before it is in the record is no pod that has been replaced.
+func TestDeadPodIsFencedUnlessItHasBeenReplaced(t *testing.T) {
+	self, other := member("server-a"), member("server-b")
+	for name, c := range map[string]struct {
+		record kube.Record
+		want   error
+	}{
+		"it is recorded":           {kube.Record{Master: self}, nil},
+		"it was never recorded":    {kube.Record{Master: other}, nil},
+		"it has been replaced":     {kube.Record{Master: other, Previous: self}, errReplaced},
+		"it has replaced the next": {kube.Record{Master: other, Previous: self, Fence: &kube.Fence{UID: other.UID, At: time.Now()}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := launcher(t, release(t, "server-a"), "server-a")
+			record(t, s, c.record)
+			require.ErrorIs(t, s.fence(t.Context(), self.UID, "it has ended"), c.want)
+		})
+	}
+}

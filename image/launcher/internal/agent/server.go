@@ -77,15 +77,16 @@ type Server struct {
 	filed        role.Standing // what the files of Redis are worth; the standing on disk follows it
 	standingFile *standingFile // the standing on disk; see disk
 
-	observed   observed
-	turnAt     time.Time // when the present turn began
-	claimed    bool
-	decided    role.Decision
-	failedAt   time.Time // when a failover was last commanded
-	failedOnce bool      // the last attempt to replace a dead master has failed
-	applied    int       // min-replicas-to-write as last set; -1: unknown
-	priority   int       // replica-priority as last set or told
-	lacks      string    // what this master does not have; see role.Lacks
+	observed     observed
+	turnAt       time.Time // when the present turn began
+	claimed      bool
+	decided      role.Decision
+	failedAt     time.Time // when a failover was last commanded
+	failedOnce   bool      // the last attempt to replace a dead master has failed
+	unansweredAt time.Time // when a replica last did not answer the order to replace a dead master
+	applied      int       // min-replicas-to-write as last set; -1: unknown
+	priority     int       // replica-priority as last set or told
+	lacks        string    // what this master does not have; see role.Lacks
 	// generation is that in which this pod has been recorded since its Redis became master; 0 for none.
 	generation    atomic.Int64
 	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet

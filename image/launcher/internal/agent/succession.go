@@ -110,7 +110,7 @@ type offer struct {
 
 // foremost asks the replicas of a dead master for their offsets until all have noticed its end, and gives the pod of
 // the replica that holds most. The first one wins a tie. With errReplaced one of them is master already. With
-// errNotElected none answers, or a silent one held more.
+// errNotElected none answers. With another error a replica that held more has become silent.
 func (c campaigner) foremost(ctx context.Context, master netip.Addr, replicas []role.Replica) (kube.Pod, error) {
 	offers := make([]offer, len(replicas))
 	for deadline := time.Now().Add(settleTime); ; time.Sleep(pollEvery) {
@@ -133,8 +133,8 @@ func (c campaigner) foremost(ctx context.Context, master netip.Addr, replicas []
 		return kube.Pod{}, fmt.Errorf("%w: no replica of the dead master answers", errNotElected)
 	}
 	for i, o := range offers {
-		if o.missed > 0 && !o.out && replicas[i].Offset > offers[best].offset {
-			return kube.Pod{}, fmt.Errorf("%w: the replica %v, which held most, does not answer", errNotElected, replicas[i].IP)
+		if o.missed > 0 && !o.out && max(replicas[i].Offset, o.offset) > offers[best].offset {
+			return kube.Pod{}, fmt.Errorf("the replica %v, which held most, does not answer", replicas[i].IP)
 		}
 	}
 	pod := c.podAt(replicas[best].IP)

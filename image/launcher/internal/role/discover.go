@@ -48,8 +48,8 @@ func discover(o Observation) Decision {
 			Reason: fmt.Sprintf("this pod died as master, a sentinel is busy with one that has died, and %s holds the data", live[0].Name)}
 	case ok && agreed == o.Self.IP && len(live) > 0 && o.ahead(live):
 		return elect(o, fmt.Sprintf("this pod died as master, and %s does not hold all of its data", live[0].Name))
-	case ok && agreed == o.Self.IP && len(live) > 0 && o.Waiting < answerPatience && o.silentReplica() != nil:
-		return wait("this pod died as master; %s, which may hold more than the others, does not answer at the moment", o.silentReplica().Name)
+	case ok && agreed == o.Self.IP && len(live) > 0 && o.Waiting < answerPatience && o.lateReplica(live) != nil:
+		return wait("this pod died as master; %s, which may hold more than the others, does not answer at the moment", o.lateReplica(live).Name)
 	case ok && agreed == o.Self.IP && len(live) > 0:
 		return Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
 			Reason: fmt.Sprintf("this pod died as master and %s holds the data", live[0].Name)}
@@ -129,6 +129,21 @@ func (o Observation) silentReplica() *Peer {
 			continue
 		}
 		if p.Status != nil && p.Status.Synced || p.Status == nil && p.Launcher == Unknown && p.Ready {
+			return &o.Peers[i]
+		}
+	}
+	return nil
+}
+
+// lateReplica gives a replica that may hold more than the live ones and has not answered this time: its Redis, or its
+// launcher, which alone knows whether the replica is in sync when it has lost its master; nil if there is none.
+func (o Observation) lateReplica(live []Peer) *Peer {
+	if p := o.silentReplica(); p != nil {
+		return p
+	}
+	for i, p := range o.Peers {
+		late := p.Redis == Answered && !p.Master && !p.LinkUp && p.Status == nil && p.Launcher == Unknown && p.Ready && !p.Terminating
+		if late && !slices.ContainsFunc(live, func(other Peer) bool { return other.Offset >= p.Offset }) {
 			return &o.Peers[i]
 		}
 	}

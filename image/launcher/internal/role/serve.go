@@ -259,7 +259,7 @@ func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
 	_, failingOver := o.MasterIsDown()
 	return p != nil && p.UID == o.MasterUID && o.RecordKnown && o.unclaimed(p) && o.MasterRefused >= refusedPatience &&
 		p.Redis == Refused && p.Launcher == Refused && o.Local.Synced && !o.Local.LinkUp && o.Local.Unlinked-o.MasterRefused <= freshPatience && !o.Self.Terminating &&
-		!failingOver && !o.MasterInView() && o.best(live) && (o.silentReplica() == nil || o.MasterRefused > answerPatience)
+		!failingOver && !o.MasterInView() && o.best(live) && (o.lateReplica(append(slices.Clone(live), Peer{Offset: o.Local.Offset})) == nil || o.MasterRefused > answerPatience)
 }
 
 // unclaimed says whether nobody else is replacing a dead master by what the record says. The launcher that does may
