@@ -147,3 +147,74 @@ func (s *simServer) campaign(w *world, master netip.Addr) (epoch int64, elected 
 	}
 	return epoch, len(voters) > simSentinels/2
 }
+
+// callOff is agent.callOff.
+func (s *simServer) callOff(w *world, master netip.Addr) {
+	for i, v := range s.views {
+		if v.FailingOver && v.Master == master {
+			w.logf("%s calls the failover of %s off", s.Name, s.sentinels[i].Name)
+			s.failedAt = never
+			s.sentinels[i].stop()
+		}
+	}
+}
+
+// failOver replaces the master, or commands a failover to one sentinel.
+func (s *simServer) failOver(w *world, o Observation, d Decision) {
+	pause, master := 2*time.Second, s.IP
+	if d.Action == Nudge {
+		pause, master = 10*time.Second, d.Target
+	}
+	if w.now-s.failedAt < pause {
+		return
+	}
+	s.failedAt = w.now
+	dead := simDead{uid: s.UID, master: s.IP, replicas: o.Replicas(s.servedHistory)}
+	if d.Action == ReplaceDead {
+		dead.uid, dead.master, dead.replicas = s.record.uid, d.Target, o.Replicas(o.Local.History.ID)
+	}
+	if d.Action != Nudge && s.replaceDead(w, dead) {
+		return
+	}
+	switch d.Action {
+	case FailOver:
+		if r := s.record; r.fence == s.UID && r.fencedBy != "" && r.fencedBy != s.Name && w.now-r.fencedAt < CarrierPatience {
+			return
+		}
+		if w.apiServes(&s.pod) && w.record.uid == s.UID {
+			s.fence(w, s.UID, "", "")
+		}
+	case ReplaceDead:
+		master = d.Target
+		if !w.apiServes(&s.pod) || w.record.uid != s.record.uid || w.record.fence != "" && w.record.successor == "" && w.now-w.record.fencedAt < CarrierPatience {
+			return
+		}
+		s.fence(w, w.record.uid, s.Name, "")
+	case Nudge:
+		recent := func(at time.Duration) bool { return at > 0 && w.now-at < pause }
+		if !w.apiServes(&s.pod) || recent(w.record.orderedAt) || w.record.fence != "" && recent(w.record.fencedAt) {
+			return
+		}
+		w.record.version++
+		w.record.orderedAt = w.now
+		s.readRecord(w)
+	}
+	for _, v := range s.views {
+		if v.FailingOver {
+			return
+		}
+	}
+	for i, v := range s.views {
+		if v.Reach == Answered && v.HasMaster && v.Master == master && s.sentinels[i].failOver(w) {
+			return
+		}
+	}
+}
+
+// fence is agent.fence.
+func (s *simServer) fence(w *world, uid, by, successor string) {
+	w.record.version++
+	w.record.fence, w.record.fencedAt, w.record.fencedBy, w.record.successor = uid, w.now, by, successor
+	s.readRecord(w)
+	w.logf("%s fences %s", s.Name, uid)
+}
