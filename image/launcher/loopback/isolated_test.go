@@ -45,10 +45,7 @@ func (c *cluster) goesOn(p *pod) func() error {
 // are in fact dead here, and nobody replaces it.
 func TestMasterThatReachesNeitherSentinelsNorAPIHoldsWritesBackForAWhile(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{})
-	w := c.write()
-	master := c.converge()
-	w.advance(100)
+	c, w, master := startWritten(t, options{})
 	end := c.isolate()
 	eventually(t, settle, "writes to be held back", c.heldBack(master))
 	eventually(t, settle, "writes to go on", c.goesOn(master))
@@ -64,10 +61,7 @@ func TestMasterThatReachesNeitherSentinelsNorAPIHoldsWritesBackForAWhile(t *test
 // The sentinels have promoted a replica; the other replica has not been told, and confirms what it still gets.
 func TestIsolatedMasterWhoseReplicaWasPromotedHoldsWritesBackUntilItHearsOfIt(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{})
-	w := c.write()
-	master := c.converge()
-	w.advance(100)
+	c, w, master := startWritten(t, options{})
 	end := c.isolate()
 	eventually(t, settle, "writes to be held back", c.heldBack(master))
 	if err := c.client(c.slavesOf(master)[0]).SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {

@@ -114,8 +114,8 @@ func (c campaigner) podAt(ip netip.Addr) kube.Pod {
 	return kube.Pod{}
 }
 
-// otherServers are the servers that a sentinel may choose. One that was not in sync when
-// the successors were found may be a moment later.
+// otherServers gives all servers but this pod. A sentinel may choose any of them: a server that was not
+// in sync when the successors were found may be in sync a moment later.
 func (c campaigner) otherServers() []netip.Addr {
 	var others []netip.Addr
 	for _, pod := range c.api.Pods() {

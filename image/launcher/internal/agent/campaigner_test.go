@@ -168,8 +168,8 @@ func TestPromotionIsOrderedWithWritesPausedUntilItIsAnswered(t *testing.T) {
 	require.Less(t, time.Since(began), promotionWait/2, "a process that has ended is no master")
 }
 
-// A sentinel that missed a failover of the past keeps nobody from replacing the next master. One that names another
-// master since the votes does.
+// A sentinel may have missed an earlier failover and name a former master. The launcher replaces the present master all
+// the same. It gives up when a sentinel has changed the master that it names since the votes.
 func TestLauncherIsStillElectedWhileAMajorityNamesTheMaster(t *testing.T) {
 	s := &Server{config: config.Config{MasterName: "mymaster", Sentinels: 3}, log: quiet}
 	of := netip.MustParseAddrPort("10.0.0.1:6379")

@@ -77,9 +77,10 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	return err
 }
 
-// fenceForSentinel writes a fence that names no successor, for a failover that a sentinel is told to do. reason says why
-// this launcher does not replace the master itself. It writes none where the API has just not answered, nor while a replica may
-// still obey an order of this launcher: the fence would give that replica the label.
+// fenceForSentinel writes a fence without a successor before a sentinel is told to fail over. reason is why this
+// launcher cannot replace the master. If the API has just failed to record that, fenceForSentinel returns reason and does
+// not ask the API again. If a replica may still obey an order of this launcher, it returns errUnanswered: such a
+// fence would give that replica the label.
 func (s *Server) fenceForSentinel(ctx context.Context, reason error, uid, why string) error {
 	switch {
 	case errors.Is(reason, errUnrecorded):

@@ -221,8 +221,9 @@ func (c campaigner) unclaimed(record kube.Record, master string) error {
 	return nil
 }
 
-// fenceDead writes into the record that this pod replaces a dead master, and by whom. With errNotElected the API has
-// not done it, and a sentinel can promote.
+// fenceDead writes into the record that this pod replaces a dead master by the chosen replica, whose UID it is given. It
+// returns kube.ErrChanged if somebody has written the record since it was read. errNotElected says that the API did not
+// write the record, and that a sentinel can promote.
 func (c campaigner) fenceDead(ctx context.Context, record kube.Record, master dead, chosen string, at time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, fenceTime)
 	defer cancel()

@@ -135,8 +135,8 @@ func (o Observation) silentReplica() *Peer {
 	return nil
 }
 
-// lateReplica gives a replica that may hold more than the live ones and has not answered this time: its Redis, or its
-// launcher, which alone knows whether the replica is in sync when it has lost its master; nil if there is none.
+// lateReplica gives a replica that may hold more than the live ones, and whose Redis or launcher has not answered this
+// time. A replica without its master counts as in sync only if its launcher says so. nil means that there is none.
 func (o Observation) lateReplica(live []Peer) *Peer {
 	if p := o.silentReplica(); p != nil {
 		return p

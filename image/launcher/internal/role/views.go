@@ -88,10 +88,10 @@ func (o Observation) foundLost() bool {
 	return n >= o.majority() && o.MasterDown < promotionPatience
 }
 
-// futile says whether a sentinel leads a failover that keeps the others from
-// replacing this pod, whose Redis has died: one that has made it master and is
-// telling the replicas, or one that makes a server master whose Redis certainly
-// does not run, which Sentinel tries until the failover timeout.
+// futile says whether a sentinel leads a failover that keeps the other sentinels from replacing
+// this pod, whose Redis has died. Either that sentinel has made this pod master and is telling the
+// replicas. Or it is promoting a server whose Redis certainly does not run; Sentinel tries that
+// until the failover timeout.
 func (o Observation) futile() bool {
 	return slices.ContainsFunc(o.Views, func(v View) bool {
 		chosen := o.peerAt(v.Chosen)
