@@ -19,8 +19,9 @@ const fenceTime = 700 * time.Millisecond
 // orderAge is how long an order to replace a master that is down is left to its writer.
 const orderAge = 10 * time.Second
 
-// failOver commands a failover, at most every 2 s. For a master that is known
-// to be dead it first records that, which lets its successor be labelled early.
+// failOver replaces a dead master, at most every 2 s. Where this launcher cannot, it tells a sentinel to do it, and
+// records first that the master is dead, so that the successor may be labelled early. A master that is only
+// down is always left to a sentinel.
 func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decision) error {
 	pause := 2 * time.Second
 	if d.Action == role.Nudge {

@@ -253,7 +253,8 @@ func (o Observation) masterIsBack() bool {
 // masterContainerEnded says whether the container of the recorded master has
 // certainly ended and this replica is the one to act: its address answers that
 // nobody listens, at the ports of Redis and of the launcher, so the pod is there
-// and its processes are not; no sentinel is at work, and nobody is fenced yet.
+// and its processes are not; no sentinel is at work, and no other launcher. It waits up to
+// answerPatience for a replica that may hold more and has not answered.
 func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
 	p := o.peerAt(agreed)
 	_, failingOver := o.MasterIsDown()
