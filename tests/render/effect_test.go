@@ -70,6 +70,7 @@ var ownForms = map[string]string{
 	"resources.sentinel.requests.memory": `1[0-9]{2}Mi`,
 	"resources.server.requests.memory":   `1[0-9]{2}Mi`,
 	"resources.slave.requests.memory":    `1[0-9]{2}Mi`,
+	"servers.maxReplicationLag":          `[1-9]Mi`,
 }
 
 // choices are some values of a leaf, the default first; most are legal.

@@ -14,7 +14,7 @@ import (
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
 
-// environment is what a container gets: literal values, "field:<path>" or "secret:<name>/<key>".
+// environment is what a container gets: literal values, "field:<path>", "resource:<name>" or "secret:<name>/<key>".
 func environment(t *testing.T, c corev1.Container) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -30,8 +30,10 @@ func environment(t *testing.T, c corev1.Container) map[string]string {
 				value = "field:" + e.ValueFrom.FieldRef.FieldPath
 			case e.ValueFrom.SecretKeyRef != nil:
 				value = "secret:" + e.ValueFrom.SecretKeyRef.Name + "/" + e.ValueFrom.SecretKeyRef.Key
+			case e.ValueFrom.ResourceFieldRef != nil:
+				value = "resource:" + e.ValueFrom.ResourceFieldRef.Resource
 			default:
-				t.Fatalf("%s: the variable %s has a source that is neither a field nor a Secret", c.Name, e.Name)
+				t.Fatalf("%s: the variable %s has a source that is no field, no resource and no Secret", c.Name, e.Name)
 			}
 		}
 		found[e.Name] = value
@@ -70,6 +72,7 @@ func TestEnvironmentOfServers(t *testing.T) {
 	want["LAUNCHER_SHUTDOWN_BUDGET_SECONDS"] = "55"
 	want["LAUNCHER_MIN_REPLICAS_TO_WRITE"] = "1"
 	want["LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS"] = "3"
+	want["LAUNCHER_MEMORY_LIMIT_BYTES"] = "resource:limits.memory"
 	want["LAUNCHER_PERSISTENCE"] = "true"
 	assert.Equal(t, want, deploymentEnv(t, render.Chart(t, nil), server))
 }
@@ -108,6 +111,7 @@ func TestEnvironmentOfEverything(t *testing.T) {
 		"REDIS_SENTINEL_SERVICE_HOST":           "sessions-sentinel",
 		"LAUNCHER_MIN_REPLICAS_TO_WRITE":        "2",
 		"LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS": "5",
+		"LAUNCHER_MAX_REPLICATION_LAG":          "128Mi",
 		"LAUNCHER_SHUTDOWN_BUDGET_SECONDS":      "85",
 		"LAUNCHER_REDIS_CONFIG_FILE":            "/etc/redis-ha/redis.conf",
 	})

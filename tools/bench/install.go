@@ -28,8 +28,8 @@ func measureInstalls(ctx context.Context, o options) error {
 	})
 }
 
-// install replaces the release by a new one.
-func (b *bench) install(ctx context.Context) (install, error) {
+// install replaces the release by a new one. args are further arguments of helm install.
+func (b *bench) install(ctx context.Context, args ...string) (install, error) {
 	if err := b.helm(ctx, "uninstall", b.releaseName, "--ignore-not-found", "--wait", "--timeout", "3m"); err != nil {
 		return install{}, err
 	}
@@ -37,7 +37,7 @@ func (b *bench) install(ctx context.Context) (install, error) {
 		return install{}, err
 	}
 	start := time.Now()
-	if err := b.helm(ctx, "install", b.releaseName, b.chart); err != nil {
+	if err := b.helm(ctx, append([]string{"install", b.releaseName, b.chart}, args...)...); err != nil {
 		return install{}, err
 	}
 	target, err := b.target(ctx)

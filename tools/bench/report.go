@@ -71,6 +71,7 @@ func (r results) markdown() string {
 			quantile(column(r.Throughput.Rounds, func(r round) float64 { return r.Service }), 0.5))
 		say("")
 	}
+	r.loadTable(say)
 	if r.Launcher != nil {
 		say("| launcher in a pod that is | resident memory | CPU idle | CPU under load |")
 		say("| --- | --- | --- | --- |")

@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/redis-ha/redis-ha/tools/internal/bulk"
 )
 
 // results is what the benchmark found, as it is kept in a file. Each part is
@@ -21,6 +23,8 @@ type results struct {
 	Throughput *throughput `json:"throughput,omitempty"`
 	Launcher   *footprint  `json:"launcher,omitempty"`
 	Quiet      *quiet      `json:"quiet,omitempty"`
+	// Loads are bulk loads, by the bound for the lag of the slaves.
+	Loads map[string][]bulk.Report `json:"loads,omitempty"`
 	// Measured is when the last part was measured.
 	Measured time.Time `json:"measured"`
 }

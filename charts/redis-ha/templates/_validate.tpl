@@ -19,6 +19,7 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.problems.image" . }}
 {{ include "redis-ha.problems.replicas" . }}
 {{ include "redis-ha.problems.resources" . }}
+{{ include "redis-ha.problems.lag" . }}
 {{ include "redis-ha.problems.config" . }}
 {{ include "redis-ha.problems.access" . }}
 {{ include "redis-ha.problems.webhook" . }}
@@ -154,6 +155,9 @@ persistence.{{ $key }}: has no effect while persistence.enabled is false; set th
 {{- end }}
 {{- if and (ne (int .Values.servers.minReplicasMaxLagSeconds) 3) (eq (include "redis-ha.minReplicasToWrite" .) "0") }}
 servers.minReplicasMaxLagSeconds: has no effect while no slave is needed to write (servers.minReplicasToWrite is 0, as it is by default with one server); remove it, or set servers.minReplicasToWrite
+{{- end }}
+{{- if and (eq (int .Values.replicas.servers) 1) (not (kindIs "invalid" .Values.servers.maxReplicationLag)) }}
+servers.maxReplicationLag: has no effect with one server, which has no slave; remove it, or set replicas.servers to at least 2
 {{- end }}
 {{- with .Values.networkPolicy }}
 {{- if and (not .enabled) (ne (toJson .apiServerPorts) "[443,6443]") }}

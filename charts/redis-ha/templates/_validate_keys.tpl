@@ -22,6 +22,7 @@ servers:
   config: {"*": other}
   minReplicasToWrite: other
   minReplicasMaxLagSeconds: other
+  maxReplicationLag: other
   terminationGracePeriodSeconds: other
 sentinel: {quorum: other, masterName: text, downAfterMilliseconds: other, failoverTimeoutMilliseconds: other}
 persistence: {enabled: other, size: text, storageClass: text, accessModes: other}

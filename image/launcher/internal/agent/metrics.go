@@ -11,6 +11,7 @@ type Metrics struct {
 	failovers   *prometheus.CounterVec
 	handOvers   *prometheus.CounterVec
 	notices     *prometheus.CounterVec
+	waited      prometheus.Counter
 }
 
 // NewMetrics registers the metrics.
@@ -26,8 +27,10 @@ func NewMetrics(registry *prometheus.Registry) *Metrics {
 			Help: "Planned hand-overs of mastership, by result."}, []string{"result"}),
 		notices: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_ha_sentinel_notices_total",
 			Help: "Messages of the local sentinel, by channel."}, []string{"channel"}),
+		waited: prometheus.NewCounter(prometheus.CounterOpts{Name: "redis_ha_writes_waited_seconds_total",
+			Help: "Time for which the writes of this master have waited for its replicas; see servers.maxReplicationLag."}),
 	}
-	registry.MustRegister(m.state, m.labelWrites, m.failovers, m.handOvers, m.notices)
+	registry.MustRegister(m.state, m.labelWrites, m.failovers, m.handOvers, m.notices, m.waited)
 	return m
 }
 

@@ -313,6 +313,7 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 	if info.Master {
 		m.servedHistory = info.ReplID
 	}
+	s.pacer.Look(info)
 	linked := !info.Master && info.LinkUp
 	m.loaded = m.loaded || !info.Loading
 	m.held = m.held.After(s.lookOf(info))
@@ -327,8 +328,7 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 		MasterFor: since(m.masterAt), Linked: since(m.linkedAt), LinkDown: since(m.linkDownAt), Unlinked: info.LinkDown,
 	}
 	for _, r := range info.Replicas {
-		// Redis calls a replica online before its first acknowledgement, and sends it nothing until then.
-		if r.Online && r.Offset > 0 && r.Lag <= s.config.MinReplicasMaxLag {
+		if r.Acknowledges(s.config.MinReplicasMaxLag) {
 			local.Online++
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
@@ -62,6 +63,7 @@ type Server struct {
 	taken   atomic.Pointer[kube.Record] // the record that was written after the label, for the next turn
 	reading chan recordAnswer           // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
+	pacer   *pace.Pacer
 	alerts  chan struct{} // a failover has most likely begun: look often
 	contact contact       // with those who would tell this master of its replacement
 	self    kube.Member
@@ -112,6 +114,7 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 		applied: -1,
 	}
 	s.watch = newMasterWatch(s.alerts)
+	s.pacer = s.newPacer()
 	s.labels = newLabeller(api, c, log, m.countLabelWrite)
 	s.labels.onMaster = func(ctx context.Context) {
 		record, err := takeRecord(ctx, api, s.self, s.generation.Load, s.labels.wantsMaster, log)
@@ -122,6 +125,20 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 		s.taken.Store(&record)
 	}
 	return s
+}
+
+// newPacer prepares the wait of this master's writes for its replicas.
+func (s *Server) newPacer() *pace.Pacer {
+	return pace.New(pace.Settings{
+		Limit: s.config.MaxReplicationLag, Silence: s.config.MinReplicasMaxLag, Self: s.config.PodIP, Log: s.log,
+		Info: func(ctx context.Context, ip netip.Addr) (redisnode.Info, error) {
+			return s.links.to(ip, s.config.RedisPort).Info(ctx)
+		},
+		Pause: func(ctx context.Context, limit time.Duration) error {
+			return s.hold.tell(s.hold.present(), func() error { return s.local().PauseWrites(ctx, limit) })
+		},
+		Waited: func(d time.Duration) { s.metrics.waited.Add(d.Seconds()) },
+	})
 }
 
 // Run works until stop is closed and the pod has handed over, or ctx ends.
@@ -135,6 +152,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	defer cancel()
 	go s.labels.run(background)
 	go s.guardWrites(background)
+	go s.pacer.Run(background)
 	watchdog := newWatchdog(s.web)
 	defer watchdog.stop()
 

@@ -18,6 +18,9 @@
 //	LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS  Sentinel's failover-timeout (8000)
 //	LAUNCHER_MIN_REPLICAS_TO_WRITE        replicas a master must have to accept writes, once it has had one (1; 0 with one server)
 //	LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS silence after which a replica no longer counts (3)
+//	LAUNCHER_MAX_REPLICATION_LAG          how far the foremost replica may be behind before writes wait, as "64Mi"; "0": they never wait
+//	                                      (64Mi, or an eighth of the memory limit where that is less)
+//	LAUNCHER_MEMORY_LIMIT_BYTES           memory limit of the container, by which buffers are sized; absent: fixed sizes
 //	LAUNCHER_PERSISTENCE                  "true": append-only file in the data directory; "false": memory only
 //	LAUNCHER_SHUTDOWN_BUDGET_SECONDS      time from TERM to exit; below terminationGracePeriodSeconds (55)
 //	LAUNCHER_REDIS_CONFIG_FILE            file of further redis.conf directives; absent: none
@@ -36,6 +39,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"net/url"
 	"os"
@@ -46,6 +50,7 @@ import (
 	"time"
 	"unicode"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -66,6 +71,8 @@ type Config struct {
 	FailoverTimeout            time.Duration
 	MinReplicas                int
 	MinReplicasMaxLag          time.Duration
+	MaxReplicationLag          int64 // bytes that the foremost replica may be behind before writes wait; 0: any
+	MemoryLimit                int64 // bytes; 0: not known
 	Persistence                bool
 	ShutdownBudget             time.Duration
 	ExtraConfigFile            string
@@ -85,6 +92,23 @@ func (c Config) MasterLease() string { return c.Prefix + "master" }
 
 // SentinelsLease is the name of the Lease that holds the sentinels' slots.
 func (c Config) SentinelsLease() string { return c.Prefix + "sentinels" }
+
+// defaultReplicationLag is how far the foremost replica may be behind, in bytes, before writes wait. Replicas on one network
+// with their master are some megabytes behind under load. A replica carries 64 MiB out in about a second.
+const defaultReplicationLag = 64 << 20
+
+// ReplicaBuffer is how much of the stream, in bytes, a master keeps for a replica that is behind before it gives the replica
+// up: a quarter of its memory limit. 0 means that Redis decides.
+func (c Config) ReplicaBuffer() int64 { return c.MemoryLimit / 4 }
+
+// LargestReplicationLag gives a lag, in bytes, or the largest that leaves half of ReplicaBuffer free. With that, writes wait long
+// before the master gives a replica up.
+func (c Config) LargestReplicationLag(lag int64) int64 {
+	if c.MemoryLimit == 0 {
+		return lag
+	}
+	return min(lag, c.ReplicaBuffer()/2)
+}
 
 // Majority is the smallest number of configured sentinels that is more than half.
 func (c Config) Majority() int { return c.Sentinels/2 + 1 }
@@ -108,8 +132,8 @@ var knownVariables = map[string]bool{}
 func init() {
 	for _, name := range []string{
 		"POD_SELECTOR", "SERVERS", "SENTINELS", "QUORUM", "MASTER_NAME", "DOWN_AFTER_MILLISECONDS",
-		"FAILOVER_TIMEOUT_MILLISECONDS", "MIN_REPLICAS_TO_WRITE", "MIN_REPLICAS_MAX_LAG_SECONDS", "PERSISTENCE",
-		"SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL", "REDIS_PORT",
+		"FAILOVER_TIMEOUT_MILLISECONDS", "MIN_REPLICAS_TO_WRITE", "MIN_REPLICAS_MAX_LAG_SECONDS", "MAX_REPLICATION_LAG", "MEMORY_LIMIT_BYTES",
+		"PERSISTENCE", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL", "REDIS_PORT",
 		"SENTINEL_PORT", "HTTP_PORT", "BIND_ADDRESS", "DATA_DIR", "RUN_DIR", "REDIS_SERVER", "KUBECONFIG",
 	} {
 		knownVariables["LAUNCHER_"+name] = true
@@ -152,6 +176,20 @@ func (r *reader) number(name string, fallback, low, high int) int {
 		return fallback
 	}
 	return n
+}
+
+// size reads a quantity of Kubernetes, in bytes.
+func (r *reader) size(name string, fallback int64) int64 {
+	value := r.env[name]
+	if value == "" {
+		return fallback
+	}
+	quantity, err := resource.ParseQuantity(value)
+	if err != nil || quantity.Sign() < 0 {
+		r.problem("%s is %q: set it to a size such as 64Mi, or 0", name, value)
+		return fallback
+	}
+	return quantity.Value()
 }
 
 func (r *reader) boolean(name string, fallback bool) bool {
@@ -216,6 +254,8 @@ func FromEnviron(environ []string) (Config, error) {
 		fallbackMin = 0
 	}
 	c.MinReplicas = r.number("LAUNCHER_MIN_REPLICAS_TO_WRITE", fallbackMin, 0, 49)
+	c.MemoryLimit = int64(r.number("LAUNCHER_MEMORY_LIMIT_BYTES", 0, 0, math.MaxInt))
+	c.MaxReplicationLag = r.size("LAUNCHER_MAX_REPLICATION_LAG", c.LargestReplicationLag(defaultReplicationLag))
 	r.checkValues(&c)
 	r.readExtraConfig(&c)
 	if len(r.problems) > 0 {
@@ -256,6 +296,9 @@ func (r *reader) checkValues(c *Config) {
 	}
 	if c.MinReplicas >= c.Servers {
 		r.problem("LAUNCHER_MIN_REPLICAS_TO_WRITE is %d: %d server(s) have at most %d replica(s)", c.MinReplicas, c.Servers, c.Servers-1)
+	}
+	if most := c.LargestReplicationLag(math.MaxInt64); c.MaxReplicationLag > most {
+		r.problem("LAUNCHER_MAX_REPLICATION_LAG is %d bytes: set at most %d, an eighth of the memory limit", c.MaxReplicationLag, most)
 	}
 	if password, set := r.env["REDIS_PASS"]; set && password == "" {
 		r.problem("REDIS_PASS is set and empty: put a password into the Secret it comes from, or remove the variable")

@@ -2,7 +2,9 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -60,7 +62,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	require.Equal(t, config.Config{
 		Prefix: "redis-ha-redis-ha-", PodName: "server-0", Namespace: "default", PodUID: "uid-0", PodIP: netip.MustParseAddr("10.0.0.1"),
 		Servers: 3, Sentinels: 3, Quorum: 2, MasterName: "mymaster", DownAfter: 3 * time.Second, FailoverTimeout: 8 * time.Second,
-		MinReplicas: 1, MinReplicasMaxLag: 3 * time.Second, Persistence: true, ShutdownBudget: 55 * time.Second, LogLevel: slog.LevelInfo,
+		MinReplicas: 1, MinReplicasMaxLag: 3 * time.Second, MaxReplicationLag: 64 << 20, Persistence: true, ShutdownBudget: 55 * time.Second, LogLevel: slog.LevelInfo,
 		RedisPort: 6379, SentinelPort: 26379, HTTPPort: 8080, DataDir: "/redis-master-data", RunDir: "/run/redis-ha", RedisServer: "redis-server",
 	}, c)
 	require.Equal(t, "redis-ha-redis-ha-master", c.MasterLease())
@@ -68,10 +70,24 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	require.Equal(t, 2, c.Majority())
 }
 
+// Writes must wait before the master gives its replica up, and it does that for a quarter of the memory limit.
+func TestReplicationLagStaysWellBelowTheBufferOfAReplica(t *testing.T) {
+	const limit = "LAUNCHER_MEMORY_LIMIT_BYTES=134217728" // 128 MiB
+	require.Equal(t, int64(16<<20), accepted(t, limit).MaxReplicationLag)
+	require.Equal(t, int64(32<<20), accepted(t, limit).ReplicaBuffer())
+	require.Equal(t, int64(64<<20), accepted(t, "LAUNCHER_MEMORY_LIMIT_BYTES=734003200").MaxReplicationLag)
+	require.Equal(t, int64(16<<20), accepted(t, limit, "LAUNCHER_MAX_REPLICATION_LAG=16Mi").MaxReplicationLag)
+	require.Equal(t, int64(0), accepted(t, limit, "LAUNCHER_MAX_REPLICATION_LAG=0").MaxReplicationLag)
+	require.Equal(t, []string{"LAUNCHER_MAX_REPLICATION_LAG is 17825792 bytes: set at most 16777216, an eighth of the memory limit"},
+		refused(t, limit, "LAUNCHER_MAX_REPLICATION_LAG=17Mi"))
+	require.Equal(t, int64(1<<30), accepted(t, "LAUNCHER_MAX_REPLICATION_LAG=1Gi").MaxReplicationLag)
+}
+
 func TestEveryVariableIsRead(t *testing.T) {
 	c := accepted(t, "SENTINEL=true", "REDIS_SENTINEL_SERVICE_HOST=redis-sentinel", "REDIS_PASS=secret", "LAUNCHER_SERVERS=5",
 		"LAUNCHER_SENTINELS=5", "LAUNCHER_QUORUM=4", "LAUNCHER_MASTER_NAME=other", "LAUNCHER_DOWN_AFTER_MILLISECONDS=1500",
 		"LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS=9000", "LAUNCHER_MIN_REPLICAS_TO_WRITE=2", "LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS=7",
+		"LAUNCHER_MAX_REPLICATION_LAG=32Mi", "LAUNCHER_MEMORY_LIMIT_BYTES=1073741824",
 		"LAUNCHER_PERSISTENCE=false", "LAUNCHER_SHUTDOWN_BUDGET_SECONDS=25", "LAUNCHER_NOTIFY_WEBHOOK_URL=https://example.invalid/hook",
 		"LAUNCHER_LOG_LEVEL=debug", "LAUNCHER_REDIS_PORT=7001", "LAUNCHER_SENTINEL_PORT=7002", "LAUNCHER_HTTP_PORT=7003",
 		"LAUNCHER_BIND_ADDRESS=127.0.0.9", "LAUNCHER_DATA_DIR=/data", "LAUNCHER_RUN_DIR=/runs", "LAUNCHER_REDIS_SERVER=valkey-server",
@@ -81,7 +97,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 		Sentinel: true, Prefix: "redis-ha-redis-ha-", SentinelServiceHost: "redis-sentinel", Password: "secret",
 		PodName: "server-0", Namespace: "default", PodUID: "uid-0", PodIP: netip.MustParseAddr("10.0.0.1"),
 		Servers: 5, Sentinels: 5, Quorum: 4, MasterName: "other", DownAfter: 1500 * time.Millisecond, FailoverTimeout: 9 * time.Second,
-		MinReplicas: 2, MinReplicasMaxLag: 7 * time.Second, ShutdownBudget: 25 * time.Second,
+		MinReplicas: 2, MinReplicasMaxLag: 7 * time.Second, MaxReplicationLag: 32 << 20, MemoryLimit: 1 << 30, ShutdownBudget: 25 * time.Second,
 		WebhookURL: "https://example.invalid/hook", LogLevel: slog.LevelDebug,
 		RedisPort: 7001, SentinelPort: 7002, HTTPPort: 7003, BindAddress: "127.0.0.9", DataDir: "/data", RunDir: "/runs",
 		RedisServer: "valkey-server", Kubeconfig: "/kube",
@@ -117,6 +133,9 @@ func TestEachBadValueIsRefusedWithItsNameAndTheRemedy(t *testing.T) {
 		"LAUNCHER_MIN_REPLICAS_TO_WRITE=-1":           `LAUNCHER_MIN_REPLICAS_TO_WRITE is "-1": set it to a whole number from 0 to 49`,
 		"LAUNCHER_MIN_REPLICAS_TO_WRITE=3":            "LAUNCHER_MIN_REPLICAS_TO_WRITE is 3: 3 server(s) have at most 2 replica(s)",
 		"LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS=0":     `LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS is "0": set it to a whole number from 1 to 3600`,
+		"LAUNCHER_MAX_REPLICATION_LAG=64 MB":          `LAUNCHER_MAX_REPLICATION_LAG is "64 MB": set it to a size such as 64Mi, or 0`,
+		"LAUNCHER_MAX_REPLICATION_LAG=-1":             `LAUNCHER_MAX_REPLICATION_LAG is "-1": set it to a size such as 64Mi, or 0`,
+		"LAUNCHER_MEMORY_LIMIT_BYTES=1Gi":             fmt.Sprintf(`LAUNCHER_MEMORY_LIMIT_BYTES is "1Gi": set it to a whole number from 0 to %d`, math.MaxInt),
 		"LAUNCHER_PERSISTENCE=TRUE":                   `LAUNCHER_PERSISTENCE is "TRUE": set it to true or false`,
 		"LAUNCHER_SHUTDOWN_BUDGET_SECONDS=4":          `LAUNCHER_SHUTDOWN_BUDGET_SECONDS is "4": set it to a whole number from 5 to 3600`,
 		"LAUNCHER_NOTIFY_WEBHOOK_URL=ftp://host/x":    "LAUNCHER_NOTIFY_WEBHOOK_URL is not an http or https URL",

@@ -19,9 +19,14 @@ const BootPriority = 0
 // Priority is the replica-priority of a replica that has synchronised (Redis' default).
 const Priority = 100
 
-// ReplicationBacklog is how much of the stream a master keeps, so that a
-// replica that was away comes back without a full copy.
-const ReplicationBacklog = "16mb"
+// Backlog is how much of its stream a server keeps, in bytes, so that a replica that was away comes back without a full
+// copy: a sixteenth of the memory limit, or 16 MiB if the limit is not known. Redis counts it as part of maxmemory.
+func Backlog(c config.Config) int64 {
+	if c.MemoryLimit == 0 {
+		return 16 << 20
+	}
+	return c.MemoryLimit / 16
+}
 
 // lines collects directives.
 type lines struct{ strings.Builder }
@@ -74,7 +79,10 @@ func Server(c config.Config, master netip.AddrPort) string {
 	// user may change come before the user's directives, the others after.
 	l.add("repl-diskless-sync", "yes")
 	l.add("repl-diskless-sync-delay", 0)
-	l.add("repl-backlog-size", ReplicationBacklog)
+	l.add("repl-backlog-size", Backlog(c))
+	if limit := c.ReplicaBuffer(); limit > 0 {
+		l.add("client-output-buffer-limit", "replica", limit, 0, 0)
+	}
 	for _, directive := range c.ExtraConfig {
 		l.add(directive)
 	}

@@ -105,12 +105,20 @@ func TestServerFollowsTheGivenMasterAndStartsUnpromotable(t *testing.T) {
 func TestFurtherDirectivesComeBetweenDefaultsAndWhatTheLauncherOwns(t *testing.T) {
 	text := Server(settings(func(c *config.Config) { c.ExtraConfig = []string{"maxmemory 1mb", "Repl-Backlog-Size 64mb"} }), netip.AddrPort{})
 	require.Contains(t, text, "\nmaxmemory 1mb\nRepl-Backlog-Size 64mb\nbind ")
-	require.Contains(t, Server(settings(nil), netip.AddrPort{}), "\nrepl-backlog-size 16mb\n")
+	require.Contains(t, Server(settings(nil), netip.AddrPort{}), "\nrepl-backlog-size 16777216\n")
+}
+
+func TestBuffersOfReplicasFollowTheMemoryLimit(t *testing.T) {
+	without := parsed(t, Server(settings(nil), netip.AddrPort{}))
+	require.NotContains(t, without, "client-output-buffer-limit")
+	text := parsed(t, Server(settings(func(c *config.Config) { c.MemoryLimit = 700 << 20 }), netip.AddrPort{}))
+	require.Equal(t, [][]string{{"45875200"}}, text["repl-backlog-size"])
+	require.Equal(t, [][]string{{"replica", "183500800", "0", "0"}}, text["client-output-buffer-limit"])
 }
 
 func TestDirectivesTheLauncherWritesAreOwnedOrTheUsersValueIsTheLast(t *testing.T) {
 	for _, persistence := range []bool{true, false} {
-		ours := parsed(t, Server(settings(func(c *config.Config) { c.Persistence = persistence }), netip.MustParseAddrPort("10.0.0.2:6379")))
+		ours := parsed(t, Server(settings(func(c *config.Config) { c.Persistence, c.MemoryLimit = persistence, 700<<20 }), netip.MustParseAddrPort("10.0.0.2:6379")))
 		for directive := range ours {
 			if config.Owned(directive) {
 				continue

@@ -209,6 +209,12 @@ type Replica struct {
 	Lag    time.Duration
 }
 
+// Acknowledges says whether a replica carries its master's stream out, and has said so within a time. Redis calls a replica
+// online before its first acknowledgement, and sends it nothing until then.
+func (r Replica) Acknowledges(within time.Duration) bool {
+	return r.Online && r.Offset > 0 && r.Lag <= within
+}
+
 // Info is the state of a server.
 type Info struct {
 	RunID      string
