@@ -101,13 +101,13 @@ const defaultReplicationLag = 64 << 20
 // up: a quarter of its memory limit. 0 means that Redis decides.
 func (c Config) ReplicaBuffer() int64 { return c.MemoryLimit / 4 }
 
-// LargestReplicationLag gives a lag, in bytes, or the largest that leaves half of ReplicaBuffer free. With that, writes wait long
-// before the master gives a replica up.
+// LargestReplicationLag gives a lag, in bytes, or an eighth of the memory limit if that is less. Half of ReplicaBuffer stays free
+// then, so writes wait long before the master gives a replica up.
 func (c Config) LargestReplicationLag(lag int64) int64 {
 	if c.MemoryLimit == 0 {
 		return lag
 	}
-	return min(lag, c.ReplicaBuffer()/2)
+	return min(lag, (c.MemoryLimit+7)/8)
 }
 
 // Majority is the smallest number of configured sentinels that is more than half.

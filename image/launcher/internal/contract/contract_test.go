@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -34,11 +35,15 @@ var fields = map[string]string{
 func environ(t render.T, m *render.Manifests, d *appsv1.Deployment, dir string) []string {
 	t.Helper()
 	var found []string
-	for _, e := range d.Spec.Template.Spec.Containers[0].Env {
+	container := d.Spec.Template.Spec.Containers[0]
+	for _, e := range container.Env {
 		value := e.Value
 		switch from := e.ValueFrom; {
 		case from != nil && from.FieldRef != nil:
 			value = fields[from.FieldRef.FieldPath]
+		case from != nil && from.ResourceFieldRef != nil:
+			require.Equal(t, "limits.memory", from.ResourceFieldRef.Resource)
+			value = strconv.FormatInt(container.Resources.Limits.Memory().Value(), 10)
 		case from != nil && from.SecretKeyRef != nil:
 			value = "https://example.com/from-a-secret-of-the-user"
 			for _, secret := range render.All[*corev1.Secret](m) {
