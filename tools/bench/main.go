@@ -84,7 +84,9 @@ func rootCommand() *cobra.Command {
 	quiet.Flags().DurationVar(&o.duration, "duration", time.Hour, "how long")
 	load := command("load", "A bulk load with and without a bound for the lag of the slaves; reinstalls the release", measureLoad)
 	load.Flags().IntVar(&o.runs, "runs", 3, "how often each")
-	root.AddCommand(faults, install, throughput, quiet, load,
+	many := command("crowd", "What faults cost thousands of clients, against the end of all connections in the same run", measureCrowd)
+	many.Flags().IntVar(&o.runs, "runs", 5, "how often each")
+	root.AddCommand(faults, install, throughput, quiet, load, many,
 		command("launcher", "Memory and CPU of the launchers, idle and under load", measureLauncher),
 		&cobra.Command{Use: "report", Short: "Write the tables and pictures of docs/benchmarks.md from the results", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return report(o.output) }})

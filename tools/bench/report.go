@@ -72,6 +72,7 @@ func (r results) markdown() string {
 		say("")
 	}
 	r.loadTable(say)
+	r.crowdTable(say)
 	if r.Launcher != nil {
 		say("| launcher in a pod that is | resident memory | CPU idle | CPU under load |")
 		say("| --- | --- | --- | --- |")

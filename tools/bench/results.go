@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/tools/internal/bulk"
+	"github.com/redis-ha/redis-ha/tools/internal/crowd"
 )
 
 // results is what the benchmark found, as it is kept in a file. Each part is
@@ -25,6 +26,8 @@ type results struct {
 	Quiet      *quiet      `json:"quiet,omitempty"`
 	// Loads are bulk loads, by the bound for the lag of the slaves.
 	Loads map[string][]bulk.Report `json:"loads,omitempty"`
+	// Crowds are faults under many clients, by the name of the fault.
+	Crowds map[string][]crowd.Report `json:"crowds,omitempty"`
 	// Measured is when the last part was measured.
 	Measured time.Time `json:"measured"`
 }

@@ -25,7 +25,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/redis-ha/redis-ha/internal/fault"
-	"github.com/redis-ha/redis-ha/tools/internal/bulk"
 	"github.com/redis-ha/redis-ha/tools/internal/writer"
 )
 
@@ -81,7 +80,7 @@ func (c *Client) Start(ctx context.Context, module, dir string) error {
 	if err := c.CreatePod(ctx, pod); err != nil {
 		return err
 	}
-	for _, program := range []string{"writer", "roles", "bulk"} {
+	for _, program := range []string{"writer", "roles", "bulk", "crowd"} {
 		if err := c.copyProgram(ctx, module, dir, program); err != nil {
 			return fmt.Errorf("bring the program %s into the cluster: %w", program, err)
 		}
@@ -219,21 +218,6 @@ func (w *Writer) Acknowledged() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.last.Acknowledged
-}
-
-// Bulk loads much data through address while it looks at the servers of a release, and waits until that is done.
-func (c *Client) Bulk(ctx context.Context, address string, servers []string) (bulk.Report, error) {
-	var report bulk.Report
-	read := func(text []byte) { _ = json.Unmarshal(text, &report) } // the last line is the report
-	load, err := c.run(ctx, read, "bulk", "-address", address, "-servers", strings.Join(servers, ","))
-	if err != nil {
-		return report, err
-	}
-	defer load.cancel()
-	if err := <-load.ended; err != nil {
-		return report, fmt.Errorf("the load: %w", err)
-	}
-	return report, nil
 }
 
 // Advance waits until n more writes are acknowledged.
