@@ -233,8 +233,8 @@ func (s *Server) promoteBySentinel(ctx context.Context, node *redisnode.Node, su
 	return s.promoteSuccessor(ctx, node, successors)
 }
 
-// moveClients moves the label to the successor and, until the Services have
-// followed, passes connections that still arrive here on to it.
+// moveClients moves the label to the successor. It passes connections that still arrive here on to the successor until the
+// Services have followed, and then ends them one after the other.
 func (s *Server) moveClients(ctx context.Context, successor netip.AddrPort) {
 	left := s.config.ShutdownBudget - time.Since(s.observed.stopAt)
 	ctx, cancel := context.WithTimeout(ctx, max(0, left-time.Second))
@@ -247,6 +247,7 @@ func (s *Server) moveClients(ctx context.Context, successor netip.AddrPort) {
 	case <-time.After(lateEndpoints):
 		s.passing.end()
 	}
+	<-s.passing.ended
 }
 
 // moveLabel waits for the successor to be labelled, then clears the own label:

@@ -223,6 +223,7 @@ func (s *Server) turn(ctx context.Context) {
 	s.hold.follow(decision, s.silentMaster(observation.Local))
 	if s.passing != nil && (decision.Action != role.StartReplica || decision.Target != s.passing.target.Addr()) {
 		s.passing.end()
+		s.passing.drop()
 		s.passing = nil
 	}
 	if err := s.act(ctx, observation, decision); err != nil && ctx.Err() == nil {

@@ -11,11 +11,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // dialTimeout bounds the connection to the new master; clients that wait longer
@@ -27,74 +31,175 @@ const dialTimeout = 500 * time.Millisecond
 // enough to cost nothing.
 const acceptPause = 20 * time.Millisecond
 
-// Listen passes every connection that arrives at host:port on to target until
-// ctx ends, then closes them all, so that the clients connect again and reach
-// target by the Service. It returns the number of connections passed on. An
-// empty host means all addresses. Connections from addresses that mean this pod
-// and not the master are closed: what a sentinel tells the old master must not
-// reach the new one, which would become a replica of itself.
-func Listen(ctx context.Context, host string, port int, target string, meansThisPod func(netip.Addr) bool) (int, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-	if err != nil {
-		return 0, fmt.Errorf("listen in the place of redis-server: %w", err)
-	}
-	return accept(ctx, listener, target, meansThisPod)
+const (
+	// endEvery is the time between the ends of two connections that were passed on. Clients that come back one after the other
+	// cost the master nothing; thousands at the same moment keep it and themselves busy for seconds.
+	endEvery = 5 * time.Millisecond
+	// answerTime is how long End waits for the answer to a client's last command, before it ends the connection all the same.
+	answerTime = 100 * time.Millisecond
+	// answerPoll is the pause between two looks whether the answer has come. The kernel's clock has milliseconds.
+	answerPoll = 2 * time.Millisecond
+)
+
+// Forwarder passes connections on to another server.
+type Forwarder struct {
+	listener net.Listener
+	target   string
+	foreign  func(netip.Addr) bool
+
+	open   sync.WaitGroup
+	mu     sync.Mutex
+	passed map[int]*passed // those that are passed on, by their numbers
+	count  int
 }
 
-// accept passes on what listener accepts until ctx ends, and closes it then. An error of
-// one connection is no end: without file descriptors, for instance, clients wait in the
-// kernel's queue until there are some again.
-func accept(ctx context.Context, listener net.Listener, target string, meansThisPod func(netip.Addr) bool) (int, error) {
-	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
+// passed is one connection that is passed on.
+type passed struct {
+	client, server net.Conn
+}
+
+func (p *passed) close() {
+	_ = p.client.Close()
+	_ = p.server.Close()
+}
+
+// Listen takes connections that arrive at host:port; an empty host means all addresses. Accept passes them on to target. Connections
+// from addresses that mean this pod and not the master are closed: what a sentinel tells the old master must not reach the new
+// one, which would become a replica of itself.
+func Listen(ctx context.Context, host string, port int, target string, meansThisPod func(netip.Addr) bool) (*Forwarder, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return nil, fmt.Errorf("listen in the place of redis-server: %w", err)
+	}
+	return newForwarder(listener, target, meansThisPod), nil
+}
+
+func newForwarder(listener net.Listener, target string, meansThisPod func(netip.Addr) bool) *Forwarder {
+	return &Forwarder{listener: listener, target: target, foreign: meansThisPod, passed: map[int]*passed{}}
+}
+
+// Accept passes connections on until ctx ends. Then the port is free, and the connections that there are live on until End. An error of
+// one connection is no end: without file descriptors, for instance, clients wait in the kernel's queue until there are some again.
+func (f *Forwarder) Accept(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = f.listener.Close() })
 	defer stop()
-	var open sync.WaitGroup
-	defer open.Wait()
-	count := 0
 	for {
-		client, err := listener.Accept()
+		client, err := f.listener.Accept()
 		switch {
 		case ctx.Err() != nil:
 			if err == nil {
 				_ = client.Close()
 			}
-			return count, nil
+			return nil
 		case errors.Is(err, net.ErrClosed):
-			return count, fmt.Errorf("accept a connection to pass on: %w", err)
+			return fmt.Errorf("accept a connection to pass on: %w", err)
 		case err != nil:
-			pause(ctx)
+			rest(ctx, acceptPause)
 			continue
 		}
-		if from, ok := client.RemoteAddr().(*net.TCPAddr); ok && meansThisPod(from.AddrPort().Addr().Unmap()) {
+		if from, ok := client.RemoteAddr().(*net.TCPAddr); ok && f.foreign(from.AddrPort().Addr().Unmap()) {
 			_ = client.Close()
 			continue
 		}
-		count++
-		open.Go(func() { pass(ctx, client, target) })
+		f.mu.Lock()
+		f.count++
+		number := f.count
+		f.mu.Unlock()
+		f.open.Go(func() { f.pass(ctx, number, client) })
 	}
 }
 
-// pause waits until accepting is tried again, or ctx ends.
-func pause(ctx context.Context) {
+// Passed is how many connections have been passed on.
+func (f *Forwarder) Passed() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.count
+}
+
+// End ends the connections one after the other, so that their clients connect again and reach the target by the Service. It ends a
+// connection after the answer to its last command where it can, so that no client has to wonder whether a write was carried
+// out. What is left when ctx ends is closed at once. End returns when no connection is left; Accept must have ended.
+func (f *Forwarder) End(ctx context.Context) {
+	every := endEvery
+	if deadline, ok := ctx.Deadline(); ok {
+		every = min(every, time.Until(deadline)/time.Duration(2*len(f.now())+1))
+	}
+	ended := make(chan struct{})
+	go func() { f.open.Wait(); close(ended) }()
+	for {
+		for _, p := range f.now() {
+			go func() {
+				awaitAnswer(ctx, p.client)
+				p.close()
+			}()
+			rest(ctx, every)
+		}
+		select {
+		case <-ended:
+			return
+		case <-time.After(answerTime):
+		}
+	}
+}
+
+// now gives the connections that are passed on at present.
+func (f *Forwarder) now() []*passed {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Values(f.passed))
+}
+
+// awaitAnswer waits until the last bytes on a connection went to the client, for answerTime at most.
+func awaitAnswer(ctx context.Context, client net.Conn) {
+	for began := time.Now(); time.Since(began) < answerTime && ctx.Err() == nil && owesAnswer(client); {
+		rest(ctx, answerPoll)
+	}
+}
+
+// owesAnswer says whether the last bytes on a connection came from the client, or came within the same millisecond as the last ones to
+// it. An error says nothing, and owes nothing.
+func owesAnswer(client net.Conn) bool {
+	tcp, ok := client.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return false
+	}
+	owes := false
+	_ = raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		owes = err == nil && info.Last_data_recv <= info.Last_data_sent && info.Last_data_recv < uint32(answerTime.Milliseconds())
+	})
+	return owes
+}
+
+// rest waits, or until ctx ends.
+func rest(ctx context.Context, span time.Duration) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(acceptPause):
+	case <-time.After(span):
 	}
 }
 
-// pass connects client with target until one of them, or ctx, ends.
-func pass(ctx context.Context, client net.Conn, target string) {
+// pass connects client with the target until one of them, or End, ends that. Connections are not made any more when ctx ends.
+func (f *Forwarder) pass(ctx context.Context, number int, client net.Conn) {
 	defer client.Close()
 	dialer := net.Dialer{Timeout: dialTimeout}
-	server, err := dialer.DialContext(ctx, "tcp", target)
+	server, err := dialer.DialContext(ctx, "tcp", f.target)
 	if err != nil {
 		return
 	}
 	defer server.Close()
-	stop := context.AfterFunc(ctx, func() {
-		_ = client.Close()
-		_ = server.Close()
-	})
-	defer stop()
+	f.mu.Lock()
+	f.passed[number] = &passed{client, server}
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.passed, number)
+	}()
 	done := make(chan struct{}, 2)
 	splice := func(to, from net.Conn) {
 		_, _ = io.Copy(to, from)

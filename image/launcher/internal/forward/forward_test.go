@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -57,46 +60,148 @@ func dial(t *testing.T, port int) net.Conn {
 	return conn
 }
 
-func TestConnectionsReachTheTargetUntilTheEnd(t *testing.T) {
+// started passes connections on to a target. accepted ends that, and returns its error.
+func started(t *testing.T, listener net.Listener, target string, foreign func(netip.Addr) bool) (f *Forwarder, accepted func() error) {
+	f = newForwarder(listener, target, foreign)
 	ctx, cancel := context.WithCancel(t.Context())
-	port, result := freePort(t), make(chan int, 1)
-	target := echo(t)
-	go func() {
-		n, err := Listen(ctx, "127.0.0.1", port, target, nobody)
-		if err != nil {
-			n = -1
-		}
-		result <- n
-	}()
+	result := make(chan error, 1)
+	go func() { result <- f.Accept(ctx) }()
+	accepted = sync.OnceValue(func() error {
+		cancel()
+		return <-result
+	})
+	t.Cleanup(func() {
+		_ = accepted()
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		f.End(over)
+	})
+	return f, accepted
+}
+
+// listen takes connections on a port of its own.
+func listen(t *testing.T) (listener net.Listener, port int) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener, listener.Addr().(*net.TCPAddr).Port
+}
+
+// says sends a line and expects it back.
+func says(t *testing.T, conn net.Conn, reader *bufio.Reader, line string) {
+	t.Helper()
+	_, err := conn.Write([]byte(line))
+	require.NoError(t, err)
+	got, err := reader.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, line, got)
+}
+
+func TestConnectionsReachTheTargetUntilTheEnd(t *testing.T) {
+	listener, port := listen(t)
+	f, accepted := started(t, listener, echo(t), nobody)
 	conn := dial(t, port)
 	reader := bufio.NewReader(conn)
-	for _, line := range []string{"one\n", "two\n"} {
-		_, err := conn.Write([]byte(line))
-		require.NoError(t, err)
-		got, err := reader.ReadString('\n')
-		require.NoError(t, err)
-		require.Equal(t, line, got)
+	says(t, conn, reader, "one\n")
+	require.NoError(t, accepted())
+	_, err := net.Dial("tcp", listener.Addr().String())
+	require.Error(t, err, "the port is free for Redis")
+	says(t, conn, reader, "two\n")
+	go f.End(t.Context())
+	_, err = reader.ReadString('\n')
+	require.ErrorIs(t, err, io.EOF, "the connection is closed at the end, so that the client connects anew")
+	require.Equal(t, 1, f.Passed())
+}
+
+// Thousands of clients that come back at once would keep the master from answering anybody.
+func TestConnectionsEndOneAfterTheOther(t *testing.T) {
+	const connections = 40
+	listener, port := listen(t)
+	f, accepted := started(t, listener, echo(t), nobody)
+	ended := make(chan time.Time, connections)
+	for range connections {
+		conn := dial(t, port)
+		reader := bufio.NewReader(conn)
+		says(t, conn, reader, "one\n")
+		go func() {
+			_, _ = reader.ReadString('\n')
+			ended <- time.Now()
+		}()
 	}
+	require.NoError(t, accepted())
+	began := time.Now()
+	f.End(t.Context())
+	require.GreaterOrEqual(t, time.Since(began), connections*endEvery)
+	var times []time.Time
+	for range connections {
+		times = append(times, <-ended)
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	require.GreaterOrEqual(t, times[connections-1].Sub(times[0]), connections*endEvery/2)
+}
+
+func TestConnectionsThatAreLeftEndWithTheContext(t *testing.T) {
+	const connections = 20
+	listener, port := listen(t)
+	f, accepted := started(t, listener, echo(t), nobody)
+	for range connections {
+		conn := dial(t, port)
+		says(t, conn, bufio.NewReader(conn), "one\n")
+	}
+	require.NoError(t, accepted())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := reader.ReadString('\n')
-	require.Error(t, err, "the connection is closed at the end, so that the client connects anew")
-	require.Equal(t, 1, <-result)
-	_, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	require.Error(t, err, "nobody listens after the end")
+	f.End(ctx)
+	require.Empty(t, f.now())
+}
+
+// slow answers a line after a time.
+func slow(t *testing.T, after time.Duration) string {
+	listener, _ := listen(t)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				for lines := bufio.NewScanner(conn); lines.Scan(); {
+					time.Sleep(after)
+					fmt.Fprintln(conn, lines.Text())
+				}
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// A client that sees its connection end before the answer does not know whether its write was carried out.
+func TestConnectionEndsAfterTheAnswerToItsLastCommand(t *testing.T) {
+	listener, port := listen(t)
+	f, accepted := started(t, listener, slow(t, answerTime/2), nobody)
+	conn := dial(t, port)
+	reader := bufio.NewReader(conn)
+	says(t, conn, reader, "one\n")
+	require.NoError(t, accepted())
+	_, err := conn.Write([]byte("two\n"))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return owesAnswer(f.now()[0].client) }, 10*time.Second, time.Millisecond, "the command has arrived")
+	go f.End(t.Context())
+	got, err := reader.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "two\n", got)
+	_, err = reader.ReadString('\n')
+	require.ErrorIs(t, err, io.EOF)
 }
 
 func nobody(netip.Addr) bool { return false }
 
 func TestConnectionOfOneThatMeansThisPodIsNotPassedOn(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	port, result := freePort(t), make(chan int, 1)
-	target := echo(t)
-	go func() {
-		n, _ := Listen(ctx, "127.0.0.1", port, target, func(ip netip.Addr) bool { return ip == netip.MustParseAddr("127.0.0.7") })
-		result <- n
-	}()
+	listener, port := listen(t)
+	f, _ := started(t, listener, echo(t), func(ip netip.Addr) bool { return ip == netip.MustParseAddr("127.0.0.7") })
 	client := dial(t, port)
-	sentinel, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 7)}}).Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	sentinel, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 7)}}).Dial("tcp", listener.Addr().String())
 	require.NoError(t, err)
 	defer sentinel.Close()
 	require.NoError(t, sentinel.SetDeadline(time.Now().Add(10*time.Second)))
@@ -104,20 +209,13 @@ func TestConnectionOfOneThatMeansThisPodIsNotPassedOn(t *testing.T) {
 	_, err = sentinel.Read(make([]byte, 1))
 	require.Error(t, err, "nothing comes back")
 	require.False(t, errors.Is(err, os.ErrDeadlineExceeded), "the connection is closed")
-	_, err = client.Write([]byte("GET\n"))
-	require.NoError(t, err)
-	got, err := bufio.NewReader(client).ReadString('\n')
-	require.NoError(t, err)
-	require.Equal(t, "GET\n", got)
-	cancel()
-	require.Equal(t, 1, <-result)
+	says(t, client, bufio.NewReader(client), "GET\n")
+	require.Equal(t, 1, f.Passed())
 }
 
 func TestConnectionIsClosedWhenTheTargetRefuses(t *testing.T) {
-	port := freePort(t)
-	go func() {
-		_, _ = Listen(t.Context(), "127.0.0.1", port, fmt.Sprintf("127.0.0.1:%d", freePort(t)), nobody)
-	}()
+	listener, port := listen(t)
+	started(t, listener, fmt.Sprintf("127.0.0.1:%d", freePort(t)), nobody)
 	_, err := dial(t, port).Read(make([]byte, 1))
 	require.Error(t, err)
 }
@@ -145,44 +243,18 @@ func (f *flaky) Accept() (net.Conn, error) {
 }
 
 func TestConnectionsArePassedOnAfterTheFileDescriptorsHadRunOut(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	type end struct {
-		n   int
-		err error
-	}
-	ended := make(chan end, 1)
-	go func() {
-		n, err := accept(ctx, &flaky{Listener: listener, failures: 3}, echo(t), nobody)
-		ended <- end{n, err}
-	}()
-	client := dial(t, listener.Addr().(*net.TCPAddr).Port)
-	_, err = client.Write([]byte("PING\n"))
-	require.NoError(t, err)
-	got, err := bufio.NewReader(client).ReadString('\n')
-	require.NoError(t, err)
-	require.Equal(t, "PING\n", got)
-	cancel()
-	require.Equal(t, end{1, nil}, <-ended, "the end of the context is no error")
+	listener, port := listen(t)
+	f, accepted := started(t, &flaky{Listener: listener, failures: 3}, echo(t), nobody)
+	client := dial(t, port)
+	says(t, client, bufio.NewReader(client), "PING\n")
+	require.NoError(t, accepted(), "the end of the context is no error")
+	require.Equal(t, 1, f.Passed())
 }
 
 func TestEndOfTheContextEndsAcceptingThatFails(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		_, err := accept(ctx, &flaky{Listener: listener, failures: 1 << 30}, "127.0.0.1:1", nobody)
-		ended <- err
-	}()
-	cancel()
-	select {
-	case err := <-ended:
-		require.NoError(t, err)
-	case <-time.After(10 * time.Second):
-		require.FailNow(t, "accepting did not end within 10 s of its context")
-	}
-	_, err = net.Dial("tcp", listener.Addr().String())
+	listener, _ := listen(t)
+	_, accepted := started(t, &flaky{Listener: listener, failures: 1 << 30}, "127.0.0.1:1", nobody)
+	require.NoError(t, accepted())
+	_, err := net.Dial("tcp", listener.Addr().String())
 	require.Error(t, err, "the listener is closed")
 }

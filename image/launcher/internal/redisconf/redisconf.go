@@ -28,6 +28,14 @@ func Backlog(c config.Config) int64 {
 	return c.MemoryLimit / 16
 }
 
+const (
+	// waiting is how many new connections the kernel keeps until Redis accepts them. After a failover all clients come at once, and
+	// those that find no room try again a second later. It is the kernel's own limit (net.core.somaxconn, 4096 since Linux 5.4).
+	waiting = 4096
+	// maxClients leaves room for 10,000 clients beside replicas, sentinels and launchers. Redis' default is 10,000 for all of them.
+	maxClients = 11000
+)
+
 // lines collects directives.
 type lines struct{ strings.Builder }
 
@@ -79,6 +87,8 @@ func Server(c config.Config, master netip.AddrPort) string {
 	// user may change come before the user's directives, the others after.
 	l.add("repl-diskless-sync", "yes")
 	l.add("repl-diskless-sync-delay", 0)
+	l.add("tcp-backlog", waiting)
+	l.add("maxclients", maxClients)
 	l.add("repl-backlog-size", Backlog(c))
 	if limit := c.ReplicaBuffer(); limit > 0 {
 		l.add("client-output-buffer-limit", "replica", limit, 0, 0)

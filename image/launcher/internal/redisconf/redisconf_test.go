@@ -108,6 +108,12 @@ func TestFurtherDirectivesComeBetweenDefaultsAndWhatTheLauncherOwns(t *testing.T
 	require.Contains(t, Server(settings(nil), netip.AddrPort{}), "\nrepl-backlog-size 16777216\n")
 }
 
+func TestThousandsOfClientsFindRoom(t *testing.T) {
+	text := parsed(t, Server(settings(nil), netip.AddrPort{}))
+	require.Equal(t, [][]string{{"4096"}}, text["tcp-backlog"])
+	require.Equal(t, [][]string{{"11000"}}, text["maxclients"])
+}
+
 func TestBuffersOfReplicasFollowTheMemoryLimit(t *testing.T) {
 	without := parsed(t, Server(settings(nil), netip.AddrPort{}))
 	require.NotContains(t, without, "client-output-buffer-limit")
