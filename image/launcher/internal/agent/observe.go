@@ -18,9 +18,9 @@ import (
 
 // observed is what the loop of a server remembers between its turns.
 type observed struct {
-	since      time.Time // looking for a role since then
-	standing   role.Standing
-	standingOf string // of a replica: the ID of the history that the standing is of
+	since time.Time  // looking for a role since then
+	worth role.Worth // what the data of this server are worth
+	told  role.Told  // what the master of this replica told at askedAt
 
 	info          redisnode.Info
 	answeredAt    time.Time // last answer of the own Redis
@@ -33,7 +33,6 @@ type observed struct {
 	confirmed     bool      // a majority of the sentinels has named this pod since it is master
 	recorded      bool      // the record has named this pod since it is master
 	servedHistory string    // ID of the history of the Redis that runs, or ran last, as master; empty if it was a replica
-	namedIn       int64     // of a master: the latest configuration epoch in which a majority of the sentinels has named it
 	astrayAt      time.Time // following another than the agreed master since
 	linkedAt      time.Time
 	linkDownAt    time.Time
@@ -50,15 +49,7 @@ type observed struct {
 	woken   bool        // this launcher had stood still before this turn
 	calm    bool        // the other servers were not asked in this turn
 
-	// masters is the standing of the master as its launcher told it at askedAt; nil if it is not known.
-	masters *role.Standing
-	// atLeast has the generation and the epoch of the master's data at askedAt; zero if they are not known. A
-	// master that was promoted a moment ago, or does not know of it yet, tells those of its time as a replica.
-	atLeast role.Standing
-	// masterID is the replication ID of the master at askedAt; empty if the master did not answer.
-	masterID string
-	askedAt  time.Time
-	askedFor int64 // the recorded generation at askedAt
+	askedAt time.Time // when the master was last asked about its data
 
 	record   kube.Record
 	recordOK bool
@@ -76,7 +67,7 @@ func (m *observed) setRecord(r kube.Record) {
 }
 
 func (m *observed) processStarted() {
-	m.loaded, m.held, m.served, m.byRecord, m.confirmed, m.recorded, m.namedIn = false, role.Held{}, false, false, false, false, 0
+	m.loaded, m.held, m.served, m.byRecord, m.confirmed, m.recorded = false, role.Held{}, false, false, false, false
 	m.masterAt, m.linkedAt, m.linkDownAt, m.astrayAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	m.answeredAt = time.Now()
 }
@@ -120,7 +111,7 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 		(local.Master || wasInSync) && (!local.Master || m.recordOK && recorded(m.record, s.self, s.generation.Load()))
 	calm = s.ask(ctx, pods, local, calm)
 	m.calm = calm
-	m.held = m.held.Beside(local, m.standing, m.standingOf, m.peers)
+	m.held = m.held.Beside(local, m.worth.Standing, m.worth.Of, m.peers)
 	local.Synced = local.Answering && m.held.InSync
 	every := recordEvery
 	if calm {
@@ -239,7 +230,7 @@ func (s *Server) observation(local role.Local, pods []kube.Pod) role.Observation
 	m := &s.observed
 	o := role.Observation{
 		Self:  role.Member{Name: s.config.PodName, UID: s.config.PodUID, IP: s.config.PodIP, Terminating: s.stopping},
-		Local: local, Standing: m.standing,
+		Local: local, Standing: m.worth.Standing,
 		Servers: s.config.Servers, Sentinels: s.config.Sentinels, DownAfter: s.config.DownAfter, Persistence: s.config.Persistence,
 		Peers: m.peers, RecordKnown: m.recordOK, Initialised: m.record.Initialised, Generation: m.record.Generation, MasterUID: m.record.Master.UID,
 		PodsKnown: s.api.Synced(), Waiting: time.Since(m.since), GenerationFor: since(m.generationAt),
@@ -270,7 +261,7 @@ func (s *Server) observeAgreement(o *role.Observation) {
 	}
 	o.Local.Confirmed, o.Local.Recorded = m.confirmed, m.recorded
 	epoch, named := o.NamedIn()
-	o.Local.NamedAnew = named && epoch > m.namedIn
+	o.Local.NamedAnew = named && epoch > m.worth.NamedIn
 	mark(&m.astrayAt, ok && o.Local.Running && !o.Local.Master && agreed != o.Local.Follows)
 	mark(&m.downAt, down)
 	refused := slices.ContainsFunc(o.Peers, func(p role.Peer) bool {
@@ -307,7 +298,7 @@ func (s *Server) observeLocal(ctx context.Context) role.Local {
 	}
 	if m.info.Master && !info.Master {
 		s.generation.Store(0)
-		m.namedIn = 0
+		m.worth.NamedIn = 0
 	}
 	m.info, m.answeredAt, m.servedHistory = info, time.Now(), ""
 	if info.Master {

@@ -103,9 +103,9 @@ func TestReplicaAsksForTheHistoryOfItsMasterUntilItKnowsItsGeneration(t *testing
 	ended.History.ID = "l"
 	require.False(t, s.ofRecordedMaster(ended), "the process that it was linked to had another history")
 
-	require.Zero(t, s.observed.atLeast, "its launcher does not answer")
+	require.Zero(t, s.observed.told.AtLeast, "its launcher does not answer")
 
-	s.observed.standing = role.Standing{Generation: 4}
+	s.observed.worth.Standing = role.Standing{Generation: 4}
 	asked := s.observed.askedAt
 	s.observed.askedAt = asked.Add(-time.Minute)
 	s.askMaster(t.Context(), linked)

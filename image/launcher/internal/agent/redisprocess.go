@@ -12,7 +12,6 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
 // dumpFile is where BGSAVE writes: the default of dbfilename, which the launcher owns.
@@ -33,7 +32,7 @@ func (s *Server) start(master netip.AddrPort) error {
 	if s.unloaded >= brokenAfter && master.IsValid() {
 		s.setDataAside()
 	}
-	if s.config.Persistence && s.observed.standing.Empty {
+	if s.config.Persistence && s.observed.worth.Standing.Empty {
 		s.keepEmpty()
 	}
 	if !s.config.Persistence {
@@ -79,11 +78,8 @@ func (s *Server) childEnded() {
 	process.ReapOrphans()
 	s.countEnd(lived, s.observed.loaded)
 	s.processEnded()
-	s.observed.standing.Broken = !s.observed.standing.Empty && s.unloaded >= brokenAfter
+	s.observed.worth.Standing.Broken = !s.observed.worth.Standing.Empty && s.unloaded >= brokenAfter
 	s.claimed = false // an election that chooses this pod again says so again
-	if !s.config.Persistence {
-		s.observed.standing = role.Standing{Empty: true} // gone with the process
-	}
 }
 
 // countEnd counts an end of redis-server that was not ordered. One that served for
@@ -115,17 +111,15 @@ func (s *Server) stopRedis() {
 	s.hold.guard(nil)
 	s.child = nil
 	s.processEnded()
-	if s.config.Persistence && !s.observed.standing.Empty {
-		s.disk().hand(s.observed.standing) // Run waits for it
+	if s.config.Persistence && !s.observed.worth.Standing.Empty {
+		s.disk().hand(s.observed.worth.Standing) // Run waits for it
 	}
 }
 
 // processEnded forgets what was true of the process that has ended. A full copy that
 // had not reached the files has gone with it.
 func (s *Server) processEnded() {
-	if s.observed.held.Copied && s.config.Persistence {
-		s.observed.standing = s.filed
-	}
+	s.observed.worth = s.observed.worth.Ended(s.observed.held.Copied, s.config.Persistence)
 	s.observed.processEnded()
 	s.demoting = false
 	s.generation.Store(0)

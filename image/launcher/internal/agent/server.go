@@ -76,7 +76,6 @@ type Server struct {
 	unloaded     int           // processes that ended before they had loaded their data, in a row
 	handed       role.Standing // the standing that was last handed over to be written
 	standingAt   time.Time     // when that was
-	filed        role.Standing // what the files of Redis are worth; the standing on disk follows it
 	standingFile *standingFile // the standing on disk; see disk
 
 	observed     observed
@@ -144,8 +143,8 @@ func (s *Server) newPacer() *pace.Pacer {
 // Run works until stop is closed and the pod has handed over, or ctx ends.
 func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	s.observed.since = time.Now()
-	s.observed.standing = s.loadStanding()
-	s.filed = s.observed.standing
+	s.observed.worth.Standing = s.loadStanding()
+	s.observed.worth.Filed = s.observed.worth.Standing
 	defer func() { s.disk().waitFor(lastStanding) }()
 	go s.api.Run(ctx)
 	background, cancel := context.WithCancel(ctx)

@@ -61,107 +61,34 @@ func (s *Server) loadStanding() role.Standing {
 	return standing
 }
 
-// keepStanding brings the standing up to date, in memory and, where there is
-// persistence, on disk. The standing in memory is what the running Redis would bring
-// as a master. The standing on disk is what its files would bring after a restart; it
-// stays as it is until a full copy has reached the files.
+// keepStanding brings what the data are worth up to date, in memory and, where there is persistence, on disk.
 func (s *Server) keepStanding(o role.Observation) {
 	m := &s.observed
 	if s.child == nil {
-		if !s.config.Persistence && !m.standing.Empty {
-			m.standing = role.Standing{Empty: true}
-		}
 		return
 	}
-	if o.Local.Answering && !o.Local.Master {
-		s.keepDemotion()
-	}
-	if !o.Local.Answering || o.Local.Loading {
-		return
-	}
-	if !o.Local.Master && !o.Local.Synced {
-		if m.standing.Empty && o.Local.Offset > 1 {
-			// No look has seen the replica in sync, and it waits for another copy: what it has is better than nothing.
-			m.standing = role.Standing{Offset: o.Local.Offset}
-			return
-		}
-		s.keepFiled(o.Local)
-		return
-	}
-	next := m.standing
-	next.Broken = false
-	epoch, named := o.NamedIn()
-	switch {
-	case !s.ofRecordedMaster(o.Local) && s.sharesHistory(o.Local) && m.masters != nil && (next.Empty || !m.masters.Before(next)):
-		next = role.Standing{Generation: m.masters.Generation, Epoch: m.masters.Epoch, Offset: o.Local.Offset}
-	case !m.recordOK && next.Empty:
-		next = s.leastStanding(o.Local)
-	case !m.recordOK && o.Local.Master && named && (!next.Master || epoch > m.namedIn || next.Disputed(o.Peers)):
-		next = role.Standing{Generation: next.Generation, Epoch: epoch, Master: true, Offset: o.Local.Offset}
+	was, unrecorded := m.worth, false
+	m.worth, unrecorded = was.After(o, m.told, s.recorded())
+	if unrecorded {
 		s.generation.Store(0) // this mastership is to be recorded
-	case !m.recordOK:
-		// Several servers may be unable to read the API. The offset tells which of them went on longest.
-		next.Master, next.Offset = next.Master && o.Local.Master, o.Local.Offset
-	case o.Local.Master && recorded(m.record, s.self, s.generation.Load()):
-		next = role.Standing{Generation: m.record.Generation, Master: true, Offset: o.Local.Offset}
-	case !o.Local.Master && s.ofRecordedMaster(o.Local):
-		next = role.Standing{Generation: m.record.Generation, Offset: o.Local.Offset}
-	case !o.Local.Master && !next.Empty && !next.Master:
-		next.Offset = o.Local.Offset
-	case !o.Local.Master && next.Empty && (o.Local.LinkUp || s.followsTheRecord(o.Local)) && (!s.askedMaster(o.Local) || s.sharesHistory(o.Local)):
-		// The record is not up to date yet; the data are there all the same.
-		next = role.Standing{Generation: m.record.Generation, Offset: o.Local.Offset}
-	case !o.Local.Master && next.Empty:
-		next = s.leastStanding(o.Local)
 	}
-	if m.recordOK && o.Local.Master && s.decided.Label == role.MasterLabel {
-		s.claimed = false
+	s.claimed = s.claimed && !s.claimIsOver(o.Local)
+	demoted := was.Filed.Master && !m.worth.Filed.Master
+	looked := o.Local.Answering && !o.Local.Loading && (!o.Local.Copied || !m.worth.Filed.Empty)
+	if s.config.Persistence && (demoted || looked) {
+		s.writeStanding(m.worth.Filed)
 	}
-	if named && o.Local.Master {
-		m.namedIn = max(m.namedIn, epoch)
-	}
-	m.standing = next
-	if s.ofRecordedMaster(o.Local) || m.masters != nil && s.sharesHistory(o.Local) {
-		m.standingOf = o.Local.History.ID
-	}
-	s.keepFiled(o.Local)
 }
 
-// leastStanding is what the data of a replica are worth at least. Their generation is that of the master's
-// own data, or 0 if it is not known.
-func (s *Server) leastStanding(local role.Local) role.Standing {
-	least := role.Standing{Offset: local.Offset}
-	if s.sharesHistory(local) {
-		least.Generation, least.Epoch = s.observed.atLeast.Generation, s.observed.atLeast.Epoch
-	}
-	return least
-}
-
-// keepFiled brings the standing on disk up to date, as far as the files hold the data.
-func (s *Server) keepFiled(local role.Local) {
-	next := s.observed.standing
+// claimIsOver says whether the claim of this pod has done its work, or writes go to another server since.
+func (s *Server) claimIsOver(l role.Local) bool {
 	switch {
-	case !local.Copied:
-		s.filed = next
-	case next.Before(s.filed):
-		// The files hold data of a promotion that was given up for the master of the copy.
-		s.filed = role.Standing{Generation: next.Generation, Epoch: next.Epoch}
-	}
-	if s.config.Persistence && (!local.Copied || !s.filed.Empty) {
-		s.writeStanding(s.filed)
-	}
-}
-
-// keepDemotion records that this pod is no longer a master, nor about to become one, because writes now
-// go to another server. This also applies to the files, even before they hold the copy of the new master.
-func (s *Server) keepDemotion() {
-	s.observed.standing.Master = false
-	s.claimed = s.claimed && s.decided.Action == role.Claim // this look was before the claim
-	if s.filed.Master {
-		s.filed.Master = false
-		if s.config.Persistence {
-			s.writeStanding(s.filed)
-		}
+	case !l.Answering:
+		return false
+	case !l.Master:
+		return s.decided.Action != role.Claim // else this look was before the claim
+	default:
+		return !l.Loading && s.observed.recordOK && s.decided.Label == role.MasterLabel
 	}
 }
 
@@ -194,7 +121,7 @@ func (s *Server) setDataAside() {
 		return
 	}
 	s.crashes, s.unloaded = 0, 0
-	s.observed.standing, s.filed = role.Standing{Empty: true}, role.Standing{Empty: true}
+	s.observed.worth.Standing, s.observed.worth.Filed = role.Standing{Empty: true}, role.Standing{Empty: true}
 	s.log.Error("redis-server could not start with the data on disk several times; they were put aside and come anew from the master", "kept", to)
 }
 
@@ -202,6 +129,6 @@ func (s *Server) setDataAside() {
 // before its master's copy has come, and they must not count for data when the
 // container starts again. So it waits until that is on disk.
 func (s *Server) keepEmpty() {
-	s.disk().hand(s.observed.standing)
+	s.disk().hand(s.observed.worth.Standing)
 	s.disk().wait()
 }

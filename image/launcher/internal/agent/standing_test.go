@@ -84,8 +84,8 @@ func TestFilesThatRedisMadeBeforeItHadDataAreNone(t *testing.T) {
 	empty := role.Standing{Empty: true}
 	c := config.Config{Persistence: true, DataDir: t.TempDir(), RunDir: t.TempDir(), RedisServer: "true", BindAddress: "127.0.0.1"}
 	s := &Server{config: c, log: quiet, hold: &hold{}}
-	s.observed.standing = readStanding(c)
-	require.Equal(t, empty, s.observed.standing)
+	s.observed.worth.Standing = readStanding(c)
+	require.Equal(t, empty, s.observed.worth.Standing)
 	require.NoError(t, s.start(netip.MustParseAddrPort("127.0.0.2:6379")))
 	<-s.child.Done()
 	require.NoError(t, os.Mkdir(filepath.Join(c.DataDir, appendDir), 0o700))
@@ -136,17 +136,17 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := keeper(t)
-			s.observed.standing, s.filed = c.before, c.before
+			s.observed.worth.Standing, s.observed.worth.Filed = c.before, c.before
 			s.generation.Store(5)
 			o := role.Observation{Local: c.local}
-			s.observed.masterID = "m"
+			s.observed.told.History = "m"
 			if c.record != nil {
 				s.observed.setRecord(*c.record)
-				s.observed.askedFor = c.record.Generation
+				s.observed.told.For = c.record.Generation
 				o.RecordKnown, o.MasterUID = true, c.record.Master.UID
 			}
 			s.keepStanding(o)
-			require.Equal(t, c.want, s.observed.standing)
+			require.Equal(t, c.want, s.observed.worth.Standing)
 			if c.record != nil && c.want != c.before {
 				require.Equal(t, c.want, written(s), "it is on disk, too")
 			}
@@ -164,46 +164,46 @@ func TestStandingOfAPromotionThatIsNotRecordedHasTheSentinelsEpoch(t *testing.T)
 	master := role.Observation{Self: role.Member{IP: self}, Sentinels: 3, Views: views, Local: role.Local{Answering: true, Master: true, Offset: 20}}
 	promoted := role.Standing{Generation: 2, Epoch: 6, Master: true, Offset: 20}
 	s := keeper(t)
-	s.observed.standing = role.Standing{Generation: 2, Offset: 10}
+	s.observed.worth.Standing = role.Standing{Generation: 2, Offset: 10}
 	s.keepStanding(master)
-	require.Equal(t, promoted, s.observed.standing)
+	require.Equal(t, promoted, s.observed.worth.Standing)
 	require.Equal(t, promoted, written(s))
 
-	s.observed.standing = role.Standing{Generation: 2, Master: true, Offset: 10}
+	s.observed.worth.Standing = role.Standing{Generation: 2, Master: true, Offset: 10}
 	s.keepStanding(master)
-	require.Equal(t, role.Standing{Generation: 2, Master: true, Offset: 20}, s.observed.standing, "this one is recorded")
+	require.Equal(t, role.Standing{Generation: 2, Master: true, Offset: 20}, s.observed.worth.Standing, "this one is recorded")
 	master.Peers = []role.Peer{{Status: &role.Status{Standing: role.Standing{Generation: 2, Epoch: 5}}}}
 	s.keepStanding(master)
-	require.Equal(t, promoted, s.observed.standing, "it was named again after a promotion that is not recorded")
+	require.Equal(t, promoted, s.observed.worth.Standing, "it was named again after a promotion that is not recorded")
 
-	master.Peers, s.observed.standing = nil, role.Standing{Generation: 2, Master: true, Offset: 10}
+	master.Peers, s.observed.worth.Standing = nil, role.Standing{Generation: 2, Master: true, Offset: 10}
 	s.generation.Store(2)
 	views[0].ConfigEpoch = 7
 	s.keepStanding(master)
-	require.Equal(t, role.Standing{Generation: 2, Epoch: 7, Master: true, Offset: 20}, s.observed.standing, "the sentinels have named another in between")
+	require.Equal(t, role.Standing{Generation: 2, Epoch: 7, Master: true, Offset: 20}, s.observed.worth.Standing, "the sentinels have named another in between")
 	require.Zero(t, s.generation.Load(), "it is to be recorded again")
 
 	// New sentinels begin with epoch 0. A sentinel that was cut off comes back and still has epoch 7.
 	views[0].ConfigEpoch, views[1].ConfigEpoch, views[2].ConfigEpoch = 0, 0, 0
 	s.keepStanding(master)
-	require.EqualValues(t, 7, s.observed.namedIn, "it has been named in that epoch")
+	require.EqualValues(t, 7, s.observed.worth.NamedIn, "it has been named in that epoch")
 
 	replica := role.Observation{Local: role.Local{Answering: true, Synced: true, LinkUp: true, Offset: 30, History: role.History{ID: "m"}}}
 	for why, prepare := range map[string]func(m *observed){
 		"there is no record": func(*observed) {},
 		"the record names another master": func(m *observed) {
 			m.setRecord(kube.Record{Generation: 2, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
-			m.askedFor = 2
+			m.told.For = 2
 		},
 	} {
 		s = keeper(t)
-		s.observed.standing, s.observed.masters, s.observed.masterID = role.Standing{Generation: 2, Offset: 10}, &promoted, "m"
+		s.observed.worth.Standing, s.observed.told.Master, s.observed.told.History = role.Standing{Generation: 2, Offset: 10}, &promoted, "m"
 		prepare(&s.observed)
 		s.keepStanding(replica)
-		require.Equal(t, role.Standing{Generation: 2, Epoch: 6, Offset: 30}, s.observed.standing, why)
-		s.observed.standing, s.observed.masterID = role.Standing{Generation: 2, Offset: 10}, "n"
+		require.Equal(t, role.Standing{Generation: 2, Epoch: 6, Offset: 30}, s.observed.worth.Standing, why)
+		s.observed.worth.Standing, s.observed.told.History = role.Standing{Generation: 2, Offset: 10}, "n"
 		s.keepStanding(replica)
-		require.Equal(t, role.Standing{Generation: 2, Offset: 30}, s.observed.standing, "the link was to another process; "+why)
+		require.Equal(t, role.Standing{Generation: 2, Offset: 30}, s.observed.worth.Standing, "the link was to another process; "+why)
 	}
 }
 
@@ -212,32 +212,32 @@ func TestStandingOfAPromotionThatIsNotRecordedHasTheSentinelsEpoch(t *testing.T)
 func TestEmptyReplicaHasDataOfTheGenerationThatItsMasterTells(t *testing.T) {
 	replica := role.Observation{Local: role.Local{Answering: true, Synced: true, LinkUp: true, Offset: 30, History: role.History{ID: "m"}}}
 	s := keeper(t)
-	s.observed.standing, s.observed.atLeast, s.observed.masterID = role.Standing{Empty: true}, role.Standing{Generation: 2, Epoch: 1}, "m"
+	s.observed.worth.Standing, s.observed.told.AtLeast, s.observed.told.History = role.Standing{Empty: true}, role.Standing{Generation: 2, Epoch: 1}, "m"
 	s.keepStanding(replica)
-	require.Equal(t, role.Standing{Generation: 2, Epoch: 1, Offset: 30}, s.observed.standing)
-	require.Empty(t, s.observed.standingOf, "the master may turn out to be of a later one")
+	require.Equal(t, role.Standing{Generation: 2, Epoch: 1, Offset: 30}, s.observed.worth.Standing)
+	require.Empty(t, s.observed.worth.Of, "the master may turn out to be of a later one")
 
-	s.observed.standing, s.observed.masterID = role.Standing{Empty: true}, "n"
+	s.observed.worth.Standing, s.observed.told.History = role.Standing{Empty: true}, "n"
 	s.keepStanding(replica)
-	require.Equal(t, role.Standing{Offset: 30}, s.observed.standing, "the link was to another process")
+	require.Equal(t, role.Standing{Offset: 30}, s.observed.worth.Standing, "the link was to another process")
 }
 
 // A copy that is only in memory was taken from a master whose data come before those of the
 // files in an election. After a restart the files must not win over that master.
 func TestFilesOfAPromotionThatWasGivenUpAreNotTheLatest(t *testing.T) {
 	s := keeper(t)
-	s.filed = role.Standing{Generation: 2, Epoch: 6, Offset: 900}
-	s.observed.standing = s.filed
+	s.observed.worth.Filed = role.Standing{Generation: 2, Epoch: 6, Offset: 900}
+	s.observed.worth.Standing = s.observed.worth.Filed
 	s.observed.setRecord(kube.Record{Generation: 2, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
-	s.observed.masterID, s.observed.askedFor = "m", 2
+	s.observed.told.History, s.observed.told.For = "m", 2
 	copied := role.Observation{Local: role.Local{
 		Answering: true, Synced: true, LinkUp: true, Copied: true, Offset: 5, Follows: netip.MustParseAddr("10.0.0.7"), History: role.History{ID: "m"},
 	}}
 	s.keepStanding(copied)
-	require.Equal(t, role.Standing{Generation: 2, Epoch: 6, Offset: 5}, s.observed.standing, "the record may name this master for an earlier time")
-	s.observed.masters = &role.Standing{Generation: 2, Master: true}
+	require.Equal(t, role.Standing{Generation: 2, Epoch: 6, Offset: 5}, s.observed.worth.Standing, "the record may name this master for an earlier time")
+	s.observed.told.Master = &role.Standing{Generation: 2, Master: true}
 	s.keepStanding(copied)
-	require.Equal(t, role.Standing{Generation: 2, Offset: 5}, s.observed.standing)
+	require.Equal(t, role.Standing{Generation: 2, Offset: 5}, s.observed.worth.Standing)
 	require.Equal(t, role.Standing{Generation: 2}, written(s))
 }
 
@@ -248,7 +248,7 @@ func TestStandingIsWrittenAtMostOnceASecond(t *testing.T) {
 	for offset := range int64(3) {
 		s.keepStanding(role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: offset}})
 	}
-	require.EqualValues(t, 2, s.observed.standing.Offset)
+	require.EqualValues(t, 2, s.observed.worth.Standing.Offset)
 	require.EqualValues(t, 0, written(s).Offset)
 }
 
@@ -283,49 +283,49 @@ func TestDataOfAnEndedProcessWithoutPersistenceAreGone(t *testing.T) {
 	require.NoError(t, err)
 	<-child.Done()
 	s.child = child
-	s.observed.standing = role.Standing{Generation: 5, Master: true}
+	s.observed.worth.Standing = role.Standing{Generation: 5, Master: true}
 	s.observed.since = time.Time{}
 	s.childEnded()
-	require.Equal(t, role.Standing{Empty: true}, s.observed.standing)
+	require.Equal(t, role.Standing{Empty: true}, s.observed.worth.Standing)
 	require.False(t, s.claimed)
 	require.Nil(t, s.child)
 	require.Equal(t, 1, s.crashes)
 	require.WithinDuration(t, time.Now(), s.observed.since, time.Minute)
-	s.observed.standing = role.Standing{Generation: 5}
-	s.keepStanding(role.Observation{})
-	require.Equal(t, role.Standing{Empty: true}, s.observed.standing)
+	s.observed.worth.Standing = role.Standing{Generation: 5}
+	s.processEnded()
+	require.Equal(t, role.Standing{Empty: true}, s.observed.worth.Standing, "also where the launcher has stopped it")
 }
 
 func TestDataThatRedisCannotLoadSeveralTimesAreToldToBeBroken(t *testing.T) {
 	s := keeper(t)
-	s.observed.standing = role.Standing{Generation: 5, Offset: 7}
+	s.observed.worth.Standing = role.Standing{Generation: 5, Offset: 7}
 	for crash := range brokenAfter {
-		require.False(t, s.observed.standing.Broken, "after %d crashes", crash)
+		require.False(t, s.observed.worth.Standing.Broken, "after %d crashes", crash)
 		endChild(t, s)
 	}
-	require.Equal(t, role.Standing{Generation: 5, Offset: 7, Broken: true}, s.observed.standing)
+	require.Equal(t, role.Standing{Generation: 5, Offset: 7, Broken: true}, s.observed.worth.Standing)
 
-	writeStanding(t, s.config, s.observed.standing)
+	writeStanding(t, s.config, s.observed.worth.Standing)
 	require.False(t, written(s).Broken, "the next container tries again")
 	s.child = &process.Child{}
 	s.observed.setRecord(kube.Record{Generation: 6, Master: kube.Member{UID: "uid-b"}})
 	s.keepStanding(role.Observation{Local: role.Local{Answering: true, Synced: true}})
-	require.False(t, s.observed.standing.Broken, "what Redis serves is not")
+	require.False(t, s.observed.worth.Standing.Broken, "what Redis serves is not")
 
-	s.observed.standing = role.Standing{Empty: true}
+	s.observed.worth.Standing = role.Standing{Empty: true}
 	s.child = nil
 	s.unloaded = brokenAfter - 1
 	endChild(t, s)
-	require.Equal(t, role.Standing{Empty: true}, s.observed.standing, "nothing cannot be broken")
+	require.Equal(t, role.Standing{Empty: true}, s.observed.worth.Standing, "nothing cannot be broken")
 }
 
 func TestDataThatRedisHasLoadedAreNotBrokenHoweverOftenItEnds(t *testing.T) {
 	s := &Server{config: disk(t), log: quiet, unloaded: brokenAfter - 1, hold: &hold{}}
-	s.observed.standing = role.Standing{Generation: 5, Master: true, Offset: 7}
+	s.observed.worth.Standing = role.Standing{Generation: 5, Master: true, Offset: 7}
 	for crash := range 2 * brokenAfter {
 		s.observed.loaded = true
 		endChild(t, s)
-		require.False(t, s.observed.standing.Broken, "after %d crashes", crash)
+		require.False(t, s.observed.worth.Standing.Broken, "after %d crashes", crash)
 		require.Zero(t, s.unloaded)
 	}
 	require.Equal(t, 2*brokenAfter, s.crashes, "it has not lived for a second, and needs pauses all the same")
@@ -368,7 +368,7 @@ func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
 	s.keepEmpty()
 	require.Zero(t, s.crashes)
 	require.Zero(t, s.unloaded)
-	require.Equal(t, role.Standing{Empty: true}, s.observed.standing, "until the master has sent a copy")
+	require.Equal(t, role.Standing{Empty: true}, s.observed.worth.Standing, "until the master has sent a copy")
 	require.NoDirExists(t, filepath.Join(s.config.DataDir, appendDir))
 	require.FileExists(t, filepath.Join(s.config.DataDir, appendDir+".broken", "appendonly.aof.1.incr.aof"))
 	require.NoError(t, os.Mkdir(filepath.Join(s.config.DataDir, appendDir), 0o700))
@@ -385,16 +385,16 @@ func TestCopyCountsOnDiskWhenItsFirstRewriteHasSucceeded(t *testing.T) {
 	s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
 	s.disk().hand(before)
 	s.disk().wait()
-	s.observed.standing, s.filed = before, before
+	s.observed.worth.Standing, s.observed.worth.Filed = before, before
 	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
 	copied := role.Local{Running: true, Answering: true, Synced: true, Copied: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7"), History: role.History{ID: "m"}}
-	s.observed.masterID, s.observed.askedFor = "m", 5
+	s.observed.told.History, s.observed.told.For = "m", 5
 	s.observed.held = role.Held{InSync: true, Copied: true}
 	s.keepStanding(role.Observation{Local: copied})
-	require.Equal(t, role.Standing{Generation: 5, Offset: 20}, s.observed.standing, "the running Redis would bring it as a master")
+	require.Equal(t, role.Standing{Generation: 5, Offset: 20}, s.observed.worth.Standing, "the running Redis would bring it as a master")
 	require.Equal(t, before, written(s), "its files would not")
 	s.processEnded()
-	require.Equal(t, before, s.observed.standing, "the copy has gone with the process")
+	require.Equal(t, before, s.observed.worth.Standing, "the copy has gone with the process")
 	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
 	copied.Copied = false
 	s.keepStanding(role.Observation{Local: copied})

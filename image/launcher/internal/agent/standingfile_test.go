@@ -251,7 +251,7 @@ func TestLoopDoesNotWaitForABusyDisk(t *testing.T) {
 
 func TestRedisIsNotStartedBeforeThatThereAreNoDataIsOnDisk(t *testing.T) {
 	s := &Server{config: disk(t), log: quiet}
-	s.observed.standing = role.Standing{Empty: true}
+	s.observed.worth.Standing = role.Standing{Empty: true}
 	begun, release := slowDisk(t, s.disk())
 	returned := make(chan struct{})
 	go func() { defer close(returned); s.keepEmpty() }()

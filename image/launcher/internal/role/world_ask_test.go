@@ -33,7 +33,7 @@ func (s *simServer) observe(w *world) Observation {
 	}
 	if !calm || !local.Master && foundDown {
 		peers = s.askPeers(w)
-		s.held = s.held.Beside(local, s.standing, s.standingOf, peers)
+		s.held = s.held.Beside(local, s.worth.Standing, s.worth.Of, peers)
 		local.Synced = local.Answering && s.held.InSync
 	}
 	if w.now-s.recordAt >= every {
@@ -45,7 +45,7 @@ func (s *simServer) observe(w *world) Observation {
 	}
 	r := s.record
 	o = Observation{
-		Self: s.Member, Local: local, Standing: s.standing,
+		Self: s.Member, Local: local, Standing: s.worth.Standing,
 		Servers: simServers, Sentinels: simSentinels, DownAfter: simDownAfter, Persistence: w.persistence, Views: s.views, Peers: peers,
 		PodsKnown: true, RecordKnown: s.recordOK, Initialised: r.initialised, Generation: r.generation, MasterUID: r.uid, PreviousIP: r.previous,
 		Waiting: w.now - s.since, GenerationFor: w.now - s.generationAt,
@@ -66,7 +66,7 @@ func (s *simServer) observe(w *world) Observation {
 	}
 	o.Local.Confirmed, o.Local.Recorded = s.confirmed, s.recorded
 	epoch, named := o.NamedIn()
-	o.Local.NamedAnew = named && epoch > s.namedIn
+	o.Local.NamedAnew = named && epoch > s.worth.NamedIn
 	down, _ := o.MasterIsDown()
 	mark(&s.astrayAt, ok && local.Running && !local.Master && agreed != local.Follows, w.now)
 	mark(&s.downAt, down, w.now)
@@ -88,7 +88,7 @@ func (s *simServer) observeLocal(w *world) Local {
 		s.recordAt = never
 	}
 	if s.wasMaster && !r.master {
-		s.own, s.namedIn = 0, 0
+		s.own, s.worth.NamedIn = 0, 0
 	}
 	s.wasMaster, s.followed, s.byRecord = r.master, r.follows, s.byRecord && r.master
 	if s.servedHistory = ""; r.master {
@@ -160,7 +160,7 @@ func (w *world) ask(from *pod, m Member, status bool) Peer {
 		}
 	}
 	if status && other.up(w) && other.turns > 0 {
-		p.Status = &Status{UID: other.UID, Claimed: other.claimed, Synced: other.redis.running && other.held.InSync, Standing: other.standing}
+		p.Status = &Status{UID: other.UID, Claimed: other.claimed, Synced: other.redis.running && other.held.InSync, Standing: other.worth.Standing}
 	}
 	return p
 }

@@ -270,13 +270,13 @@ func (s *simServer) start(w *world, master netip.Addr) {
 	if s.corrupt {
 		if s.crashes < brokenAfter || !master.IsValid() {
 			s.crashes++
-			s.claimed, s.standing.Broken = false, s.crashes >= brokenAfter
+			s.claimed, s.worth.Standing.Broken = false, s.crashes >= brokenAfter
 			return
 		}
-		s.corrupt, s.crashes, s.disk, s.standing = false, 0, data{}, Standing{Empty: true}
+		s.corrupt, s.crashes, s.disk, s.worth.Standing = false, 0, data{}, Standing{Empty: true}
 	}
-	if w.persistence && s.standing.Empty {
-		s.kept = s.standing
+	if w.persistence && s.worth.Standing.Empty {
+		s.worth.Filed = s.worth.Standing
 	}
 	s.crashes = 0
 	s.redis = redis{running: true, follows: master, heard: -linkTimeout, process: w.newID(), history: History{ID: w.newID()}}
@@ -292,7 +292,7 @@ func (s *simServer) kill(w *world) {
 	s.redis = redis{}
 	s.acks = map[*simServer]time.Duration{}
 	w.deprive(s, s.disk)
-	if !s.kept.Master {
+	if !s.worth.Filed.Master {
 		// Between equals an election goes by the offset that the last look found.
 		w.deprive(s, s.disk.until(s.turnAt))
 	}
@@ -305,7 +305,7 @@ func (s *simServer) kill(w *world) {
 		// comes, nor before it has looked.
 		w.deprive(s, data{})
 	}
-	if s.kept.Generation < w.record.generation {
+	if s.worth.Filed.Generation < w.record.generation {
 		// An election does not know what the last ones are worth, nor those from when the launcher could not read the record.
 		w.deprive(s, s.disk.until(s.readsAt-standingLag))
 	}

@@ -17,7 +17,6 @@ type simServer struct {
 	hungryUntil                                                                                                      time.Duration // it needs all its master's data, which takes until then
 	joinedAt                                                                                                         time.Duration // when its network was last back
 	own                                                                                                              int64         // agent.Server.generation
-	namedIn                                                                                                          int64         // of a master: the latest configuration epoch in which the sentinels have named it
 	crashes                                                                                                          int           // starts that ended at once, in a row
 	since, masterAt, astrayAt, linkedAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt, doomedAt time.Duration
 	claimed, byRecord, confirmed, recorded, wasRunning                                                               bool
@@ -27,8 +26,8 @@ type simServer struct {
 	followed                                                                                                         netip.Addr
 	applied                                                                                                          int
 	held                                                                                                             Held
-	standing, kept                                                                                                   Standing // in memory and on disk
-	standingOf                                                                                                       string   // agent.observed.standingOf
+	worth                                                                                                            Worth  // the files are those on disk
+	standingOf                                                                                                       string // agent.observed.standingOf
 	views                                                                                                            []View
 	viewsAt, recordAt, turnAt                                                                                        time.Duration
 	record                                                                                                           simRecord
@@ -50,13 +49,13 @@ const stoodStill = 3 * time.Second
 
 // boot is the start of the container.
 func (s *simServer) boot(w *world) {
-	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, hungryUntil: s.hungryUntil, kept: s.kept, acks: map[*simServer]time.Duration{}, applied: -1}
+	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, hungryUntil: s.hungryUntil, worth: Worth{Filed: s.worth.Filed}, acks: map[*simServer]time.Duration{}, applied: -1}
 	fresh.since, fresh.viewsAt, fresh.recordAt, fresh.failedAt = max(w.now, s.upAt), never, never, never
 	fresh.generation = -1 // none was read
-	s.kept.Broken, fresh.kept.Broken = false, false
-	fresh.standing = Standing{Empty: true}
+	fresh.worth.Filed.Broken = false
+	fresh.worth.Standing = Standing{Empty: true}
 	if w.persistence && s.disk.writes > 0 {
-		fresh.standing = s.kept
+		fresh.worth.Standing = fresh.worth.Filed
 	}
 	*s = fresh
 }
@@ -87,13 +86,8 @@ func (s *simServer) turn(w *world) {
 	if s.wasRunning && !s.redis.running {
 		s.masterAt, s.linkedAt, s.linkDownAt, s.astrayAt, s.since = 0, 0, 0, 0, w.now
 		s.recordAt, s.viewsAt, s.claimed, s.byRecord, s.confirmed, s.recorded = never, never, false, false, false, false
-		switch {
-		case !w.persistence:
-			s.standing = Standing{Empty: true}
-		case s.held.Copied:
-			s.standing = s.kept // the copy has gone with the process
-		}
-		s.held, s.own, s.namedIn = Held{}, 0, 0
+		s.worth = s.worth.Ended(s.held.Copied, w.persistence)
+		s.held, s.own = Held{}, 0
 	}
 	s.wasRunning = s.redis.running
 	if w.apiServes(&s.pod) {
@@ -252,89 +246,38 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	if !s.redis.running {
 		return
 	}
-	if o.Local.Answering && !o.Local.Master {
-		s.standing.Master, s.kept.Master, s.claimed = false, false, s.claimed && s.decided.Action == Claim
-	}
-	if !o.Local.Answering {
-		return
-	}
-	if !o.Local.Master && !o.Local.Synced {
-		if s.standing.Empty && o.Local.Offset > 1 {
-			s.standing = Standing{Offset: o.Local.Offset}
-			return
-		}
-		s.keepFiled(o.Local)
-		return
-	}
-	next := s.standing
-	masters, atLeast, asked, shared := s.askMaster(w)
-	known := s.standingOf == o.Local.History.ID && next.Generation == s.record.generation && next.Epoch == 0
-	recorded := Standing{Generation: s.record.generation}
-	earlier := recorded.Before(next)
-	if masters != nil {
-		earlier = recorded.Before(*masters)
-	}
-	ofRecorded := s.recordOK && o.Local.Follows == s.record.ip && o.Local.LinkUp && (known || shared && !earlier)
-	epoch, named := o.NamedIn()
-	switch {
-	case !ofRecorded && o.Local.LinkUp && shared && masters != nil && (next.Empty || !masters.Before(next)):
-		next = Standing{Generation: masters.Generation, Epoch: masters.Epoch, Offset: o.Local.Offset}
-	case !s.recordOK && next.Empty:
-		next = Standing{Generation: atLeast.Generation, Epoch: atLeast.Epoch, Offset: o.Local.Offset}
-	case !s.recordOK && o.Local.Master && named && (!next.Master || epoch > s.namedIn || next.Disputed(o.Peers)):
-		next = Standing{Generation: next.Generation, Epoch: epoch, Master: true, Offset: o.Local.Offset}
+	unrecorded := false
+	if s.worth, unrecorded = s.worth.After(o, s.askMaster(w), s.recordedNow()); unrecorded {
 		s.own = 0
-	case !s.recordOK:
-		next.Master, next.Offset = next.Master && o.Local.Master, o.Local.Offset
-	case o.Local.Master && s.isRecorded(s.record, s.own):
-		next = Standing{Generation: s.record.generation, Master: true, Offset: o.Local.Offset}
-	case !o.Local.Master && ofRecorded:
-		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
-	case !o.Local.Master && !next.Empty && !next.Master:
-		next.Offset = o.Local.Offset
-	case !o.Local.Master && next.Empty && (o.Local.LinkUp || s.recordOK && o.Local.Follows == s.record.ip) && (!asked || shared):
-		next = Standing{Generation: s.record.generation, Offset: o.Local.Offset}
-	case !o.Local.Master && next.Empty:
-		next = Standing{Generation: atLeast.Generation, Epoch: atLeast.Epoch, Offset: o.Local.Offset}
 	}
-	if s.recordOK && o.Local.Master && s.decided.Label == MasterLabel {
+	if o.Local.Answering && !o.Local.Master {
+		s.claimed = s.claimed && s.decided.Action == Claim
+	}
+	if o.Local.Answering && o.Local.Master && s.recordOK && s.decided.Label == MasterLabel {
 		s.claimed = false
 	}
-	if named && o.Local.Master {
-		s.namedIn = max(s.namedIn, epoch)
-	}
-	s.standing = next
-	if ofRecorded || o.Local.LinkUp && shared && masters != nil {
-		s.standingOf = o.Local.History.ID
-	}
-	s.keepFiled(o.Local)
 }
 
-// keepFiled is agent.keepFiled.
-func (s *simServer) keepFiled(local Local) {
-	switch next := s.standing; {
-	case !local.Copied:
-		s.kept = next
-	case next.Before(s.kept):
-		s.kept = Standing{Generation: next.Generation, Epoch: next.Epoch}
-	}
+// recordedNow is agent.recorded.
+func (s *simServer) recordedNow() Recorded {
+	return Recorded{Known: s.recordOK, Generation: s.record.generation, Master: s.record.ip, Own: s.recordOK && s.isRecorded(s.record, s.own)}
 }
 
-// askMaster is agent.askMaster, with agent.askedMaster and agent.sharesHistory.
-func (s *simServer) askMaster(w *world) (standing *Standing, atLeast Standing, asked, shared bool) {
+// askMaster is agent.askMaster. The master of a replica always tells at once.
+func (s *simServer) askMaster(w *world) Told {
 	m := w.serverAt(s.redis.follows)
 	if m == nil || !reaches(&m.pod, &s.pod) || !m.alive(w) || !m.redis.master {
-		return nil, Standing{}, false, false
+		return Told{}
 	}
-	shared = m.redis.history.ID == s.redis.history.ID
-	if shared && m.up(w) {
-		told := m.standing
-		atLeast = Standing{Generation: told.Generation, Epoch: told.Epoch}
-		if told.Master {
-			standing = &told
+	told := Told{For: s.record.generation, History: m.redis.history.ID}
+	if told.History == s.redis.history.ID && m.up(w) {
+		standing := m.worth.Standing
+		told.AtLeast = Standing{Generation: standing.Generation, Epoch: standing.Epoch}
+		if standing.Master {
+			told.Master = &standing
 		}
 	}
-	return standing, atLeast, true, shared
+	return told
 }
 
 // tune is agent.tune.
@@ -373,7 +316,7 @@ func (w *world) mayBecomeMaster(s *simServer) {
 		if other == s || !reaches(&s.pod, &other.pod) || other.Terminating {
 			continue
 		}
-		if other.alive(w) && other.held.InSync && other.redis.data.writes > 0 || other.up(w) && other.turns > 0 && other.disk.writes > 0 && !other.kept.Empty {
+		if other.alive(w) && other.held.InSync && other.redis.data.writes > 0 || other.up(w) && other.turns > 0 && other.disk.writes > 0 && !other.worth.Filed.Empty {
 			w.fail("%s becomes master empty, but %s has data", s.Name, other.Name)
 		}
 	}
