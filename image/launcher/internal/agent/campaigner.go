@@ -97,6 +97,8 @@ type successor struct {
 	addr  netip.AddrPort
 	epoch int64 // in which the launcher was elected; 0 where a sentinel has promoted it
 	views []sentinelView
+	// pausedAt is when the writes of the master were first paused; zero where they were not.
+	pausedAt time.Time
 }
 
 // redisAt gives the address of the Redis of a pod.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
@@ -137,6 +138,7 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
 	if err != nil {
 		return errors.Join(err, s.abortHandOver(ctx, errors.Is(err, errUnanswered)))
 	}
+	promoted := time.Now()
 	s.hold.unanswered.Store(false)
 	target := next.addr
 	var told sync.WaitGroup
@@ -144,13 +146,17 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
 		told.Go(func() { s.campaigner().tellOthers(context.WithoutCancel(ctx), next) })
 	}
 	defer told.Wait() // for 0.3 s at most
-	// Demote first: should stopping take longer than the pause, what comes meets a replica.
+	// Demote first: should the end take longer than the pause, what comes meets a replica.
 	if err := node.Follow(ctx, target); err != nil {
 		s.log.Warn("the old master could not be demoted; it is stopped at once", "error", err)
 	}
-	node.Shutdown(ctx)
-	s.stopRedis()
-	s.log.Info("handed over", "to", target.Addr().String(), "took", time.Since(began).Round(time.Millisecond).String())
+	// The successor has everything, and clients wait: Redis is not given the time to write its file to the disk.
+	s.endRedis(syscall.SIGKILL)
+	if next.pausedAt.IsZero() {
+		next.pausedAt = promoted // a sentinel has promoted it, and paused is not known
+	}
+	took := func(from, to time.Time) string { return to.Sub(from).Round(time.Millisecond).String() }
+	s.log.Info("handed over", "to", target.Addr().String(), "took", took(began, time.Now()), "paused", took(next.pausedAt, promoted), "stopping", took(promoted, time.Now()))
 	s.decided = role.Decision{State: role.Stopped, Reason: "handed over to " + target.Addr().String()}
 	s.moveClients(ctx, target)
 	return nil

@@ -100,12 +100,17 @@ func (s *Server) countEnd(lived time.Duration, loaded bool) {
 // stopRedis ends Redis; its own TERM handling flushes the append-only file. Redis
 // refuses TERM while it writes its first file after a full copy; there is nothing to flush then.
 func (s *Server) stopRedis() {
-	if s.child == nil {
-		return
-	}
 	signal := syscall.SIGTERM
 	if s.observed.held.Copied {
 		signal = syscall.SIGKILL
+	}
+	s.endRedis(signal)
+}
+
+// endRedis sends Redis a signal, and waits until it has ended.
+func (s *Server) endRedis(signal syscall.Signal) {
+	if s.child == nil {
+		return
 	}
 	s.child.Stop(signal, 15*time.Second)
 	s.hold.guard(nil)

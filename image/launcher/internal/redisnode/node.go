@@ -336,9 +336,7 @@ func (n *Node) Promote(ctx context.Context) error {
 	return err
 }
 
-// Shutdown makes a server write its append-only file and end, without waiting
-// for replicas, and a sentinel end. The connection ends with it, so there is no
-// answer.
+// Shutdown makes a sentinel end. The connection ends with it, so there is no answer.
 func (n *Node) Shutdown(ctx context.Context) {
 	_, _ = n.Do(ctx, "SHUTDOWN", "NOSAVE", "NOW")
 }
