@@ -96,7 +96,7 @@ func (r results) crowdTable(say func(string, ...any)) {
 	if len(base) == 0 {
 		return
 	}
-	say("| %d clients that write twice a second | runs | longest gap of the median client, p50 | of the slowest, p50 | max | ratio to the first row, median and slowest | connections ended, p50 | time-outs, in all |", crowdSize)
+	say("| %d clients that write twice a second | runs | longest gap of the median client, p50 | of the slowest, p50 | max | ratio to the first row, median and slowest | errors on a connection, p50 | time-outs, in all |", crowdSize)
 	say("| --- | --- | --- | --- | --- | --- | --- | --- |")
 	of := func(runs []crowd.Report, value func(crowd.Report) float64) float64 {
 		return quantile(column(runs, value), 0.5)

@@ -66,15 +66,17 @@ func follow(ctx context.Context, address string, tell func(probe.Role)) {
 	var synced inSync
 	var master, held atomic.Bool
 	go write(ctx, address, &master, &held)
-	client, run := connect(address), ""
+	var anew atomic.Bool // the connection is new: another server may be at its end
+	opened := func() { anew.Store(true) }
+	client, run := connect(address, opened), ""
 	for ctx.Err() == nil {
-		if run == "" {
+		now, err := ask(ctx, client)
+		if err == nil && (run == "" || anew.Swap(false)) {
 			run = runID(ctx, client)
 		}
-		now, err := ask(ctx, client)
 		if err != nil {
 			_ = client.Close()
-			client, run = connect(address), ""
+			client, run = connect(address, opened), ""
 		} else {
 			now.Run = run
 		}
@@ -116,7 +118,7 @@ func (s *inSync) after(now probe.Role) {
 // write asks a server for a write as long as it is master, over a connection of
 // its own, and keeps in held whether the last one was not accepted in time.
 func write(ctx context.Context, address string, master, held *atomic.Bool) {
-	client := connect(address)
+	client := connect(address, func() {})
 	for ctx.Err() == nil {
 		held.Store(master.Load() && client.Del(ctx, noSuchKey).Err() != nil)
 		time.Sleep(writeEvery)
@@ -124,8 +126,11 @@ func write(ctx context.Context, address string, master, held *atomic.Bool) {
 	_ = client.Close()
 }
 
-func connect(address string) *redis.Client {
+// connect prepares a connection. opened is called for each one that is made: the client library makes another where the server has
+// ended the one before, and another server may be at its end.
+func connect(address string, opened func()) *redis.Client {
 	return redis.NewClient(&redis.Options{
+		OnConnect: func(context.Context, *redis.Conn) error { opened(); return nil },
 		Addr: address, Password: os.Getenv("REDIS_PASS"), PoolSize: 1, MaxRetries: -1, DialerRetries: 1,
 		DialTimeout: attemptTime, ReadTimeout: attemptTime, WriteTimeout: attemptTime, DisableIdentity: true, Protocol: 2,
 	})

@@ -46,8 +46,8 @@ type Report struct {
 	MedianGapMS float64 `json:"medianGapMilliseconds"`
 	P95GapMS    float64 `json:"p95GapMilliseconds"`
 	MaxGapMS    float64 `json:"maxGapMilliseconds"`
-	// Ended is how many connections ended that had written before. Timeouts is how many attempts had no answer in time, Failures how
-	// many failed in another way.
+	// Ended is how many clients got an error on a connection that had written before. The client library notices most ends by itself
+	// before the next write, and connects anew. Timeouts is how many attempts had no answer in time, Failures how many failed in another way.
 	Ended    int `json:"ended"`
 	Timeouts int `json:"timeouts"`
 	Failures int `json:"failures"`
@@ -185,6 +185,6 @@ func report(clients []*client, now time.Time) Report {
 
 // String tells a user what was seen.
 func (r Report) String() string {
-	return fmt.Sprintf("%d clients: longest gap %.0f ms (median), %.0f ms (p95), %.0f ms (at most); %d connections ended, %d time-outs, %d other failures",
+	return fmt.Sprintf("%d clients: longest gap %.0f ms (median), %.0f ms (p95), %.0f ms (at most); %d errors on a connection, %d time-outs, %d other failures",
 		r.Clients, r.MedianGapMS, r.P95GapMS, r.MaxGapMS, r.Ended, r.Timeouts, r.Failures)
 }

@@ -146,11 +146,8 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
 		told.Go(func() { s.campaigner().tellOthers(context.WithoutCancel(ctx), next) })
 	}
 	defer told.Wait() // for 0.3 s at most
-	// Demote first: should the end take longer than the pause, what comes meets a replica.
-	if err := node.Follow(ctx, target); err != nil {
-		s.log.Warn("the old master could not be demoted; it is stopped at once", "error", err)
-	}
-	// The successor has everything, and clients wait: Redis is not given the time to write its file to the disk.
+	// A killed Redis carries out nothing more, however long its end takes. The successor has everything, and clients wait, so
+	// Redis is not given the time to write its file to the disk.
 	s.endRedis(syscall.SIGKILL)
 	if next.pausedAt.IsZero() {
 		next.pausedAt = promoted // a sentinel has promoted it, and paused is not known

@@ -200,12 +200,36 @@ func (f *Forwarder) pass(ctx context.Context, number int, client net.Conn) {
 		defer f.mu.Unlock()
 		delete(f.passed, number)
 	}()
-	done := make(chan struct{}, 2)
-	splice := func(to, from net.Conn) {
-		_, _ = io.Copy(to, from)
-		done <- struct{}{}
+	f.open.Go(func() {
+		copyAll(server, client)
+		_ = client.Close()
+		_ = server.Close()
+	})
+	copyAll(client, server)
+}
+
+const (
+	// leastBuffer and largestBuffer are the bytes of the buffer of one direction of a connection. It grows where they are needed: ten
+	// thousand connections of small commands must fit in the memory of the pod.
+	leastBuffer, largestBuffer = 2 << 10, 32 << 10
+)
+
+// copyAll copies until one side ends. io.Copy would hold two file descriptors more for each direction of a connection (splice), which
+// are soon more than a container may have.
+func copyAll(to io.Writer, from io.Reader) {
+	buffer := make([]byte, leastBuffer)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+		if n == len(buffer) && n < largestBuffer {
+			buffer = make([]byte, 2*n)
+		}
 	}
-	go splice(server, client)
-	go splice(client, server)
-	<-done
 }

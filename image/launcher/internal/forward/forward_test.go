@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -153,6 +154,36 @@ func TestConnectionsThatAreLeftEndWithTheContext(t *testing.T) {
 	cancel()
 	f.End(ctx)
 	require.Empty(t, f.now())
+}
+
+// A container may have few file descriptors, and thousands of clients come at once.
+func TestPassedConnectionHoldsTwoFileDescriptors(t *testing.T) {
+	const connections = 50
+	listener, port := listen(t)
+	started(t, listener, echo(t), nobody)
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		require.NoError(t, err)
+		return len(entries)
+	}
+	before := open()
+	for range connections {
+		conn := dial(t, port)
+		says(t, conn, bufio.NewReader(conn), "one\n")
+	}
+	// Each client and each answer of echo has one, too, as they are in this process.
+	require.LessOrEqual(t, open()-before, 4*connections+10)
+}
+
+// Large values pass whole, in both directions.
+func TestLargeValuesArePassedOn(t *testing.T) {
+	listener, port := listen(t)
+	started(t, listener, slow(t, 0), nobody)
+	conn := dial(t, port)
+	line := strings.Repeat("x", 60<<10) + "\n"
+	for range 3 {
+		says(t, conn, bufio.NewReader(conn), line)
+	}
 }
 
 // slow answers a line after a time.
