@@ -131,7 +131,7 @@ func write(ctx context.Context, address string, master, held *atomic.Bool) {
 func connect(address string, opened func()) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		OnConnect: func(context.Context, *redis.Conn) error { opened(); return nil },
-		Addr: address, Password: os.Getenv("REDIS_PASS"), PoolSize: 1, MaxRetries: -1, DialerRetries: 1,
+		Addr:      address, Password: os.Getenv("REDIS_PASS"), PoolSize: 1, MaxRetries: -1, DialerRetries: 1,
 		DialTimeout: attemptTime, ReadTimeout: attemptTime, WriteTimeout: attemptTime, DisableIdentity: true, Protocol: 2,
 	})
 }
