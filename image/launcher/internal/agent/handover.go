@@ -146,6 +146,12 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
 		told.Go(func() { s.campaigner().tellOthers(context.WithoutCancel(ctx), next) })
 	}
 	defer told.Wait() // for 0.3 s at most
+	// From now on new connections are passed on, while the kernel still ends those of the old master, some 10,000 a second.
+	if err := node.Set(ctx, "port", 0); err != nil {
+		s.log.Debug("redis-server does not stop listening before it ends", "error", err)
+	} else {
+		s.passing = s.pass(ctx, target, passingTime)
+	}
 	// A killed Redis carries out nothing more, however long its end takes. The successor has everything, and clients wait, so
 	// Redis is not given the time to write its file to the disk.
 	s.endRedis(syscall.SIGKILL)
@@ -242,15 +248,17 @@ func (s *Server) moveClients(ctx context.Context, successor netip.AddrPort) {
 	left := s.config.ShutdownBudget - time.Since(s.observed.stopAt)
 	ctx, cancel := context.WithTimeout(ctx, max(0, left-time.Second))
 	defer cancel()
-	s.passing = s.pass(ctx, successor, labelWait+lateEndpoints)
+	if s.passing == nil {
+		s.passing = s.pass(ctx, successor, passingTime)
+	}
 	s.publish(role.Observation{})
 	s.moveLabel(ctx, successor.Addr())
 	select {
-	case <-s.passing.done:
+	case <-s.passing.ended:
+	case <-ctx.Done():
 	case <-time.After(lateEndpoints):
-		s.passing.end()
 	}
-	<-s.passing.ended
+	s.passing.finish(ctx)
 }
 
 // moveLabel waits for the successor to be labelled, then clears the own label:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/forward"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
 const (
@@ -16,6 +17,8 @@ const (
 	// endTime is how long the connections that were passed on may take to end one after the other. The launcher's loop stands still
 	// for that long in a pod that leaves, and must turn again within stuckAfter.
 	endTime = 20 * time.Second
+	// passingTime is how long a pod that leaves takes late connections at most.
+	passingTime = labelWait + lateEndpoints + endTime
 	// diedLately is how long after the death of a master its clients may still
 	// come to it.
 	diedLately = 10 * time.Second
@@ -23,28 +26,61 @@ const (
 
 // passing is the passing on of late connections.
 type passing struct {
-	target netip.AddrPort
-	cancel context.CancelFunc
-	done   chan struct{} // the port is free
-	ended  chan struct{} // no connection is left
-	drop   context.CancelFunc
+	target    netip.AddrPort
+	forwarder *forward.Forwarder // nil: the port was taken
+	stop      context.CancelFunc
+	drop      context.CancelFunc // ends at once what is passed on
+	done      chan struct{}      // the port is free
+	ended     chan struct{}      // no connection is left
 }
 
-// end stops taking connections, and waits until the port is free.
+// end stops taking connections, and waits until the port is free. The connections that there are end one after the other.
 func (p *passing) end() {
-	p.cancel()
+	p.stop()
 	<-p.done
+}
+
+// over says whether nothing is passed on any more.
+func (p *passing) over() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// taking says whether connections are still taken, so that the port is not free.
+func (p *passing) taking() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// finish ends the connections one after the other while late ones are still taken, and then stops. It returns when ctx ends at the latest.
+func (p *passing) finish(ctx context.Context) {
+	if p.forwarder != nil && p.taking() {
+		ctx, cancel := context.WithTimeout(ctx, endTime)
+		defer cancel()
+		p.forwarder.End(ctx)
+	}
+	p.end()
+	<-p.ended
 }
 
 // pass passes connections that arrive in the place of redis-server on to target, for at most limit. Afterwards they end one after the
 // other.
 func (s *Server) pass(ctx context.Context, target netip.AddrPort, limit time.Duration) *passing {
 	ending, drop := context.WithCancel(ctx)
-	ctx, cancel := context.WithTimeout(ending, limit)
-	p := &passing{target: target, cancel: cancel, done: make(chan struct{}), ended: make(chan struct{}), drop: drop}
-	forwarder, err := forward.Listen(ctx, s.config.BindAddress, s.config.RedisPort, target.String(), s.inRelease)
-	if err != nil {
+	accepting, stop := context.WithTimeout(ending, limit)
+	p := &passing{target: target, stop: stop, drop: drop, done: make(chan struct{}), ended: make(chan struct{})}
+	var err error
+	if p.forwarder, err = forward.Listen(accepting, s.config.BindAddress, s.config.RedisPort, target.String(), s.inRelease); err != nil {
 		s.log.Warn("late connections are refused instead of being passed on", "error", err)
+		drop()
 		close(p.done)
 		close(p.ended)
 		return p
@@ -52,15 +88,15 @@ func (s *Server) pass(ctx context.Context, target netip.AddrPort, limit time.Dur
 	go func() {
 		defer close(p.ended)
 		defer drop()
-		if err := forwarder.Accept(ctx); err != nil {
+		if err := p.forwarder.Accept(accepting); err != nil {
 			s.log.Warn("late connections are not passed on any more", "error", err)
 		}
-		cancel()
+		stop()
 		close(p.done)
 		ending, cancel := context.WithTimeout(ending, endTime)
 		defer cancel()
-		forwarder.End(ending)
-		s.log.Info("late connections passed on", "to", target.String(), "number", forwarder.Passed())
+		p.forwarder.End(ending)
+		s.log.Info("late connections passed on", "to", target.String(), "number", p.forwarder.Passed())
 	}()
 	return p
 }
@@ -79,14 +115,22 @@ func (s *Server) passLate(ctx context.Context, target netip.AddrPort) bool {
 		s.passing = s.pass(ctx, target, lateEndpoints)
 	}
 	s.diedAsMaster = time.Time{}
+	return s.passing != nil && s.passing.taking()
+}
+
+// keepPassing drops the connections that are passed on to a server that this one does not follow any more, and forgets those that have
+// ended.
+func (s *Server) keepPassing(l role.Local, d role.Decision) {
 	if s.passing == nil {
-		return false
+		return
 	}
-	select {
-	case <-s.passing.done:
+	starting := d.Action == role.StartReplica && d.Target == s.passing.target.Addr()
+	follows := l.Running && !l.Master && (!l.Answering || l.Follows == s.passing.target.Addr())
+	if !starting && !follows {
+		s.passing.drop()
+		s.passing.end()
+	}
+	if s.passing.over() || !starting && !follows {
 		s.passing = nil
-		return false
-	default:
-		return true
 	}
 }

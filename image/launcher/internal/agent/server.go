@@ -220,11 +220,7 @@ func (s *Server) turn(ctx context.Context) {
 	s.publish(observation)
 	s.label(observation, decision)
 	s.hold.follow(decision, s.silentMaster(observation.Local))
-	if s.passing != nil && (decision.Action != role.StartReplica || decision.Target != s.passing.target.Addr()) {
-		s.passing.end()
-		s.passing.drop()
-		s.passing = nil
-	}
+	s.keepPassing(observation.Local, decision)
 	if err := s.act(ctx, observation, decision); err != nil && ctx.Err() == nil {
 		s.log.Warn("action failed; looking again", "action", decision.Action.String(), "error", err)
 	}

@@ -47,10 +47,10 @@ type Forwarder struct {
 	target   string
 	foreign  func(netip.Addr) bool
 
-	open   sync.WaitGroup
 	mu     sync.Mutex
 	passed map[int]*passed // those that are passed on, by their numbers
-	count  int
+	count  int             // connections so far
+	live   int             // connections that have not ended
 }
 
 // passed is one connection that is passed on.
@@ -103,9 +103,10 @@ func (f *Forwarder) Accept(ctx context.Context) error {
 		}
 		f.mu.Lock()
 		f.count++
+		f.live++
 		number := f.count
 		f.mu.Unlock()
-		f.open.Go(func() { f.pass(ctx, number, client) })
+		go f.pass(ctx, number, client)
 	}
 }
 
@@ -118,15 +119,14 @@ func (f *Forwarder) Passed() int {
 
 // End ends the connections one after the other, so that their clients connect again and reach the target by the Service. It ends a
 // connection after the answer to its last command where it can, so that no client has to wonder whether a write was carried
-// out. What is left when ctx ends is closed at once. End returns when no connection is left; Accept must have ended.
+// out. What is left when ctx ends is closed at once. End returns when no connection is left. Connections that Accept takes meanwhile
+// end as well.
 func (f *Forwarder) End(ctx context.Context) {
 	every := endEvery
 	if deadline, ok := ctx.Deadline(); ok {
 		every = min(every, time.Until(deadline)/time.Duration(2*len(f.now())+1))
 	}
-	ended := make(chan struct{})
-	go func() { f.open.Wait(); close(ended) }()
-	for {
+	for f.alive() {
 		for _, p := range f.now() {
 			go func() {
 				awaitAnswer(ctx, p.client)
@@ -134,12 +134,15 @@ func (f *Forwarder) End(ctx context.Context) {
 			}()
 			rest(ctx, every)
 		}
-		select {
-		case <-ended:
-			return
-		case <-time.After(answerTime):
-		}
+		time.Sleep(endEvery)
 	}
+}
+
+// alive says whether a connection is passed on, or about to be.
+func (f *Forwarder) alive() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.live > 0
 }
 
 // now gives the connections that are passed on at present.
@@ -185,7 +188,13 @@ func rest(ctx context.Context, span time.Duration) {
 
 // pass connects client with the target until one of them, or End, ends that. Connections are not made any more when ctx ends.
 func (f *Forwarder) pass(ctx context.Context, number int, client net.Conn) {
-	defer client.Close()
+	defer func() {
+		_ = client.Close()
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.passed, number)
+		f.live--
+	}()
 	dialer := net.Dialer{Timeout: dialTimeout}
 	server, err := dialer.DialContext(ctx, "tcp", f.target)
 	if err != nil {
@@ -195,16 +204,11 @@ func (f *Forwarder) pass(ctx context.Context, number int, client net.Conn) {
 	f.mu.Lock()
 	f.passed[number] = &passed{client, server}
 	f.mu.Unlock()
-	defer func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.passed, number)
-	}()
-	f.open.Go(func() {
+	go func() {
 		copyAll(server, client)
 		_ = client.Close()
 		_ = server.Close()
-	})
+	}()
 	copyAll(client, server)
 }
 
