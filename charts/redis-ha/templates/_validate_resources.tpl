@@ -65,14 +65,14 @@ resources.slave: differs from resources.server, but any server pod may become ma
 {{- end }}
 {{- end -}}
 
-{{/* redis-ha.problems.lag: a lag of slaves at which the master would have given them up. It does that for a quarter of the memory limit
-(ReplicaBuffer in the launcher's package config); half of that leaves time to let writes wait. */}}
+{{/* redis-ha.problems.lag: a lag of slaves at which the master would have given them up. It does that for a sixth of the memory limit
+(ReplicaBuffer in the launcher's package config); a tenth leaves time to let writes wait. */}}
 {{- define "redis-ha.problems.lag" -}}
 {{- $limit := ((include "redis-ha.serverResources" . | fromYaml).limits).memory }}
 {{- $lag := include "redis-ha.amount" (default 0 .Values.servers.maxReplicationLag) | float64 }}
-{{- $most := divf (include "redis-ha.amount" (default 0 $limit) | float64) 8.0 }}
+{{- $most := divf (include "redis-ha.amount" (default 0 $limit) | float64) 10.0 }}
 {{- if and $limit (gt $lag $most) }}
-servers.maxReplicationLag: {{ include "redis-ha.configValue" .Values.servers.maxReplicationLag }} is more than an eighth of the memory limit of a server pod ({{ $limit }}), and the master would give its slaves up before writes wait for them; set at most {{ divf $most 1048576.0 | floor | int64 }}Mi, or a limit of at least {{ divf $lag 131072.0 | ceil | int64 }}Mi
+servers.maxReplicationLag: {{ include "redis-ha.configValue" .Values.servers.maxReplicationLag }} is more than a tenth of the memory limit of a server pod ({{ $limit }}), and the master would give its slaves up before writes wait for them; set at most {{ divf $most 1048576.0 | floor | int64 }}Mi, or a limit of at least {{ divf $lag 104857.6 | ceil | int64 }}Mi
 {{- end }}
 {{- end -}}
 

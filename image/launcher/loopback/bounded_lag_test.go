@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,7 +26,9 @@ func (c *cluster) flood(p *pod) (failed func() error) {
 	go func() {
 		defer close(ended)
 		for number := 0; ctx.Err() == nil; number++ {
+			began := time.Now()
 			if err := client.Set(ctx, fmt.Sprintf("flood:%d", number%100), value, 0).Err(); err != nil && ctx.Err() == nil {
+				err = fmt.Errorf("after %v: %w", time.Since(began), err)
 				first.CompareAndSwap(nil, &err)
 			}
 		}
@@ -69,7 +74,7 @@ func TestWritesWaitForReplicasThatAreTooFarBehind(t *testing.T) {
 	before := c.offset(master)
 	time.Sleep(time.Second) // the bound is of what is written in a time
 	after := c.offset(master)
-	if after-before > 2<<20 {
+	if after-before > 32<<20 {
 		t.Errorf("%d bytes were written in a second in which writes should have waited", after-before)
 	}
 	t.Logf("the replicas are %d and %d bytes behind", after-c.offset(slaves[0]), after-c.offset(slaves[1]))
@@ -85,6 +90,80 @@ func TestWritesWaitForReplicasThatAreTooFarBehind(t *testing.T) {
 	w.requireGapBelow(10 * time.Second)
 	if c.converge() != master {
 		t.Error("the master was replaced")
+	}
+}
+
+// The messages that sentinels publish on the master wait with the writes, and their pings behind them. After 5 s they would find the master
+// down, and promote a replica that is behind.
+func TestLongWaitForReplicasIsNoReasonForAFailover(t *testing.T) {
+	t.Parallel()
+	const long = 12 * time.Second
+	c, w, master := startWritten(t, options{environment: map[string]string{"LAUNCHER_MAX_REPLICATION_LAG": "4Mi"}})
+	slaves := c.slavesOf(master)
+	failed := c.flood(master)
+	c.holdUp(slaves, settle)
+	eventually(t, settle, "writes to wait", func() error { return says(master, "writes wait for the replicas") })
+	before := c.offset(master)
+	for began := time.Now(); time.Since(began) < long; time.Sleep(100 * time.Millisecond) {
+		if err := c.nobodyIsPromoted(slaves); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d bytes were written in %v", c.offset(master)-before, long)
+	for _, sentinel := range c.sentinels() {
+		if says(sentinel, "+sdown master") == nil {
+			t.Errorf("%s found the master down", sentinel.name)
+		}
+	}
+	c.carryOn(slaves)
+	w.advance(100)
+	if err := failed(); err != nil {
+		t.Error(err)
+	}
+	w.requireNothingLost()
+	if c.converge() != master {
+		t.Error("the master was replaced")
+	}
+}
+
+// A client that sends without waiting for answers is read while its writes wait. Redis must not fill its memory with what it sends.
+func TestWritesOfAClientThatDoesNotWaitDoNotFillTheMemory(t *testing.T) {
+	t.Parallel()
+	const limit = 4 << 20
+	c, _, master := startWritten(t, options{environment: map[string]string{"LAUNCHER_MAX_REPLICATION_LAG": "4Mi"}})
+	slaves := c.slavesOf(master)
+	memory := func() int64 {
+		n, err := c.client(master).Info(t.Context(), "memory").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		used := regexp.MustCompile(`used_memory:(\d+)`).FindStringSubmatch(n)
+		bytes, _ := strconv.ParseInt(used[1], 10, 64)
+		return bytes
+	}
+	before := memory()
+	c.holdUp(slaves, settle)
+	connection, reader, err := c.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	go func() { _, _ = io.Copy(io.Discard, reader) }()
+	command := fmt.Sprintf("*3\r\n$3\r\nSET\r\n$4\r\npipe\r\n$65536\r\n%s\r\n", strings.Repeat("x", 1<<16))
+	_ = connection.SetDeadline(time.Now().Add(settle))
+	most := int64(0)
+	for sent := 0; sent < 128<<20; sent += len(command) {
+		if _, err := io.WriteString(connection, command); err != nil {
+			t.Fatal(err)
+		}
+		if sent%(1<<20) < len(command) {
+			most = max(most, memory()-before)
+		}
+	}
+	t.Logf("Redis used up to %d MiB more for 128 MiB that it was sent", most>>20)
+	// The backlog has 16 MiB, and a look takes a moment.
+	if most > 16<<20+limit+64<<20 {
+		t.Errorf("Redis used %d MiB more", most>>20)
 	}
 }
 

@@ -410,6 +410,7 @@ func (s *Server) forget(pods []kube.Pod) {
 		ips[pod.IP] = true
 	}
 	s.links.keep(ips)
+	s.paceLinks.keep(ips)
 }
 
 // askService asks the sentinel Service for the master. It serves only where the

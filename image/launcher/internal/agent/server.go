@@ -64,9 +64,11 @@ type Server struct {
 	reading chan recordAnswer           // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
 	pacer   *pace.Pacer
-	alerts  chan struct{} // a failover has most likely begun: look often
-	contact contact       // with those who would tell this master of its replacement
-	self    kube.Member
+	// paceLinks are the connections of the pacer.
+	paceLinks *links
+	alerts    chan struct{} // a failover has most likely begun: look often
+	contact   contact       // with those who would tell this master of its replacement
+	self      kube.Member
 
 	hold         *hold
 	child        *process.Child
@@ -126,15 +128,17 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	return s
 }
 
-// newPacer prepares the wait of this master's writes for its replicas.
+// newPacer prepares the wait of this master's writes for its replicas. It has connections of its own: it gives servers little time to
+// answer, and the loop, whose decisions depend on answers, gives a server less time that was just silent.
 func (s *Server) newPacer() *pace.Pacer {
+	s.paceLinks = newLinks(s.config.Password)
 	return pace.New(pace.Settings{
-		Limit: s.config.MaxReplicationLag, Silence: s.config.MinReplicasMaxLag, Self: s.config.PodIP, Log: s.log,
-		Info: func(ctx context.Context, ip netip.Addr) (redisnode.Info, error) {
-			return s.links.to(ip, s.config.RedisPort).Info(ctx)
+		Limit: s.config.MaxReplicationLag, Longest: role.PauseLimit(s.config.DownAfter) / 2, Silence: s.config.MinReplicasMaxLag, Self: s.config.PodIP, Log: s.log,
+		Load: func(ctx context.Context, ip netip.Addr) (redisnode.Info, error) {
+			return s.paceLinks.to(ip, s.config.RedisPort).Load(ctx)
 		},
 		Pause: func(ctx context.Context, limit time.Duration) error {
-			return s.hold.tell(s.hold.present(), func() error { return s.local().PauseWrites(ctx, limit) })
+			return s.hold.tell(s.hold.present(), func() error { return s.paceLinks.to(s.config.PodIP, s.config.RedisPort).PauseWrites(ctx, limit) })
 		},
 		Waited: func(d time.Duration) { s.metrics.waited.Add(d.Seconds()) },
 	})
@@ -177,6 +181,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			s.stopping = true
 			s.observed.stopAt = time.Now()
 			s.web.Leave()
+			s.pacer.Leave()
 			s.log.Info("TERM received: leaving", "budget", s.config.ShutdownBudget.String())
 		case <-childDone:
 			s.childEnded()

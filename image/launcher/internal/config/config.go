@@ -19,7 +19,7 @@
 //	LAUNCHER_MIN_REPLICAS_TO_WRITE        replicas a master must have to accept writes, once it has had one (1; 0 with one server)
 //	LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS silence after which a replica no longer counts (3)
 //	LAUNCHER_MAX_REPLICATION_LAG          how far the foremost replica may be behind before writes wait, as "64Mi"; "0": they never wait
-//	                                      (64Mi, or an eighth of the memory limit where that is less)
+//	                                      (64Mi, or a tenth of the memory limit where that is less)
 //	LAUNCHER_MEMORY_LIMIT_BYTES           memory limit of the container, by which buffers are sized; absent: fixed sizes
 //	LAUNCHER_PERSISTENCE                  "true": append-only file in the data directory; "false": memory only
 //	LAUNCHER_SHUTDOWN_BUDGET_SECONDS      time from TERM to exit; below terminationGracePeriodSeconds (55)
@@ -98,16 +98,16 @@ func (c Config) SentinelsLease() string { return c.Prefix + "sentinels" }
 const defaultReplicationLag = 64 << 20
 
 // ReplicaBuffer is how much of the stream, in bytes, a master keeps for a replica that is behind before it gives the replica
-// up: a quarter of its memory limit. 0 means that Redis decides.
-func (c Config) ReplicaBuffer() int64 { return c.MemoryLimit / 4 }
+// up: a sixth of its memory limit, since maxmemory may take three quarters and leaves out this buffer. 0 means that Redis decides.
+func (c Config) ReplicaBuffer() int64 { return c.MemoryLimit / 6 }
 
-// LargestReplicationLag gives a lag, in bytes, or an eighth of the memory limit if that is less. Half of ReplicaBuffer stays free
-// then, so writes wait long before the master gives a replica up.
+// LargestReplicationLag gives a lag, in bytes, or a tenth of the memory limit if that is less. Part of ReplicaBuffer stays free
+// then, so writes wait before the master gives a replica up.
 func (c Config) LargestReplicationLag(lag int64) int64 {
 	if c.MemoryLimit == 0 {
 		return lag
 	}
-	return min(lag, (c.MemoryLimit+7)/8)
+	return min(lag, (c.MemoryLimit+9)/10)
 }
 
 // Majority is the smallest number of configured sentinels that is more than half.
@@ -258,6 +258,9 @@ func FromEnviron(environ []string) (Config, error) {
 	c.MaxReplicationLag = r.size("LAUNCHER_MAX_REPLICATION_LAG", c.LargestReplicationLag(defaultReplicationLag))
 	r.checkValues(&c)
 	r.readExtraConfig(&c)
+	if limit := replicaLimit(c.ExtraConfig); limit > 0 {
+		c.MaxReplicationLag = min(c.MaxReplicationLag, limit/2)
+	}
 	if len(r.problems) > 0 {
 		sort.Strings(r.problems)
 		return Config{}, &ProblemsError{Problems: r.problems}
@@ -298,7 +301,7 @@ func (r *reader) checkValues(c *Config) {
 		r.problem("LAUNCHER_MIN_REPLICAS_TO_WRITE is %d: %d server(s) have at most %d replica(s)", c.MinReplicas, c.Servers, c.Servers-1)
 	}
 	if most := c.LargestReplicationLag(math.MaxInt64); c.MaxReplicationLag > most {
-		r.problem("LAUNCHER_MAX_REPLICATION_LAG is %d bytes: set at most %d, an eighth of the memory limit", c.MaxReplicationLag, most)
+		r.problem("LAUNCHER_MAX_REPLICATION_LAG is %d bytes: set at most %d, a tenth of the memory limit", c.MaxReplicationLag, most)
 	}
 	if password, set := r.env["REDIS_PASS"]; set && password == "" {
 		r.problem("REDIS_PASS is set and empty: put a password into the Secret it comes from, or remove the variable")
@@ -364,4 +367,44 @@ func (r *reader) readExtraConfig(c *Config) {
 		}
 		c.ExtraConfig = append(c.ExtraConfig, line)
 	}
+}
+
+// replicaLimit is how much a master keeps for a replica, in bytes, by the user's client-output-buffer-limit: the hard or the soft
+// limit, whichever is less; 0 if the user sets none. Of a directive that is repeated Redis takes the last.
+func replicaLimit(directives []string) (limit int64) {
+	for _, line := range directives {
+		words := strings.Fields(strings.ToLower(line))
+		if words[0] != "client-output-buffer-limit" {
+			continue
+		}
+		for class := words[1:]; len(class) >= 4; class = class[4:] {
+			if class[0] == "replica" || class[0] == "slave" {
+				limit = leastSet(redisSize(class[1]), redisSize(class[2]))
+			}
+		}
+	}
+	return limit
+}
+
+// leastSet gives the lesser of two limits, of which 0 is none.
+func leastSet(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// redisSize reads a size as redis.conf spells it; 0 for what is none, which Redis refuses itself.
+func redisSize(text string) int64 {
+	units := []struct {
+		name  string
+		bytes int64
+	}{{"kb", 1 << 10}, {"mb", 1 << 20}, {"gb", 1 << 30}, {"k", 1e3}, {"m", 1e6}, {"g", 1e9}, {"b", 1}, {"", 1}}
+	for _, unit := range units {
+		if digits, ok := strings.CutSuffix(text, unit.name); ok {
+			n, _ := strconv.ParseInt(digits, 10, 64)
+			return n * unit.bytes
+		}
+	}
+	return 0
 }

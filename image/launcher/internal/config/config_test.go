@@ -70,17 +70,34 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	require.Equal(t, 2, c.Majority())
 }
 
-// Writes must wait before the master gives its replica up, and it does that for a quarter of the memory limit.
-func TestReplicationLagStaysWellBelowTheBufferOfAReplica(t *testing.T) {
-	const limit = "LAUNCHER_MEMORY_LIMIT_BYTES=134217728" // 128 MiB
-	require.Equal(t, int64(16<<20), accepted(t, limit).MaxReplicationLag)
-	require.Equal(t, int64(32<<20), accepted(t, limit).ReplicaBuffer())
+// Writes must wait before the master gives its replica up, and it does that for a sixth of the memory limit.
+func TestReplicationLagStaysBelowTheBufferOfAReplica(t *testing.T) {
+	const limit = "LAUNCHER_MEMORY_LIMIT_BYTES=125829120" // 120 MiB
+	require.Equal(t, int64(12<<20), accepted(t, limit).MaxReplicationLag)
+	require.Equal(t, int64(20<<20), accepted(t, limit).ReplicaBuffer())
 	require.Equal(t, int64(64<<20), accepted(t, "LAUNCHER_MEMORY_LIMIT_BYTES=734003200").MaxReplicationLag)
-	require.Equal(t, int64(16<<20), accepted(t, limit, "LAUNCHER_MAX_REPLICATION_LAG=16Mi").MaxReplicationLag)
+	require.Equal(t, int64(12<<20), accepted(t, limit, "LAUNCHER_MAX_REPLICATION_LAG=12Mi").MaxReplicationLag)
 	require.Equal(t, int64(0), accepted(t, limit, "LAUNCHER_MAX_REPLICATION_LAG=0").MaxReplicationLag)
-	require.Equal(t, []string{"LAUNCHER_MAX_REPLICATION_LAG is 17825792 bytes: set at most 16777216, an eighth of the memory limit"},
-		refused(t, limit, "LAUNCHER_MAX_REPLICATION_LAG=17Mi"))
+	require.Equal(t, []string{"LAUNCHER_MAX_REPLICATION_LAG is 13631488 bytes: set at most 12582912, a tenth of the memory limit"},
+		refused(t, limit, "LAUNCHER_MAX_REPLICATION_LAG=13Mi"))
 	require.Equal(t, int64(1<<30), accepted(t, "LAUNCHER_MAX_REPLICATION_LAG=1Gi").MaxReplicationLag)
+}
+
+// The user may set what a master keeps for a replica. Writes wait before that is reached, too.
+func TestReplicationLagStaysBelowTheUsersOwnBufferOfAReplica(t *testing.T) {
+	for line, want := range map[string]int64{
+		"client-output-buffer-limit replica 32mb 16mb 10":               8 << 20,
+		"client-output-buffer-limit normal 0 0 0 slave 20mb 0 0":        10 << 20,
+		"CLIENT-OUTPUT-BUFFER-LIMIT replica 0 4M 60":                    2e6,
+		"client-output-buffer-limit replica 0 0 0":                      64 << 20,
+		"client-output-buffer-limit pubsub 1mb 1mb 1":                   64 << 20,
+		"client-output-buffer-limit replica 1gb 512mb 60 normal 1k 0 0": 64 << 20,
+		"client-output-buffer-limit replica 1000 0 0":                   500,
+	} {
+		file := filepath.Join(t.TempDir(), "redis.conf")
+		require.NoError(t, os.WriteFile(file, []byte(line+"\n"), 0o600))
+		require.Equal(t, want, accepted(t, "LAUNCHER_REDIS_CONFIG_FILE="+file).MaxReplicationLag, line)
+	}
 }
 
 func TestEveryVariableIsRead(t *testing.T) {

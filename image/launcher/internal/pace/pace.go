@@ -18,31 +18,42 @@ import (
 const (
 	// step is the time from one look at the replicas to the next while they are behind.
 	step = 10 * time.Millisecond
-	// pause is how long writes wait after one look. It outlasts the step and the next look.
-	pause = 25 * time.Millisecond
+	// leastPause and longestPause are how long writes wait after one look. A pause outlasts the next look, which takes longer where
+	// servers answer late.
+	leastPause, longestPause = 25 * time.Millisecond, 250 * time.Millisecond
+	// breath is how long writes that have waited are given to go on: the longest pause, and 0.1 s after which Redis notices its end (hz 10).
+	breath = longestPause + 100*time.Millisecond
 	// askFor is how long the offsets of the replicas are waited for. The last acknowledgement stands for a late answer.
 	askFor = 100 * time.Millisecond
 	// asked is how many replicas are asked: those that have acknowledged most.
 	asked = 3
+	// lateLook is how long after the last Look the Pacer asks itself: the launcher's loop may be waiting for somebody.
+	lateLook = 300 * time.Millisecond
+	// silence is how long the master may not answer until the Pacer leaves it to the next Look.
+	silence = time.Second
 	// quiet is how long writes did not wait when the log says that they go on.
 	quiet = time.Second
+	// leavingShare is the part of the limit in a pod that leaves: a replica must catch up within the write pause of a hand-over.
+	leavingShare = 8
 )
 
 // Settings are the limits of a Pacer, and what it acts with.
 type Settings struct {
-	// Limit is how far the foremost replica may be behind, in bytes; 0 turns the Pacer off.
+	// Limit is how far every replica may be behind, in bytes; 0 turns the Pacer off.
 	Limit int64
+	// Longest is how long writes may wait without a break.
+	Longest time.Duration
 	// Silence is how long ago the last acknowledgement of a replica that counts may be.
 	Silence time.Duration
-	// Info asks a Redis for its state.
-	Info func(ctx context.Context, ip netip.Addr) (redisnode.Info, error)
+	// Self is the address of the Redis in this pod.
+	Self netip.Addr
+	// Load asks a Redis for its offset and its memory.
+	Load func(ctx context.Context, ip netip.Addr) (redisnode.Info, error)
 	// Pause pauses the writes of the master. An error means that its writes must not be paused any more.
 	Pause func(ctx context.Context, limit time.Duration) error
 	// Waited is told how long writes have waited.
 	Waited func(time.Duration)
-	// Self is the address of the Redis in this pod.
-	Self netip.Addr
-	Log  *slog.Logger
+	Log    *slog.Logger
 }
 
 // Pacer lets the writes of the master in this pod wait for its replicas.
@@ -52,11 +63,20 @@ type Pacer struct {
 
 	mu       sync.Mutex
 	throttle role.Throttle
+	lookedAt time.Time // the last Look
+	master   bool      // the Redis in this pod was master then
 }
 
 // New prepares a Pacer. It works from Run on.
 func New(s Settings) *Pacer {
-	return &Pacer{Settings: s, due: make(chan struct{}, 1), throttle: role.Throttle{Limit: s.Limit}}
+	return &Pacer{Settings: s, due: make(chan struct{}, 1), throttle: role.Throttle{Limit: s.Limit, Longest: s.Longest}}
+}
+
+// Leave bounds the lag more tightly: this pod hands over soon.
+func (p *Pacer) Leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.throttle.Limit = p.Limit / leavingShare
 }
 
 // Look takes what the Redis in this pod has just told. It wakes Run when the replicas may be behind. Replicas acknowledge
@@ -65,59 +85,128 @@ func (p *Pacer) Look(info redisnode.Info) {
 	if p.Limit == 0 {
 		return
 	}
-	lag, ok := role.Lag(info.Offset, acknowledged(p.counted(info)))
-	if info.Master && ok && lag > p.Limit/2 {
+	p.mu.Lock()
+	p.lookedAt, p.master = time.Now(), info.Master
+	p.mu.Unlock()
+	replicas := p.counted(info)
+	if info.Master && p.late(info, replicas) {
 		select {
 		case p.due <- struct{}{}:
 		default:
 		}
 		return
 	}
-	p.look(lag, info.Master && ok)
+	p.judge(info, replicas, acknowledged(replicas))
 }
 
 // Run lets writes wait whenever the replicas are too far behind, until ctx ends.
 func (p *Pacer) Run(ctx context.Context) {
+	if p.Limit == 0 {
+		return
+	}
+	ticker := time.NewTicker(lateLook)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.due:
 			p.keepPace(ctx)
+		case <-ticker.C:
+			if !p.overdue() {
+				continue
+			}
+			if info, err := p.Load(ctx, p.Self); err == nil {
+				p.Look(info)
+			}
 		}
 	}
+}
+
+// overdue says whether a Look at a master is missing.
+func (p *Pacer) overdue() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.master && time.Since(p.lookedAt) >= lateLook
 }
 
 // keepPace looks at the replicas every step until their acknowledgements show that they have caught up.
 func (p *Pacer) keepPace(ctx context.Context) {
 	var e episode
 	defer func() { e.end(p) }()
+	verdict, took, answered := role.Go, time.Duration(0), time.Now()
 	for ctx.Err() == nil {
 		began := time.Now()
-		info, err := p.Info(ctx, p.Self)
+		// Before the questions: the answers may be late, and writes would go on meanwhile.
+		if verdict == role.Hold && p.Pause(ctx, pauseAfter(took)) != nil {
+			return
+		}
+		info, err := p.Load(ctx, p.Self)
+		if err != nil && time.Since(answered) < silence {
+			rest(ctx, step)
+			continue
+		}
 		replicas := p.counted(info)
-		lag, ok := role.Lag(info.Offset, acknowledged(replicas))
-		if err != nil || !info.Master || !ok || lag <= p.Limit/2 {
+		if err != nil || !info.Master || !p.late(info, replicas) {
 			return
 		}
-		lag, ok = role.Lag(info.Offset, p.offsets(ctx, info, replicas))
-		wait := p.look(lag, ok)
-		if wait && p.Pause(ctx, pause) != nil {
+		answered = time.Now()
+		before := verdict
+		verdict = p.judge(info, replicas, p.offsets(ctx, info, replicas))
+		took = time.Since(began)
+		switch {
+		case verdict == role.Breathe:
+			p.breathe(ctx, info.Offset)
+		case verdict == role.Hold && before != role.Hold && p.Pause(ctx, pauseAfter(took)) != nil:
 			return
+		default:
+			rest(ctx, step)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(step):
-		}
-		e.add(p, wait, lag, time.Since(began))
+		e.add(p, verdict == role.Hold, info.Offset-slices.Max(acknowledged(replicas)), time.Since(began))
 	}
 }
 
-func (p *Pacer) look(lag int64, ok bool) (wait bool) {
+// breathe waits until writes that have waited were carried out, as the offset of the master shows.
+func (p *Pacer) breathe(ctx context.Context, offset int64) {
+	for began := time.Now(); ctx.Err() == nil && time.Since(began) < breath; rest(ctx, step) {
+		if info, err := p.Load(ctx, p.Self); err == nil && info.Offset > offset {
+			return
+		}
+	}
+}
+
+// pauseAfter is how long writes wait after a look that took so long.
+func pauseAfter(took time.Duration) time.Duration {
+	return min(max(leastPause, 2*(took+step)), longestPause)
+}
+
+func rest(ctx context.Context, span time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(span):
+	}
+}
+
+// judge has the Throttle decide by the offsets of the replicas.
+func (p *Pacer) judge(info redisnode.Info, replicas []redisnode.Replica, offsets []int64) (verdict role.Verdict) {
+	behind := map[string]int64{}
+	for i, offset := range offsets {
+		behind[replicas[i].IP.String()] = max(0, info.Offset-offset)
+	}
+	if !info.Master {
+		behind = nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.throttle, wait = p.throttle.Look(lag, ok)
-	return wait
+	p.throttle, verdict = p.throttle.Look(role.Lags{Now: time.Now(), Behind: behind, Memory: info.UsedMemory})
+	return verdict
+}
+
+// late says whether the acknowledgements of the replicas show half of the lag that is allowed.
+func (p *Pacer) late(info redisnode.Info, replicas []redisnode.Replica) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(replicas) > 0 && info.Offset-replicas[0].Offset > p.throttle.Limit/2
 }
 
 // counted gives the replicas that count, the foremost first.
@@ -135,20 +224,34 @@ func acknowledged(replicas []redisnode.Replica) []int64 {
 	return offsets
 }
 
-// offsets asks the foremost replicas of a master how far they have carried out its stream.
+// offsets asks the foremost replicas of a master how far they have carried out its stream. It does not wait for the others when one
+// of them is near enough.
 func (p *Pacer) offsets(ctx context.Context, master redisnode.Info, replicas []redisnode.Replica) []int64 {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	offsets := acknowledged(replicas)
-	var wait sync.WaitGroup
-	for i, r := range replicas[:min(asked, len(replicas))] {
-		wait.Go(func() {
-			if info, err := p.Info(ctx, r.IP); err == nil && !info.Master && info.LinkUp && info.ReplID == master.ReplID {
-				offsets[i] = max(offsets[i], info.Offset)
-			}
-		})
+	type answer struct {
+		replica int
+		offset  int64
 	}
-	wait.Wait()
+	count := min(asked, len(replicas))
+	answers := make(chan answer, count)
+	for i, r := range replicas[:count] {
+		go func() {
+			info, err := p.Load(ctx, r.IP)
+			if err != nil || info.Master || !info.LinkUp || info.ReplID != master.ReplID {
+				info.Offset = 0
+			}
+			answers <- answer{i, info.Offset}
+		}()
+	}
+	offsets := acknowledged(replicas)
+	for range count {
+		a := <-answers
+		offsets[a.replica] = max(offsets[a.replica], a.offset)
+		if master.Offset-offsets[a.replica] <= p.Limit/leavingShare {
+			break
+		}
+	}
 	return offsets
 }
 
@@ -159,7 +262,7 @@ type episode struct {
 	greatest    int64
 }
 
-// add counts one step, and logs the begin and the end of waiting.
+// add counts one step, and logs the begin and the end of waiting. lag is by the acknowledgements.
 func (e *episode) add(p *Pacer, waited bool, lag int64, took time.Duration) {
 	if !waited {
 		if !e.began.IsZero() && time.Since(e.last) > quiet {
@@ -179,7 +282,7 @@ func (e *episode) add(p *Pacer, waited bool, lag int64, took time.Duration) {
 func (e *episode) end(p *Pacer) {
 	if !e.began.IsZero() {
 		p.Log.Info("writes have waited for the replicas", "for", e.waited.Round(time.Millisecond).String(),
-			"within", time.Since(e.began).Round(time.Millisecond).String(), "behind at most", e.greatest)
+			"within", time.Since(e.began).Round(time.Millisecond).String(), "acknowledgements behind at most", e.greatest)
 	}
 	*e = episode{}
 }

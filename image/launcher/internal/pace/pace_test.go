@@ -29,7 +29,7 @@ type release struct {
 	looks   chan struct{}
 }
 
-func (r *release) Info(_ context.Context, ip netip.Addr) (redisnode.Info, error) {
+func (r *release) Load(_ context.Context, ip netip.Addr) (redisnode.Info, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if ip == master {
@@ -87,7 +87,7 @@ func (r *release) pausesIn(t *testing.T, looks int) int {
 func watched(t *testing.T) (*release, *Pacer) {
 	r := &release{offset: 5000, looks: make(chan struct{}), acked: map[netip.Addr]int64{first: 5000, second: 5000}, carried: map[netip.Addr]int64{first: 5000, second: 5000}}
 	p := New(Settings{
-		Limit: limit, Silence: time.Second, Self: master, Log: slog.New(slog.DiscardHandler), Waited: func(time.Duration) {}, Info: r.Info,
+		Limit: limit, Longest: time.Minute, Silence: time.Second, Self: master, Log: slog.New(slog.DiscardHandler), Waited: func(time.Duration) {}, Load: r.Load,
 		Pause: func(context.Context, time.Duration) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -162,6 +162,23 @@ func TestPacerEndsWithTheProcessThatItMayPause(t *testing.T) {
 			return false
 		}
 	}, 5*step, step, "it looks at the master although it may not pause its writes")
+}
+
+func TestLimitIsTighterInAPodThatLeaves(t *testing.T) {
+	r, p := watched(t)
+	r.change(func() { r.offset = 5000 + limit/2 })
+	p.Look(r.info())
+	require.Empty(t, p.due)
+	p.Leave()
+	p.Look(r.info())
+	require.Positive(t, r.pausesIn(t, 5))
+}
+
+// The launcher's loop may be waiting for servers that do not answer.
+func TestMasterIsLookedAtWhenTheLoopIsLate(t *testing.T) {
+	r, _ := watched(t)
+	r.change(func() { r.offset = 9000 })
+	require.Positive(t, r.pausesIn(t, 5))
 }
 
 func TestPacerWithoutALimitNeverWakes(t *testing.T) {

@@ -119,7 +119,7 @@ func TestBuffersOfReplicasFollowTheMemoryLimit(t *testing.T) {
 	require.NotContains(t, without, "client-output-buffer-limit")
 	text := parsed(t, Server(settings(func(c *config.Config) { c.MemoryLimit = 700 << 20 }), netip.AddrPort{}))
 	require.Equal(t, [][]string{{"45875200"}}, text["repl-backlog-size"])
-	require.Equal(t, [][]string{{"replica", "183500800", "0", "0"}}, text["client-output-buffer-limit"])
+	require.Equal(t, [][]string{{"replica", "122333866", "0", "0"}}, text["client-output-buffer-limit"])
 }
 
 func TestDirectivesTheLauncherWritesAreOwnedOrTheUsersValueIsTheLast(t *testing.T) {

@@ -237,11 +237,21 @@ type Info struct {
 	Rewriting, RewriteFailed bool
 	// AppendOnly: Redis writes its append-only file, or is about to rewrite it. It stops that when it begins to load a copy.
 	AppendOnly bool
+	UsedMemory int64 // bytes; only Load asks for it
 }
 
 // Info asks a server for its state.
 func (n *Node) Info(ctx context.Context) (Info, error) {
-	reply, err := n.Do(ctx, "INFO", "server", "replication", "persistence")
+	return n.info(ctx, "server", "replication", "persistence")
+}
+
+// Load asks a server how far it has come in the replication stream, and for its memory.
+func (n *Node) Load(ctx context.Context) (Info, error) {
+	return n.info(ctx, "replication", "memory")
+}
+
+func (n *Node) info(ctx context.Context, sections ...any) (Info, error) {
+	reply, err := n.Do(ctx, append([]any{"INFO"}, sections...)...)
 	if err != nil {
 		return Info{}, err
 	}
@@ -272,6 +282,7 @@ func ParseInfo(text string) Info {
 		Rewriting:     fields["aof_rewrite_in_progress"] == "1" || fields["aof_rewrite_scheduled"] == "1",
 		RewriteFailed: fields["aof_last_bgrewrite_status"] == "err",
 		AppendOnly:    fields["aof_enabled"] == "1",
+		UsedMemory:    number("used_memory"),
 	}
 	if valkey := fields["valkey_version"]; valkey != "" {
 		info.Version = valkey

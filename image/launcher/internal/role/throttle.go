@@ -1,38 +1,74 @@
 package role
 
+import "time"
+
 // Throttle decides when the writes of a master wait for its replicas. It bounds what a crash of the master can lose,
 // in bytes of the replication stream.
 //
 // A replica that has just finished a full copy is behind by all that was written during the copy. Writes go on while such a
 // replica catches up, and wait when it falls further behind.
 type Throttle struct {
-	// Limit is how far the foremost replica may be behind, in bytes; 0 lets writes never wait.
+	// Limit is how far every replica may be behind, in bytes; 0 lets writes never wait.
 	Limit int64
+	// Longest is how long writes may wait without a break. A sentinel publishes a message on the master, which waits as writes do, and
+	// its pings wait behind that.
+	Longest time.Duration
 
-	counted bool  // the last look found a replica that counts
-	least   int64 // the least lag since replicas count
+	least  map[string]int64 // the least lag of each replica since it counts
+	since  time.Time        // since when writes have waited without a break; zero: they do not
+	memory int64            // what Redis used then, in bytes
 }
 
-// Look takes the present lag of the foremost replica, and says whether writes wait. ok is false if no replica counts; whether the
-// master accepts writes then is the business of MinReplicas.
-func (t Throttle) Look(lag int64, ok bool) (next Throttle, wait bool) {
-	if t.Limit == 0 || !ok {
-		return Throttle{Limit: t.Limit}, false
-	}
-	if !t.counted {
-		t.counted, t.least = true, lag
-	}
-	wait = lag > max(t.Limit, t.least)
-	t.least = min(t.least, lag)
-	return t, wait
+// Lags is what a look at a master and its replicas has found.
+type Lags struct {
+	Now time.Time
+	// Behind is how many bytes of the stream each replica that counts has not carried out, by a name of the replica.
+	Behind map[string]int64
+	// Memory is what the Redis of the master uses, in bytes. Redis reads what its clients send also while their writes wait.
+	Memory int64
 }
 
-// Lag is how many bytes of a master's replication stream the foremost replica has not carried out. ok is false without a replica.
-func Lag(master int64, replicas []int64) (lag int64, ok bool) {
-	for i, offset := range replicas {
-		if behind := max(0, master-offset); i == 0 || behind < lag {
-			lag = behind
+// Verdict is what a Throttle decides.
+type Verdict int
+
+const (
+	// Go lets writes go on.
+	Go Verdict = iota
+	// Hold lets writes wait.
+	Hold
+	// Breathe lets those writes go on that have waited, and then looks again.
+	Breathe
+)
+
+func (v Verdict) String() string { return [...]string{"go", "hold", "breathe"}[v] }
+
+// Look takes what a look has found. Where no replica counts, nobody is waited for: whether the master accepts writes then is the business
+// of MinReplicas.
+func (t Throttle) Look(l Lags) (Throttle, Verdict) {
+	if t.Limit == 0 || len(l.Behind) == 0 {
+		return Throttle{Limit: t.Limit, Longest: t.Longest}, Go
+	}
+	least, behind := make(map[string]int64, len(l.Behind)), true
+	for name, lag := range l.Behind {
+		was, known := t.least[name]
+		if !known {
+			was = lag
 		}
+		behind = behind && lag > max(t.Limit, was)
+		least[name] = min(was, lag)
 	}
-	return lag, len(replicas) > 0
+	t.least = least
+	switch {
+	case !behind:
+		t.since = time.Time{}
+		return t, Go
+	case t.since.IsZero():
+		t.since, t.memory = l.Now, l.Memory
+		return t, Hold
+	case l.Now.Sub(t.since) >= t.Longest || l.Memory-t.memory > t.Limit:
+		t.since = time.Time{}
+		return t, Breathe
+	default:
+		return t, Hold
+	}
 }

@@ -2,73 +2,105 @@ package role
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
 
-// looks feeds a Throttle with lags, of which a negative one means that no replica counts, and gives its answers.
-func looks(limit int64, lags ...int64) []bool {
-	throttle := Throttle{Limit: limit}
-	var waits []bool
-	for _, lag := range lags {
-		var wait bool
-		throttle, wait = throttle.Look(lag, lag >= 0)
-		waits = append(waits, wait)
+const throttleLimit = 100
+
+// throttled feeds a Throttle with looks, one every 10 ms, and gives its verdicts.
+func throttled(looks ...map[string]int64) []Verdict {
+	throttle, now := Throttle{Limit: throttleLimit, Longest: time.Minute}, time.Unix(1800000000, 0)
+	var verdicts []Verdict
+	for _, behind := range looks {
+		var verdict Verdict
+		now = now.Add(10 * time.Millisecond)
+		throttle, verdict = throttle.Look(Lags{Now: now, Behind: behind})
+		verdicts = append(verdicts, verdict)
 	}
-	return waits
+	return verdicts
 }
 
-func TestWritesWaitWhileTheForemostReplicaIsTooFarBehind(t *testing.T) {
+func TestWritesWaitWhileEveryReplicaIsTooFarBehind(t *testing.T) {
+	type lags = map[string]int64
 	for name, test := range map[string]struct {
-		lags  []int64
-		waits []bool
+		looks    []lags
+		verdicts []Verdict
 	}{
-		"replicas keep up":                               {[]int64{0, 50, 100, 30}, []bool{false, false, false, false}},
-		"replicas fall behind":                           {[]int64{90, 101, 150, 100, 101}, []bool{false, true, true, false, true}},
-		"no replica counts":                              {[]int64{-1, -1}, []bool{false, false}},
-		"a new replica catches up":                       {[]int64{-1, 900, 700, 500, 90, 101}, []bool{false, false, false, false, false, true}},
-		"a new replica falls back while it catches up":   {[]int64{-1, 900, 700, 701, 690}, []bool{false, false, false, true, false}},
-		"the only replica is lost, and another is new":   {[]int64{10, -1, 400, 300}, []bool{false, false, false, false}},
-		"the foremost is lost, and the next lags more":   {[]int64{10, 400, 300, 99}, []bool{false, true, true, false}},
-		"a replica that is new and does not make a gain": {[]int64{900, 900, 901}, []bool{false, false, true}},
+		"replicas keep up":                             {[]lags{{"a": 0}, {"a": 50}, {"a": 100}}, []Verdict{Go, Go, Go}},
+		"they fall behind":                             {[]lags{{"a": 90}, {"a": 101}, {"a": 150}, {"a": 100}, {"a": 101}}, []Verdict{Go, Hold, Hold, Go, Hold}},
+		"one of them keeps up":                         {[]lags{{"a": 0, "b": 0}, {"a": 500, "b": 100}, {"a": 900, "b": 101}}, []Verdict{Go, Go, Hold}},
+		"no replica counts":                            {[]lags{nil, nil}, []Verdict{Go, Go}},
+		"a new replica catches up":                     {[]lags{nil, {"a": 900}, {"a": 700}, {"a": 90}, {"a": 101}}, []Verdict{Go, Go, Go, Go, Hold}},
+		"it falls back meanwhile":                      {[]lags{nil, {"a": 900}, {"a": 700}, {"a": 701}, {"a": 690}}, []Verdict{Go, Go, Go, Hold, Go}},
+		"the near one is lost, and a new one is left":  {[]lags{{"a": 0, "b": 900}, {"b": 800}, {"b": 801}}, []Verdict{Go, Go, Hold}},
+		"two that take turns get no further and wait":  {[]lags{{"a": 90, "b": 95}, {"a": 120, "b": 110}, {"a": 130, "b": 140}}, []Verdict{Go, Hold, Hold}},
+		"a replica that was away counts as a new one":  {[]lags{{"a": 0}, nil, {"a": 400}, {"a": 300}}, []Verdict{Go, Go, Go, Go}},
+		"a replica that is new and does not gain":      {[]lags{{"a": 900}, {"a": 900}, {"a": 901}}, []Verdict{Go, Go, Hold}},
+		"one that is new does not excuse the old ones": {[]lags{{"a": 90}, {"a": 120, "b": 900}, {"a": 121, "b": 901}}, []Verdict{Go, Go, Hold}},
 	} {
-		t.Run(name, func(t *testing.T) { require.Equal(t, test.waits, looks(100, test.lags...)) })
+		t.Run(name, func(t *testing.T) { require.Equal(t, test.verdicts, throttled(test.looks...)) })
 	}
 }
 
 func TestWritesNeverWaitWithoutALimit(t *testing.T) {
-	require.Equal(t, []bool{false, false, false}, looks(0, 5, 1<<40, 1<<50))
+	_, verdict := Throttle{}.Look(Lags{Behind: map[string]int64{"a": 1 << 50}})
+	require.Equal(t, Go, verdict)
 }
 
-// However replicas come and go, the lag that lets writes go on never rises above the limit again once it was below.
+// The sentinels' messages wait with the writes, and their pings behind them: a wait without a break would have a healthy master
+// replaced.
+func TestWritesThatWaitForLongGoOnForAMoment(t *testing.T) {
+	throttle, now := Throttle{Limit: throttleLimit, Longest: 100 * time.Millisecond}, time.Unix(1800000000, 0)
+	var verdicts []Verdict
+	for range 25 {
+		var verdict Verdict
+		throttle, verdict = throttle.Look(Lags{Now: now, Behind: map[string]int64{"a": 500}})
+		throttle.least["a"] = 0 // it is no new one
+		verdicts, now = append(verdicts, verdict), now.Add(10*time.Millisecond)
+	}
+	require.Equal(t, Go, verdicts[0], "it is new")
+	require.Equal(t, Hold, verdicts[1])
+	require.Equal(t, Breathe, verdicts[11])
+	require.Equal(t, Hold, verdicts[12])
+	require.Equal(t, Breathe, verdicts[22])
+}
+
+// Redis reads what clients send while their writes wait. A client that does not wait for answers would fill its memory.
+func TestWritesGoOnWhenRedisFillsItsMemoryMeanwhile(t *testing.T) {
+	throttle, now := Throttle{Limit: throttleLimit, Longest: time.Minute, least: map[string]int64{"a": 0}}, time.Unix(1800000000, 0)
+	look := func(memory int64) (verdict Verdict) {
+		throttle, verdict = throttle.Look(Lags{Now: now, Behind: map[string]int64{"a": 500}, Memory: memory})
+		return verdict
+	}
+	require.Equal(t, Hold, look(5000))
+	require.Equal(t, Hold, look(5000+throttleLimit))
+	require.Equal(t, Breathe, look(5001+throttleLimit))
+	require.Equal(t, Hold, look(5001+throttleLimit), "what has waited was carried out")
+}
+
+// However replicas come and go: a replica whose lag was below the limit lets no writes go on by a lag above it.
 func TestLagThatWasBelowTheLimitIsKeptBelow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		limit := rapid.Int64Range(1, 1000).Draw(t, "limit")
-		throttle, below := Throttle{Limit: limit}, false
-		for _, lag := range rapid.SliceOf(rapid.Int64Range(-1, 2000)).Draw(t, "lags") {
-			var wait bool
-			throttle, wait = throttle.Look(lag, lag >= 0)
-			if lag < 0 {
-				below = false
-				require.False(t, wait)
-				continue
+		throttle, below, now := Throttle{Limit: throttleLimit, Longest: time.Hour}, map[string]bool{}, time.Unix(1800000000, 0)
+		lags := rapid.MapOf(rapid.SampledFrom([]string{"a", "b", "c"}), rapid.Int64Range(0, 2*throttleLimit))
+		for _, behind := range rapid.SliceOf(lags).Draw(t, "looks") {
+			var verdict Verdict
+			throttle, verdict = throttle.Look(Lags{Now: now, Behind: behind})
+			seasoned := len(behind) > 0
+			for name, lag := range behind {
+				seasoned = seasoned && lag > throttleLimit && below[name]
 			}
-			below = below || lag <= limit
-			if below {
-				require.Equal(t, lag > limit, wait)
+			if seasoned {
+				require.Equal(t, Hold, verdict)
+			}
+			before := below
+			below = map[string]bool{}
+			for name, lag := range behind {
+				below[name] = before[name] || lag <= throttleLimit
 			}
 		}
 	})
-}
-
-func TestLagIsThatOfTheForemostReplica(t *testing.T) {
-	lag, ok := Lag(100, []int64{20, 90, 60})
-	require.True(t, ok)
-	require.Equal(t, int64(10), lag)
-	lag, ok = Lag(100, []int64{103})
-	require.True(t, ok)
-	require.Zero(t, lag, "the replica was asked after the master")
-	_, ok = Lag(100, nil)
-	require.False(t, ok)
 }
