@@ -18,7 +18,7 @@ import (
 const dumpFile = "dump.rdb"
 
 // paused says whether it is too early for another start after several that ended soon.
-func (s *Server) paused() bool { return time.Since(s.startedAt) < restartPause(s.crashes) }
+func (s *Server) paused() bool { return time.Since(s.startedAt) < s.restarts.Pause() }
 
 // start starts Redis as a replica of master, or as a master.
 func (s *Server) start(master netip.AddrPort) error {
@@ -29,7 +29,7 @@ func (s *Server) start(master netip.AddrPort) error {
 	if err := os.WriteFile(path, []byte(redisconf.Server(s.config, master)), 0o600); err != nil {
 		return err
 	}
-	if s.unloaded >= brokenAfter && master.IsValid() {
+	if s.restarts.Broken() && master.IsValid() {
 		s.setDataAside()
 	}
 	if s.config.Persistence && s.observed.worth.Standing.Empty {
@@ -76,25 +76,10 @@ func (s *Server) childEnded() {
 	s.child = nil
 	s.hold.guard(nil)
 	process.ReapOrphans()
-	s.countEnd(lived, s.observed.loaded)
+	s.restarts = s.restarts.After(lived, s.observed.loaded)
 	s.processEnded()
-	s.observed.worth.Standing.Broken = !s.observed.worth.Standing.Empty && s.unloaded >= brokenAfter
+	s.observed.worth.Standing.Broken = !s.observed.worth.Standing.Empty && s.restarts.Broken()
 	s.claimed = false // an election that chooses this pod again says so again
-}
-
-// countEnd counts an end of redis-server that was not ordered. One that served for
-// a while starts again at once: a pause would only keep its clients waiting.
-func (s *Server) countEnd(lived time.Duration, loaded bool) {
-	if !loaded && lived < 10*time.Second || lived < time.Second {
-		s.crashes++
-	} else {
-		s.crashes = 0
-	}
-	if loaded {
-		s.unloaded = 0
-	} else {
-		s.unloaded++
-	}
 }
 
 // stopRedis ends Redis; its own TERM handling flushes the append-only file. Redis

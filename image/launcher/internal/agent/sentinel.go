@@ -55,7 +55,7 @@ type Sentinel struct {
 
 	child     *process.Child
 	startedAt time.Time
-	crashes   int
+	restarts  role.Restarts
 	taker     *slotTaker
 	slot      int
 	slots     kube.Slots
@@ -130,11 +130,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 			s.log.Warn("the sentinel has ended", "error", s.child.Err())
 			s.child = nil
 			process.ReapOrphans()
-			if time.Since(s.startedAt) < 10*time.Second {
-				s.crashes++
-			} else {
-				s.crashes = 0
-			}
+			s.restarts = s.restarts.After(time.Since(s.startedAt), false)
 		case <-s.api.Changed():
 		case <-time.After(s.pause()):
 		}
@@ -248,7 +244,7 @@ func (s *Sentinel) clearLabel(ctx context.Context, member role.Member) {
 
 // start writes sentinel.conf and starts the sentinel.
 func (s *Sentinel) start(ctx context.Context, d role.SentinelDecision, o role.SentinelObservation) error {
-	if time.Since(s.startedAt) < restartPause(s.crashes) {
+	if time.Since(s.startedAt) < s.restarts.Pause() {
 		return nil
 	}
 	seed := s.seed(ctx, d, o)

@@ -73,9 +73,8 @@ type Server struct {
 	hold         *hold
 	child        *process.Child
 	startedAt    time.Time
-	heldAt       time.Time     // since when a replica is not started; see remembered
-	crashes      int           // starts that ended too soon, in a row; see countEnd
-	unloaded     int           // processes that ended before they had loaded their data, in a row
+	heldAt       time.Time // since when a replica is not started; see remembered
+	restarts     role.Restarts
 	handed       role.Standing // the standing that was last handed over to be written
 	standingAt   time.Time     // when that was
 	standingFile *standingFile // the standing on disk; see disk

@@ -9,25 +9,8 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
-const (
-	// appendDir holds the append-only file; see package redisconf.
-	appendDir = "appendonlydir"
-	// brokenAfter is how many processes in a row may end before they have loaded a
-	// server's own data until these count as broken. A replica puts them aside: its
-	// master has them all. In an election any other data come first, but these
-	// still before none. A process that ends later, however often, says nothing
-	// about the data.
-	brokenAfter = 4
-)
-
-// restartPause is the pause before the next start: none after the first end,
-// then doubling from 1 s to 16 s.
-func restartPause(crashes int) time.Duration {
-	if crashes < 2 {
-		return 0
-	}
-	return time.Second << min(crashes-2, 4)
-}
+// appendDir holds the append-only file; see package redisconf.
+const appendDir = "appendonlydir"
 
 // disk gives the file that keeps the standing on disk.
 func (s *Server) disk() *standingFile {
@@ -120,7 +103,7 @@ func (s *Server) setDataAside() {
 		s.log.Warn("broken data could not be put aside", "error", err)
 		return
 	}
-	s.crashes, s.unloaded = 0, 0
+	s.restarts = role.Restarts{}
 	s.observed.worth.Standing, s.observed.worth.Filed = role.Standing{Empty: true}, role.Standing{Empty: true}
 	s.log.Error("redis-server could not start with the data on disk several times; they were put aside and come anew from the master", "kept", to)
 }

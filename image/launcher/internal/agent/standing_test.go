@@ -15,13 +15,8 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
-func TestNextStartWaitsLongerAfterEachCrash(t *testing.T) {
-	var pauses []time.Duration
-	for crashes := range 9 {
-		pauses = append(pauses, restartPause(crashes)/time.Second)
-	}
-	require.Equal(t, []time.Duration{0, 0, 1, 2, 4, 8, 16, 16, 16}, pauses)
-}
+// brokenAfter is that of package role.
+const brokenAfter = 4
 
 // disk is a data directory with an append-only file.
 func disk(t *testing.T) config.Config {
@@ -289,7 +284,7 @@ func TestDataOfAnEndedProcessWithoutPersistenceAreGone(t *testing.T) {
 	require.Equal(t, role.Standing{Empty: true}, s.observed.worth.Standing)
 	require.False(t, s.claimed)
 	require.Nil(t, s.child)
-	require.Equal(t, 1, s.crashes)
+	require.Equal(t, 1, s.restarts.Crashes)
 	require.WithinDuration(t, time.Now(), s.observed.since, time.Minute)
 	s.observed.worth.Standing = role.Standing{Generation: 5}
 	s.processEnded()
@@ -314,41 +309,22 @@ func TestDataThatRedisCannotLoadSeveralTimesAreToldToBeBroken(t *testing.T) {
 
 	s.observed.worth.Standing = role.Standing{Empty: true}
 	s.child = nil
-	s.unloaded = brokenAfter - 1
+	s.restarts.Unloaded = brokenAfter - 1
 	endChild(t, s)
 	require.Equal(t, role.Standing{Empty: true}, s.observed.worth.Standing, "nothing cannot be broken")
 }
 
 func TestDataThatRedisHasLoadedAreNotBrokenHoweverOftenItEnds(t *testing.T) {
-	s := &Server{config: disk(t), log: quiet, unloaded: brokenAfter - 1, hold: &hold{}}
+	s := &Server{config: disk(t), log: quiet, restarts: role.Restarts{Unloaded: brokenAfter - 1}, hold: &hold{}}
 	s.observed.worth.Standing = role.Standing{Generation: 5, Master: true, Offset: 7}
 	for crash := range 2 * brokenAfter {
 		s.observed.loaded = true
 		endChild(t, s)
 		require.False(t, s.observed.worth.Standing.Broken, "after %d crashes", crash)
-		require.Zero(t, s.unloaded)
+		require.Zero(t, s.restarts.Unloaded)
 	}
-	require.Equal(t, 2*brokenAfter, s.crashes, "it has not lived for a second, and needs pauses all the same")
+	require.Equal(t, 2*brokenAfter, s.restarts.Crashes, "it has not lived for a second, and needs pauses all the same")
 	require.False(t, s.observed.loaded, "the next process has to show it again")
-}
-
-func TestRedisThatHasServedStartsAgainAtOnce(t *testing.T) {
-	for _, c := range []struct {
-		name              string
-		lived             time.Duration
-		loaded            bool
-		crashes, unloaded int
-	}{
-		{"it served for a second", time.Second, true, 0, 0},
-		{"it ended at once", time.Second - 1, true, 3, 0},
-		{"it ended while it loaded its data", 10*time.Second - 1, false, 3, 2},
-		{"it ended after it had loaded data for long", 10 * time.Second, false, 0, 2},
-	} {
-		s := &Server{crashes: 2, unloaded: 1}
-		s.countEnd(c.lived, c.loaded)
-		require.Equal(t, c.crashes, s.crashes, c.name)
-		require.Equal(t, c.unloaded, s.unloaded, c.name)
-	}
 }
 
 // endChild lets s have a redis-server that has just ended.
@@ -362,12 +338,12 @@ func endChild(t *testing.T, s *Server) {
 }
 
 func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
-	s := &Server{config: disk(t), log: quiet, hold: &hold{}, crashes: brokenAfter, unloaded: brokenAfter}
+	s := &Server{config: disk(t), log: quiet, hold: &hold{}, restarts: role.Restarts{Crashes: brokenAfter, Unloaded: brokenAfter}}
 	writeStanding(t, s.config, role.Standing{Generation: 5, Master: true})
 	s.setDataAside()
 	s.keepEmpty()
-	require.Zero(t, s.crashes)
-	require.Zero(t, s.unloaded)
+	require.Zero(t, s.restarts.Crashes)
+	require.Zero(t, s.restarts.Unloaded)
 	require.Equal(t, role.Standing{Empty: true}, s.observed.worth.Standing, "until the master has sent a copy")
 	require.NoDirExists(t, filepath.Join(s.config.DataDir, appendDir))
 	require.FileExists(t, filepath.Join(s.config.DataDir, appendDir+".broken", "appendonly.aof.1.incr.aof"))
@@ -375,9 +351,9 @@ func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(s.config.DataDir, appendDir, "appendonly.aof.1.incr.aof"), nil, 0o600))
 	require.Equal(t, role.Standing{Empty: true}, written(s), "what Redis makes anew is nothing before it has synchronised")
 	require.NoError(t, os.RemoveAll(filepath.Join(s.config.DataDir, appendDir)))
-	s.unloaded = brokenAfter
+	s.restarts.Unloaded = brokenAfter
 	s.setDataAside()
-	require.Equal(t, brokenAfter, s.unloaded, "there is nothing more to put aside")
+	require.Equal(t, brokenAfter, s.restarts.Unloaded, "there is nothing more to put aside")
 }
 
 func TestCopyCountsOnDiskWhenItsFirstRewriteHasSucceeded(t *testing.T) {

@@ -259,26 +259,23 @@ func (s *simServer) follow(w *world, ip netip.Addr) {
 	r.master, r.clients, r.linkUp, r.follows, r.heard, r.lostAt, r.copying = false, false, false, ip, w.now, 0, false
 }
 
-// brokenAfter is that of package agent.
-const brokenAfter = 4
-
 // start starts the process on what is on disk, as a replica that must not be
 // promoted before it has synchronised. It ends at once where Redis cannot load
 // that; a replica puts it aside after a while. An append-only file tells neither
 // history nor offset.
 func (s *simServer) start(w *world, master netip.Addr) {
 	if s.corrupt {
-		if s.crashes < brokenAfter || !master.IsValid() {
-			s.crashes++
-			s.claimed, s.worth.Standing.Broken = false, s.crashes >= brokenAfter
+		if !s.restarts.Broken() || !master.IsValid() {
+			s.restarts = s.restarts.After(0, false)
+			s.claimed, s.worth.Standing.Broken = false, s.restarts.Broken()
 			return
 		}
-		s.corrupt, s.crashes, s.disk, s.worth.Standing = false, 0, data{}, Standing{Empty: true}
+		s.corrupt, s.restarts, s.disk, s.worth.Standing = false, Restarts{}, data{}, Standing{Empty: true}
 	}
 	if w.persistence && s.worth.Standing.Empty {
 		s.worth.Filed = s.worth.Standing
 	}
-	s.crashes = 0
+	s.restarts = Restarts{}
 	s.redis = redis{running: true, follows: master, heard: -linkTimeout, process: w.newID(), history: History{ID: w.newID()}}
 	if s.disk.writes > 0 {
 		s.redis.data = s.disk

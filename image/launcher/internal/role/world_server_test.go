@@ -17,7 +17,7 @@ type simServer struct {
 	hungryUntil                                                                                                      time.Duration // it needs all its master's data, which takes until then
 	joinedAt                                                                                                         time.Duration // when its network was last back
 	own                                                                                                              int64         // agent.Server.generation
-	crashes                                                                                                          int           // starts that ended at once, in a row
+	restarts                                                                                                         Restarts
 	since, masterAt, astrayAt, linkedAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt, doomedAt time.Duration
 	claimed, byRecord, confirmed, recorded, wasRunning                                                               bool
 	servedHistory                                                                                                    string // observed.servedHistory
