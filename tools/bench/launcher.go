@@ -60,7 +60,7 @@ func measureLauncher(ctx context.Context, o options) error {
 		host, port, _ := strings.Cut(target, ":")
 		load, err := b.cpuShares(ctx, pods, func() error {
 			for range 5 {
-				if _, err := b.redisBenchmark(ctx, host, port); err != nil {
+				if _, err := b.redisBenchmark(ctx, host, port, setArgs...); err != nil {
 					return err
 				}
 			}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/redis-ha/redis-ha/tools/internal/bulk"
 	"github.com/redis-ha/redis-ha/tools/internal/crowd"
 )
 
@@ -25,7 +24,7 @@ type results struct {
 	Launcher   *footprint  `json:"launcher,omitempty"`
 	Quiet      *quiet      `json:"quiet,omitempty"`
 	// Loads are bulk loads, by the bound for the lag of the slaves.
-	Loads map[string][]bulk.Report `json:"loads,omitempty"`
+	Loads map[string][]load `json:"loads,omitempty"`
 	// Crowds are faults under many clients, by the name of the fault.
 	Crowds map[string][]crowd.Report `json:"crowds,omitempty"`
 	// Measured is when the last part was measured.

@@ -45,12 +45,15 @@ func measureThroughput(ctx context.Context, o options) error {
 		found := &throughput{}
 		for i := range o.runs + 1 {
 			var r round
-			if r.Service, err = b.redisBenchmark(ctx, host, port); err != nil {
+			service, err := b.redisBenchmark(ctx, host, port, setArgs...)
+			if err != nil {
 				return err
 			}
-			if r.Bare, err = b.redisBenchmark(ctx, bare, "6379"); err != nil {
+			alone, err := b.redisBenchmark(ctx, bare, "6379", setArgs...)
+			if err != nil {
 				return err
 			}
+			r.Service, r.Bare = service.PerSecond, alone.PerSecond
 			if i == 0 {
 				continue // warms both up
 			}
@@ -106,18 +109,32 @@ func (b *bench) awaitReplicas(ctx context.Context, address string) error {
 	}
 }
 
-// redisBenchmark gives the SET requests per second.
-func (b *bench) redisBenchmark(ctx context.Context, host, port string) (float64, error) {
-	script := `export REDISCLI_AUTH="$REDIS_PASS"; redis-benchmark -h "$1" -p "$2" -t set -n "$3" -c 20 -P 4 -r 100000 -d 64 --csv`
-	said, err := b.client.Execute(ctx, b.client.Namespace, "client", nil, "bash", "-c", script, "bench", host, port, strconv.Itoa(requests))
+// setResult is what redis-benchmark tells of SET.
+type setResult struct {
+	PerSecond float64
+	LongestMS float64 // until an answer
+}
+
+// setArgs are those of a measurement of the throughput.
+var setArgs = []string{"-n", strconv.Itoa(requests), "-c", "20", "-P", "4", "-r", "100000", "-d", "64"}
+
+// redisBenchmark has redis-benchmark send SET.
+func (b *bench) redisBenchmark(ctx context.Context, host, port string, args ...string) (setResult, error) {
+	script := `export REDISCLI_AUTH="$REDIS_PASS"; host=$1 port=$2; shift 2; redis-benchmark -h "$host" -p "$port" -t set --csv "$@"`
+	said, err := b.client.Execute(ctx, b.client.Namespace, "client", nil, append([]string{"bash", "-c", script, "bench", host, port}, args...)...)
 	if err != nil {
-		return 0, err
+		return setResult{}, err
 	}
 	for line := range strings.Lines(said) {
-		fields := strings.Split(strings.TrimSpace(line), ",")
-		if len(fields) > 1 && strings.Trim(fields[0], `"`) == "SET" {
-			return strconv.ParseFloat(strings.Trim(fields[1], `"`), 64)
+		fields := strings.Split(strings.ReplaceAll(strings.TrimSpace(line), `"`, ""), ",")
+		if len(fields) < 8 || fields[0] != "SET" {
+			continue
 		}
+		var r setResult
+		if r.PerSecond, err = strconv.ParseFloat(fields[1], 64); err == nil {
+			r.LongestMS, err = strconv.ParseFloat(fields[7], 64)
+		}
+		return r, err
 	}
-	return 0, fmt.Errorf("redis-benchmark said nothing about SET: %s", said)
+	return setResult{}, fmt.Errorf("redis-benchmark said nothing about SET: %s", said)
 }

@@ -80,7 +80,7 @@ func (c *Client) Start(ctx context.Context, module, dir string) error {
 	if err := c.CreatePod(ctx, pod); err != nil {
 		return err
 	}
-	for _, program := range []string{"writer", "roles", "bulk", "crowd"} {
+	for _, program := range []string{"writer", "roles", "lag", "crowd"} {
 		if err := c.copyProgram(ctx, module, dir, program); err != nil {
 			return fmt.Errorf("bring the program %s into the cluster: %w", program, err)
 		}

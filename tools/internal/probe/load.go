@@ -5,78 +5,69 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/redis-ha/redis-ha/tools/internal/bulk"
 	"github.com/redis-ha/redis-ha/tools/internal/crowd"
+	"github.com/redis-ha/redis-ha/tools/internal/lag"
 )
 
-// crowdTime bounds the time until every client of a crowd has written.
-const crowdTime = time.Minute
+// readyTime bounds the time until a program in the client's pod is ready: until every client of a crowd has written, for instance.
+const readyTime = time.Minute
 
-// Bulk loads much data through address while it looks at the servers of a release, and waits until that is done.
-func (c *Client) Bulk(ctx context.Context, address string, servers []string) (bulk.Report, error) {
-	var report bulk.Report
-	read := func(text []byte) { _ = json.Unmarshal(text, &report) } // the last line is the report
-	load, err := c.run(ctx, read, "bulk", "-address", address, "-servers", strings.Join(servers, ","))
-	if err != nil {
-		return report, err
-	}
-	defer load.cancel()
-	if err := <-load.ended; err != nil {
-		return report, fmt.Errorf("the load: %w", err)
-	}
-	return report, nil
-}
-
-// Crowd is many clients that each write now and then.
-type Crowd struct {
+// Watched is a program in the client's pod that says when it is ready, and what it saw at its end.
+type Watched[R any] struct {
 	session *session
-	report  crowd.Report
+	report  R
 }
 
 // Crowd starts clients that write to address until Finish, and waits until every one has written.
-func (c *Client) Crowd(ctx context.Context, address string, clients int) (*Crowd, error) {
-	found, ready := &Crowd{}, make(chan struct{})
+func (c *Client) Crowd(ctx context.Context, address string, clients int) (*Watched[crowd.Report], error) {
+	return watch[crowd.Report](ctx, c, "crowd", "-address", address, "-clients", strconv.Itoa(clients))
+}
+
+// Lag watches how far the replicas among the servers fall behind, until Finish.
+func (c *Client) Lag(ctx context.Context, servers []string) (*Watched[lag.Report], error) {
+	return watch[lag.Report](ctx, c, append([]string{"lag"}, servers...)...)
+}
+
+// watch starts a program, and waits until it is ready.
+func watch[R any](ctx context.Context, c *Client, args ...string) (*Watched[R], error) {
+	found, ready := &Watched[R]{}, make(chan struct{})
 	read := func(text []byte) {
 		if string(text) == "ready" {
 			close(ready)
 			return
 		}
-		_ = json.Unmarshal(text, &found.report)
+		_ = json.Unmarshal(text, &found.report) // the last line is the report
 	}
 	var err error
-	if found.session, err = c.run(ctx, read, "crowd", "-address", address, "-clients", strconv.Itoa(clients)); err != nil {
+	if found.session, err = c.run(ctx, read, args...); err != nil {
 		return nil, err
 	}
 	select {
 	case <-ready:
 		return found, nil
 	case err := <-found.session.ended:
-		return nil, fmt.Errorf("the crowd ended early: %w", err)
-	case <-time.After(crowdTime):
+		return nil, fmt.Errorf("%s ended early: %w", args[0], err)
+	case <-time.After(readyTime):
 		found.session.cancel()
-		return nil, fmt.Errorf("waited %s for each of %d clients to write", crowdTime, clients)
+		return nil, fmt.Errorf("waited %s for %s to be ready", readyTime, args[0])
 	}
 }
 
-// Finish stops the clients, and gives what they saw.
-func (c *Crowd) Finish() (crowd.Report, error) {
-	defer c.session.cancel()
-	if err := c.session.close(); err != nil {
-		return crowd.Report{}, err
+// Finish stops the program, and gives what it saw.
+func (w *Watched[R]) Finish() (report R, err error) {
+	defer w.session.cancel()
+	if err := w.session.close(); err != nil {
+		return report, err
 	}
 	select {
-	case err := <-c.session.ended:
-		if err != nil {
-			return crowd.Report{}, fmt.Errorf("the crowd: %w", err)
-		}
-		return c.report, nil
+	case err := <-w.session.ended:
+		return w.report, err
 	case <-time.After(readBackTime):
-		return crowd.Report{}, fmt.Errorf("waited %s for the report of the crowd", readBackTime)
+		return report, fmt.Errorf("waited %s for the program to end", readBackTime)
 	}
 }
 
-// Abandon ends the clients without a report.
-func (c *Crowd) Abandon() { c.session.cancel() }
+// Abandon ends the program without a report.
+func (w *Watched[R]) Abandon() { w.session.cancel() }
