@@ -57,13 +57,29 @@ func (s *Server) leave(ctx context.Context) bool {
 	}
 	s.log.Info("stopping redis-server", "reason", leaving.Reason)
 	s.stopRedis()
+	if s.passing != nil {
+		ctx, cancel := s.untilExit(ctx)
+		defer cancel()
+		s.passing.finish(ctx)
+	}
 	return true
+}
+
+// untilExit gives the time that this pod has before it must exit.
+func (s *Server) untilExit(ctx context.Context) (context.Context, context.CancelFunc) {
+	left := s.config.ShutdownBudget - time.Since(s.observed.stopAt)
+	return context.WithTimeout(ctx, max(0, left-time.Second))
 }
 
 // leaveAfterDeath is one turn of a terminating pod whose Redis does not run; true: exit.
 // A Redis that died as master is failed over first, as in a pod that stays.
 func (s *Server) leaveAfterDeath(ctx context.Context) bool {
-	if s.diedAsMaster.IsZero() {
+	switch {
+	case !s.diedAsMaster.IsZero():
+	case s.passing != nil: // its clients are moving already
+		s.moveClients(ctx, s.passing.target)
+		return true
+	default:
 		return true
 	}
 	o := s.observation(role.Local{}, s.api.Pods())
@@ -147,10 +163,9 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
 	}
 	defer told.Wait() // for 0.3 s at most
 	// From now on new connections are passed on, while the kernel still ends those of the old master, some 10,000 a second.
-	if err := node.Set(ctx, "port", 0); err != nil {
-		s.log.Debug("redis-server does not stop listening before it ends", "error", err)
-	} else {
+	if s.stopListening(ctx, node) {
 		s.passing = s.pass(ctx, target, passingTime)
+		s.publish(role.Observation{})
 	}
 	// A killed Redis carries out nothing more, however long its end takes. The successor has everything, and clients wait, so
 	// Redis is not given the time to write its file to the disk.
@@ -163,6 +178,17 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
 	s.decided = role.Decision{State: role.Stopped, Reason: "handed over to " + target.Addr().String()}
 	s.moveClients(ctx, target)
 	return nil
+}
+
+// stopListening has Redis take no more connections, for no longer than part of the write pause.
+func (s *Server) stopListening(ctx context.Context, node *redisnode.Node) bool {
+	ctx, cancel := context.WithTimeout(ctx, role.PauseLimit(s.config.DownAfter)/4)
+	defer cancel()
+	err := node.Set(ctx, "port", 0)
+	if err != nil {
+		s.log.Debug("redis-server does not stop listening before it ends", "error", err)
+	}
+	return err == nil
 }
 
 // abortHandOver takes the fence back and lets writes go on. A replica that was told to become master and has
@@ -245,10 +271,9 @@ func (s *Server) promoteBySentinel(ctx context.Context, node *redisnode.Node, su
 // moveClients moves the label to the successor. It passes connections that still arrive here on to the successor until the
 // Services have followed, and then ends them one after the other.
 func (s *Server) moveClients(ctx context.Context, successor netip.AddrPort) {
-	left := s.config.ShutdownBudget - time.Since(s.observed.stopAt)
-	ctx, cancel := context.WithTimeout(ctx, max(0, left-time.Second))
+	ctx, cancel := s.untilExit(ctx)
 	defer cancel()
-	if s.passing == nil {
+	if s.passing == nil || !s.passing.taking() {
 		s.passing = s.pass(ctx, successor, passingTime)
 	}
 	s.publish(role.Observation{})

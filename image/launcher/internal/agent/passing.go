@@ -60,12 +60,15 @@ func (p *passing) taking() bool {
 	}
 }
 
-// finish ends the connections one after the other while late ones are still taken, and then stops. It returns when ctx ends at the latest.
+// finish ends the connections one after the other while late ones are still taken, for endTime, and then stops. What is left when ctx ends
+// ends at once.
 func (p *passing) finish(ctx context.Context) {
+	defer context.AfterFunc(ctx, p.drop)()
 	if p.forwarder != nil && p.taking() {
-		ctx, cancel := context.WithTimeout(ctx, endTime)
+		ending, cancel := context.WithTimeout(ctx, endTime)
 		defer cancel()
-		p.forwarder.End(ctx)
+		defer context.AfterFunc(ending, p.stop)()
+		p.forwarder.End(ending)
 	}
 	p.end()
 	<-p.ended
@@ -121,8 +124,8 @@ func (s *Server) passLate(ctx context.Context, target netip.AddrPort) bool {
 // keepPassing drops the connections that are passed on to a server that this one does not follow any more, and forgets those that have
 // ended.
 func (s *Server) keepPassing(l role.Local, d role.Decision) {
-	if s.passing == nil {
-		return
+	if s.passing == nil || s.stopping && !l.Running {
+		return // a pod that leaves goes on with it
 	}
 	starting := d.Action == role.StartReplica && d.Target == s.passing.target.Addr()
 	follows := l.Running && !l.Master && (!l.Answering || l.Follows == s.passing.target.Addr())

@@ -373,7 +373,7 @@ func (r *reader) readExtraConfig(c *Config) {
 // limit, whichever is less; 0 if the user sets none. Of a directive that is repeated Redis takes the last.
 func replicaLimit(directives []string) (limit int64) {
 	for _, line := range directives {
-		words := strings.Fields(strings.ToLower(line))
+		words := strings.Fields(strings.NewReplacer(`"`, "", `'`, "").Replace(strings.ToLower(line)))
 		if words[0] != "client-output-buffer-limit" {
 			continue
 		}

@@ -92,6 +92,7 @@ func TestReplicationLagStaysBelowTheUsersOwnBufferOfAReplica(t *testing.T) {
 		"client-output-buffer-limit replica 0 0 0":                      64 << 20,
 		"client-output-buffer-limit pubsub 1mb 1mb 1":                   64 << 20,
 		"client-output-buffer-limit replica 1gb 512mb 60 normal 1k 0 0": 64 << 20,
+		`"client-output-buffer-limit" replica "2mb" 0 0`:                1 << 20,
 		"client-output-buffer-limit replica 1000 0 0":                   500,
 	} {
 		file := filepath.Join(t.TempDir(), "redis.conf")

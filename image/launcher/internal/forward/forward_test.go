@@ -20,10 +20,11 @@ import (
 )
 
 // echo answers every line with itself until the test ends.
-func echo(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = listener.Close() })
+func echo(t *testing.T) string { return slow(t, 0) }
+
+// slow answers every line with itself, after a time, until the test ends.
+func slow(t *testing.T, after time.Duration) string {
+	listener, _ := listen(t)
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -33,6 +34,7 @@ func echo(t *testing.T) string {
 			go func() {
 				defer conn.Close()
 				for lines := bufio.NewScanner(conn); lines.Scan(); {
+					time.Sleep(after)
 					fmt.Fprintln(conn, lines.Text())
 				}
 			}()
@@ -184,27 +186,6 @@ func TestLargeValuesArePassedOn(t *testing.T) {
 	for range 3 {
 		says(t, conn, bufio.NewReader(conn), line)
 	}
-}
-
-// slow answers a line after a time.
-func slow(t *testing.T, after time.Duration) string {
-	listener, _ := listen(t)
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				for lines := bufio.NewScanner(conn); lines.Scan(); {
-					time.Sleep(after)
-					fmt.Fprintln(conn, lines.Text())
-				}
-			}()
-		}
-	}()
-	return listener.Addr().String()
 }
 
 // A client that sees its connection end before the answer does not know whether its write was carried out.

@@ -23,6 +23,8 @@ const (
 	leastPause, longestPause = 25 * time.Millisecond, 250 * time.Millisecond
 	// breath is how long writes that have waited are given to go on: the longest pause, and 0.1 s after which Redis notices its end (hz 10).
 	breath = longestPause + 100*time.Millisecond
+	// ping is how many bytes the stream has for a PING of the master itself, which does not wait.
+	ping = 14
 	// askFor is how long the offsets of the replicas are waited for. The last acknowledgement stands for a late answer.
 	askFor = 100 * time.Millisecond
 	// asked is how many replicas are asked: those that have acknowledged most.
@@ -69,7 +71,7 @@ type Pacer struct {
 
 // New prepares a Pacer. It works from Run on.
 func New(s Settings) *Pacer {
-	return &Pacer{Settings: s, due: make(chan struct{}, 1), throttle: role.Throttle{Limit: s.Limit, Longest: s.Longest}}
+	return &Pacer{Settings: s, due: make(chan struct{}, 1), throttle: role.Throttle{Limit: s.Limit, Longest: s.Longest, Memory: s.Limit}}
 }
 
 // Leave bounds the lag more tightly: this pod hands over soon.
@@ -104,7 +106,7 @@ func (p *Pacer) Run(ctx context.Context) {
 	if p.Limit == 0 {
 		return
 	}
-	ticker := time.NewTicker(lateLook)
+	ticker := time.NewTicker(lateLook / 3)
 	defer ticker.Stop()
 	for {
 		select {
@@ -169,7 +171,7 @@ func (p *Pacer) keepPace(ctx context.Context) {
 // breathe waits until writes that have waited were carried out, as the offset of the master shows.
 func (p *Pacer) breathe(ctx context.Context, offset int64) {
 	for began := time.Now(); ctx.Err() == nil && time.Since(began) < breath; rest(ctx, step) {
-		if info, err := p.Load(ctx, p.Self); err == nil && info.Offset > offset {
+		if info, err := p.Load(ctx, p.Self); err == nil && info.Offset > offset+ping {
 			return
 		}
 	}

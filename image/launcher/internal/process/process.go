@@ -94,9 +94,14 @@ func (c *Child) PID() int { return c.pid }
 // Err says how the program ended; nil is exit code 0. Valid after Done.
 func (c *Child) Err() error { return c.err }
 
-// Signal sends a signal to the program.
+// Signal sends a signal to the program. KILL reaches the processes that it has started as well: one of them that writes a file has copies of
+// the connections, which would not end before it does.
 func (c *Child) Signal(s syscall.Signal) error {
-	err := syscall.Kill(c.pid, s)
+	pid := c.pid
+	if s == syscall.SIGKILL {
+		pid = -pid // its process group
+	}
+	err := syscall.Kill(pid, s)
 	if errors.Is(err, syscall.ESRCH) {
 		return nil
 	}

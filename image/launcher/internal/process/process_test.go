@@ -106,3 +106,23 @@ func TestProgramThatCannotBeStartedIsAnError(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.ErrorContains(t, err, "is it in the image and executable?")
 }
+
+// Redis forks to write a file, and the copy holds the connections of its clients.
+func TestKillReachesWhatTheProgramHasStarted(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	child, err := Start("sh", "-c", "sleep 300 & echo $! > "+file+"; wait")
+	require.NoError(t, err)
+	var pid int
+	require.Eventually(t, func() bool {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+		}
+		return err == nil
+	}, soon, time.Millisecond, "the program has started another")
+	child.Stop(syscall.SIGKILL, 10*time.Second)
+	require.Eventually(t, func() bool {
+		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err != nil || strings.Contains(string(state), ") Z ")
+	}, soon, time.Millisecond, "it has ended, too")
+}

@@ -5,14 +5,16 @@ import "time"
 // Throttle decides when the writes of a master wait for its replicas. It bounds what a crash of the master can lose,
 // in bytes of the replication stream.
 //
-// A replica that has just finished a full copy is behind by all that was written during the copy. Writes go on while such a
-// replica catches up, and wait when it falls further behind.
+// A replica that has just finished a full copy is behind by all that was written during the copy. Where there is no other, writes go on
+// while such a replica catches up, and wait when it falls further behind.
 type Throttle struct {
 	// Limit is how far every replica may be behind, in bytes; 0 lets writes never wait.
 	Limit int64
 	// Longest is how long writes may wait without a break. A sentinel publishes a message on the master, which waits as writes do, and
 	// its pings wait behind that.
 	Longest time.Duration
+	// Memory is how many bytes more Redis may use while writes wait.
+	Memory int64
 
 	least  map[string]int64 // the least lag of each replica since it counts
 	since  time.Time        // since when writes have waited without a break; zero: they do not
@@ -26,6 +28,16 @@ type Lags struct {
 	Behind map[string]int64
 	// Memory is what the Redis of the master uses, in bytes. Redis reads what its clients send also while their writes wait.
 	Memory int64
+}
+
+// within says whether a replica is no further behind than the limit.
+func (l Lags) within(limit int64) bool {
+	for _, lag := range l.Behind {
+		if lag <= limit {
+			return true
+		}
+	}
+	return false
 }
 
 // Verdict is what a Throttle decides.
@@ -46,18 +58,21 @@ func (v Verdict) String() string { return [...]string{"go", "hold", "breathe"}[v
 // of MinReplicas.
 func (t Throttle) Look(l Lags) (Throttle, Verdict) {
 	if t.Limit == 0 || len(l.Behind) == 0 {
-		return Throttle{Limit: t.Limit, Longest: t.Longest}, Go
+		return Throttle{Limit: t.Limit, Longest: t.Longest, Memory: t.Memory}, Go
 	}
-	least, behind := make(map[string]int64, len(l.Behind)), true
+	least, gains, near := make(map[string]int64, len(l.Behind)), false, false
 	for name, lag := range l.Behind {
 		was, known := t.least[name]
 		if !known {
 			was = lag
 		}
-		behind = behind && lag > max(t.Limit, was)
+		gains = gains || lag <= was
+		near = near || known && was <= t.Limit
 		least[name] = min(was, lag)
 	}
 	t.least = least
+	// Where a replica has been near enough, another one that gains is no reason to let the lag grow.
+	behind := !l.within(t.Limit) && (near || !gains)
 	switch {
 	case !behind:
 		t.since = time.Time{}
@@ -65,7 +80,7 @@ func (t Throttle) Look(l Lags) (Throttle, Verdict) {
 	case t.since.IsZero():
 		t.since, t.memory = l.Now, l.Memory
 		return t, Hold
-	case l.Now.Sub(t.since) >= t.Longest || l.Memory-t.memory > t.Limit:
+	case l.Now.Sub(t.since) >= t.Longest || l.Memory-t.memory > t.Memory:
 		t.since = time.Time{}
 		return t, Breathe
 	default:

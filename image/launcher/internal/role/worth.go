@@ -45,7 +45,9 @@ func (t Told) answered(l Local, r Recorded) bool {
 func (t Told) Shares(l Local, r Recorded) bool { return t.answered(l, r) && t.History == l.History.ID }
 
 // follows says whether this replica follows the recorded master.
-func (r Recorded) follows(l Local) bool { return r.Known && l.Follows == r.Master }
+func (r Recorded) follows(l Local) bool {
+	return r.Known && r.Master.IsValid() && l.Follows == r.Master
+}
 
 // OfRecorded says whether the data of this replica are of the generation that the record names.
 func (w Worth) OfRecorded(l Local, t Told, r Recorded) bool {
