@@ -162,10 +162,10 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
 		told.Go(func() { s.campaigner().tellOthers(context.WithoutCancel(ctx), next) })
 	}
 	defer told.Wait() // for 0.3 s at most
-	// From now on new connections are passed on, while the kernel still ends those of the old master, some 10,000 a second.
 	if s.stopListening(ctx, node) {
 		s.passing = s.pass(ctx, target, passingTime)
 		s.publish(role.Observation{})
+		s.dropClients(ctx, node)
 	}
 	// A killed Redis carries out nothing more, however long its end takes. The successor has everything, and clients wait, so
 	// Redis is not given the time to write its file to the disk.
@@ -189,6 +189,16 @@ func (s *Server) stopListening(ctx context.Context, node *redisnode.Node) bool {
 		s.log.Debug("redis-server does not stop listening before it ends", "error", err)
 	}
 	return err == nil
+}
+
+// dropClients ends the connections of the clients, which come back at once and are passed on. Redis ends them better than the kernel does
+// after a kill: a process that Redis has forked has copies of them, and may stand still in a write to the disk.
+func (s *Server) dropClients(ctx context.Context, node *redisnode.Node) {
+	ctx, cancel := context.WithTimeout(ctx, role.PauseLimit(s.config.DownAfter)/4)
+	defer cancel()
+	if err := node.DropClients(ctx); err != nil {
+		s.log.Debug("redis-server does not end its clients' connections before it ends", "error", err)
+	}
 }
 
 // abortHandOver takes the fence back and lets writes go on. A replica that was told to become master and has

@@ -58,6 +58,7 @@ func Start(name string, args ...string) (*Child, error) {
 			return
 		}
 		child.err = cmd.Wait()
+		_ = child.Signal(syscall.SIGKILL) // what it has started
 		forget(child.pid)
 		close(child.done)
 	}()

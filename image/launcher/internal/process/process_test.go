@@ -108,21 +108,29 @@ func TestProgramThatCannotBeStartedIsAnError(t *testing.T) {
 }
 
 // Redis forks to write a file, and the copy holds the connections of its clients.
-func TestKillReachesWhatTheProgramHasStarted(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "pid")
-	child, err := Start("sh", "-c", "sleep 300 & echo $! > "+file+"; wait")
-	require.NoError(t, err)
-	var pid int
-	require.Eventually(t, func() bool {
-		text, err := os.ReadFile(file)
-		if err == nil {
-			pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
-		}
-		return err == nil
-	}, soon, time.Millisecond, "the program has started another")
-	child.Stop(syscall.SIGKILL, 10*time.Second)
-	require.Eventually(t, func() bool {
-		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		return err != nil || strings.Contains(string(state), ") Z ")
-	}, soon, time.Millisecond, "it has ended, too")
+func TestWhatTheProgramHasStartedEndsWithIt(t *testing.T) {
+	for name, end := range map[string]func(*Child){
+		"killed by the launcher":  func(c *Child) { c.Stop(syscall.SIGKILL, soon) },
+		"killed by somebody else": func(c *Child) { _ = syscall.Kill(c.PID(), syscall.SIGKILL) },
+		"stopped by the launcher": func(c *Child) { c.Stop(syscall.SIGTERM, soon) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "pid")
+			child, err := Start("sh", "-c", "sleep 300 & echo $! > "+file+"; wait")
+			require.NoError(t, err)
+			var pid int
+			require.Eventually(t, func() bool {
+				text, err := os.ReadFile(file)
+				if err == nil {
+					pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+				}
+				return err == nil
+			}, soon, time.Millisecond, "the program has started another")
+			end(child)
+			require.Eventually(t, func() bool {
+				state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+				return err != nil || strings.Contains(string(state), ") Z ")
+			}, soon, time.Millisecond, "it has ended, too")
+		})
+	}
 }
