@@ -121,19 +121,19 @@ func (s *Server) passLate(ctx context.Context, target netip.AddrPort) bool {
 	return s.passing != nil && s.passing.taking()
 }
 
-// keepPassing drops the connections that are passed on to a server that this one does not follow any more, and forgets those that have
-// ended.
+// keepPassing drops the connections that are passed on when another server is the master to follow, and forgets those that have ended. That
+// nobody is known to be master for a moment is no reason to drop them.
 func (s *Server) keepPassing(l role.Local, d role.Decision) {
-	if s.passing == nil || s.stopping && !l.Running {
-		return // a pod that leaves goes on with it
+	if s.passing == nil {
+		return
 	}
-	starting := d.Action == role.StartReplica && d.Target == s.passing.target.Addr()
-	follows := l.Running && !l.Master && (!l.Answering || l.Follows == s.passing.target.Addr())
-	if !starting && !follows {
+	target := s.passing.target.Addr()
+	elsewhere := d.Action == role.StartReplica && d.Target != target || d.Action == role.Claim || l.Answering && (l.Master || l.Follows != target)
+	if elsewhere {
 		s.passing.drop()
 		s.passing.end()
 	}
-	if s.passing.over() || !starting && !follows {
+	if elsewhere || s.passing.over() {
 		s.passing = nil
 	}
 }
