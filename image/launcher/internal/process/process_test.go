@@ -53,7 +53,7 @@ func TestOrphanIsCollectedWhileTheChildRuns(t *testing.T) {
 	dir := t.TempDir()
 	gate, note := filepath.Join(dir, "gate"), filepath.Join(dir, "note")
 	require.NoError(t, syscall.Mkfifo(gate, 0o600))
-	parent := start(t, fmt.Sprintf("cat %s & echo $! >%s", gate, note))
+	parent := start(t, fmt.Sprintf("setsid cat %s & echo $! >%s", gate, note))
 	ended(t, parent)
 	require.NoError(t, parent.Err())
 	content, err := os.ReadFile(note)
