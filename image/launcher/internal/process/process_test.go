@@ -53,7 +53,8 @@ func TestOrphanIsCollectedWhileTheChildRuns(t *testing.T) {
 	dir := t.TempDir()
 	gate, note := filepath.Join(dir, "gate"), filepath.Join(dir, "note")
 	require.NoError(t, syscall.Mkfifo(gate, 0o600))
-	parent := start(t, fmt.Sprintf("setsid cat %s & echo $! >%s", gate, note))
+	// In a session of its own, or it would end with its parent.
+	parent := start(t, fmt.Sprintf("setsid sh -c 'echo $$ >%s; exec cat %s' & until [ -s %s ]; do sleep 0.01; done", note, gate, note))
 	ended(t, parent)
 	require.NoError(t, parent.Err())
 	content, err := os.ReadFile(note)
