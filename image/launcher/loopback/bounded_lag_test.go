@@ -56,7 +56,12 @@ func (c *cluster) offset(p *pod) int64 {
 func (c *cluster) carryOn(replicas []*pod) {
 	c.t.Helper()
 	for _, p := range replicas {
-		if err := c.client(p).Do(c.t.Context(), "CLIENT", "UNPAUSE").Err(); err != nil {
+		o := clientOptions(p.address(), c.password)
+		o.ReadTimeout = settle // it carries out all that has waited before it answers
+		client := redis.NewClient(o)
+		err := client.Do(c.t.Context(), "CLIENT", "UNPAUSE").Err()
+		_ = client.Close()
+		if err != nil {
 			c.t.Fatal(err)
 		}
 	}

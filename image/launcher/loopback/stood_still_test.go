@@ -47,6 +47,8 @@ func TestReplicaThatStoodStillDuringARestartIsNotPromoted(t *testing.T) {
 				return nil
 			})
 			w.advance(300)
+			// A replica tells that it is linked up to a second before its master sends it the stream.
+			eventually(t, settle, other.name+" to have what was written", func() error { return c.caughtUp(master, []*pod{other}) })
 			if n, err := c.info(other); err != nil || n.offset >= old.offset {
 				t.Fatalf("the new history should be shorter than %d: %+v, %v", old.offset, n, err)
 			}

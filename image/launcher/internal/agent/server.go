@@ -180,7 +180,6 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			s.stopping = true
 			s.observed.stopAt = time.Now()
 			s.web.Leave()
-			s.pacer.Leave()
 			s.log.Info("TERM received: leaving", "budget", s.config.ShutdownBudget.String())
 		case <-childDone:
 			s.childEnded()

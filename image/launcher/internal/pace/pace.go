@@ -35,8 +35,8 @@ const (
 	silence = time.Second
 	// quiet is how long writes did not wait when the log says that they go on.
 	quiet = time.Second
-	// leavingShare is the part of the limit in a pod that leaves: a replica must catch up within the write pause of a hand-over.
-	leavingShare = 8
+	// nearShare is the part of the limit within which a replica is so near that the others need not answer.
+	nearShare = 8
 )
 
 // Settings are the limits of a Pacer, and what it acts with.
@@ -72,13 +72,6 @@ type Pacer struct {
 // New prepares a Pacer. It works from Run on.
 func New(s Settings) *Pacer {
 	return &Pacer{Settings: s, due: make(chan struct{}, 1), throttle: role.Throttle{Limit: s.Limit, Longest: s.Longest, Memory: s.Limit}}
-}
-
-// Leave bounds the lag more tightly: this pod hands over soon.
-func (p *Pacer) Leave() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.throttle.Limit = p.Limit / leavingShare
 }
 
 // Look takes what the Redis in this pod has just told. It wakes Run when the replicas may be behind. Replicas acknowledge
@@ -206,9 +199,7 @@ func (p *Pacer) judge(info redisnode.Info, replicas []redisnode.Replica, offsets
 
 // late says whether the acknowledgements of the replicas show half of the lag that is allowed.
 func (p *Pacer) late(info redisnode.Info, replicas []redisnode.Replica) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(replicas) > 0 && info.Offset-replicas[0].Offset > p.throttle.Limit/2
+	return len(replicas) > 0 && info.Offset-replicas[0].Offset > p.Limit/2
 }
 
 // counted gives the replicas that count, the foremost first.
@@ -250,7 +241,7 @@ func (p *Pacer) offsets(ctx context.Context, master redisnode.Info, replicas []r
 	for range count {
 		a := <-answers
 		offsets[a.replica] = max(offsets[a.replica], a.offset)
-		if master.Offset-offsets[a.replica] <= p.Limit/leavingShare {
+		if master.Offset-offsets[a.replica] <= p.Limit/nearShare {
 			break
 		}
 	}

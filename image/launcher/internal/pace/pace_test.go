@@ -164,16 +164,6 @@ func TestPacerEndsWithTheProcessThatItMayPause(t *testing.T) {
 	}, 5*step, step, "it looks at the master although it may not pause its writes")
 }
 
-func TestLimitIsTighterInAPodThatLeaves(t *testing.T) {
-	r, p := watched(t)
-	r.change(func() { r.offset = 5000 + limit/2 })
-	p.Look(r.info())
-	require.Empty(t, p.due)
-	p.Leave()
-	p.Look(r.info())
-	require.Positive(t, r.pausesIn(t, 5))
-}
-
 // The launcher's loop may be waiting for servers that do not answer.
 func TestMasterIsLookedAtWhenTheLoopIsLate(t *testing.T) {
 	r, _ := watched(t)
