@@ -46,7 +46,7 @@ func handOver() string {
 	message(c, 388, laneOldLauncher, laneNewRedis, "6. REPLICAOF NO ONE; the other replicas follow it", master)
 	message(c, 434, laneOldLauncher, laneSentinel, "7. announce it in that epoch: +switch-master", master)
 	message(c, 480, laneOldLauncher, laneOldRedis, "8. CONFIG SET port 0; the launcher listens", master)
-	message(c, 526, laneOldLauncher, laneOldRedis, "9. SIGKILL", master)
+	message(c, 526, laneOldLauncher, laneOldRedis, "9. CLIENT KILL, SIGKILL", master)
 	message(c, 572, laneOldRedis, laneClient, "the connection ends", quiet)
 	message(c, 618, laneClient, laneOldLauncher, "connects again, and still arrives here", plain)
 	message(c, 650, laneOldLauncher, laneNewRedis, "passed on: the write is carried out", plain)

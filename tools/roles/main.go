@@ -126,8 +126,8 @@ func write(ctx context.Context, address string, master, held *atomic.Bool) {
 	_ = client.Close()
 }
 
-// connect prepares a connection. opened is called for each one that is made: the client library makes another where the server has
-// ended the one before, and another server may be at its end.
+// connect prepares a client with one connection. The client calls opened for each connection that it makes. When the server ends the
+// connection, the client makes a new one, and a different server may answer there.
 func connect(address string, opened func()) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		OnConnect: func(context.Context, *redis.Conn) error { opened(); return nil },

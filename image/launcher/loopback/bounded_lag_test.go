@@ -67,15 +67,23 @@ func (c *cluster) carryOn(replicas []*pod) {
 	}
 }
 
+// startBehind starts a release whose replicas take the stream of their master and do not carry it out, until carryOn, and waits until
+// writes wait for them. failed has the first error of a client that writes all the time.
+func startBehind(t *testing.T) (c *cluster, w *writer, master *pod, failed func() error) {
+	t.Helper()
+	c, w, master = startWritten(t, options{environment: map[string]string{"LAUNCHER_MAX_REPLICATION_LAG": "4Mi"}})
+	failed = c.flood(master)
+	c.holdUp(c.slavesOf(master), settle)
+	eventually(t, settle, "writes to wait", func() error { return says(master, "writes wait for the replicas") })
+	return c, w, master, failed
+}
+
 // Replicas take the stream and do not carry it out. Writes wait until they do, instead of being refused, so a crash of the master can
 // lose no more than the lag that is allowed and what is written until the launcher looks.
 func TestWritesWaitForReplicasThatAreTooFarBehind(t *testing.T) {
 	t.Parallel()
-	c, w, master := startWritten(t, options{environment: map[string]string{"LAUNCHER_MAX_REPLICATION_LAG": "4Mi"}})
+	c, w, master, failed := startBehind(t)
 	slaves := c.slavesOf(master)
-	failed := c.flood(master)
-	c.holdUp(slaves, settle)
-	eventually(t, settle, "writes to wait", func() error { return says(master, "writes wait for the replicas") })
 	before := c.offset(master)
 	time.Sleep(time.Second) // the bound is of what is written in a time
 	after := c.offset(master)
@@ -103,11 +111,8 @@ func TestWritesWaitForReplicasThatAreTooFarBehind(t *testing.T) {
 func TestLongWaitForReplicasIsNoReasonForAFailover(t *testing.T) {
 	t.Parallel()
 	const long = 12 * time.Second
-	c, w, master := startWritten(t, options{environment: map[string]string{"LAUNCHER_MAX_REPLICATION_LAG": "4Mi"}})
+	c, w, master, failed := startBehind(t)
 	slaves := c.slavesOf(master)
-	failed := c.flood(master)
-	c.holdUp(slaves, settle)
-	eventually(t, settle, "writes to wait", func() error { return says(master, "writes wait for the replicas") })
 	before := c.offset(master)
 	for began := time.Now(); time.Since(began) < long; time.Sleep(100 * time.Millisecond) {
 		if err := c.nobodyIsPromoted(slaves); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 )
 
-// recorded is what the record says, as far as the launcher can read it.
-func (s *Server) recorded() role.Recorded {
+// recordSays is what the record says, as far as the launcher can read it.
+func (s *Server) recordSays() role.Recorded {
 	m := &s.observed
 	master, _ := netip.ParseAddr(m.record.Master.IP)
 	return role.Recorded{Known: m.recordOK, Generation: m.record.Generation, Master: master, Own: m.recordOK && recorded(m.record, s.self, s.generation.Load())}
@@ -18,7 +18,7 @@ func (s *Server) recorded() role.Recorded {
 
 // ofRecordedMaster says whether the data of this replica are of the generation that the record names.
 func (s *Server) ofRecordedMaster(local role.Local) bool {
-	return s.observed.worth.OfRecorded(local, s.observed.told, s.recorded())
+	return s.observed.worth.OfRecorded(local, s.observed.told, s.recordSays())
 }
 
 // askMaster asks the master of this replica for its history and its standing. So the launcher
@@ -38,7 +38,7 @@ func (s *Server) askMaster(ctx context.Context, local role.Local) {
 		return
 	}
 	m.told.History = info.ReplID
-	if !m.told.Shares(local, s.recorded()) {
+	if !m.told.Shares(local, s.recordSays()) {
 		return
 	}
 	var master role.Status

@@ -97,7 +97,7 @@ type successor struct {
 	addr  netip.AddrPort
 	epoch int64 // in which the launcher was elected; 0 where a sentinel has promoted it
 	views []sentinelView
-	// pausedAt is when the writes of the master were first paused; zero where they were not.
+	// pausedAt is when the first write pause of the master began, or was about to.
 	pausedAt time.Time
 }
 

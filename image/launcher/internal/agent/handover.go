@@ -74,12 +74,10 @@ func (s *Server) untilExit(ctx context.Context) (context.Context, context.Cancel
 // leaveAfterDeath is one turn of a terminating pod whose Redis does not run; true: exit.
 // A Redis that died as master is failed over first, as in a pod that stays.
 func (s *Server) leaveAfterDeath(ctx context.Context) bool {
-	switch {
-	case !s.diedAsMaster.IsZero():
-	case s.passing != nil: // its clients are moving already
-		s.moveClients(ctx, s.passing.target)
-		return true
-	default:
+	if s.diedAsMaster.IsZero() {
+		if s.passing != nil { // its clients are moving already
+			s.moveClients(ctx, s.passing.target)
+		}
 		return true
 	}
 	o := s.observation(role.Local{}, s.api.Pods())
@@ -170,9 +168,6 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
 	// A killed Redis carries out nothing more, however long its end takes. The successor has everything, and clients wait, so
 	// Redis is not given the time to write its file to the disk.
 	s.endRedis(syscall.SIGKILL)
-	if next.pausedAt.IsZero() {
-		next.pausedAt = promoted // a sentinel has promoted it, and paused is not known
-	}
 	took := func(from, to time.Time) string { return to.Sub(from).Round(time.Millisecond).String() }
 	s.log.Info("handed over", "to", target.Addr().String(), "took", took(began, time.Now()), "paused", took(next.pausedAt, promoted), "stopping", took(promoted, time.Now()))
 	s.decided = role.Decision{State: role.Stopped, Reason: "handed over to " + target.Addr().String()}
@@ -191,8 +186,9 @@ func (s *Server) stopListening(ctx context.Context, node *redisnode.Node) bool {
 	return err == nil
 }
 
-// dropClients ends the connections of the clients, which come back at once and are passed on. Redis ends them better than the kernel does
-// after a kill: a process that Redis has forked has copies of them, and may stand still in a write to the disk.
+// dropClients has Redis end the connections of its clients. The clients connect again at once, and are passed on. A kill alone would
+// not end a connection while a process that Redis has forked holds a copy of it, and such a process may stand still in a write to
+// the disk.
 func (s *Server) dropClients(ctx context.Context, node *redisnode.Node) {
 	ctx, cancel := context.WithTimeout(ctx, role.PauseLimit(s.config.DownAfter)/4)
 	defer cancel()
@@ -248,6 +244,7 @@ func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving 
 		return next, nil
 	}
 	var ip netip.Addr
+	paused := time.Now()
 	switch {
 	case errors.Is(err, errFailoverRunning):
 		// What were written now would be lost when it succeeds.
@@ -258,7 +255,7 @@ func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving 
 		s.log.Warn("a sentinel is told to promote a successor", "reason", err)
 		ip, err = s.promoteBySentinel(ctx, node, leaving.Successors)
 	}
-	return successor{addr: netip.AddrPortFrom(ip, uint16(s.config.RedisPort))}, err
+	return successor{addr: netip.AddrPortFrom(ip, uint16(s.config.RedisPort)), pausedAt: paused}, err
 }
 
 // promoteBySentinel tells a sentinel to promote one of the successors. The fence lets any of them take the label

@@ -41,22 +41,17 @@ func (p *passing) end() {
 }
 
 // over says whether nothing is passed on any more.
-func (p *passing) over() bool {
-	select {
-	case <-p.ended:
-		return true
-	default:
-		return false
-	}
-}
+func (p *passing) over() bool { return closed(p.ended) }
 
 // taking says whether connections are still taken, so that the port is not free.
-func (p *passing) taking() bool {
+func (p *passing) taking() bool { return !closed(p.done) }
+
+func closed(c <-chan struct{}) bool {
 	select {
-	case <-p.done:
-		return false
-	default:
+	case <-c:
 		return true
+	default:
+		return false
 	}
 }
 
@@ -121,8 +116,8 @@ func (s *Server) passLate(ctx context.Context, target netip.AddrPort) bool {
 	return s.passing != nil && s.passing.taking()
 }
 
-// keepPassing drops the connections that are passed on when another server is the master to follow, and forgets those that have ended. That
-// nobody is known to be master for a moment is no reason to drop them.
+// keepPassing ends the passing on at once when the decision, or Redis itself, follows another server than the target. It forgets a passing
+// that is over. While no master is known for a moment, connections go on to be passed on.
 func (s *Server) keepPassing(l role.Local, d role.Decision) {
 	if s.passing == nil {
 		return

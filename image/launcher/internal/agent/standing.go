@@ -51,27 +51,15 @@ func (s *Server) keepStanding(o role.Observation) {
 		return
 	}
 	was, unrecorded := m.worth, false
-	m.worth, unrecorded = was.After(o, m.told, s.recorded())
+	m.worth, unrecorded = was.After(o, m.told, s.recordSays())
 	if unrecorded {
 		s.generation.Store(0) // this mastership is to be recorded
 	}
-	s.claimed = s.claimed && !s.claimIsOver(o.Local)
+	s.claimed = s.claimed && !s.decided.ClaimOver(o.Local, m.recordOK)
 	demoted := was.Filed.Master && !m.worth.Filed.Master
 	looked := o.Local.Answering && !o.Local.Loading && (!o.Local.Copied || !m.worth.Filed.Empty)
 	if s.config.Persistence && (demoted || looked) {
 		s.writeStanding(m.worth.Filed)
-	}
-}
-
-// claimIsOver says whether the claim of this pod has done its work, or writes go to another server since.
-func (s *Server) claimIsOver(l role.Local) bool {
-	switch {
-	case !l.Answering:
-		return false
-	case !l.Master:
-		return s.decided.Action != role.Claim // else this look was before the claim
-	default:
-		return !l.Loading && s.observed.recordOK && s.decided.Label == role.MasterLabel
 	}
 }
 

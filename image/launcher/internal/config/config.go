@@ -386,7 +386,7 @@ func replicaLimit(directives []string) (limit int64) {
 	return limit
 }
 
-// leastSet gives the lesser of two limits, of which 0 is none.
+// leastSet gives the lower of two limits. A limit of 0 means that Redis applies none.
 func leastSet(a, b int64) int64 {
 	if a == 0 || b == 0 {
 		return max(a, b)
@@ -394,7 +394,7 @@ func leastSet(a, b int64) int64 {
 	return min(a, b)
 }
 
-// redisSize reads a size as redis.conf spells it; 0 for what is none, which Redis refuses itself.
+// redisSize reads a size as redis.conf spells it, in bytes. It gives 0 for a text that is no size; Redis refuses to start with such a text.
 func redisSize(text string) int64 {
 	units := []struct {
 		name  string

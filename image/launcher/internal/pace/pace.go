@@ -41,7 +41,7 @@ const (
 
 // Settings are the limits of a Pacer, and what it acts with.
 type Settings struct {
-	// Limit is how far every replica may be behind, in bytes; 0 turns the Pacer off.
+	// Limit is the lag of the foremost replica, in bytes, above which writes wait; 0 turns the Pacer off.
 	Limit int64
 	// Longest is how long writes may wait without a break.
 	Longest time.Duration

@@ -135,8 +135,9 @@ func (o Observation) silentReplica() *Peer {
 	return nil
 }
 
-// lateReplica gives a replica that may hold more than the live ones, and whose Redis or launcher has not answered this
-// time. A replica without its master counts as in sync only if its launcher says so. nil means that there is none.
+// lateReplica gives a replica that may hold more data than the live ones, and whose Redis or launcher has not answered this
+// time; nil if every such replica has answered. The launcher of a replica must answer as well: when the master has died, only the
+// launcher can tell whether its replica was in sync.
 func (o Observation) lateReplica(live []Peer) *Peer {
 	if p := o.silentReplica(); p != nil {
 		return p
@@ -177,9 +178,9 @@ func lostMaster(o Observation, agreed netip.Addr, wait func(string, ...any) Deci
 	case o.searching() > lostPatience && (p.Redis == Refused || (p.Redis == Unknown && down)):
 		return elect(o, "the sentinels' master has not come back and no replica lives")
 	case o.searching() > lostPatience && p.Redis == Answered:
-		return elect(o, "whom the sentinels name is not master, and no replica lives")
+		return elect(o, "the pod that the sentinels name is not master, and no replica lives")
 	default:
-		return wait("waiting for %s, whom the sentinels name", p.Name)
+		return wait("waiting for %s, which the sentinels name", p.Name)
 	}
 }
 

@@ -204,7 +204,7 @@ func TestSuccessorThatDiedBeforeTheSentinelsKnewItIsReplacedInItsTurn(t *testing
 		{"nor where the one before it is not down", observe(died, sentinels("b! b refused")), waits},
 		{"nor where they name another one", observe(died, sentinels("b! b! refused"), replaced("d")), waits},
 		{"nor where nobody could be promoted", observe(together(peer("b", isFrozen), peer("c", isStopped), recorded("a"), replaced("b")), promoting("a")),
-			discovering("waiting for server-b, whom the sentinels name")},
+			discovering("waiting for server-b, which the sentinels name")},
 	})
 }
 
@@ -337,16 +337,16 @@ func TestServerWaitsForTheSentinelsMasterAsLongAsItMayComeBack(t *testing.T) {
 	check(t, []claim{
 		{"it is waited for while its address is silent",
 			observe(sentinels("b b b"), peer("b", isGone), gone, waiting(lostPatience)),
-			discovering("waiting for server-b, whom the sentinels name")},
+			discovering("waiting for server-b, which the sentinels name")},
 		{"and longer while the sentinels find it up",
 			observe(sentinels("b b b"), peer("b", isGone), gone, waiting(time.Hour)),
-			discovering("waiting for server-b, whom the sentinels name")},
+			discovering("waiting for server-b, which the sentinels name")},
 		{"and not for ever where they find it down",
 			observe(sentinels("b! b! b"), peer("b", isGone), gone, waiting(lostPatience+1)),
 			claiming("the sentinels' master has not come back and no replica lives")},
 		{"it is waited for while nothing listens on its address",
 			observe(sentinels("b b b"), peer("b", isDead), gone, waiting(lostPatience)),
-			discovering("waiting for server-b, whom the sentinels name")},
+			discovering("waiting for server-b, which the sentinels name")},
 		{"and not for ever where nothing listens on its address",
 			observe(sentinels("b b b"), peer("b", isDead), gone, waiting(lostPatience+1)),
 			claiming("the sentinels' master has not come back and no replica lives")},
@@ -355,16 +355,16 @@ func TestServerWaitsForTheSentinelsMasterAsLongAsItMayComeBack(t *testing.T) {
 			discovering("the sentinels' master has stopped and no replica lives; server-b holds the most advanced data")},
 		{"it is waited for while its Redis merely does not answer in time",
 			observe(sentinels("b b b"), peer("b", isFrozen, reports(wasReplica(1, 1))), gone, servers(2), waiting(lostPatience)),
-			discovering("waiting for server-b, whom the sentinels name")},
+			discovering("waiting for server-b, which the sentinels name")},
 		{"an election follows where its pod is gone",
 			observe(sentinels("b b b"), gone, waiting(electionPatience)),
 			claiming("the sentinels' master is gone and no replica lives")},
 		{"it is waited for while it loads its data",
 			observe(sentinels("b b b"), peer("b", isUnsynced), gone, waiting(lostPatience)),
-			discovering("waiting for server-b, whom the sentinels name")},
+			discovering("waiting for server-b, which the sentinels name")},
 		{"but not for ever where it is up, holds nothing and is not master",
 			observe(sentinels("b b b"), peer("b", isUnsynced, reports(nothing)), gone, waiting(lostPatience+1)),
-			claiming("whom the sentinels name is not master, and no replica lives")},
+			claiming("the pod that the sentinels name is not master, and no replica lives")},
 	})
 }
 

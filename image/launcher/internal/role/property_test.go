@@ -200,7 +200,7 @@ func TestUnreachableMasterIsNotReplacedBeforeThePatience(t *testing.T) {
 			return false
 		}
 		if d.Action == Claim && o.searching() <= lostPatience {
-			t.Fatalf("%s, whom the sentinels name, merely did not answer for %v", p.Name, o.searching())
+			t.Fatalf("%s, which the sentinels name, merely did not answer for %v", p.Name, o.searching())
 		}
 		return true
 	})

@@ -23,13 +23,13 @@ func does(action Action, target string, d Decision) Decision {
 func TestReplicaStaysWithItsMaster(t *testing.T) {
 	cut := replica(Uncertain, "replica of 10.0.0.2, not connected to it")
 	check(t, []claim{
-		{"whom everybody names", observe(follows("b"), sentinels("b b b"), peer("b", isMaster)), replica(Serving, "replica of 10.0.0.2")},
+		{"that all sentinels name", observe(follows("b"), sentinels("b b b"), peer("b", isMaster)), replica(Serving, "replica of 10.0.0.2")},
 		{"while nobody else claims to be master", observe(follows("b"), sentinels("silent none b")), replica(Serving, "replica of 10.0.0.2")},
 		{"when the link breaks", observe(lostLink("b", time.Hour), sentinels("b b b"), peer("b", isDead)), cut},
 		{"while the sentinels have not had time to move it",
 			observe(follows("b"), local(func(l *Local) { l.Astray = astrayPatience }), sentinels("c c c"), peer("c", isMaster)),
 			replica(Serving, "replica of 10.0.0.2")},
-		{"while the one the sentinels name is not master",
+		{"while the pod that the sentinels name is not master",
 			observe(follows("b"), local(func(l *Local) { l.Astray = time.Hour }), sentinels("c c c"), peer("c", isReplica)),
 			replica(Serving, "replica of 10.0.0.2")},
 		{"while it is still connected, though another is the only master",
@@ -44,15 +44,15 @@ func TestReplicaStaysWithItsMaster(t *testing.T) {
 func TestReplicaMovesToTheMasterThatIsTrue(t *testing.T) {
 	cut := replica(Uncertain, "server-c is the only master")
 	check(t, []claim{
-		{"the one the sentinels name",
+		{"the master that the sentinels name",
 			observe(follows("b"), local(func(l *Local) { l.Astray = astrayPatience + 1 }), sentinels("c c b"), peer("c", isMaster)),
 			does(Follow, "c", replica(Serving, "the sentinels name server-c"))},
 		{"the only one there is", observe(lostLink("b", astrayPatience+1), sentinels("silent silent c"), peer("c", isMaster)),
 			does(Follow, "c", cut)},
-		{"the one that the record names, and the sentinels do not know yet",
+		{"the recorded master, of which the sentinels do not know yet",
 			observe(lostLink("b", 0), sentinels("b b b"), peer("b", isDead), peer("c", isMaster), recorded("c"), replaced("b")),
 			does(Follow, "c", replica(Uncertain, "server-c has replaced the master that the sentinels still name"))},
-		{"but not back to a master that has just been replaced by the one before it",
+		{"but not back to its old master when the new one has replaced that in the record",
 			observe(lostLink("b", 0), sentinels("b b b"), peer("b", isMaster), peer("c", isMaster), recorded("c"), replaced("b")),
 			replica(Uncertain, "replica of 10.0.0.2, not connected to it")},
 		{"but to none of two", observe(lostLink("b", time.Hour), sentinels("silent silent c"), peer("c", isMaster), peer("d", isMaster)),
@@ -133,9 +133,9 @@ func TestTwoReplicasOfEachOtherElectOne(t *testing.T) {
 	waits := replica(Uncertain, "replica of 10.0.0.2, not connected to it")
 	check(t, []claim{
 		{"the one with the most data", observe(after(lostPatience+1), other, third),
-			does(Claim, "", replica(Uncertain, "whom the sentinels name is not master, and no replica lives; this pod holds the most advanced data"))},
+			does(Claim, "", replica(Uncertain, "the pod that the sentinels name is not master, and no replica lives; this pod holds the most advanced data"))},
 		{"not before the other may have found its master", observe(after(lostPatience), other, third),
-			replica(Uncertain, "waiting for server-b, whom the sentinels name")},
+			replica(Uncertain, "waiting for server-b, which the sentinels name")},
 		{"not while the other is connected to a master", observe(after(lostPatience+1), peer("b", isReplica, reports(wasReplica(1, 999))), third), waits},
 		{"not while a third server can be promoted", observe(after(lostPatience+1), other, peer("c", linkDown, reports(wasReplica(1, 999)))), waits},
 		{"not while a third server may hold more and does not answer",

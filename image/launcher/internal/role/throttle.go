@@ -5,13 +5,13 @@ import "time"
 // Throttle decides when the writes of a master wait for its replicas. It bounds what a crash of the master can lose,
 // in bytes of the replication stream.
 //
-// A replica that has just finished a full copy is behind by all that was written during the copy. Where there is no other, writes go on
-// while such a replica catches up, and wait when it falls further behind.
+// A replica that has just finished a full copy is behind by all that was written during the copy. If no other replica has been within
+// the limit, writes go on while the new replica catches up, and wait when it falls further behind.
 type Throttle struct {
-	// Limit is how far every replica may be behind, in bytes; 0 lets writes never wait.
+	// Limit is the lag of the foremost replica, in bytes, above which writes wait; 0 turns the Throttle off.
 	Limit int64
-	// Longest is how long writes may wait without a break. A sentinel publishes a message on the master, which waits as writes do, and
-	// its pings wait behind that.
+	// Longest is how long writes may wait without a break. Each sentinel publishes messages on the master. A message waits as writes do, and
+	// the pings of the sentinel wait behind it.
 	Longest time.Duration
 	// Memory is how many bytes more Redis may use while writes wait.
 	Memory int64
@@ -48,14 +48,14 @@ const (
 	Go Verdict = iota
 	// Hold lets writes wait.
 	Hold
-	// Breathe lets those writes go on that have waited, and then looks again.
+	// Breathe lets the waiting writes go on, and then looks again.
 	Breathe
 )
 
 func (v Verdict) String() string { return [...]string{"go", "hold", "breathe"}[v] }
 
-// Look takes what a look has found. Where no replica counts, nobody is waited for: whether the master accepts writes then is the business
-// of MinReplicas.
+// Look takes what a look has found. Without a replica that counts, writes do not wait; MinReplicas decides whether the master accepts
+// them.
 func (t Throttle) Look(l Lags) (Throttle, Verdict) {
 	if t.Limit == 0 || len(l.Behind) == 0 {
 		return Throttle{Limit: t.Limit, Longest: t.Longest, Memory: t.Memory}, Go
@@ -71,7 +71,7 @@ func (t Throttle) Look(l Lags) (Throttle, Verdict) {
 		least[name] = min(was, lag)
 	}
 	t.least = least
-	// Where a replica has been near enough, another one that gains is no reason to let the lag grow.
+	// A replica that catches up excuses the lag only while no other replica has been within the limit.
 	behind := !l.within(t.Limit) && (near || !gains)
 	switch {
 	case !behind:

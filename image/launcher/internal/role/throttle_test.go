@@ -29,17 +29,17 @@ func TestWritesWaitWhileEveryReplicaIsTooFarBehind(t *testing.T) {
 		looks    []lags
 		verdicts []Verdict
 	}{
-		"replicas keep up":                             {[]lags{{"a": 0}, {"a": 50}, {"a": 100}}, []Verdict{Go, Go, Go}},
-		"they fall behind":                             {[]lags{{"a": 90}, {"a": 101}, {"a": 150}, {"a": 100}, {"a": 101}}, []Verdict{Go, Hold, Hold, Go, Hold}},
-		"one of them keeps up":                         {[]lags{{"a": 0, "b": 0}, {"a": 500, "b": 100}, {"a": 900, "b": 101}}, []Verdict{Go, Go, Hold}},
-		"no replica counts":                            {[]lags{nil, nil}, []Verdict{Go, Go}},
-		"a new replica catches up":                     {[]lags{nil, {"a": 900}, {"a": 700}, {"a": 90}, {"a": 101}}, []Verdict{Go, Go, Go, Go, Hold}},
-		"it falls back meanwhile":                      {[]lags{nil, {"a": 900}, {"a": 700}, {"a": 701}, {"a": 690}}, []Verdict{Go, Go, Go, Hold, Go}},
-		"the near one is lost, and a new one is left":  {[]lags{{"a": 0, "b": 900}, {"b": 800}, {"b": 801}}, []Verdict{Go, Go, Hold}},
-		"two that take turns get no further and wait":  {[]lags{{"a": 90, "b": 95}, {"a": 120, "b": 110}, {"a": 130, "b": 140}}, []Verdict{Go, Hold, Hold}},
-		"a replica that was away counts as a new one":  {[]lags{{"a": 0}, nil, {"a": 400}, {"a": 300}}, []Verdict{Go, Go, Go, Go}},
-		"a replica that is new and does not gain":      {[]lags{{"a": 900}, {"a": 900}, {"a": 901}}, []Verdict{Go, Go, Hold}},
-		"one that is new does not excuse the old ones": {[]lags{{"a": 90}, {"a": 120, "b": 900}, {"a": 5000, "b": 890}}, []Verdict{Go, Hold, Hold}},
+		"replicas keep up":                            {[]lags{{"a": 0}, {"a": 50}, {"a": 100}}, []Verdict{Go, Go, Go}},
+		"they fall behind":                            {[]lags{{"a": 90}, {"a": 101}, {"a": 150}, {"a": 100}, {"a": 101}}, []Verdict{Go, Hold, Hold, Go, Hold}},
+		"one of them keeps up":                        {[]lags{{"a": 0, "b": 0}, {"a": 500, "b": 100}, {"a": 900, "b": 101}}, []Verdict{Go, Go, Hold}},
+		"no replica counts":                           {[]lags{nil, nil}, []Verdict{Go, Go}},
+		"a new replica catches up":                    {[]lags{nil, {"a": 900}, {"a": 700}, {"a": 90}, {"a": 101}}, []Verdict{Go, Go, Go, Go, Hold}},
+		"it falls back meanwhile":                     {[]lags{nil, {"a": 900}, {"a": 700}, {"a": 701}, {"a": 690}}, []Verdict{Go, Go, Go, Hold, Go}},
+		"the near one is lost, and a new one is left": {[]lags{{"a": 0, "b": 900}, {"b": 800}, {"b": 801}}, []Verdict{Go, Go, Hold}},
+		"two that take turns get no further and wait": {[]lags{{"a": 90, "b": 95}, {"a": 120, "b": 110}, {"a": 130, "b": 140}}, []Verdict{Go, Hold, Hold}},
+		"a replica that was away counts as a new one": {[]lags{{"a": 0}, nil, {"a": 400}, {"a": 300}}, []Verdict{Go, Go, Go, Go}},
+		"a replica that is new and does not gain":     {[]lags{{"a": 900}, {"a": 900}, {"a": 901}}, []Verdict{Go, Go, Hold}},
+		"a new replica does not excuse an old one":    {[]lags{{"a": 90}, {"a": 120, "b": 900}, {"a": 5000, "b": 890}}, []Verdict{Go, Hold, Hold}},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, test.verdicts, throttled(test.looks...)) })
 	}

@@ -250,12 +250,7 @@ func (s *simServer) keepStanding(w *world, o Observation) {
 	if s.worth, unrecorded = s.worth.After(o, s.askMaster(w), s.recordedNow()); unrecorded {
 		s.own = 0
 	}
-	if o.Local.Answering && !o.Local.Master {
-		s.claimed = s.claimed && s.decided.Action == Claim
-	}
-	if o.Local.Answering && o.Local.Master && s.recordOK && s.decided.Label == MasterLabel {
-		s.claimed = false
-	}
+	s.claimed = s.claimed && !s.decided.ClaimOver(o.Local, s.recordOK)
 }
 
 // recordedNow is agent.recorded.

@@ -29,7 +29,8 @@ type Told struct {
 	For int64
 	// History is its replication ID; empty if it did not answer as a master.
 	History string
-	// Master is its standing as a master; nil if it is not known. A master that does not know yet that it was promoted tells none.
+	// Master is its standing as a master; nil if it is not known. A master that was promoted a moment ago may not know it yet, and tells
+	// the standing of its time as a replica.
 	Master *Standing
 	// AtLeast has the generation and the epoch of its data; zero if they are not known.
 	AtLeast Standing
@@ -83,17 +84,12 @@ func (w Worth) After(o Observation, t Told, r Recorded) (next Worth, unrecorded 
 		return w.filed(l), false
 	}
 	w.Standing.Broken = false
-	ofRecorded, shares := w.OfRecorded(l, t, r), t.Shares(l, r)
-	if l.Master {
-		w.Standing, unrecorded = w.asMaster(o, r)
-	} else {
-		w.Standing = w.asReplica(l, t, r)
+	if !l.Master {
+		return w.asReplica(l, t, r).filed(l), false
 	}
-	if epoch, named := o.NamedIn(); named && l.Master {
+	w.Standing, unrecorded = w.asMaster(o, r)
+	if epoch, named := o.NamedIn(); named {
 		w.NamedIn = max(w.NamedIn, epoch)
-	}
-	if ofRecorded || t.Master != nil && shares {
-		w.Of = l.History.ID
 	}
 	return w.filed(l), unrecorded
 }
@@ -118,31 +114,33 @@ func (w Worth) asMaster(o Observation, r Recorded) (standing Standing, unrecorde
 	}
 }
 
-// asReplica gives the standing of a replica in sync.
-func (w Worth) asReplica(l Local, t Told, r Recorded) Standing {
-	was := w.Standing
-	atLeast := Standing{Offset: l.Offset}
-	if t.Shares(l, r) {
+// asReplica gives what the data of a replica in sync are worth.
+func (w Worth) asReplica(l Local, t Told, r Recorded) Worth {
+	ofRecorded, shares := w.OfRecorded(l, t, r), t.Shares(l, r)
+	recorded, atLeast := Standing{Generation: r.Generation, Offset: l.Offset}, Standing{Offset: l.Offset}
+	if shares {
 		atLeast.Generation, atLeast.Epoch = t.AtLeast.Generation, t.AtLeast.Epoch
 	}
-	recorded := Standing{Generation: r.Generation, Offset: l.Offset}
-	ofRecorded := w.OfRecorded(l, t, r)
+	was := w.Standing
 	switch {
-	case !ofRecorded && t.Shares(l, r) && t.Master != nil && (was.Empty || !t.Master.Before(was)):
-		return Standing{Generation: t.Master.Generation, Epoch: t.Master.Epoch, Offset: l.Offset}
+	case !ofRecorded && shares && t.Master != nil && (was.Empty || !t.Master.Before(was)):
+		w.Standing = Standing{Generation: t.Master.Generation, Epoch: t.Master.Epoch, Offset: l.Offset}
 	case !r.Known && was.Empty:
-		return atLeast
+		w.Standing = atLeast
 	case ofRecorded:
-		return recorded
+		w.Standing = recorded
 	case !was.Empty:
-		was.Offset = l.Offset
-		return was
-	case (l.LinkUp || r.follows(l)) && (!t.answered(l, r) || t.Shares(l, r)):
+		w.Standing.Offset = l.Offset
+	case (l.LinkUp || r.follows(l)) && (!t.answered(l, r) || shares):
 		// The record is not up to date yet; the data are there all the same.
-		return recorded
+		w.Standing = recorded
 	default:
-		return atLeast
+		w.Standing = atLeast
 	}
+	if ofRecorded || shares && t.Master != nil {
+		w.Of = l.History.ID
+	}
+	return w
 }
 
 // filed brings Filed up to date, as far as the files hold the data.
@@ -168,4 +166,17 @@ func (w Worth) Ended(copied, persistence bool) Worth {
 	}
 	w.NamedIn = 0
 	return w
+}
+
+// ClaimOver says whether a claim of mastership has done its work, or has lost its object because writes go to another server. known says
+// that the record could be read.
+func (d Decision) ClaimOver(l Local, known bool) bool {
+	switch {
+	case !l.Answering:
+		return false
+	case !l.Master:
+		return d.Action != Claim // else this look was before the claim
+	default:
+		return !l.Loading && known && d.Label == MasterLabel
+	}
 }
