@@ -116,8 +116,8 @@ func (s *Server) passLate(ctx context.Context, target netip.AddrPort) bool {
 	return s.passing != nil && s.passing.taking()
 }
 
-// keepPassing ends the passing on at once when the decision, or Redis itself, follows another server than the target. It forgets a passing
-// that is over. While no master is known for a moment, connections go on to be passed on.
+// keepPassing closes what is passed on when the decision, or Redis itself, follows another server than the target. It clears s.passing when
+// nothing is passed on any more. While no master is known for a moment, connections are still passed on.
 func (s *Server) keepPassing(l role.Local, d role.Decision) {
 	if s.passing == nil {
 		return
