@@ -13,7 +13,7 @@ import (
 func (s *Server) recordSays() role.Recorded {
 	m := &s.observed
 	master, _ := netip.ParseAddr(m.record.Master.IP)
-	return role.Recorded{Known: m.recordOK, Generation: m.record.Generation, Master: master, Own: m.recordOK && recorded(m.record, s.self, s.generation.Load())}
+	return role.Recorded{Known: m.recordOK, Generation: m.record.Generation, Master: master, Own: m.recordOK && m.record.Names(s.self, s.generation.Load())}
 }
 
 // ofRecordedMaster says whether the data of this replica are of the generation that the record names.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
@@ -51,7 +52,7 @@ type observed struct {
 
 	askedAt time.Time // when the master was last asked about its data
 
-	record   kube.Record
+	record   record.Record
 	recordOK bool
 	recordAt time.Time // last attempt to read it
 
@@ -59,7 +60,7 @@ type observed struct {
 	generationAt time.Time // first read with that generation
 }
 
-func (m *observed) setRecord(r kube.Record) {
+func (m *observed) setRecord(r record.Record) {
 	m.record, m.recordOK, m.recordAt = r, true, time.Now()
 	if m.generationAt.IsZero() || r.Generation != m.generation {
 		m.generation, m.generationAt = r.Generation, time.Now()
@@ -108,7 +109,7 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 	// enough to take it back.
 	calm := !m.woken && s.decided.State == role.Serving && s.decided.Action == role.Wait && local.Answering && !s.stopping &&
 		(local.Master == (s.decided.Label == role.MasterLabel)) && (!local.Master || s.labelled(s.config.PodIP)) &&
-		(local.Master || wasInSync) && (!local.Master || m.recordOK && recorded(m.record, s.self, s.generation.Load()))
+		(local.Master || wasInSync) && (!local.Master || m.recordOK && m.record.Names(s.self, s.generation.Load()))
 	calm = s.ask(ctx, pods, local, calm)
 	m.calm = calm
 	m.held = m.held.Beside(local, m.worth.Standing, m.worth.Of, m.peers)
@@ -127,17 +128,17 @@ func (s *Server) observe(ctx context.Context) role.Observation {
 		}
 	}
 	if time.Since(m.recordAt) >= every && s.api.Synced() {
-		record, err := s.readRecord(ctx)
+		read, err := s.readRecord(ctx)
 		if err != nil && !calm {
 			s.log.Debug("the record of the master cannot be read", "error", err)
 		}
 		switch {
 		case err == nil:
-			m.setRecord(record)
+			m.setRecord(read)
 		case errors.Is(err, errRecordLate):
-			m.record, m.recordOK, m.recordAt = kube.Record{}, false, time.Now()
+			m.record, m.recordOK, m.recordAt = record.Record{}, false, time.Now()
 		default:
-			m.record, m.recordOK, m.recordAt = kube.Record{}, false, time.Now().Add(calmTick)
+			m.record, m.recordOK, m.recordAt = record.Record{}, false, time.Now().Add(calmTick)
 		}
 	}
 	s.askMaster(ctx, local)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
@@ -70,8 +71,8 @@ func TestLookAtAMasterThatIsFoundDownIsShort(t *testing.T) {
 // A master that stood still has been named before. It must know that when it wakes up.
 func TestMasterThatDoesNotAnswerStaysConfirmed(t *testing.T) {
 	self := netip.MustParseAddr("10.0.0.1")
-	s := &Server{self: kube.Member{UID: "uid-a"}, log: quiet}
-	s.observed.setRecord(kube.Record{Master: s.self})
+	s := &Server{self: record.Member{UID: "uid-a"}, log: quiet}
+	s.observed.setRecord(record.Record{Master: s.self})
 	named := role.View{Reach: role.Answered, HasMaster: true, Master: self}
 	look := func(local role.Local, views ...role.View) role.Local {
 		o := role.Observation{Self: role.Member{IP: self}, Sentinels: 1, Views: views, Local: local}
@@ -92,7 +93,7 @@ func TestReplicaAsksForTheHistoryOfItsMasterUntilItKnowsItsGeneration(t *testing
 	master := speak(t, map[string]string{"INFO": text("role:master\r\nmaster_replid:m\r\n")})
 	s := &Server{config: config.Config{RedisPort: int(master.addr.Port())}, log: quiet, links: newLinks("")}
 	record := func(generation int64) {
-		s.observed.setRecord(kube.Record{Generation: generation, Master: kube.Member{IP: "127.0.0.1"}})
+		s.observed.setRecord(record.Record{Generation: generation, Master: record.Member{IP: "127.0.0.1"}})
 	}
 	record(4)
 	linked := role.Local{Answering: true, Synced: true, LinkUp: true, Follows: netip.MustParseAddr("127.0.0.1"), History: role.History{ID: "m"}}

@@ -14,6 +14,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/notify"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
@@ -51,7 +52,7 @@ type Sentinel struct {
 	links   *links
 	labels  *labeller
 	teller  *notify.Teller
-	self    kube.Member
+	self    record.Member
 
 	child     *process.Child
 	startedAt time.Time
@@ -61,7 +62,7 @@ type Sentinel struct {
 	slots     kube.Slots
 	id        string // empty until a slot is held
 
-	record   kube.Record
+	record   record.Record
 	recordAt time.Time
 	down     clock
 	upAt     time.Time // the master is no longer found down, or is another one
@@ -80,7 +81,7 @@ func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, l
 		config: c, api: api, web: w, log: log, metrics: m,
 		links:  newLinks(c.Password),
 		labels: newLabeller(api, c, log, m.countLabelWrite),
-		self:   kube.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
+		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
 	s.taker = &slotTaker{api: api, self: s.self, n: c.Sentinels, log: log, answers: s.answers}
 	s.teller = notify.New(c, api, log, s.configEpoch)

@@ -13,6 +13,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
@@ -60,15 +61,15 @@ type Server struct {
 	metrics *Metrics
 	links   *links
 	labels  *labeller
-	taken   atomic.Pointer[kube.Record] // the record that was written after the label, for the next turn
-	reading chan recordAnswer           // the answer to come of the API to the question for the record; nil: none is asked
+	taken   atomic.Pointer[record.Record] // the record that was written after the label, for the next turn
+	reading chan recordAnswer             // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
 	pacer   *pace.Pacer
 	// paceLinks are the connections of the pacer.
 	paceLinks *links
 	alerts    chan struct{} // a failover has most likely begun: look often
 	contact   contact       // with those who would tell this master of its replacement
-	self      kube.Member
+	self      record.Member
 
 	hold         *hold
 	child        *process.Child
@@ -110,19 +111,19 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 		links:   newLinks(c.Password),
 		alerts:  make(chan struct{}, 1),
 		hold:    newHold(c),
-		self:    kube.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
+		self:    record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 		applied: -1,
 	}
 	s.watch = newMasterWatch(s.alerts)
 	s.pacer = s.newPacer()
 	s.labels = newLabeller(api, c, log, m.countLabelWrite)
 	s.labels.onMaster = func(ctx context.Context) {
-		record, err := takeRecord(ctx, api, s.self, s.generation.Load, s.labels.wantsMaster, log)
+		written, err := takeRecord(ctx, api, s.self, s.generation.Load, s.labels.wantsMaster, log)
 		if err != nil {
 			log.Warn("the record of the master could not be written", "error", err)
 			return
 		}
-		s.taken.Store(&record)
+		s.taken.Store(&written)
 	}
 	return s
 }
@@ -273,18 +274,18 @@ func (s *Server) keepRecord(ctx context.Context) {
 		own = 0
 	}
 	if s.decided.Label != role.MasterLabel || s.stopping || !s.labels.wantsMaster() || s.observed.calm || !s.observed.recordOK || !s.labels.done() ||
-		recorded(r, s.self, own) || time.Since(s.recordedAt) < calmTick {
+		r.Names(s.self, own) || time.Since(s.recordedAt) < calmTick {
 		return
 	}
 	s.recordedAt = time.Now()
-	record, err := takeRecordAt(ctx, s.api, r, s.self, own)
+	written, err := takeRecordAt(ctx, s.api, r, s.self, own)
 	if err != nil {
 		s.observed.recordAt = time.Time{}
 		s.log.Warn("the record of the master could not be written; trying again", "error", err)
 		return
 	}
-	s.observed.setRecord(record)
-	s.generation.Store(record.Generation)
+	s.observed.setRecord(written)
+	s.generation.Store(written.Generation)
 }
 
 // act carries out the decision.
@@ -352,12 +353,12 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 	if err := s.checkPods(ctx); err != nil {
 		return err
 	}
-	record := s.observed.record
-	lacks := role.Lacks(o, record.Master.Name)
+	read := s.observed.record
+	lacks := role.Lacks(o, read.Master.Name)
 	s.claimed = true
 	s.publish(o)
-	again := recorded(record, s.self, s.generation.Load())
-	record, err := s.claimOnce(ctx, record)
+	again := read.Names(s.self, s.generation.Load())
+	written, err := s.claimOnce(ctx, read)
 	if err != nil {
 		s.claimed = false
 		s.observed.recordAt = time.Time{}
@@ -366,10 +367,10 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 		}
 		return err
 	}
-	s.observed.setRecord(record)
+	s.observed.setRecord(written)
 	if !again {
 		s.lacks = lacks
-		s.log.Info("this pod starts as the master", "generation", record.Generation)
+		s.log.Info("this pod starts as the master", "generation", written.Generation)
 		if lacks != "" {
 			s.log.Error("acknowledged writes may be lost", "reason", lacks)
 		}
@@ -386,15 +387,15 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 
 // claimOnce makes this pod the master of a new generation, unless the last attempt has done
 // so and Redis could not be started or promoted after it.
-func (s *Server) claimOnce(ctx context.Context, record kube.Record) (kube.Record, error) {
-	if recorded(record, s.self, s.generation.Load()) {
-		return record, nil
+func (s *Server) claimOnce(ctx context.Context, read record.Record) (record.Record, error) {
+	if read.Names(s.self, s.generation.Load()) {
+		return read, nil
 	}
-	record, err := claimRecord(ctx, s.api, record, s.self)
+	written, err := s.api.WriteRecord(ctx, read.Claim(s.self))
 	if err == nil {
-		s.generation.Store(record.Generation)
+		s.generation.Store(written.Generation)
 	}
-	return record, err
+	return written, err
 }
 
 // checkPods makes sure that the decision to claim mastership was made with all

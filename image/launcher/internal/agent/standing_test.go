@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
@@ -28,7 +28,7 @@ func disk(t *testing.T) config.Config {
 
 // keeper is the launcher of server-a, which keeps a standing in a data directory of its own.
 func keeper(t *testing.T) *Server {
-	s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet, hold: &hold{}}
+	s := &Server{config: disk(t), self: record.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet, hold: &hold{}}
 	t.Cleanup(s.disk().wait)
 	return s
 }
@@ -86,7 +86,7 @@ func TestFilesThatRedisMadeBeforeItHadDataAreNone(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(c.DataDir, appendDir), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(c.DataDir, appendDir, "appendonly.aof.1.incr.aof"), nil, 0o600))
 	require.Equal(t, empty, readStanding(c), "the container has restarted before the first synchronisation")
-	s.observed.setRecord(kube.Record{Generation: 3, Master: kube.Member{IP: "127.0.0.2"}})
+	s.observed.setRecord(record.Record{Generation: 3, Master: record.Member{IP: "127.0.0.2"}})
 	s.keepStanding(role.Observation{Local: role.Local{Answering: true, Synced: true, LinkUp: true, Follows: netip.MustParseAddr("127.0.0.2"), Offset: 7}})
 	require.Equal(t, role.Standing{Generation: 3, Offset: 7}, written(s))
 }
@@ -102,29 +102,29 @@ func TestStandingFollowsTheRecordAndTheReplication(t *testing.T) {
 	cut.LinkUp, loading.Loading, unsynced.Synced, unsynced.Offset = false, true, false, 1
 	stale := unsynced
 	stale.Offset = 20
-	record := kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}}
-	mine := kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a"}}
+	theirs := record.Record{Generation: 5, Master: record.Member{UID: "uid-b", IP: "10.0.0.7"}}
+	mine := record.Record{Generation: 5, Master: record.Member{UID: "uid-a"}}
 	for name, c := range map[string]struct {
 		before role.Standing
 		local  role.Local
-		record *kube.Record
+		record *record.Record
 		want   role.Standing
 	}{
 		"the recorded master is of the record's generation":           {old, master, &mine, role.Standing{Generation: 5, Master: true, Offset: 20}},
-		"a replica of the recorded master is, too":                    {old, replica, &record, role.Standing{Generation: 5, Offset: 20}},
-		"a replica linked to an ended process keeps its generation":   {old, stood, &record, role.Standing{Generation: 1, Offset: 20}},
-		"a former master is a replica once it follows the record":     {wasMaster, replica, &record, role.Standing{Generation: 5, Offset: 20}},
-		"a master that is not recorded is worth what it was":          {old, master, &record, old},
-		"a replica without a link only advances":                      {old, cut, &record, role.Standing{Generation: 1, Offset: 20}},
-		"a former master is a master no more, and keeps the rest":     {wasMaster, unsynced, &record, role.Standing{Generation: 1, Offset: 10}},
+		"a replica of the recorded master is, too":                    {old, replica, &theirs, role.Standing{Generation: 5, Offset: 20}},
+		"a replica linked to an ended process keeps its generation":   {old, stood, &theirs, role.Standing{Generation: 1, Offset: 20}},
+		"a former master is a replica once it follows the record":     {wasMaster, replica, &theirs, role.Standing{Generation: 5, Offset: 20}},
+		"a master that is not recorded is worth what it was":          {old, master, &theirs, old},
+		"a replica without a link only advances":                      {old, cut, &theirs, role.Standing{Generation: 1, Offset: 20}},
+		"a former master is a master no more, and keeps the rest":     {wasMaster, unsynced, &theirs, role.Standing{Generation: 1, Offset: 10}},
 		"so it is without the record":                                 {wasMaster, unsynced, nil, role.Standing{Generation: 1, Offset: 10}},
 		"an empty replica in sync with another than the record":       {empty, replica, &mine, role.Standing{Generation: 5, Offset: 20}},
-		"an empty replica whose link has ended holds data":            {empty, cut, &record, role.Standing{Generation: 5, Offset: 20}},
+		"an empty replica whose link has ended holds data":            {empty, cut, &theirs, role.Standing{Generation: 5, Offset: 20}},
 		"also where nobody knows of which generation":                 {empty, cut, &mine, role.Standing{Offset: 20}},
-		"a server that loads says nothing new":                        {old, loading, &record, old},
-		"a replica that has never synchronised says nothing new":      {empty, unsynced, &record, empty},
+		"a server that loads says nothing new":                        {old, loading, &theirs, old},
+		"a replica that has never synchronised says nothing new":      {empty, unsynced, &theirs, empty},
 		"without the record the offset goes on in its generation":     {old, replica, nil, role.Standing{Generation: 1, Offset: 20}},
-		"what could not be read is known with the record again":       {role.Standing{Unreadable: true}, replica, &record, role.Standing{Generation: 5, Offset: 20}},
+		"what could not be read is known with the record again":       {role.Standing{Unreadable: true}, replica, &theirs, role.Standing{Generation: 5, Offset: 20}},
 		"without the record data in memory are not nothing":           {empty, replica, nil, role.Standing{Offset: 20}},
 		"without the record a server without a sync is still nothing": {empty, unsynced, nil, empty},
 		"a replica that waits for its next copy is not nothing":       {empty, stale, nil, role.Standing{Offset: 20}},
@@ -187,7 +187,7 @@ func TestStandingOfAPromotionThatIsNotRecordedHasTheSentinelsEpoch(t *testing.T)
 	for why, prepare := range map[string]func(m *observed){
 		"there is no record": func(*observed) {},
 		"the record names another master": func(m *observed) {
-			m.setRecord(kube.Record{Generation: 2, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
+			m.setRecord(record.Record{Generation: 2, Master: record.Member{UID: "uid-b", IP: "10.0.0.7"}})
 			m.told.For = 2
 		},
 	} {
@@ -223,7 +223,7 @@ func TestFilesOfAPromotionThatWasGivenUpAreNotTheLatest(t *testing.T) {
 	s := keeper(t)
 	s.observed.worth.Filed = role.Standing{Generation: 2, Epoch: 6, Offset: 900}
 	s.observed.worth.Standing = s.observed.worth.Filed
-	s.observed.setRecord(kube.Record{Generation: 2, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
+	s.observed.setRecord(record.Record{Generation: 2, Master: record.Member{UID: "uid-b", IP: "10.0.0.7"}})
 	s.observed.told.History, s.observed.told.For = "m", 2
 	copied := role.Observation{Local: role.Local{
 		Answering: true, Synced: true, LinkUp: true, Copied: true, Offset: 5, Follows: netip.MustParseAddr("10.0.0.7"), History: role.History{ID: "m"},
@@ -239,7 +239,7 @@ func TestFilesOfAPromotionThatWasGivenUpAreNotTheLatest(t *testing.T) {
 func TestStandingIsWrittenAtMostOnceASecond(t *testing.T) {
 	s := keeper(t)
 	s.generation.Store(5)
-	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a"}})
+	s.observed.setRecord(record.Record{Generation: 5, Master: record.Member{UID: "uid-a"}})
 	for offset := range int64(3) {
 		s.keepStanding(role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: offset}})
 	}
@@ -250,7 +250,7 @@ func TestStandingIsWrittenAtMostOnceASecond(t *testing.T) {
 func TestStandingThatWasNotWrittenAtOnceIsWrittenLater(t *testing.T) {
 	s := keeper(t)
 	s.generation.Store(5)
-	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-a"}})
+	s.observed.setRecord(record.Record{Generation: 5, Master: record.Member{UID: "uid-a"}})
 	at := func(offset int64) role.Observation {
 		return role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: offset}}
 	}
@@ -266,7 +266,7 @@ func TestStandingOfALaterMasterIsWrittenAtOnce(t *testing.T) {
 	s := keeper(t)
 	for _, generation := range []int64{1, 2, 3} {
 		s.generation.Store(generation)
-		s.observed.setRecord(kube.Record{Generation: generation, Master: kube.Member{UID: "uid-a"}})
+		s.observed.setRecord(record.Record{Generation: generation, Master: record.Member{UID: "uid-a"}})
 		s.keepStanding(role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true, Offset: 7}})
 		require.Equal(t, generation, written(s).Generation)
 	}
@@ -303,7 +303,7 @@ func TestDataThatRedisCannotLoadSeveralTimesAreToldToBeBroken(t *testing.T) {
 	writeStanding(t, s.config, s.observed.worth.Standing)
 	require.False(t, written(s).Broken, "the next container tries again")
 	s.child = &process.Child{}
-	s.observed.setRecord(kube.Record{Generation: 6, Master: kube.Member{UID: "uid-b"}})
+	s.observed.setRecord(record.Record{Generation: 6, Master: record.Member{UID: "uid-b"}})
 	s.keepStanding(role.Observation{Local: role.Local{Answering: true, Synced: true}})
 	require.False(t, s.observed.worth.Standing.Broken, "what Redis serves is not")
 
@@ -358,11 +358,11 @@ func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
 
 func TestCopyCountsOnDiskWhenItsFirstRewriteHasSucceeded(t *testing.T) {
 	before := role.Standing{Generation: 1, Offset: 10}
-	s := &Server{config: disk(t), self: kube.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
+	s := &Server{config: disk(t), self: record.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
 	s.disk().hand(before)
 	s.disk().wait()
 	s.observed.worth.Standing, s.observed.worth.Filed = before, before
-	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
+	s.observed.setRecord(record.Record{Generation: 5, Master: record.Member{UID: "uid-b", IP: "10.0.0.7"}})
 	copied := role.Local{Running: true, Answering: true, Synced: true, Copied: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7"), History: role.History{ID: "m"}}
 	s.observed.told.History, s.observed.told.For = "m", 5
 	s.observed.held = role.Held{InSync: true, Copied: true}
@@ -371,7 +371,7 @@ func TestCopyCountsOnDiskWhenItsFirstRewriteHasSucceeded(t *testing.T) {
 	require.Equal(t, before, written(s), "its files would not")
 	s.processEnded()
 	require.Equal(t, before, s.observed.worth.Standing, "the copy has gone with the process")
-	s.observed.setRecord(kube.Record{Generation: 5, Master: kube.Member{UID: "uid-b", IP: "10.0.0.7"}})
+	s.observed.setRecord(record.Record{Generation: 5, Master: record.Member{UID: "uid-b", IP: "10.0.0.7"}})
 	copied.Copied = false
 	s.keepStanding(role.Observation{Local: copied})
 	require.Equal(t, role.Standing{Generation: 5, Offset: 20}, written(s))

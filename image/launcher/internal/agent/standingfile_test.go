@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
@@ -217,7 +217,7 @@ func TestLoopDoesNotWaitForABusyDisk(t *testing.T) {
 	s := keeper(t)
 	begun, release := slowDisk(t, s.disk())
 	at := func(generation int64) {
-		s.observed.setRecord(kube.Record{Generation: generation, Master: kube.Member{UID: "uid-a"}})
+		s.observed.setRecord(record.Record{Generation: generation, Master: record.Member{UID: "uid-a"}})
 		s.keepStanding(role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true}})
 	}
 	returned := make(chan struct{})

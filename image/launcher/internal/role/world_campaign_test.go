@@ -3,6 +3,8 @@ package role
 import (
 	"net/netip"
 	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 // campaignStage is a moment in which the launcher that replaces a dead master may end.
@@ -116,7 +118,7 @@ func (s *simServer) foremost(w *world, replicas []Replica) *simServer {
 // fenceDead is agent.fenceDead.
 func (s *simServer) fenceDead(w *world, m simDead, heir string) (done, fenced bool) {
 	r, own := &w.record, m.uid == s.UID
-	young := r.fence != "" && w.now-r.fencedAt < CarrierPatience
+	young := r.fence != "" && w.now-r.fencedAt < record.CarrierPatience
 	switch {
 	case r.uid != m.uid:
 		return !own, false
@@ -178,7 +180,7 @@ func (s *simServer) failOver(w *world, o Observation, d Decision) {
 	}
 	switch d.Action {
 	case FailOver:
-		if r := s.record; r.fence == s.UID && r.fencedBy != "" && r.fencedBy != s.Name && w.now-r.fencedAt < CarrierPatience {
+		if r := s.record; r.fence == s.UID && r.fencedBy != "" && r.fencedBy != s.Name && w.now-r.fencedAt < record.CarrierPatience {
 			return
 		}
 		if w.apiServes(&s.pod) && w.record.uid == s.UID {
@@ -186,7 +188,7 @@ func (s *simServer) failOver(w *world, o Observation, d Decision) {
 		}
 	case ReplaceDead:
 		master = d.Target
-		if !w.apiServes(&s.pod) || w.record.uid != s.record.uid || w.record.fence != "" && w.record.successor == "" && w.now-w.record.fencedAt < CarrierPatience {
+		if !w.apiServes(&s.pod) || w.record.uid != s.record.uid || w.record.fence != "" && w.record.successor == "" && w.now-w.record.fencedAt < record.CarrierPatience {
 			return
 		}
 		s.fence(w, w.record.uid, s.Name, "")
