@@ -39,7 +39,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	switch d.Action {
 	case role.FailOver:
 		master = s.config.PodIP
-		if f := s.observed.record.Fence; f != nil && f.UID == s.self.UID && f.By != "" && time.Since(f.At) < pause {
+		if f := s.memory.Record.Fence; f != nil && f.UID == s.self.UID && f.By != "" && time.Since(f.At) < pause {
 			return nil // a replica has just commanded it; two failovers would take the same epoch
 		}
 		limited, cancel := context.WithTimeout(ctx, fenceTime)
@@ -54,14 +54,14 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	case role.ReplaceDead:
 		// The record is the lock: who writes the fence commands the failover.
 		master = d.Target
-		if err := s.fenceForSentinel(ctx, reason, record.Dead{Member: s.observed.record.Master, Reason: "its container has ended"}); err != nil {
+		if err := s.fenceForSentinel(ctx, reason, record.Dead{Member: s.memory.Record.Master, Reason: "its container has ended"}); err != nil {
 			return err
 		}
 	default:
 		// The sentinels find the master down, and have heard the last of its replicas' offsets.
 		master, foremost = d.Target, nil
 		if err := s.takeOrder(ctx); err != nil {
-			s.failedAt = time.Now().Add(calmTick - pause) // it is refused for a moment only
+			s.failedAt = time.Now().Add(role.CalmTick - pause) // it is refused for a moment only
 			return err
 		}
 	}
@@ -92,14 +92,14 @@ func (s *Server) fenceForSentinel(ctx context.Context, reason error, dead record
 
 // replaceAsLeader replaces a dead master by the sentinels' votes. If done is false, a sentinel can do it, and err says why.
 func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role.Decision) (done bool, err error) {
-	master := dead{recorded: s.observed.setRecord}
+	master := dead{recorded: s.setRecord}
 	switch d.Action {
 	case role.FailOver:
 		master.Dead = record.Dead{Member: s.self, Reason: "redis-server has ended"}
-		master.replicas = o.Replicas(s.observed.servedHistory)
+		master.replicas = o.Replicas(s.memory.ServedHistory)
 	case role.ReplaceDead:
 		master.replicas = o.Replicas(o.Local.History.ID)
-		master.Dead = record.Dead{Member: s.observed.record.Master, Generation: s.observed.record.Generation, Reason: "its container has ended"}
+		master.Dead = record.Dead{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation, Reason: "its container has ended"}
 	default:
 		return false, nil
 	}
@@ -112,7 +112,7 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 	case errors.Is(err, errFailoverRunning) || errors.Is(err, errReplaced):
 		s.failedOnce = false
 		s.log.Debug("somebody else replaces the dead master", "reason", err)
-		s.observed.recordAt = time.Time{}
+		s.memory.ReadAgain()
 		return true, nil
 	case errors.Is(err, errUnanswered):
 		s.failedOnce, s.unansweredAt = false, time.Now()
@@ -130,7 +130,7 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 // callOff ends the failovers of a master that sentinels lead, and the sentinels
 // with them: their launchers start them again, with all they should know.
 func (s *Server) callOff(ctx context.Context, master netip.Addr) {
-	for _, v := range s.observed.views {
+	for _, v := range s.views {
 		if v.FailingOver && v.Master == master {
 			v.node.Shutdown(ctx)
 			s.failedAt = time.Time{} // the next one need not wait for it
@@ -159,10 +159,13 @@ func (s *Server) rewrite(ctx context.Context, change func(record.Record) (next r
 	}
 	written, err := s.api.WriteRecord(ctx, next)
 	if err == nil {
-		s.observed.setRecord(written)
+		s.setRecord(written)
 	}
 	return err
 }
+
+// setRecord takes a record that this launcher has written.
+func (s *Server) setRecord(r record.Record) { s.memory.SetRecord(r, time.Now()) }
 
 // takeOrder records that this replica tells a sentinel to replace a master that is down.
 func (s *Server) takeOrder(ctx context.Context) error {

@@ -260,15 +260,16 @@ func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
 	record, err := s.api.Record(t.Context())
 	require.NoError(t, err)
 	require.False(t, record.Initialised)
-	s.observed.setRecord(record)
-	s.decided = role.Decision{Label: role.MasterLabel}
-	s.keepRecord(t.Context())
+	s.setRecord(record)
+	s.memory.Decided = role.Decision{Label: role.MasterLabel}
+	self := role.Observation{Self: role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP}}
+	s.keepRecord(t.Context(), self)
 	record, err = s.api.Record(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, s.self, record.Master)
 	writes := len(server.Writes(time.Time{}))
 	s.recordedAt = time.Time{}
-	s.keepRecord(t.Context())
+	s.keepRecord(t.Context(), self)
 	require.Len(t, server.Writes(time.Time{}), writes)
 }
 

@@ -26,6 +26,8 @@ const (
 	// looks, in quiet times and while something is wrong.
 	sentinelTick      = time.Second
 	sentinelQuickTick = 250 * time.Millisecond
+	// failoverTime is how long after the change of a master, or of what a sentinel finds of it, a look is a quick one.
+	failoverTime = 3 * time.Second
 	// turnLength is the length of one sentinel's turn to clean up. Clocks may
 	// differ by less than that between nodes.
 	turnLength = 10 * time.Second
@@ -140,7 +142,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 
 // pause is the time to the next look.
 func (s *Sentinel) pause() time.Duration {
-	if s.child == nil || s.down.runs() || s.mislabel.runs() || since(s.upAt) < failoverTime && !s.upAt.IsZero() {
+	if s.child == nil || s.down.runs() || s.mislabel.runs() || time.Since(s.upAt) < failoverTime {
 		return sentinelQuickTick
 	}
 	return sentinelTick

@@ -16,12 +16,12 @@ import (
 func TestDeathOfAMasterIsRecordedUnlessSomebodyHasWrittenSince(t *testing.T) {
 	s := launcher(t, release(t, "server-a"), "server-a")
 	keepInRecord(t, s, record.Record{Master: member("server-b")})
-	master := dead{Dead: record.Dead{Member: member("server-b"), Reason: "it has ended"}, recorded: s.observed.setRecord}
+	master := dead{Dead: record.Dead{Member: member("server-b"), Reason: "it has ended"}, recorded: s.setRecord}
 	read, err := s.campaigner().recordOf(t.Context(), master)
 	require.NoError(t, err)
 	require.NoError(t, s.campaigner().fenceDead(t.Context(), read, master, "uid-chosen", time.Now()))
 	require.ErrorIs(t, s.campaigner().fenceDead(t.Context(), read, master, "uid-chosen", time.Now()), kube.ErrChanged, "somebody has written since")
-	require.Equal(t, "uid-chosen", s.observed.record.Fence.Successor)
+	require.Equal(t, "uid-chosen", s.memory.Record.Fence.Successor)
 
 	keepInRecord(t, s, record.Record{Master: member("server-b")})
 	master.Member = s.self
