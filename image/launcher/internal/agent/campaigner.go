@@ -98,6 +98,8 @@ type successor struct {
 	addr  netip.AddrPort
 	epoch int64 // in which the launcher was elected; 0 where a sentinel has promoted it
 	views []sentinelView
+	// silent: the master may run; most sentinels find it down.
+	silent bool
 	// pausedAt is when the first write pause of the master began, or was about to.
 	pausedAt time.Time
 }
@@ -143,12 +145,14 @@ func (c campaigner) stillElected(ctx context.Context, next successor, wait int) 
 			go func() { answers <- c.leftAlone(ctx, &next.views[i], next) }()
 		}
 	}
-	named := 0
+	named, again := 0, 0
 	last := errors.New("too few have answered")
 	for heard := 1; heard <= asked; heard++ {
 		switch err := <-answers; {
 		case errors.Is(err, errFailoverRunning):
 			return err
+		case errors.Is(err, errAnswers):
+			again++
 		case err != nil:
 			last = err
 		default:
@@ -157,6 +161,9 @@ func (c campaigner) stillElected(ctx context.Context, next successor, wait int) 
 		if named > c.config.Sentinels/2 && heard >= wait {
 			return nil
 		}
+	}
+	if again > 0 && asked-again <= c.config.Sentinels/2 {
+		return errAnswers
 	}
 	return fmt.Errorf("most sentinels did not confirm that they still name the master: %w", last)
 }
@@ -172,6 +179,10 @@ func (c campaigner) leftAlone(ctx context.Context, v *sentinelView, next success
 	case master.Addr.Addr() != next.of.Addr() && v.HasMaster && v.Master == master.Addr.Addr():
 		// It has named another master before the campaign, too: it missed a failover of the past.
 		return fmt.Errorf("sentinel %s names %v", v.pod.Name, master.Addr)
+	case next.silent && !role.FindsLost(master.SubjectiveDown, master.Silent, c.config.DownAfter):
+		return errAnswers
+	case next.silent && !master.FailingOver && !master.SubjectiveDown:
+		return fmt.Errorf("sentinel %s does not find it down yet", v.pod.Name)
 	case master.FailingOver || master.Addr.Addr() != next.of.Addr() || master.ConfigEpoch >= next.epoch:
 		return fmt.Errorf("%w: sentinel %s names %v in epoch %d", errFailoverRunning, v.pod.Name, master.Addr, master.ConfigEpoch)
 	}
@@ -238,9 +249,22 @@ func (c campaigner) tellOthers(ctx context.Context, next successor) {
 			replicas.Go(func() { c.redirect(ctx, ip, next) })
 		}
 	}
+	if next.silent {
+		go c.demote(context.WithoutCancel(ctx), next) // its answer, if any, may take long
+	}
 	told := c.announce(ctx, next)
 	replicas.Wait()
 	c.log.Info("new master announced", "master", next.addr.String(), "epoch", next.epoch, "sentinels", told, "of", c.config.Sentinels)
+}
+
+// demote has a silent master that was replaced follow its successor, if it answers again. Its own launcher and the sentinels do the same.
+func (c campaigner) demote(ctx context.Context, next successor) {
+	ctx, cancel := context.WithTimeout(ctx, 2*failoverAsk)
+	defer cancel()
+	master := c.links.to(next.of.Addr(), c.config.RedisPort)
+	if master.Follow(ctx, next.addr) == nil {
+		_ = master.DropClients(ctx) // they come back to the successor
+	}
 }
 
 // redirect has a replica of the master that was replaced follow its successor.

@@ -20,6 +20,8 @@ type sentinelView struct {
 	pod  kube.Pod
 	node *redisnode.Node
 	err  error
+	// objective: it finds the master objectively down.
+	objective bool
 	role.View
 }
 
@@ -39,6 +41,7 @@ func askSentinels(ctx context.Context, c config.Config, l *links, pods []kube.Po
 		if err == nil && found {
 			v.HasMaster, v.Master, v.ConfigEpoch = true, master.Addr.Addr(), master.ConfigEpoch
 			v.Down, v.FailingOver = master.SubjectiveDown || master.ObjectiveDown, master.FailingOver
+			v.objective = master.ObjectiveDown
 			v.DownFor, v.Silent = master.DownFor, master.Silent
 			v.Switched, v.Chosen, v.Promoting = master.Switched, master.Chosen, master.Promoting
 		}

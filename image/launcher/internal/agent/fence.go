@@ -17,13 +17,18 @@ import (
 // answer costs more.
 const fenceTime = 700 * time.Millisecond
 
-// failOver replaces a dead master, at most every 2 s. Where this launcher cannot, it tells a sentinel to do it, and
-// records first that the master is dead, so that the successor may be labelled early. A master that is only
-// down is always left to a sentinel.
+// silentPause is the time between two attempts to replace a silent master.
+const silentPause = 250 * time.Millisecond
+
+// failOver replaces a dead or silent master, at most every 2 s. Where this launcher cannot replace a dead one, it tells a sentinel to do
+// it, and records first that the master is dead, so that the successor may be labelled early.
 func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decision) error {
 	pause := 2 * time.Second
-	if d.Action == role.Nudge {
+	switch d.Action {
+	case role.Nudge:
 		pause = record.OrderAge
+	case role.ReplaceSilent:
+		pause = silentPause // sentinels that have voted for this launcher begin nothing by themselves
 	}
 	if time.Since(s.failedAt) < pause {
 		return nil
@@ -100,11 +105,16 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 	case role.ReplaceDead:
 		master.replicas = o.Replicas(o.Local.History.ID)
 		master.Dead = record.Dead{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation, Reason: "its container has ended"}
+	case role.ReplaceSilent:
+		master.replicas = o.Replicas(o.Local.History.ID)
+		master.Dead = record.Dead{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation, Reason: "most sentinels find it down", Silent: true}
 	default:
 		return false, nil
 	}
 	err = s.campaigner().replaceDead(ctx, master)
 	switch {
+	case err != nil && master.Silent && !errors.Is(err, errUnanswered):
+		return true, s.leaveToSentinels(ctx, master.Dead, err)
 	case err == nil:
 		s.failedOnce, s.unansweredAt = false, time.Time{}
 		s.metrics.failovers.WithLabelValues(d.Action.String()).Inc()
@@ -125,6 +135,17 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 	s.failedOnce = false
 	s.log.Warn("a sentinel is told to replace the dead master", "reason", err)
 	return false, err
+}
+
+// leaveToSentinels takes back the fence of a silent master that this launcher does not replace. The sentinels replace it, unless it
+// answers again.
+func (s *Server) leaveToSentinels(ctx context.Context, silent record.Dead, reason error) error {
+	s.log.Info("the sentinels are left to replace the silent master", "reason", reason)
+	s.memory.ReadAgain()
+	return s.rewrite(ctx, func(r record.Record) (record.Record, bool, error) {
+		next, changed := r.Withdraw(silent, s.self)
+		return next, changed, nil
+	})
 }
 
 // callOff ends the failovers of a master that sentinels lead, and the sentinels

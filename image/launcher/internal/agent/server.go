@@ -268,7 +268,7 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 			_ = node.Unpause(ctx)
 		}
 		return s.finishDemotion(ctx)
-	case role.FailOver, role.Nudge, role.ReplaceDead:
+	case role.FailOver, role.Nudge, role.ReplaceDead, role.ReplaceSilent:
 		return s.failOver(ctx, o, d)
 	case role.CallOff:
 		s.callOff(ctx, d.Target)

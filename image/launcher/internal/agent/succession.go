@@ -18,6 +18,12 @@ const (
 	// settleTime bounds the wait for the replicas of a dead master to have read what their kernels have received of
 	// it, and the end of the connection. They do within milliseconds.
 	settleTime = 300 * time.Millisecond
+	// downLag is by how much two sentinels may differ in finding a master down: two of their ping periods.
+	downLag = 500 * time.Millisecond
+	// noticeTime is how long a sentinel that finds a master down, as most do, has to find it objectively down: two of its ticks.
+	noticeTime = 250 * time.Millisecond
+	// downPoll is the pause between two questions whether they find it down.
+	downPoll = 20 * time.Millisecond
 	// replicaTries is how many looks a replica may miss before it is left out.
 	replicaTries = 2
 )
@@ -25,7 +31,7 @@ const (
 // errUnrecorded says that the API did not record the death of a master. A sentinel can promote.
 var errUnrecorded = fmt.Errorf("%w: record the death of the master", errNotElected)
 
-// dead is a master whose Redis does not run.
+// dead is a master whose Redis does not run, or that most sentinels find down.
 type dead struct {
 	record.Dead
 	replicas []role.Replica        // those that may replace it
@@ -51,7 +57,7 @@ func (c campaigner) replaceDead(ctx context.Context, master dead) error {
 	if failingOver(views) {
 		return errFailoverRunning
 	}
-	chosen, err := c.foremost(ctx, ip, master.replicas)
+	chosen, err := c.foremost(ctx, master, ip)
 	if err != nil {
 		return err
 	}
@@ -62,15 +68,20 @@ func (c campaigner) replaceDead(ctx context.Context, master dead) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, fencedAt.Add(record.CarrierTime))
 	defer cancel()
-	next := successor{of: c.redisAt(ip), addr: c.redisAt(chosen.IP), views: views}
+	next := successor{of: c.redisAt(ip), addr: c.redisAt(chosen.IP), views: views, silent: master.Silent}
 	if next.epoch, err = c.campaign(ctx, views, next.of); err != nil {
 		return err
 	}
 	c.log.Info("elected to replace the dead master", "master", master.Name, "by", chosen.Name, "epoch", next.epoch, "reason", master.Reason)
-	if err := c.stillElected(ctx, next, answered(views)); err != nil {
+	if err := c.awaitDown(ctx, next); err != nil {
 		return err
 	}
 	labelled := func(ip netip.Addr) bool { return c.podAt(ip).Role == role.Master }
+	if master.Silent {
+		if err := c.stillForemost(ctx, master, ip, chosen); err != nil {
+			return err
+		}
+	}
 	if err := c.promote(ctx, nobodyWrites, next, labelled); err != nil {
 		return err
 	}
@@ -107,15 +118,78 @@ type offer struct {
 	master bool
 }
 
+// errAnswers says that a master that was silent answers the sentinels, or has its label, again.
+var errAnswers = errors.New("the master answers again")
+
+// awaitDown makes sure that most sentinels still name the master, in an epoch before that of the votes. A launcher is elected to
+// replace a silent master shortly before they find it down: a sentinel that has voted for nobody begins a failover of its own
+// within a tenth of a second. So awaitDown waits until a majority finds a silent master down.
+func (c campaigner) awaitDown(ctx context.Context, next successor) error {
+	if !next.silent {
+		return c.stillElected(ctx, next, answered(next.views))
+	}
+	waiting, cancel := context.WithTimeout(ctx, role.SilenceLead+downLag)
+	defer cancel()
+	for {
+		err := c.stillElected(waiting, next, 0)
+		if err == nil {
+			c.awaitNotice(waiting)
+			return c.stillElected(ctx, next, 0)
+		}
+		if errors.Is(err, errFailoverRunning) || errors.Is(err, errAnswers) {
+			return err
+		}
+		select {
+		case <-waiting.Done():
+			return fmt.Errorf("%w, or the sentinels do not find it down: %w", errAnswers, err)
+		case <-time.After(downPoll):
+		}
+	}
+}
+
+// awaitNotice waits until a sentinel finds the master objectively down, for noticeTime at most. The sentinel tells its users then, and does
+// not do so any more when it knows the successor.
+func (c campaigner) awaitNotice(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, noticeTime)
+	defer cancel()
+	for {
+		for _, v := range c.askSentinels(ctx) {
+			if v.objective {
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(downPoll):
+		}
+	}
+}
+
+// stillForemost makes sure that a silent master has not got its label again, and that the chosen replica still holds most.
+func (c campaigner) stillForemost(ctx context.Context, master dead, ip netip.Addr, chosen kube.Pod) error {
+	now, err := c.foremost(ctx, master, ip)
+	switch {
+	case err != nil:
+		return err
+	case now.UID != chosen.UID:
+		return fmt.Errorf("%s holds most of the data by now, and not %s", now.Name, chosen.Name)
+	case c.podAt(ip).Role == role.Master:
+		return errAnswers
+	}
+	return nil
+}
+
 // foremost asks the replicas of a dead master for their offsets until all have noticed its end, and gives the pod of
-// the replica that holds most. The first one wins a tie. With errReplaced one of them is master already. With
+// the replica that holds most. The replicas of a silent master may never notice. The first replica wins a tie. With errReplaced one of them is master already. With
 // errNotElected none answers. With another error a replica that held more has become silent.
-func (c campaigner) foremost(ctx context.Context, master netip.Addr, replicas []role.Replica) (kube.Pod, error) {
+func (c campaigner) foremost(ctx context.Context, master dead, ip netip.Addr) (kube.Pod, error) {
+	replicas := master.replicas
 	offers := make([]offer, len(replicas))
 	for deadline := time.Now().Add(settleTime); ; time.Sleep(pollEvery) {
 		before := slices.Clone(offers)
-		c.look(ctx, master, replicas, offers)
-		if settled(before, offers) || time.Now().After(deadline) {
+		c.look(ctx, ip, replicas, offers)
+		if settled(before, offers, master.Silent) || time.Now().After(deadline) {
 			break
 		}
 	}
@@ -144,9 +218,9 @@ func (c campaigner) foremost(ctx context.Context, master netip.Addr, replicas []
 }
 
 // settled says whether two looks at the replicas have found the same, and no more is to come.
-func settled(before, now []offer) bool {
+func settled(before, now []offer, silent bool) bool {
 	for i, o := range now {
-		changes := o.linked || o.missed > 0 && o.missed < replicaTries || o.offset != before[i].offset
+		changes := o.linked && !silent || o.missed > 0 && o.missed < replicaTries || o.offset != before[i].offset
 		if !o.out && changes {
 			return false
 		}

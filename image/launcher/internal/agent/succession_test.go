@@ -47,7 +47,7 @@ func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
 		return text(fmt.Sprintf("role:%s\r\nmaster_replid:dead\r\nmaster_host:127.0.0.10\r\nmaster_port:6379\r\nmaster_link_status:%s\r\nslave_repl_offset:%d\r\n", says, linked, offset))
 	})
 	foremost := func(replicas ...role.Replica) (string, error) {
-		pod, err := s.campaigner().foremost(t.Context(), netip.MustParseAddr("127.0.0.10"), replicas)
+		pod, err := s.campaigner().foremost(t.Context(), dead{replicas: replicas}, netip.MustParseAddr("127.0.0.10"))
 		return pod.Name, err
 	}
 	replica := func(ip string, offset int64) role.Replica {

@@ -98,9 +98,11 @@ func (r Record) LeftToAnother(self Member, now time.Time) bool {
 	return f != nil && f.UID != self.UID && f.Successor != "" && f.Successor != self.UID && f.young(now)
 }
 
-// Dead is a master whose Redis does not run, as the launcher knows it that replaces it.
+// Dead is a master that is replaced without its help, as the launcher knows it that does so.
 type Dead struct {
 	Member
+	// Silent: its Redis may run. Most sentinels get no answer from it. Otherwise it certainly does not run.
+	Silent bool
 	// Generation is that of the record when the master was found dead; 0: any.
 	Generation int64
 	Reason     string
@@ -117,21 +119,24 @@ func (r Record) Replaceable(dead Dead, self Member, now time.Time) error {
 	case dead.Generation != 0 && r.Generation != dead.Generation:
 		return fmt.Errorf("%w: the record has generation %d of the master, and not %d", ErrReplaced, r.Generation, dead.Generation)
 	}
-	return r.unclaimed(dead.UID, self, now)
+	return r.unclaimed(dead, self, now)
 }
 
 // unclaimed gives ErrReplaced where somebody else is replacing a master by what the record says. Whoever does has
-// CarrierPatience for it. The fence of a master that promotes its successor itself ends with its container.
-func (r Record) unclaimed(master string, self Member, now time.Time) error {
+// CarrierPatience for it. The fence of a master that promotes its successor itself ends with its container; a silent master may
+// still be at it.
+func (r Record) unclaimed(dead Dead, self Member, now time.Time) error {
 	switch order, fence := r.Order, r.Fence; {
 	case order != nil && order.By != self.Name && now.Sub(order.At).Abs() < CarrierPatience:
 		return fmt.Errorf("%w: %s has just told a sentinel to replace the master", ErrReplaced, order.By)
-	case fence == nil || fence.UID != master || !fence.young(now):
+	case fence == nil || fence.UID != dead.UID || !fence.young(now):
 		return nil
 	case fence.By != "" && fence.By != self.Name:
 		return fmt.Errorf("%w: %s has just fenced the master", ErrReplaced, fence.By)
-	case fence.By == "" && fence.Successor == "" && master != self.UID:
+	case fence.By == "" && fence.Successor == "" && dead.UID != self.UID:
 		return fmt.Errorf("%w: the master has just had a sentinel replace it", ErrReplaced)
+	case fence.By == "" && dead.Silent:
+		return fmt.Errorf("%w: the master is handing over", ErrReplaced)
 	}
 	return nil
 }
@@ -160,7 +165,7 @@ func (r Record) FenceForSentinel(dead Dead, self Member, now time.Time) (next Re
 	case r.Master.UID != dead.UID:
 		return r, false, nil
 	}
-	if err := r.unclaimed(dead.UID, self, now); err != nil {
+	if err := r.unclaimed(dead, self, now); err != nil {
 		return r, false, err
 	}
 	return r.FenceDead(dead, self, "", now), true, nil
@@ -198,6 +203,16 @@ func (r Record) Unfence(self Member, now time.Time) (next Record, changed bool, 
 	}
 	r.Fence = nil
 	return r, true, nil
+}
+
+// Withdraw takes back the fence that self has written for a silent master, which it does not replace. changed is false if there is no
+// such fence any more.
+func (r Record) Withdraw(dead Dead, self Member) (next Record, changed bool) {
+	if f := r.Fence; f == nil || f.UID != dead.UID || f.By != self.Name {
+		return r, false
+	}
+	r.Fence = nil
+	return r, true
 }
 
 // OrderFailover says that the replica self tells a sentinel to replace a master that is down. Each replica may believe

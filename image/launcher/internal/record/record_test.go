@@ -60,6 +60,20 @@ func TestDeadMasterIsReplacedByOnePodAtATime(t *testing.T) {
 	}
 }
 
+// The launcher of a silent master may be at work, other than that of a dead one.
+func TestSilentMasterThatHandsOverIsLeftToItself(t *testing.T) {
+	silent := Dead{Member: other, Generation: 3, Silent: true}
+	require.ErrorIs(t, fenced(other, Fence{Successor: third.UID, At: now}).Replaceable(silent, self, now), ErrReplaced)
+	require.NoError(t, fenced(other, Fence{Successor: third.UID, At: now.Add(-CarrierPatience)}).Replaceable(silent, self, now))
+	taken := Record{Master: other, Generation: 3}.FenceDead(silent, self, third.UID, now)
+	require.NoError(t, taken.Replaceable(silent, self, now))
+	back, changed := taken.Withdraw(silent, self)
+	require.True(t, changed)
+	require.Nil(t, back.Fence)
+	_, changed = taken.Withdraw(silent, third)
+	require.False(t, changed, "it is not its own")
+}
+
 func TestHandOverIsRecordedOrLeftToOthers(t *testing.T) {
 	for name, c := range map[string]struct {
 		record Record

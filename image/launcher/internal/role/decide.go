@@ -38,18 +38,19 @@ const (
 type Action int
 
 const (
-	Wait         Action = iota // nothing; look again
-	StartReplica               // start Redis as a replica of Target
-	Claim                      // write this pod into the record as master; then start as master, or become it
-	Follow                     // make the running Redis a replica of Target and drop its clients
-	FailOver                   // replace the master, whose Redis is known to be dead (this pod's own)
-	Nudge                      // tell a sentinel to replace Target, which a majority finds down and none of them is replacing
-	ReplaceDead                // replace the recorded master, whose container is seen to have ended
-	CallOff                    // end the failovers of Target that sentinels have begun and not carried out
+	Wait          Action = iota // nothing; look again
+	StartReplica                // start Redis as a replica of Target
+	Claim                       // write this pod into the record as master; then start as master, or become it
+	Follow                      // make the running Redis a replica of Target and drop its clients
+	FailOver                    // replace the master, whose Redis is known to be dead (this pod's own)
+	Nudge                       // tell a sentinel to replace Target, which a majority finds down and none of them is replacing
+	ReplaceDead                 // replace the recorded master, whose container is seen to have ended
+	ReplaceSilent               // replace the recorded master, which most sentinels find down
+	CallOff                     // end the failovers of Target that sentinels have begun and not carried out
 )
 
 func (a Action) String() string {
-	return [...]string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead", "call-off"}[a]
+	return [...]string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead", "replace-silent", "call-off"}[a]
 }
 
 // Decision is what to do and why.
@@ -59,7 +60,8 @@ type Decision struct {
 	Action Action
 	Target netip.Addr // whom to follow, to replace, or whose failovers to end
 	Doomed bool       // another is being made master in place of this one: what is written now would be lost
-	// Succeeded: a former replica of this master says it is master, and neither the API nor most sentinels can be asked.
+	// Succeeded: a former replica of this master says it is master, and neither the API nor most sentinels can be asked; or
+	// another launcher is replacing this master, which most sentinels had found down.
 	Succeeded bool
 	Reason    string // one sentence for the log, the status and the tests
 }
@@ -138,7 +140,7 @@ func Decide(o Observation) Decision {
 		return Decision{State: Starting, Reason: "Redis is loading its data"}
 	case o.Local.Master:
 		d := serveMaster(o)
-		d.Succeeded = o.formerReplicaServes()
+		d.Succeeded = o.formerReplicaServes() || o.fencedByAnother()
 		d.Doomed = d.Succeeded || o.doomed()
 		return d
 	default:

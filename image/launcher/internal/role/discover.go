@@ -123,9 +123,12 @@ func (o Observation) ahead(live []Peer) bool {
 // silentReplica gives a server that could replace this master and did not
 // answer this time: its launcher tells that it has synchronised, or is silent
 // too while the API finds the pod ready; nil if there is none.
-func (o Observation) silentReplica() *Peer {
+func (o Observation) silentReplica() *Peer { return o.silentReplicaBut(netip.Addr{}) }
+
+// silentReplicaBut is silentReplica without the pod at an address.
+func (o Observation) silentReplicaBut(ip netip.Addr) *Peer {
 	for i, p := range o.Peers {
-		if p.Redis != Unknown || p.Terminating {
+		if p.Redis != Unknown || p.Terminating || p.IP == ip {
 			continue
 		}
 		if p.Status != nil && p.Status.Synced || p.Status == nil && p.Launcher == Unknown && p.Ready {

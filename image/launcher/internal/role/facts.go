@@ -9,8 +9,8 @@ import (
 
 // Settings are the values of the chart that decisions depend on.
 type Settings struct {
-	// Servers and Sentinels are how many the release has.
-	Servers, Sentinels int
+	// Servers and Sentinels are how many the release has. Quorum is how many sentinels must find a master down.
+	Servers, Sentinels, Quorum int
 	// DownAfter is how long a master may be silent before the sentinels find it down.
 	DownAfter time.Duration
 	// Persistence: the servers keep their data on volumes of their pods.

@@ -172,5 +172,5 @@ func TestStatesAndActionsHaveNames(t *testing.T) {
 		actions = append(actions, a.String())
 	}
 	require.Equal(t, []string{"booting", "discovering", "starting", "serving", "uncertain", "stopping", "stopped"}, states)
-	require.Equal(t, []string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead", "call-off"}, actions)
+	require.Equal(t, []string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead", "replace-silent", "call-off"}, actions)
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 // The lives in this file are like those of lives_test.go. They are about promotions that the
@@ -168,6 +170,7 @@ func TestReplicaThatNoLookHasSeenLinkedIsNotWiped(t *testing.T) {
 // master wakes up, and the other sentinels still name it. What it knows is as old as its sleep.
 func TestMasterThatStoodStillReadsTheRecordBeforeItServes(t *testing.T) {
 	w := settled(t, true)
+	w.created = 7 // Sentinel comes first
 	first := w.labelled()[0]
 	first.thawAt = w.now + time.Minute
 	second := w.promoted(t, first)
@@ -271,5 +274,39 @@ func TestReplicaOfAnEarlierHistoryIsNotPromotedForItsOffset(t *testing.T) {
 	w.live(2 * time.Second)
 	require.Empty(t, w.broken)
 	require.False(t, third.redis.master, "its data are of a history that has ended")
+	w.endsWell(t)
+}
+
+// The launcher of a replica replaces a master that stands still, as it replaces a dead one. The master may wake up at any moment.
+func TestMasterThatStandsStillIsReplacedByTheLauncherOfAReplica(t *testing.T) {
+	for _, created := range []int{6, 7} { // Sentinel may come first, or not
+		w := settled(t, true)
+		w.created = created
+		first := w.labelled()[0]
+		first.redis.frozen = w.now + time.Minute
+		campaigns := w.campaigns
+		second := w.promoted(t, first)
+		require.Equal(t, created%2 == 0, w.campaigns > campaigns)
+		require.LessOrEqual(t, second.redis.offset, first.redis.offset)
+		w.endsWell(t)
+	}
+}
+
+// A launcher that has been elected to replace a silent master may end before it promotes anybody. The master answers again and sees
+// in the record that it is being replaced: its writes wait until nobody does so any more.
+func TestMasterThatAnswersWhileItIsReplacedHoldsWritesBack(t *testing.T) {
+	w := settled(t, true)
+	first := w.labelled()[0]
+	other := w.servers[slices.IndexFunc(w.servers, func(s *simServer) bool { return s != first })]
+	dead := record.Dead{Member: first.record(), Silent: true}
+	w.write(w.record.FenceDead(dead, other.record(), other.UID, w.clock()))
+	first.Label = "" // a sentinel's launcher has taken it
+	w.live(time.Second)
+	require.True(t, first.plan.Hold)
+	require.True(t, first.plan.Succeeded, "for as long as it may take")
+	require.Empty(t, first.Label)
+	w.live(record.CarrierPatience + record.Skew)
+	require.False(t, first.plan.Hold)
+	require.Equal(t, Master, first.Label)
 	w.endsWell(t)
 }

@@ -19,6 +19,8 @@ const (
 	// hurryTime is how long a launcher looks often from the moment in which a replica has lost its master or the launcher of
 	// its master, the sentinels have found the master down, a master has died or lost its label, or a replica was promoted.
 	hurryTime = 3 * time.Second
+	// suspicious is how long a master has not answered the sentinels when its replicas begin to look often.
+	suspicious = time.Second
 	// silenceLimit is how long a master may not answer before its writes are held back. It is less than the sentinels wait, so that
 	// the pause is there before a promotion.
 	silenceLimit = time.Second

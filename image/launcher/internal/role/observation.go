@@ -157,6 +157,7 @@ type Observation struct {
 
 	Servers   int // configured
 	Sentinels int // configured
+	Quorum    int // how many sentinels must find a master down
 	DownAfter time.Duration
 	// Persistence: the servers keep their data on volumes of their pods.
 	Persistence bool

@@ -98,16 +98,15 @@ const (
 	deputyPatience = 2 * time.Second
 )
 
-// silenceLead is how long before down-after a silent master loses its label. The
-// removal starts a second in which kube-proxy does nothing, and the successor's
-// label has come about 0.75 s after the sentinels find a master down; 0.25 s are
-// left for it to come later.
-const silenceLead = 300 * time.Millisecond
+// SilenceLead is how long before down-after a silent master loses its label, and a replica's launcher is elected to replace
+// it. The removal starts a second in which kube-proxy does nothing. The successor's label comes about 0.2 s after the sentinels find the
+// master down; 0.3 s are left for it to come later.
+const SilenceLead = 500 * time.Millisecond
 
 // FindsLost says whether a sentinel finds its master down, or so long silent that it
 // will soon unless there is an answer: what a majority of them finds so loses its label.
 func FindsLost(down bool, silent, downAfter time.Duration) bool {
-	return down || silent >= downAfter-silenceLead
+	return down || silent >= downAfter-SilenceLead
 }
 
 // isolationLead is how long before down-after an isolated master holds writes back. It leaves

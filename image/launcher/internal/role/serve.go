@@ -21,6 +21,8 @@ func serveMaster(o Observation) Decision {
 	case ok && agreed == o.Self.IP && o.outrankedBy() != nil && (!o.Local.NamedAnew || o.outrankedBy().UID == o.MasterUID):
 		// It was away, and sentinels that do not know of its successor name it.
 		return giveWayToLater(o.outrankedBy())
+	case o.fencedByAnother():
+		return Decision{State: Uncertain, Reason: fmt.Sprintf("%s is replacing this pod, which most sentinels had found down", o.Fence.By)}
 	case ok && agreed == o.Self.IP && o.replacingSelf():
 		return Decision{State: Uncertain, Reason: "a sentinel is replacing this pod"}
 	case ok && agreed == o.Self.IP && o.Self.Label != Master && o.foundLost():
@@ -229,6 +231,9 @@ func serveReplica(o Observation) Decision {
 	case ok && o.masterContainerEnded(agreed, live):
 		d.Action, d.Target = ReplaceDead, agreed
 		d.Reason = fmt.Sprintf("nothing listens in the pod of the master %v any more", agreed)
+	case ok && o.masterSilent(agreed, live):
+		d.Action, d.Target = ReplaceSilent, agreed
+		d.Reason = fmt.Sprintf("most sentinels get no answer from the master %v, and it has lost its label", agreed)
 	case ok:
 		_, failingOver := o.MasterIsDown()
 		if o.MasterDown > nudgePatience && !failingOver && o.Local.Synced && !o.masterIsBack() && len(masters) == 0 && o.best(live) {
@@ -263,6 +268,24 @@ func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
 	return p != nil && p.UID == o.MasterUID && o.RecordKnown && o.unclaimed(p) && o.MasterRefused >= refusedPatience &&
 		p.Redis == Refused && p.Launcher == Refused && o.Local.Synced && !o.Local.LinkUp && o.Local.Unlinked-o.MasterRefused <= freshPatience && !o.Self.Terminating &&
 		!failingOver && !o.MasterInView() && o.best(live) && (o.lateReplica(append(slices.Clone(live), Peer{Offset: o.Local.Offset})) == nil || o.MasterRefused > answerPatience)
+}
+
+// masterSilent says whether enough sentinels find the recorded master down, or are about to, and this replica is the one to act. The master does not
+// answer here either. It has lost the label, so that its launcher, if it runs, holds writes back. Where the master answers a replica,
+// a sentinel replaces it.
+func (o Observation) masterSilent(agreed netip.Addr, live []Peer) bool {
+	p := o.peerAt(agreed)
+	_, failingOver := o.MasterIsDown()
+	return p != nil && p.UID == o.MasterUID && o.RecordKnown && p.Redis == Unknown && p.Label != Master && !p.Terminating && o.silentFor(agreed) &&
+		!failingOver && (o.Fence == nil || o.Fence.By == o.Self.Name || o.Fence.Age > record.CarrierPatience) &&
+		o.Local.Synced && o.promotable(o.Local.Unlinked) && !o.Self.Terminating && !o.MasterInView() && o.best(live) && o.silentReplicaBut(agreed) == nil
+}
+
+// fencedByAnother says whether a replica's launcher is replacing this master. It may have been elected before this master answered
+// again. Its time is CarrierTime, and the clocks may differ.
+func (o Observation) fencedByAnother() bool {
+	f := o.Fence
+	return f != nil && f.UID == o.Self.UID && f.By != "" && f.Age <= record.CarrierPatience+record.Skew
 }
 
 // unclaimed says whether nobody else is replacing a dead master by what the record says. The launcher that does may

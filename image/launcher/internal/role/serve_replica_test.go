@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 func replica(state State, reason string) Decision {
@@ -120,6 +122,42 @@ func TestReplicaNudgesSentinelsThatDoNotReplaceADeadMaster(t *testing.T) {
 			observe(down, sentinels("b! b! b!"), wholeRelease, local(func(l *Local) { l.Synced = false })),
 			does(Claim, "", replica(Uncertain, "the sentinels' master has not come back and no replica lives; this pod holds the most advanced data"))},
 		{"not while another server is master", observe(down, sentinels("b! b! b!"), peer("c", isMaster)), waits},
+	})
+}
+
+// Sentinel needs four ticks of its timer where a launcher needs the votes only.
+func TestReplicaReplacesAMasterThatMostSentinelsFindDown(t *testing.T) {
+	isLost := func(p *Peer) { p.Redis, p.Status, p.Launcher = Unknown, nil, Unknown }
+	silent := func(edits ...edit) Observation {
+		return observe(append([]edit{follows("b"), sentinels("b! b! b"), recorded("b"), generation(2), peer("b", isLost), peer("c", isReplica)}, edits...)...)
+	}
+	replaces := does(ReplaceSilent, "b", replica(Serving, "most sentinels get no answer from the master 10.0.0.2, and it has lost its label"))
+	waits := replica(Serving, "replica of 10.0.0.2")
+	labelledOn := func(o *Observation) { o.Peers[0].Label = Master }
+	fencedBy := func(by, successor string, age time.Duration) edit {
+		return func(o *Observation) { o.Fence = &Fence{UID: uid("b"), By: by, Successor: successor, Age: age} }
+	}
+	check(t, []claim{
+		{"at once", silent(), replaces},
+		{"also after its link has ended", silent(local(func(l *Local) { l.LinkUp, l.Unlinked = false, time.Second })),
+			does(ReplaceSilent, "b", replica(Uncertain, "most sentinels get no answer from the master 10.0.0.2, and it has lost its label"))},
+		{"shortly before they find it down", silent(sentinels("b b b!"), func(o *Observation) { o.Views[0].Silent = o.DownAfter - SilenceLead }), replaces},
+		{"not long before", silent(sentinels("b b b!"), func(o *Observation) { o.Views[0].Silent = o.DownAfter - SilenceLead - 1 }), waits},
+		{"not while the quorum is not reached", silent(func(o *Observation) { o.Quorum = 3 }), waits},
+		{"not while only one sentinel finds it down", silent(sentinels("b! b b")), waits},
+		{"not while it has the label: it may not hold writes back", silent(labelledOn), waits},
+		{"not where it answers this replica: a sentinel does it", silent(func(o *Observation) { o.Peers[0] = server("b", isMaster) }), waits},
+		{"not while a sentinel does it", silent(sentinels("b! b! b*")), waits},
+		{"not where the record names another", silent(recorded("c")), waits},
+		{"not where the record cannot be read", silent(func(o *Observation) { o.RecordKnown = false }), waits},
+		{"not for a replica that is not in sync", silent(local(func(l *Local) { l.Synced = false })), waits},
+		{"not where another replica holds more", silent(func(o *Observation) { o.Peers[1].Offset = 1001 }), waits},
+		{"not where another replica may hold more and does not answer", silent(func(o *Observation) { o.Peers[1].Redis = Unknown; o.Peers[1].Status.Synced = true }), waits},
+		{"not while it hands over", silent(fencedBy("", uid("c"), time.Second)), waits},
+		{"not while another launcher does it", silent(fencedBy("server-c", uid("c"), time.Second)), waits},
+		{"but when that launcher has had its time", silent(fencedBy("server-c", uid("c"), record.CarrierPatience+1)), replaces},
+		{"again where its own attempt ended", silent(fencedBy("server-a", uid("c"), time.Second)), replaces},
+		{"not when it leaves", silent(func(o *Observation) { o.Self.Terminating = true }), waits},
 	})
 }
 

@@ -80,7 +80,11 @@ func (m *Memory) calm(f Facts, local Local) bool {
 func (m *Memory) askOthers(f Facts, local Local, now time.Time) Questions {
 	calm := m.calm(f, local)
 	quick := calm || m.Hurry(now)
-	first := Questions{Sentinels: (!calm || now.Sub(m.viewsAt) >= CalmTick) && !f.Asked.Sentinels, Servers: !calm && !f.Asked.Servers}
+	suspected := m.masterSuspected(f, local)
+	if suspected && m.down.span(now) < hurryTime {
+		m.Alert(now)
+	}
+	first := Questions{Sentinels: (!calm || suspected || now.Sub(m.viewsAt) >= CalmTick) && !f.Asked.Sentinels, Servers: !calm && !f.Asked.Servers}
 	if first != (Questions{}) {
 		first.Quick = quick
 		return first
@@ -89,7 +93,7 @@ func (m *Memory) askOthers(f Facts, local Local, now time.Time) Questions {
 		m.views, m.viewsAt = f.Views, now
 	}
 	disputed := calm && !m.undisputed(f, local)
-	if (disputed || calm && f.Asked.Sentinels && m.masterFoundDown(local)) && !f.Asked.Servers {
+	if (disputed || calm && f.Asked.Sentinels && m.masterFoundLost(f, local)) && !f.Asked.Servers {
 		// The other servers may include the master, which does not answer any more.
 		return Questions{Servers: true, Quick: true}
 	}
@@ -107,10 +111,23 @@ func (m *Memory) undisputed(f Facts, local Local) bool {
 	return ok && agreed == local.Follows && local.LinkUp
 }
 
-// masterFoundDown says whether a sentinel finds the master of this replica down. The replica
+// masterFoundLost says whether a sentinel finds the master of this replica down, or will in a moment. The replica
 // must know then whether it is in sync.
-func (m *Memory) masterFoundDown(local Local) bool {
-	return !local.Master && slices.ContainsFunc(m.views, func(v View) bool { return v.Down && v.HasMaster && v.Master == local.Follows })
+func (m *Memory) masterFoundLost(f Facts, local Local) bool {
+	return !local.Master && slices.ContainsFunc(m.views, func(v View) bool {
+		return v.HasMaster && v.Master == local.Follows && FindsLost(v.Down, v.Silent, f.Settings.DownAfter)
+	})
+}
+
+// masterSuspected says whether most sentinels have had no answer from the master of this replica for a while.
+func (m *Memory) masterSuspected(f Facts, local Local) bool {
+	n := 0
+	for _, v := range m.views {
+		if v.HasMaster && v.Master == local.Follows && (v.Down || v.Silent > suspicious) {
+			n++
+		}
+	}
+	return !local.Master && n > f.Settings.Sentinels/2
 }
 
 // askRecord says whether the record must be read, and the master of a replica be asked, and takes the answers.
@@ -178,7 +195,7 @@ func (m *Memory) observation(f Facts, local Local, now time.Time) Observation {
 	r := m.Record
 	o := Observation{
 		Self: f.Self, Local: local, Standing: m.Worth.Standing,
-		Servers: f.Settings.Servers, Sentinels: f.Settings.Sentinels, DownAfter: f.Settings.DownAfter, Persistence: f.Settings.Persistence,
+		Servers: f.Settings.Servers, Sentinels: f.Settings.Sentinels, Quorum: f.Settings.Quorum, DownAfter: f.Settings.DownAfter, Persistence: f.Settings.Persistence,
 		Views: m.views, Peers: f.Peers, PodsKnown: f.PodsKnown, Waiting: now.Sub(m.searching), GenerationFor: since{m.generationAt}.span(now),
 	}
 	o.RecordKnown, o.Initialised, o.Generation, o.MasterUID = m.RecordKnown, r.Initialised, r.Generation, r.Master.UID

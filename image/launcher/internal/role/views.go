@@ -76,6 +76,17 @@ func (o Observation) MasterIsDown() (down, failingOver bool) {
 	return n >= o.majority(), failingOver
 }
 
+// silentFor says whether enough sentinels find a master down, or will in a moment: the quorum, and a majority.
+func (o Observation) silentFor(master netip.Addr) bool {
+	n := 0
+	for _, v := range o.Views {
+		if v.HasMaster && v.Master == master && FindsLost(v.Down, v.Silent, o.DownAfter) {
+			n++
+		}
+	}
+	return n >= max(o.majority(), o.Quorum)
+}
+
 // foundLost says whether a majority of the sentinels finds this master lost, so that
 // their launchers take the label off it; not for ever, where nobody succeeds it.
 func (o Observation) foundLost() bool {

@@ -74,7 +74,7 @@ func (s *simServer) replaceDead(w *world, m simDead) (done bool) {
 	}
 	epoch, elected := s.campaign(w, m.master)
 	switch {
-	case !elected:
+	case !elected || m.Silent && w.down(m.master) <= simSentinels/2:
 		return false
 	case end == endedAfterTheVotes:
 		s.breakOff(w, "been elected")
@@ -86,7 +86,7 @@ func (s *simServer) replaceDead(w *world, m simDead) (done bool) {
 		s.breakOff(w, "promoted the successor")
 		return true
 	}
-	s.tellOthers(w, m.master, successor, epoch, end == endedAfterOneSentinelWasTold)
+	s.tellOthers(w, m, successor, epoch, end == endedAfterOneSentinelWasTold)
 	return true
 }
 
@@ -100,7 +100,7 @@ func (s *simServer) write(w *world, r record.Record) bool {
 }
 
 // tellOthers is agent.tellOthers.
-func (s *simServer) tellOthers(w *world, master netip.Addr, successor *simServer, epoch int64, onlyOne bool) {
+func (s *simServer) tellOthers(w *world, m simDead, successor *simServer, epoch int64, onlyOne bool) {
 	for _, other := range w.sentinels {
 		if s.hears(w, other) && other.configEpoch < epoch {
 			other.switchTo(w, successor.IP, epoch)
@@ -111,10 +111,20 @@ func (s *simServer) tellOthers(w *world, master netip.Addr, successor *simServer
 		}
 	}
 	for _, other := range w.servers {
-		if other != successor && other.alive(w) && reaches(&s.pod, &other.pod) && !other.redis.master && other.redis.follows == master {
+		if other != successor && other.alive(w) && reaches(&s.pod, &other.pod) && (!other.redis.master && other.redis.follows == m.master || m.Silent && other.IP == m.master) {
 			other.follow(w, successor.IP)
 		}
 	}
+}
+
+// down counts the sentinels that find a master down.
+func (w *world) down(master netip.Addr) (n int) {
+	for _, s := range w.sentinels {
+		if s.running && s.down && s.master == master {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *simServer) hears(w *world, other *simSentinel) bool {
@@ -174,11 +184,17 @@ func (s *simServer) failOver(w *world, o Observation, d Decision) {
 	}
 	s.failedAt = w.now
 	dead := simDead{Dead: record.Dead{Member: s.record()}, master: s.IP, replicas: o.Replicas(s.memory.ServedHistory)}
-	if d.Action == ReplaceDead {
+	if d.Action == ReplaceDead || d.Action == ReplaceSilent {
 		dead.Dead = record.Dead{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation}
-		dead.master, dead.replicas = d.Target, o.Replicas(o.Local.History.ID)
+		dead.master, dead.replicas, dead.Silent = d.Target, o.Replicas(o.Local.History.ID), d.Action == ReplaceSilent
 	}
 	if d.Action != Nudge && s.replaceDead(w, dead) {
+		return
+	}
+	if d.Action == ReplaceSilent {
+		if next, changed := w.record.Withdraw(dead.Dead, s.record()); changed && w.apiServes(&s.pod) {
+			s.write(w, next)
+		}
 		return
 	}
 	if s.announceFailover(w, d, dead.Dead) {

@@ -178,7 +178,7 @@ func (s *simServer) act(w *world, o Observation, d Decision) {
 		s.claim(w, o)
 	case Follow:
 		s.follow(w, d.Target)
-	case FailOver, Nudge, ReplaceDead:
+	case FailOver, Nudge, ReplaceDead, ReplaceSilent:
 		s.failOver(w, o, d)
 	case CallOff:
 		s.callOff(w, d.Target)
