@@ -33,7 +33,7 @@ func (s *Server) leave(ctx context.Context) bool {
 		s.refreshTerminating(ctx, o.Peers)
 		leaving = role.DecideLeaving(o, time.Since(m.stopAt), s.config.ShutdownBudget)
 	}
-	s.noteLeaving(leaving.Reason)
+	s.noteLeaving(leaving)
 	switch leaving.Step {
 	case role.StayOn:
 		return false
@@ -82,7 +82,7 @@ func (s *Server) leaveAfterDeath(ctx context.Context) bool {
 	}
 	o := s.observation(role.Local{}, s.api.Pods())
 	leaving := role.DecideLeavingAfterDeath(o, time.Since(s.observed.stopAt), s.config.ShutdownBudget)
-	s.noteLeaving(leaving.Reason)
+	s.noteLeaving(leaving)
 	switch leaving.Step {
 	case role.StayOn:
 		return false
@@ -93,10 +93,10 @@ func (s *Server) leaveAfterDeath(ctx context.Context) bool {
 }
 
 // noteLeaving logs why a terminating pod stays or leaves, when the reason changes.
-func (s *Server) noteLeaving(reason string) {
-	if reason != s.leavingReason {
-		s.leavingReason = reason
-		s.log.Info("leaving", "reason", reason)
+func (s *Server) noteLeaving(d role.Leaving) {
+	if d.Reason != s.leavingReason {
+		s.leavingReason = d.Reason
+		s.log.Info("leaving", "rule", d.Rule, "reason", d.Reason)
 	}
 }
 

@@ -212,7 +212,7 @@ func (s *Server) turn(ctx context.Context) {
 	s.watch.follow(ctx, observation.Local, s.config.HTTPPort)
 	decision := s.decide(ctx, observation)
 	if decision != s.decided {
-		s.log.Info("decided", "state", decision.State.String(), "action", decision.Action.String(), "reason", decision.Reason)
+		s.log.Info("decided", "state", decision.State.String(), "action", decision.Action.String(), "rule", decision.Rule, "reason", decision.Reason)
 	}
 	if observation.Local.Answering {
 		s.hold.warm(ctx, s.child, s.observed.masterAt)

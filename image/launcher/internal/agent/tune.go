@@ -83,7 +83,7 @@ func (s *Server) publish(o role.Observation) {
 	held := s.observed.held // a look that Redis did not answer in time changes nothing of what it holds
 	s.web.SetStatus(role.Status{
 		UID: s.self.UID, State: s.decided.State.String(), Claimed: s.claimed, Synced: held.InSync, Copied: held.Copied, Passing: s.passing != nil && s.passing.taking(),
-		Standing: s.observed.worth.Standing, Reason: s.decided.Reason, Lacks: s.lacks,
+		Standing: s.observed.worth.Standing, Reason: s.decided.Reason, Rule: s.decided.Rule, Lacks: s.lacks,
 	})
 	health := web.Health{Ready: s.notReady(o)}
 	if s.child != nil && since(s.observed.answeredAt) > hungAfter && !o.Local.Loading {

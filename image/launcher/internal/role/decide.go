@@ -62,6 +62,7 @@ type Decision struct {
 	// Succeeded: a former replica of this master says it is master, and neither the API nor most sentinels can be asked.
 	Succeeded bool
 	Reason    string // one sentence for the log, the status and the tests
+	Rule      string // the ID of the rule that decided; see docs/launcher.md
 }
 
 // How long things may take before the next thing is tried.
@@ -130,25 +131,62 @@ const (
 
 // Decide says what a server does next.
 func Decide(o Observation) Decision {
+	s := situationOf(o)
 	switch {
 	case !o.Local.Running:
-		d := discover(o)
+		d := discover(s)
 		if d.Label == ClearLabel && o.Self.Label == Master && !o.masterLabelled() && o.Waiting < labelPatience {
 			d.Label = HoldLabel
 		}
 		return d
-	case o.Local.Full:
-		return Decision{State: Uncertain, Reason: "Redis has reached maxclients and refuses the launcher"}
-	case !o.Local.Answering:
-		return Decision{State: Uncertain, Reason: "Redis does not answer; the sentinels decide whether it is down"}
-	case o.Local.Loading:
-		return Decision{State: Starting, Reason: "Redis is loading its data"}
+	case o.Local.Full || !o.Local.Answering || o.Local.Loading:
+		return decideBy(unclearRules, s)
 	case o.Local.Master:
-		d := serveMaster(o)
+		d := decideBy(masterRules, s)
 		d.Succeeded = o.formerReplicaServes()
 		d.Doomed = d.Succeeded || o.doomed()
 		return d
 	default:
-		return serveReplica(o)
+		return decideBy(replicaRules, s)
 	}
+}
+
+// discover finds the role of a server whose Redis does not run.
+func discover(s *situation) Decision {
+	if len(s.masters) > 0 {
+		return decideBy(masterInViewRules, s)
+	}
+	return decideBy(nobodyIsMasterRules, s)
+}
+
+// unclearRules decide for a Redis that runs and does not tell its role.
+var unclearRules = []rule[*situation, Decision]{
+	{
+		ID:      "redis-full",
+		When:    "Redis has reached `maxclients` and refuses the launcher",
+		Then:    "wait",
+		Why:     "Redis lives, and nothing else is known of it.",
+		Label:   HoldLabel,
+		applies: func(s *situation) bool { return s.Local.Full },
+		decide:  func(*situation) Decision { return uncertainly("Redis has reached maxclients and refuses the launcher") },
+	},
+	{
+		ID:      "redis-silent",
+		When:    "Redis does not answer",
+		Then:    "wait",
+		Why:     "The sentinels decide whether it is down. One late answer decides nothing (ADR 0025).",
+		Label:   HoldLabel,
+		applies: func(s *situation) bool { return !s.Local.Answering },
+		decide: func(*situation) Decision {
+			return uncertainly("Redis does not answer; the sentinels decide whether it is down")
+		},
+	},
+	{
+		ID:     "redis-loading",
+		When:   "Redis loads its data",
+		Then:   "wait",
+		Why:    "Redis serves nobody until it has all its data.",
+		Label:  HoldLabel,
+		decide: func(*situation) Decision { return Decision{State: Starting, Reason: "Redis is loading its data"} },
+	},
 }

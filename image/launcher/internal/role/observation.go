@@ -95,6 +95,7 @@ type Status struct {
 	Passing  bool     `json:"passing"` // it passes connections on to another server: what answers clients at its address is that one
 	Standing Standing `json:"standing"`
 	Reason   string   `json:"reason"`
+	Rule     string   `json:"rule"` // the ID of the rule that decided; empty before one has
 	// Lacks says which data of another server this master does not have; empty if none are known to be missing.
 	Lacks string `json:"lacks,omitempty"`
 }
