@@ -57,7 +57,7 @@ type Decision struct {
 	State  State
 	Label  Label
 	Action Action
-	Target netip.Addr // whom to follow, to replace, or whose failovers to end
+	Target netip.Addr // the server to follow or to replace, or the master whose failovers to end
 	Doomed bool       // another is being made master in place of this one: what is written now would be lost
 	// Succeeded: a former replica of this master says it is master, and neither the API nor most sentinels can be asked.
 	Succeeded bool
@@ -86,9 +86,9 @@ const (
 	// lostPatience is how long a master that cannot be reached, and that no
 	// replica can replace, is waited for.
 	lostPatience = 30 * time.Second
-	// astrayPatience is how long a replica may follow another than the agreed
-	// master: Sentinel moves it itself within a second or two.
-	astrayPatience = 2 * time.Second
+	// wrongMasterPatience is how long a replica may follow another server than the
+	// agreed master: Sentinel moves a replica itself within a second or two.
+	wrongMasterPatience = 2 * time.Second
 	// promotionPatience is how long a promoted replica may be master before the
 	// sentinels agree: the leader needs an INFO and a hello, about 2 s.
 	promotionPatience = 8 * time.Second
@@ -123,10 +123,10 @@ const (
 	// Redis nor the launcher, before a replica has it replaced. A container that
 	// is restarted needs longer, and its launcher listens before Redis does.
 	refusedPatience = 50 * time.Millisecond
-	// nudgePatience is how long the sentinels may find a master down before one
-	// of them is told to act: an attempt that failed blocks them for twice the
+	// requestPatience is how long the sentinels may find a master down before a
+	// replica requests a failover from one of them: an attempt that failed blocks them for twice the
 	// failover timeout.
-	nudgePatience = 3 * time.Second
+	requestPatience = 3 * time.Second
 )
 
 // Decide says what a server does next.
@@ -144,7 +144,7 @@ func Decide(o Observation) Decision {
 	case o.Local.Master:
 		d := decideBy(masterRules, s)
 		d.Succeeded = o.formerReplicaServes()
-		d.Doomed = d.Succeeded || o.doomed()
+		d.Doomed = d.Succeeded || o.aboutToBeReplaced()
 		return d
 	default:
 		return decideBy(replicaRules, s)

@@ -148,8 +148,7 @@ func (p Peer) unnoticed() bool {
 }
 
 // givesWay says whether a peer is the fenced master while a replica lives that
-// tells of data, be it this pod: whoever is elected then, it is not the one that
-// was fenced.
+// tells of data, be it this pod. The fenced master is not elected then.
 func (o Observation) givesWay(p Peer) bool {
 	if o.Fence == nil || p.UID != o.Fence.UID {
 		return false

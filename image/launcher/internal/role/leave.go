@@ -66,7 +66,7 @@ func leavingOf(o Observation, since, budget time.Duration) *leaving {
 	for _, p := range o.Peers {
 		inSync := p.Redis == Answered && !p.Master && p.LinkUp
 		if inSync {
-			// A sentinel may choose one that is leaving; it hands over in its turn.
+			// A sentinel may choose a replica that is leaving. That replica hands over in its turn.
 			l.successors = append(l.successors, p.IP)
 		}
 		switch {

@@ -144,7 +144,7 @@ var nobodyIsMasterRules = []rule[*situation, Decision]{
 		},
 	},
 	{
-		ID:      "died-master-replaced",
+		ID:      "died-master-failed-over",
 		When:    "a majority names this pod, and a replica lives",
 		Then:    "[replace this pod](#a-dead-master) by a replica",
 		Why:     "This pod died as master and must not come back before its replicas: one of them serves sooner (ADR 0029).",

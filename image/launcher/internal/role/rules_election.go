@@ -36,7 +36,7 @@ var electionRules = []rule[*election, Decision]{
 		ID:      "recorded-master-ready",
 		When:    "the recorded master cannot be reached from here, but the API finds it ready",
 		Then:    "wait",
-		Why:     "This pod may be the one that is cut off.",
+		Why:     "This pod may be cut off, and not the recorded master.",
 		Label:   ClearLabel,
 		applies: func(e *election) bool { return e.recordedOutOfReach() && e.recordedPeer.Ready },
 		decide: func(e *election) Decision {

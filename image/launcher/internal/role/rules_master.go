@@ -63,7 +63,7 @@ var masterRules = []rule[*situation, Decision]{
 		decide:  func(s *situation) Decision { return serves("the previous master is fenced and this pod was promoted") },
 	},
 	{
-		ID: "lost-master-succeeded",
+		ID: "down-master-succeeded",
 		When: "a majority names the recorded master, which does not answer this pod; a sentinel that was elected because that master is down has promoted this pod " +
 			"in the last 8 s; no fence younger than 4 s names another successor",
 		Then:    "serve as master",
@@ -109,7 +109,7 @@ var masterRules = []rule[*situation, Decision]{
 		Then:    "wait, with writes paused",
 		Why:     "What this pod accepts from now on would be lost (ADR 0022).",
 		Label:   HoldLabel,
-		applies: func(s *situation) bool { return s.recorded && s.unlabelled() && s.doomed() },
+		applies: func(s *situation) bool { return s.recorded && s.unlabelled() && s.aboutToBeReplaced() },
 		decide: func(s *situation) Decision {
 			return uncertainly("this pod is the recorded master, has lost its label, and another server is about to replace it")
 		},
@@ -192,7 +192,7 @@ func followInstead(p *Peer, format string, args ...any) Decision {
 	return Decision{State: Uncertain, Action: Follow, Target: p.IP, Reason: fmt.Sprintf(format, args...)}
 }
 
-// giveWay makes a master the replica of the one that the record has in its place.
+// giveWay makes a master the replica of the server that the record names in its place.
 func giveWay(p *Peer) Decision {
 	return followInstead(p, "the record names %s as master in place of this one", p.Name)
 }

@@ -25,10 +25,12 @@ var replicaRules = []rule[*situation, Decision]{
 		ID: "named-master-of-the-past",
 		When: "for 2 s this replica has followed another server than the pod that a majority names, which says that it is master and tells of data of an earlier " +
 			"generation than this replica's",
-		Then:    "go on following the present master",
-		Why:     "The sentinels have not heard of a failover yet. To follow the named pod would lose what was written since (ADR 0027).",
-		Label:   SlaveLabel,
-		applies: func(s *situation) bool { return s.astray() && s.Local.Astray > astrayPatience && s.namedIsOfThePast() },
+		Then:  "go on following the present master",
+		Why:   "The sentinels have not heard of a failover yet. To follow the named pod would lose what was written since (ADR 0027).",
+		Label: SlaveLabel,
+		applies: func(s *situation) bool {
+			return s.followsAnother() && s.Local.Astray > wrongMasterPatience && s.namedIsOfThePast()
+		},
 		decide: func(s *situation) Decision {
 			return s.stay("the sentinels name %s, whose data are of an earlier generation; they have not learned of this replica's master yet", s.namedPeer.Name)
 		},
@@ -40,7 +42,7 @@ var replicaRules = []rule[*situation, Decision]{
 		Why:   "Sentinel moves a replica within a second or two, and did not.",
 		Label: SlaveLabel,
 		applies: func(s *situation) bool {
-			return s.astray() && s.Local.Astray > astrayPatience && s.namedPeer.saysMaster()
+			return s.followsAnother() && s.Local.Astray > wrongMasterPatience && s.namedPeer.saysMaster()
 		},
 		decide: func(s *situation) Decision {
 			return s.act(Follow, s.named, "the sentinels name %s", s.namedPeer.Name)
@@ -54,7 +56,7 @@ var replicaRules = []rule[*situation, Decision]{
 		Why:     "The named pod may have less data than this one and wait for it.",
 		Label:   SlaveLabel,
 		See:     "The election",
-		applies: func(s *situation) bool { return s.astray() && len(s.masters) == 0 && s.stalled(s.named) },
+		applies: func(s *situation) bool { return s.followsAnother() && len(s.masters) == 0 && s.stalled(s.named) },
 		decide: func(s *situation) Decision {
 			return s.replicaAs(s.elect("the sentinels name %v, nobody is master", s.named))
 		},
@@ -109,8 +111,8 @@ var replicaRules = []rule[*situation, Decision]{
 	},
 	{
 		ID: "only-master-instead",
-		When: "there is no majority, the link has been down for 2 s, and exactly one server says that it is master: not the one that this replica follows, " +
-			"and not one with older data",
+		When: "there is no majority, the link has been down for 2 s, and exactly one server says that it is master and has no older data, " +
+			"and this replica follows another server",
 		Then:    "follow it",
 		Why:     "It serves, and to follow it loses nothing that is known of.",
 		Label:   SlaveLabel,
@@ -181,8 +183,8 @@ func (s *situation) replicaAs(decided Decision) Decision {
 	return d
 }
 
-// astray says whether this replica follows another server than the pod that a majority names.
-func (s *situation) astray() bool { return s.namesOther && s.named != s.Local.Follows }
+// followsAnother says whether this replica follows another server than the pod that a majority names.
+func (s *situation) followsAnother() bool { return s.namesOther && s.named != s.Local.Follows }
 
 // followsNamed says whether this replica follows the pod that a majority names.
 func (s *situation) followsNamed() bool { return s.namesOther && s.named == s.Local.Follows }
@@ -193,16 +195,16 @@ func (s *situation) nobodyPromotable() bool {
 	return !self && s.Local.LinkDown > s.DownAfter && len(s.masters) == 0 && s.leftToNobody(s.named)
 }
 
-// failoverOverdue says whether the sentinels find the master down and do not act, and this replica is the one to tell them.
+// failoverOverdue says whether the sentinels find the master down and do not act, and this replica has to tell them.
 func (s *situation) failoverOverdue() bool {
 	_, failingOver := s.MasterIsDown()
-	return s.MasterDown > nudgePatience && !failingOver && s.Local.Synced && !s.masterIsBack() && len(s.masters) == 0 && s.best(s.live)
+	return s.MasterDown > requestPatience && !failingOver && s.Local.Synced && !s.masterIsBack() && len(s.masters) == 0 && s.best(s.live)
 }
 
 // leavesForOnlyMaster says whether this replica has lost its master, and another server is the only master.
 func (s *situation) leavesForOnlyMaster() bool {
 	m := s.onlyMaster
-	return m != nil && m.IP != s.Local.Follows && s.Local.LinkDown > astrayPatience && !s.older(*m)
+	return m != nil && m.IP != s.Local.Follows && s.Local.LinkDown > wrongMasterPatience && !s.older(*m)
 }
 
 // linkLost says whether no majority names a master, and the link to this replica's master has been down for long.

@@ -100,9 +100,9 @@ var sentinelStartRules = []rule[*watching, SentinelDecision]{
 			"and in the same epoch the sentinel whose master says that it is master",
 		Then:    "watch that master",
 		Why:     "The sentinels agree. In the same epoch a sentinel that names another pod has been cut off.",
-		applies: func(w *watching) bool { return w.others != nil },
+		applies: func(w *watching) bool { return w.latest != nil },
 		decide: func(w *watching) SentinelDecision {
-			return starts(w.others.Master, "the other sentinels monitor %v", w.others.Master)
+			return starts(w.latest.Master, "the other sentinels monitor %v", w.latest.Master)
 		},
 	},
 	{

@@ -70,14 +70,14 @@ const (
 	attemptReserve = 4 * time.Second
 	// settlePatience is how long a labelled and recorded master may go unnoticed
 	// by the sentinel that monitors its dead predecessor. A failover needs 1.3 s
-	// to its end; after down-after (3 s) a sentinel that missed it, because the
-	// one that led it has crashed, would promote another replica. Where everything
-	// is busy, a look takes most of a second.
+	// to its end. The sentinel that led it may have crashed before it could tell. After down-after
+	// (3 s) a sentinel that was not told would promote another replica. Where everything is busy,
+	// a look takes most of a second.
 	settlePatience = 1500 * time.Millisecond
-	// tellPatience is how long one that names the successor has for telling the
+	// tellPatience is how long a sentinel that names the successor has for telling the
 	// others: three of Sentinel's publish periods, of 2 s.
 	tellPatience = 6 * time.Second
-	// gonePatience is the same for one whose pod does not exist any more.
+	// gonePatience is used instead of settlePatience where the pod of the monitored master does not exist any more.
 	gonePatience = 0
 	// stalePatience is how long dead entries may stay: a pod that is replaced
 	// can be back under its address within seconds only as itself.
@@ -130,7 +130,7 @@ func ReplacedWithin(downAfter time.Duration) time.Duration { return downAfter + 
 type watching struct {
 	SentinelObservation
 	recorded   *Peer  // the server in the record; nil if it is gone
-	others     *View  // of the other sentinels, the one that names its master in the latest epoch; nil if none names one
+	latest     *View  // of the other sentinel that names a master in the latest epoch; nil if no other sentinel names a master
 	masters    []Peer // the servers that say they are master
 	seedsAfter time.Duration
 }
@@ -138,8 +138,8 @@ type watching struct {
 func watchingOf(o SentinelObservation) *watching {
 	w := &watching{SentinelObservation: o, recorded: o.recorded(), seedsAfter: o.seedPatience()}
 	for i, v := range o.Others {
-		if v.Reach == Answered && v.HasMaster && (w.others == nil || o.later(v, *w.others)) {
-			w.others = &o.Others[i]
+		if v.Reach == Answered && v.HasMaster && (w.latest == nil || o.later(v, *w.latest)) {
+			w.latest = &o.Others[i]
 		}
 	}
 	for _, p := range o.Servers {
@@ -279,12 +279,15 @@ func (o SentinelObservation) mislabelled() []Member {
 	}
 	var out []Member
 	for _, p := range o.Servers {
-		labelled := mislabel{p, o.Servers[i].Label == Master}
-		wait := first(mislabelRules, labelled).decide(labelled)
+		if p.Label != Master || p.IP == named {
+			continue
+		}
+		m := mislabel{pod: p, succeeded: o.Servers[i].Label == Master}
+		wait := first(mislabelRules, m).decide(m)
 		if !o.First {
 			wait += deputyPatience
 		}
-		if p.Label == Master && p.IP != named && o.MislabelFor >= wait {
+		if o.MislabelFor >= wait {
 			out = append(out, p.Member)
 		}
 	}

@@ -33,8 +33,8 @@ func (o Observation) replacedForGood() bool {
 	return o.RecordKnown && o.Standing.Generation < o.Generation || !o.RecordKnown && o.Local.Confirmed
 }
 
-// latest gives the server that the sentinels name, or, where that pod is gone, the one that
-// tells of the latest data, if they are of a later generation than this pod's; else nil.
+// latest gives the server that the sentinels name. If that pod is gone, it gives the server that
+// tells of the latest data, if these are of a later generation than this pod's; else nil.
 func (o Observation) latest(named netip.Addr) *Peer {
 	if p := o.peerAt(named); p != nil {
 		return p
@@ -84,11 +84,11 @@ func (o Observation) electedOver(agreed netip.Addr) bool {
 // masterIsBack says whether this replica has just connected to its master. The sentinels
 // find a master down for up to a second after it has come back.
 func (o Observation) masterIsBack() bool {
-	return o.Local.LinkUp && o.Local.Linked <= nudgePatience
+	return o.Local.LinkUp && o.Local.Linked <= requestPatience
 }
 
 // masterContainerEnded says whether the container of the recorded master has
-// certainly ended and this replica is the one to act: its address answers that
+// certainly ended and this replica has to act: its address answers that
 // nobody listens, at the ports of Redis and of the launcher, so the pod is there
 // and its processes are not; no sentinel is at work, and no other launcher. It waits up to
 // answerPatience for a replica that may hold more and has not answered.
@@ -112,12 +112,12 @@ func (o Observation) unclaimed(master *Peer) bool {
 	return f.UID == master.UID && (handedOver || f.By == o.Self.Name || f.Age > CarrierPatience)
 }
 
-// doomed says whether another server is about to become master in place of this one, so that
+// aboutToBeReplaced says whether another server is about to become master in place of this one, so that
 // what this one accepts from now on would be lost. Either a sentinel is replacing this master. Or
 // a sentinel is replacing another master and has promoted a server, or will promote one while this
 // master has no label. Or a sentinel names another server, which is master, in a later epoch, and the other
 // sentinels are about to hear of it. An elected master, which no majority has named yet, calls that off.
-func (o Observation) doomed() bool {
+func (o Observation) aboutToBeReplaced() bool {
 	elected := o.Local.Claimed && o.MasterUID == o.Self.UID && !o.Local.Confirmed
 	own := int64(-1)
 	for _, v := range o.Views {
@@ -174,7 +174,7 @@ func (o Observation) outrankedBy() *Peer {
 	return nil
 }
 
-// successor gives the recorded master, if it has replaced the one that the
+// successor gives the recorded master, if it has replaced the master that the
 // sentinels still name and says it is master. Data are safe sooner with a
 // replica that need not wait for the sentinels. If the named server says it is master, too, the
 // record may be the older news: that server was replaced once, and has replaced its successor.
