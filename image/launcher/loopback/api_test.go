@@ -140,13 +140,17 @@ func TestServerRestartedDuringAnAPIOutageKeepsItsData(t *testing.T) {
 		t.Fatal(err)
 	}
 	slave.kill()
-	throughout(t, 4*time.Second, "the master serves", func() error {
+	took := eventually(t, settle, "the slave to find the master through the sentinel Service and follow it", func() error {
 		n, err := c.info(master)
 		if err == nil && n.role != "master" {
-			err = fmt.Errorf("%s is %s", master.name, n.role)
+			t.Fatalf("%s is %s", master.name, n.role)
+		}
+		if n, err = c.info(slave); err == nil && !n.linkUp {
+			err = fmt.Errorf("%s is a %s without a link", slave.name, n.role)
 		}
 		return err
 	})
+	t.Logf("the slave was back %v after the kill", took)
 	if err := c.api.Start(); err != nil {
 		t.Fatal(err)
 	}

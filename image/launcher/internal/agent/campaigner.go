@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
@@ -32,7 +33,7 @@ type campaigner struct {
 	api    *kube.Client
 	links  *links
 	log    *slog.Logger
-	self   kube.Member
+	self   record.Member
 }
 
 func (s *Server) campaigner() campaigner { return campaigner{s.config, s.api, s.links, s.log, s.self} }

@@ -129,11 +129,13 @@ func choice(known []redisnode.KnownReplica) netip.Addr {
 // nothing, and must not be promoted for what the other had.
 func (s *Server) remembered(ctx context.Context) bool {
 	first := s.heldAt.IsZero()
-	mark(&s.heldAt, true)
-	if since(s.heldAt) > rememberedAtMost {
+	if first {
+		s.heldAt = time.Now()
+	}
+	if time.Since(s.heldAt) > rememberedAtMost {
 		return false
 	}
-	remembering, _ := choosers(ctx, s.config, s.observed.views, func(known []redisnode.KnownReplica) bool { return promotesUnasked(known, s.config.PodIP) })
+	remembering, _ := choosers(ctx, s.config, s.views, func(known []redisnode.KnownReplica) bool { return promotesUnasked(known, s.config.PodIP) })
 	if first && len(remembering) > 0 {
 		s.log.Info("the replica is not started before the sentinels have forgotten the one that was here", "first", remembering[0].pod.Name)
 	}

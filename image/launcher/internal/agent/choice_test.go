@@ -141,7 +141,7 @@ func TestReplicaIsNotHeldBackForever(t *testing.T) {
 	view, _ := sentinelAt(t, "first", "10.0.0.1", map[string]string{"SENTINEL REPLICAS": reply})
 	s := &Server{config: config.Config{MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.4")}, log: quiet}
 	require.False(t, s.remembered(t.Context()), "no sentinel answers")
-	s.observed.views = []sentinelView{view}
+	s.views = []sentinelView{view}
 	require.True(t, s.remembered(t.Context()))
 	s.heldAt = time.Now().Add(-rememberedAtMost - time.Second)
 	require.False(t, s.remembered(t.Context()), "who answers at this address is not the replica that was here")

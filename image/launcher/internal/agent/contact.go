@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
@@ -66,13 +66,13 @@ func (c *contact) serve() {
 // recordAnswer is what the API has answered to the question for the record.
 type recordAnswer struct {
 	asked  time.Time
-	record kube.Record
+	record record.Record
 	err    error
 }
 
 // readRecord reads the record of the master. It returns errRecordLate if the API does not answer in
 // recordWait. The next call then waits for the same answer.
-func (s *Server) readRecord(ctx context.Context) (kube.Record, error) {
+func (s *Server) readRecord(ctx context.Context) (record.Record, error) {
 	if s.reading == nil {
 		answer, asked := make(chan recordAnswer, 1), time.Now()
 		s.reading = answer
@@ -94,6 +94,6 @@ func (s *Server) readRecord(ctx context.Context) (kube.Record, error) {
 		}
 		return a.record, a.err
 	case <-late.C:
-		return kube.Record{}, errRecordLate
+		return record.Record{}, errRecordLate
 	}
 }

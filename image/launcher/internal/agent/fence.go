@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
@@ -16,16 +17,13 @@ import (
 // answer costs more.
 const fenceTime = 700 * time.Millisecond
 
-// orderAge is how long an order to replace a master that is down is left to its writer.
-const orderAge = 10 * time.Second
-
 // failOver replaces a dead master, at most every 2 s. Where this launcher cannot, it tells a sentinel to do it, and
 // records first that the master is dead, so that the successor may be labelled early. A master that is only
 // down is always left to a sentinel.
 func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decision) error {
 	pause := 2 * time.Second
 	if d.Action == role.Nudge {
-		pause = orderAge
+		pause = record.OrderAge
 	}
 	if time.Since(s.failedAt) < pause {
 		return nil
@@ -41,12 +39,12 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	switch d.Action {
 	case role.FailOver:
 		master = s.config.PodIP
-		if f := s.observed.record.Fence; f != nil && f.UID == s.self.UID && f.By != "" && time.Since(f.At) < pause {
+		if f := s.memory.Record.Fence; f != nil && f.UID == s.self.UID && f.By != "" && time.Since(f.At) < pause {
 			return nil // a replica has just commanded it; two failovers would take the same epoch
 		}
 		limited, cancel := context.WithTimeout(ctx, fenceTime)
 		defer cancel()
-		err := s.fenceForSentinel(limited, reason, s.self.UID, "redis-server has ended")
+		err := s.fenceForSentinel(limited, reason, record.Dead{Member: s.self, Reason: "redis-server has ended"})
 		if errors.Is(err, errReplaced) {
 			return err
 		}
@@ -56,14 +54,14 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	case role.ReplaceDead:
 		// The record is the lock: who writes the fence commands the failover.
 		master = d.Target
-		if err := s.fenceForSentinel(ctx, reason, s.observed.record.Master.UID, "its container has ended"); err != nil {
+		if err := s.fenceForSentinel(ctx, reason, record.Dead{Member: s.memory.Record.Master, Reason: "its container has ended"}); err != nil {
 			return err
 		}
 	default:
 		// The sentinels find the master down, and have heard the last of its replicas' offsets.
 		master, foremost = d.Target, nil
-		if err := s.takeOrder(ctx, pause); err != nil {
-			s.failedAt = time.Now().Add(calmTick - pause) // it is refused for a moment only
+		if err := s.takeOrder(ctx); err != nil {
+			s.failedAt = time.Now().Add(role.CalmTick - pause) // it is refused for a moment only
 			return err
 		}
 	}
@@ -82,26 +80,26 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 // launcher cannot replace the master. If the API has just failed to record that, fenceForSentinel returns reason and does
 // not ask the API again. If a replica may still obey an order of this launcher, it returns errUnanswered: such a
 // fence would give that replica the label.
-func (s *Server) fenceForSentinel(ctx context.Context, reason error, uid, why string) error {
+func (s *Server) fenceForSentinel(ctx context.Context, reason error, dead record.Dead) error {
 	switch {
 	case errors.Is(reason, errUnrecorded):
 		return reason
 	case !s.unansweredAt.IsZero() && time.Since(s.unansweredAt) < holdGone:
 		return errUnanswered
 	}
-	return s.fence(ctx, uid, why)
+	return s.fence(ctx, dead)
 }
 
 // replaceAsLeader replaces a dead master by the sentinels' votes. If done is false, a sentinel can do it, and err says why.
 func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role.Decision) (done bool, err error) {
-	master := dead{recorded: s.observed.setRecord}
+	master := dead{recorded: s.setRecord}
 	switch d.Action {
 	case role.FailOver:
-		master.Member, master.reason = s.self, "redis-server has ended"
-		master.replicas = o.Replicas(s.observed.servedHistory)
+		master.Dead = record.Dead{Member: s.self, Reason: "redis-server has ended"}
+		master.replicas = o.Replicas(s.memory.ServedHistory)
 	case role.ReplaceDead:
 		master.replicas = o.Replicas(o.Local.History.ID)
-		master.Member, master.reason, master.generation = s.observed.record.Master, "its container has ended", s.observed.record.Generation
+		master.Dead = record.Dead{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation, Reason: "its container has ended"}
 	default:
 		return false, nil
 	}
@@ -114,7 +112,7 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 	case errors.Is(err, errFailoverRunning) || errors.Is(err, errReplaced):
 		s.failedOnce = false
 		s.log.Debug("somebody else replaces the dead master", "reason", err)
-		s.observed.recordAt = time.Time{}
+		s.memory.ReadAgain()
 		return true, nil
 	case errors.Is(err, errUnanswered):
 		s.failedOnce, s.unansweredAt = false, time.Now()
@@ -132,7 +130,7 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 // callOff ends the failovers of a master that sentinels lead, and the sentinels
 // with them: their launchers start them again, with all they should know.
 func (s *Server) callOff(ctx context.Context, master netip.Addr) {
-	for _, v := range s.observed.views {
+	for _, v := range s.views {
 		if v.FailingOver && v.Master == master {
 			v.node.Shutdown(ctx)
 			s.failedAt = time.Time{} // the next one need not wait for it
@@ -143,112 +141,71 @@ func (s *Server) callOff(ctx context.Context, master netip.Addr) {
 
 // fence records that a master accepts no writes any more, if it is the recorded
 // one. Who fences another one must be the first to do so.
-func (s *Server) fence(ctx context.Context, uid, reason string) error {
-	record, err := s.api.Record(ctx)
+func (s *Server) fence(ctx context.Context, dead record.Dead) error {
+	return s.rewrite(ctx, func(r record.Record) (record.Record, bool, error) {
+		return r.FenceForSentinel(dead, s.self, time.Now())
+	})
+}
+
+// rewrite changes the record once. It returns kube.ErrChanged if somebody has written the record since it was read.
+func (s *Server) rewrite(ctx context.Context, change func(record.Record) (next record.Record, changed bool, err error)) error {
+	read, err := s.api.Record(ctx)
 	if err != nil {
 		return err
 	}
-	other := uid != s.self.UID
-	// A pod that has replaced a fenced master is not in the record yet.
-	fenced := record.Fence != nil && record.Fence.UID == record.Master.UID
-	switch {
-	case record.Master.UID != uid && record.Previous.UID == s.self.UID && !fenced:
-		return fmt.Errorf("%w: the record names %s", errReplaced, record.Master.Name)
-	case record.Master.UID != uid && !other:
-		return nil
-	case record.Master.UID != uid:
-		return fmt.Errorf("the master %s has been replaced meanwhile", uid)
-	}
-	if err := s.campaigner().unclaimed(record, uid); err != nil {
+	next, changed, err := change(read)
+	if err != nil || !changed {
 		return err
 	}
-	record.Fence = &kube.Fence{UID: uid, Reason: reason, At: time.Now()}
-	if other {
-		record.Fence.By = s.self.Name
-	}
-	record, err = s.api.WriteRecord(ctx, record)
+	written, err := s.api.WriteRecord(ctx, next)
 	if err == nil {
-		s.observed.setRecord(record)
+		s.setRecord(written)
 	}
 	return err
 }
 
-// takeOrder records that this replica tells a sentinel to replace a master that is
-// down. The record is the lock: each replica may believe that it is the one to do it
-// while it does not hear the others, and two failovers that are commanded take the
-// same epoch and may promote two replicas. An order or a fence that is younger than
-// pause is left to its writer.
-func (s *Server) takeOrder(ctx context.Context, pause time.Duration) error {
-	record, err := s.api.Record(ctx)
+// setRecord takes a record that this launcher has written.
+func (s *Server) setRecord(r record.Record) { s.memory.SetRecord(r, time.Now()) }
+
+// takeOrder records that this replica tells a sentinel to replace a master that is down.
+func (s *Server) takeOrder(ctx context.Context) error {
+	err := s.rewrite(ctx, func(r record.Record) (record.Record, bool, error) {
+		next, err := r.OrderFailover(s.self, time.Now())
+		return next, true, err
+	})
 	if err != nil {
 		return fmt.Errorf("record the order to replace the master: %w", err)
 	}
-	switch order, fence := record.Order, record.Fence; {
-	case order != nil && time.Since(order.At).Abs() < pause:
-		return fmt.Errorf("%s has just told a sentinel to replace the master", order.By)
-	case fence != nil && time.Since(fence.At).Abs() < pause:
-		return fmt.Errorf("the master has just been fenced (%s), and whoever did it has it replaced", fence.Reason)
-	}
-	record.Order = &kube.Order{By: s.self.Name, At: time.Now()}
-	record, err = s.api.WriteRecord(ctx, record)
-	if err != nil {
-		return fmt.Errorf("record the order to replace the master: %w", err)
-	}
-	s.observed.setRecord(record)
 	return nil
 }
 
 // errReplaced: another pod has become master, or somebody is replacing this one.
-var errReplaced = errors.New("this master is being replaced by somebody else")
+var errReplaced = record.ErrReplaced
 
 // fenceFor records that this master promotes a successor in its place. named says that a majority of the
-// sentinels names this pod. With errReplaced the record names another master, or somebody has just
-// ordered a failover or fenced this pod. With errNotElected the record cannot tell, and a sentinel can promote.
+// sentinels names this pod. With errReplaced somebody else replaces this master, or has replaced it.
+// With errNotElected the record cannot tell, and a sentinel can promote.
 func (s *Server) fenceFor(ctx context.Context, successor string, named bool) error {
-	record, err := s.api.Record(ctx)
-	if err != nil {
-		return fmt.Errorf("%w: record the hand-over: %w", errNotElected, err)
-	}
-	order, fence := record.Order, record.Fence
+	err := s.rewrite(ctx, func(r record.Record) (record.Record, bool, error) {
+		next, err := r.HandOver(s.self, successor, named, time.Now())
+		return next, true, err
+	})
 	switch {
-	case record.Master.UID != s.self.UID && named:
-		return fmt.Errorf("%w: the record does not name this pod, which the sentinels name", errNotElected)
-	case record.Master.UID != s.self.UID:
-		return fmt.Errorf("%w: the record names %s", errReplaced, record.Master.Name)
-	case order != nil && time.Since(order.At).Abs() < orderAge:
-		return fmt.Errorf("%w: %s has just ordered a failover", errReplaced, order.By)
-	case fence != nil && fence.By != "" && time.Since(fence.At).Abs() < role.CarrierPatience:
-		return fmt.Errorf("%w: %s has fenced it", errReplaced, fence.By)
-	}
-	record.Fence = &kube.Fence{UID: s.self.UID, Reason: "hand-over", At: time.Now(), Successor: successor}
-	record, err = s.api.WriteRecord(ctx, record)
-	switch {
+	case err == nil || errors.Is(err, errReplaced):
+		return err
 	case errors.Is(err, kube.ErrChanged):
 		return fmt.Errorf("record the hand-over: %w", err)
-	case err != nil:
+	default:
 		return fmt.Errorf("%w: record the hand-over: %w", errNotElected, err)
 	}
-	s.observed.setRecord(record)
-	return nil
 }
 
 // unfence takes the fence back when the hand-over did not happen. With errReplaced the record names another
 // master.
 func (s *Server) unfence(ctx context.Context) error {
 	for {
-		record, err := s.api.Record(ctx)
-		switch {
-		case err != nil:
-			return err
-		case record.Master.UID != s.self.UID && record.Previous.UID == s.self.UID:
-			return fmt.Errorf("%w: the record names %s", errReplaced, record.Master.Name)
-		case record.Fence == nil || record.Fence.UID != s.self.UID:
-			return nil
-		case record.Fence.By != "" && time.Since(record.Fence.At).Abs() < role.CarrierPatience:
-			return fmt.Errorf("%w: %s has fenced this pod", errReplaced, record.Fence.By)
-		}
-		record.Fence = nil
-		if _, err = s.api.WriteRecord(ctx, record); !errors.Is(err, kube.ErrChanged) {
+		err := s.rewrite(ctx, func(r record.Record) (record.Record, bool, error) { return r.Unfence(s.self, time.Now()) })
+		if !errors.Is(err, kube.ErrChanged) {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
@@ -22,16 +23,15 @@ const labelWait = 2 * time.Second
 
 // leave is one turn of a terminating pod; true: Redis has been stopped, exit.
 func (s *Server) leave(ctx context.Context) bool {
-	m := &s.observed
 	if s.child == nil {
 		return s.leaveAfterDeath(ctx)
 	}
-	o := s.observation(s.observeLocal(ctx), s.api.Pods())
-	leaving := role.DecideLeaving(o, time.Since(m.stopAt), s.config.ShutdownBudget)
+	o := s.lookAgain(ctx)
+	leaving := role.DecideLeaving(o, time.Since(s.stopAt), s.config.ShutdownBudget)
 	if leaving.Step != role.StayOn {
 		// Who else is leaving must be known as of now: pods go in groups.
 		s.refreshTerminating(ctx, o.Peers)
-		leaving = role.DecideLeaving(o, time.Since(m.stopAt), s.config.ShutdownBudget)
+		leaving = role.DecideLeaving(o, time.Since(s.stopAt), s.config.ShutdownBudget)
 	}
 	s.noteLeaving(leaving)
 	switch leaving.Step {
@@ -65,23 +65,30 @@ func (s *Server) leave(ctx context.Context) bool {
 	return true
 }
 
+// lookAgain asks the own Redis, and joins the answer with what the last look has found.
+func (s *Server) lookAgain(ctx context.Context) role.Observation {
+	facts := s.begin(ctx)
+	facts.Peers = s.plan.Seen.Peers
+	return s.memory.Observe(facts, time.Now())
+}
+
 // untilExit gives the time that this pod has before it must exit.
 func (s *Server) untilExit(ctx context.Context) (context.Context, context.CancelFunc) {
-	left := s.config.ShutdownBudget - time.Since(s.observed.stopAt)
+	left := s.config.ShutdownBudget - time.Since(s.stopAt)
 	return context.WithTimeout(ctx, max(0, left-time.Second))
 }
 
 // leaveAfterDeath is one turn of a terminating pod whose Redis does not run; true: exit.
 // A Redis that died as master is failed over first, as in a pod that stays.
 func (s *Server) leaveAfterDeath(ctx context.Context) bool {
-	if s.diedAsMaster.IsZero() {
+	if s.memory.Died().IsZero() {
 		if s.passing != nil { // its clients are moving already
 			s.moveClients(ctx, s.passing.target)
 		}
 		return true
 	}
-	o := s.observation(role.Local{}, s.api.Pods())
-	leaving := role.DecideLeavingAfterDeath(o, time.Since(s.observed.stopAt), s.config.ShutdownBudget)
+	o := s.lookAgain(ctx)
+	leaving := role.DecideLeavingAfterDeath(o, time.Since(s.stopAt), s.config.ShutdownBudget)
 	s.noteLeaving(leaving)
 	switch leaving.Step {
 	case role.StayOn:
@@ -108,7 +115,7 @@ func (s *Server) sentinelsKnow(ctx context.Context, peers []role.Peer) bool {
 	for _, p := range peers {
 		staying[p.IP] = !p.Terminating && p.LinkUp
 	}
-	for _, v := range s.observed.views {
+	for _, v := range s.views {
 		if v.Reach != role.Answered || !v.HasMaster {
 			continue
 		}
@@ -170,7 +177,7 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
 	s.endRedis(syscall.SIGKILL)
 	took := func(from, to time.Time) string { return to.Sub(from).Round(time.Millisecond).String() }
 	s.log.Info("handed over", "to", target.Addr().String(), "took", took(began, time.Now()), "paused", took(next.pausedAt, promoted), "stopping", took(promoted, time.Now()))
-	s.decided = role.Decision{State: role.Stopped, Reason: "handed over to " + target.Addr().String()}
+	s.memory.Decided = role.Decision{State: role.Stopped, Reason: "handed over to " + target.Addr().String()}
 	s.moveClients(ctx, target)
 	return nil
 }
@@ -261,12 +268,12 @@ func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving 
 // promoteBySentinel tells a sentinel to promote one of the successors. The fence lets any of them take the label
 // at once. A replica that may still execute an order of an earlier attempt must not, so there is no fence then.
 func (s *Server) promoteBySentinel(ctx context.Context, node *redisnode.Node, successors []netip.Addr) (netip.Addr, error) {
-	if len(s.choosersAmong(ctx, s.observed.views, successors)) == 0 {
+	if len(s.choosersAmong(ctx, s.views, successors)) == 0 {
 		return netip.Addr{}, errNoChooser
 	}
 	if s.hold.unanswered.Load() {
 		s.log.Warn("the label follows the sentinels: a replica has not answered the order to become master")
-	} else if err := s.fence(ctx, s.self.UID, "hand-over"); errors.Is(err, errReplaced) {
+	} else if err := s.fence(ctx, record.Dead{Member: s.self, Reason: "hand-over"}); errors.Is(err, errReplaced) {
 		return netip.Addr{}, err
 	} else if err != nil {
 		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)

@@ -17,9 +17,6 @@ import (
 const (
 	// holdLook is how often a master whose writes are held back is looked at.
 	holdLook = 25 * time.Millisecond
-	// holdSilence is how long a master may not answer before its writes are held
-	// back: less than the sentinels wait, so that it is before a promotion.
-	holdSilence = time.Second
 	// holdWarm is how often the connection for the pause is used while nothing happens.
 	// Redis accepts no new connection while it stands still, and may end an idle one.
 	holdWarm = 10 * time.Second
@@ -104,19 +101,11 @@ func (h *hold) tell(child *process.Child, f func() error) error {
 
 // follow orders writes to be held back from the first look that finds this master silent or
 // doomed until the first look that does not.
-func (h *hold) follow(d role.Decision, silent bool) {
-	doomed := silent || d.Doomed && d.Action == role.Wait
-	h.succeeded.Store(d.Succeeded && d.Action == role.Wait)
-	if before := h.doomed.Swap(doomed); doomed && !before {
+func (h *hold) follow(p role.Plan) {
+	h.succeeded.Store(p.Succeeded && p.Action == role.Wait)
+	if before := h.doomed.Swap(p.Hold); p.Hold && !before {
 		alert(h.ordered)
 	}
-}
-
-// silentMaster says whether Redis has not answered for holdSilence, and was master when it
-// last answered.
-func (s *Server) silentMaster(l role.Local) bool {
-	m := &s.observed
-	return l.Running && !l.Answering && m.info.Master && !m.info.Loading && time.Since(m.answeredAt) > holdSilence
 }
 
 // guardWrites holds writes back each time that another pod takes the label, that this pod is

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
@@ -209,35 +210,13 @@ func deletionCost(r string) string {
 	return "0"
 }
 
-// recorded says whether the record names this pod as it is master now. own is the generation
-// in which this pod has been recorded since its Redis became master, 0 for none. A record of
-// an earlier generation may name this pod as well: another pod may have been master in
-// between while the API was away.
-func recorded(record kube.Record, self kube.Member, own int64) bool {
-	return record.Master == self && record.Fence == nil && own > 0 && record.Generation <= own
-}
-
 // takeRecordAt writes this pod, which is master, into the record, if the record is
 // still as it was read and does not name this pod as it is master now.
-func takeRecordAt(ctx context.Context, api *kube.Client, record kube.Record, self kube.Member, own int64) (kube.Record, error) {
-	if recorded(record, self, own) {
-		return record, nil
+func takeRecordAt(ctx context.Context, api *kube.Client, read record.Record, self record.Member, own int64) (record.Record, error) {
+	if read.Names(self, own) {
+		return read, nil
 	}
-	return claimRecord(ctx, api, record, self)
-}
-
-// claimRecord makes this pod the master of a new generation in the record, if the record
-// is still as it was read. It writes also where the record names this pod already: of
-// two servers that claim mastership at once only one can write, and a master that has
-// loaded its file starts its offsets at 0 again, so they must not be compared with the
-// larger ones of its replicas of before.
-func claimRecord(ctx context.Context, api *kube.Client, record kube.Record, self kube.Member) (kube.Record, error) {
-	if record.Master.UID != self.UID {
-		record.Previous = record.Master
-	}
-	record.Generation++
-	record.Initialised, record.Master, record.Fence, record.Order = true, self, nil, nil
-	return api.WriteRecord(ctx, record)
+	return api.WriteRecord(ctx, read.Claim(self))
 }
 
 // errNotWished: this pod was labelled master, and is not to be master any more.
@@ -247,29 +226,24 @@ var errNotWished = errors.New("this pod is not to be master any more")
 // reads the record again when somebody else has written, and asks each time whether
 // the pod is still to be master: the pod that has written may have replaced it. If it is not,
 // the record stays, and the error is errNotWished.
-func takeRecord(ctx context.Context, api *kube.Client, self kube.Member, own func() int64, wished func() bool, log *slog.Logger) (kube.Record, error) {
+func takeRecord(ctx context.Context, api *kube.Client, self record.Member, own func() int64, wished func() bool, log *slog.Logger) (record.Record, error) {
 	for {
-		record, err := api.Record(ctx)
-		if err != nil || recorded(record, self, own()) {
-			return record, err
+		read, err := api.Record(ctx)
+		if err != nil || read.Names(self, own()) {
+			return read, err
 		}
-		if !wished() || succeededByAnother(record.Fence, self) {
-			return record, errNotWished
+		if !wished() || read.LeftToAnother(self, time.Now()) {
+			return read, errNotWished
 		}
-		record, err = takeRecordAt(ctx, api, record, self, own())
+		written, err := takeRecordAt(ctx, api, read, self, own())
 		if errors.Is(err, kube.ErrChanged) {
 			continue
 		}
 		if err == nil {
-			log.Info("this pod is the recorded master", "generation", record.Generation)
+			log.Info("this pod is the recorded master", "generation", written.Generation)
 		}
-		return record, err
+		return written, err
 	}
-}
-
-// succeededByAnother says whether a fence that still counts has another pod than self replace a dead master.
-func succeededByAnother(f *kube.Fence, self kube.Member) bool {
-	return f != nil && f.UID != self.UID && f.Successor != "" && f.Successor != self.UID && time.Since(f.At).Abs() < role.CarrierPatience
 }
 
 // done says whether the labels are as wished.

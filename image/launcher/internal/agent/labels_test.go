@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
 )
@@ -180,25 +181,25 @@ func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	api := connect(t, server, settings(t, server, "server-a"))
 	_, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
 	require.NoError(t, err)
-	record, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
+	taken, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
 	require.NoError(t, err)
-	require.EqualValues(t, 2, record.Generation)
-	require.Equal(t, member("server-b"), record.Master)
-	require.Equal(t, member("server-a"), record.Previous)
+	require.EqualValues(t, 2, taken.Generation)
+	require.Equal(t, member("server-b"), taken.Master)
+	require.Equal(t, member("server-a"), taken.Previous)
 	writes := len(server.Writes(time.Time{}))
 	again, err := takeRecord(t.Context(), api, member("server-b"), func() int64 { return 2 }, always, quiet)
 	require.NoError(t, err)
-	require.Equal(t, record, again)
+	require.Equal(t, taken, again)
 	require.Len(t, server.Writes(time.Time{}), writes, "what is true is not written again")
 
-	fenced := record
-	fenced.Fence = &kube.Fence{UID: "uid-server-b", At: time.Now()}
+	fenced := taken
+	fenced.Fence = &record.Fence{UID: "uid-server-b", At: time.Now()}
 	_, err = api.WriteRecord(t.Context(), fenced)
 	require.NoError(t, err)
-	record, err = takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
+	taken, err = takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
 	require.NoError(t, err)
-	require.Nil(t, record.Fence, "a master that is labelled again is not fenced")
-	require.Equal(t, member("server-a"), record.Previous)
+	require.Nil(t, taken.Fence, "a master that is labelled again is not fenced")
+	require.Equal(t, member("server-a"), taken.Previous)
 }
 
 // unrecorded is the generation of a master that is in no record.
@@ -259,15 +260,16 @@ func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
 	record, err := s.api.Record(t.Context())
 	require.NoError(t, err)
 	require.False(t, record.Initialised)
-	s.observed.setRecord(record)
-	s.decided = role.Decision{Label: role.MasterLabel}
-	s.keepRecord(t.Context())
+	s.setRecord(record)
+	s.memory.Decided = role.Decision{Label: role.MasterLabel}
+	self := role.Observation{Self: role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP}}
+	s.keepRecord(t.Context(), self)
 	record, err = s.api.Record(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, s.self, record.Master)
 	writes := len(server.Writes(time.Time{}))
 	s.recordedAt = time.Time{}
-	s.keepRecord(t.Context())
+	s.keepRecord(t.Context(), self)
 	require.Len(t, server.Writes(time.Time{}), writes)
 }
 

@@ -109,10 +109,10 @@ func (s *Server) inRelease(ip netip.Addr) bool {
 // successor, before Redis comes back here as a replica that would refuse their
 // writes. It says whether that is still going on.
 func (s *Server) passLate(ctx context.Context, target netip.AddrPort) bool {
-	if s.passing == nil && !s.diedAsMaster.IsZero() && time.Since(s.diedAsMaster) < diedLately {
+	if s.passing == nil && !s.memory.Died().IsZero() && time.Since(s.memory.Died()) < diedLately {
 		s.passing = s.pass(ctx, target, lateEndpoints)
 	}
-	s.diedAsMaster = time.Time{}
+	s.memory.PassedOn()
 	return s.passing != nil && s.passing.taking()
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 )
 
 // dumpFile is where BGSAVE writes: the default of dbfilename, which the launcher owns.
@@ -32,7 +33,7 @@ func (s *Server) start(master netip.AddrPort) error {
 	if s.restarts.Broken() && master.IsValid() {
 		s.setDataAside()
 	}
-	if s.config.Persistence && s.observed.worth.Standing.Empty {
+	if s.config.Persistence && s.memory.Worth.Standing.Empty {
 		s.keepEmpty()
 	}
 	if !s.config.Persistence {
@@ -44,9 +45,9 @@ func (s *Server) start(master netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	s.child, s.startedAt, s.heldAt, s.applied, s.priority = child, time.Now(), time.Time{}, -1, redisconf.BootPriority
+	s.child, s.startedAt, s.heldAt, s.priority = child, time.Now(), time.Time{}, redisconf.BootPriority
 	s.hold.guard(child)
-	s.observed.processStarted()
+	s.memory.ProcessStarted(time.Now())
 	follows := "nobody"
 	if master.IsValid() {
 		follows = master.String()
@@ -68,25 +69,21 @@ func (s *Server) removeDump() error {
 // childEnded notes the end of redis-server.
 func (s *Server) childEnded() {
 	lived := time.Since(s.startedAt)
-	s.diedAsMaster = time.Time{}
-	if s.observed.info.Master && !s.observed.info.Loading {
-		s.diedAsMaster = time.Now()
-	}
 	s.log.Warn("redis-server has ended", "error", s.child.Err(), "lived", lived.Round(time.Millisecond).String())
 	s.child = nil
 	s.hold.guard(nil)
 	process.ReapOrphans()
-	s.restarts = s.restarts.After(lived, s.observed.loaded)
-	s.processEnded()
-	s.observed.worth.Standing.Broken = !s.observed.worth.Standing.Empty && s.restarts.Broken()
-	s.claimed = false // an election that chooses this pod again says so again
+	s.restarts = s.restarts.After(lived, s.memory.Loaded)
+	s.processEnded(true)
+	s.memory.Worth.Standing.Broken = !s.memory.Worth.Standing.Empty && s.restarts.Broken()
+	s.memory.Claimed = false // an election that chooses this pod again says so again
 }
 
 // stopRedis ends Redis; its own TERM handling flushes the append-only file. Redis
 // refuses TERM while it writes its first file after a full copy; there is nothing to flush then.
 func (s *Server) stopRedis() {
 	signal := syscall.SIGTERM
-	if s.observed.held.Copied {
+	if s.memory.Held.Copied {
 		signal = syscall.SIGKILL
 	}
 	s.endRedis(signal)
@@ -100,17 +97,16 @@ func (s *Server) endRedis(signal syscall.Signal) {
 	s.child.Stop(signal, 15*time.Second)
 	s.hold.guard(nil)
 	s.child = nil
-	s.processEnded()
-	if s.config.Persistence && !s.observed.worth.Standing.Empty {
-		s.disk().hand(s.observed.worth.Standing) // Run waits for it
+	s.processEnded(false)
+	if s.config.Persistence && !s.memory.Worth.Standing.Empty {
+		s.disk().hand(s.memory.Worth.Standing) // Run waits for it
 	}
 }
 
-// processEnded forgets what was true of the process that has ended. A full copy that
-// had not reached the files has gone with it.
-func (s *Server) processEnded() {
-	s.observed.worth = s.observed.worth.Ended(s.observed.held.Copied, s.config.Persistence)
-	s.observed.processEnded()
+// processEnded forgets what was true of the process that has ended. died says that it has ended by itself.
+func (s *Server) processEnded(died bool) {
+	s.memory.ProcessEnded(died, s.config.Persistence, time.Now())
+	s.info = redisnode.Info{}
 	s.demoting = false
 	s.generation.Store(0)
 }

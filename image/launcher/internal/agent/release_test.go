@@ -17,6 +17,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
 )
@@ -86,6 +87,6 @@ func launcher(t *testing.T, server *fakeapi.Server, pod string) *Server {
 	return s
 }
 
-func member(pod string) kube.Member {
-	return kube.Member{Name: pod, UID: "uid-" + pod, IP: "127.0.0.1"}
+func member(pod string) record.Member {
+	return record.Member{Name: pod, UID: "uid-" + pod, IP: "127.0.0.1"}
 }

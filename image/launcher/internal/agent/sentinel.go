@@ -14,6 +14,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/notify"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
@@ -25,6 +26,8 @@ const (
 	// looks, in quiet times and while something is wrong.
 	sentinelTick      = time.Second
 	sentinelQuickTick = 250 * time.Millisecond
+	// failoverTime is how long after the change of a master, or of what a sentinel finds of it, a look is a quick one.
+	failoverTime = 3 * time.Second
 	// turnLength is the length of one sentinel's turn to clean up. Clocks may
 	// differ by less than that between nodes.
 	turnLength = 10 * time.Second
@@ -52,7 +55,7 @@ type Sentinel struct {
 	links   *links
 	labels  *labeller
 	teller  *notify.Teller
-	self    kube.Member
+	self    record.Member
 
 	child     *process.Child
 	startedAt time.Time
@@ -62,7 +65,7 @@ type Sentinel struct {
 	slots     kube.Slots
 	id        string // empty until a slot is held
 
-	record   kube.Record
+	record   record.Record
 	recordAt time.Time
 	down     clock
 	upAt     time.Time // the master is no longer found down, or is another one
@@ -81,7 +84,7 @@ func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, l
 		config: c, api: api, web: w, log: log, metrics: m,
 		links:  newLinks(c.Password),
 		labels: newLabeller(api, c, log, m.countLabelWrite),
-		self:   kube.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
+		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
 	s.taker = &slotTaker{api: api, self: s.self, n: c.Sentinels, log: log, answers: s.answers}
 	s.teller = notify.New(c, api, log, s.configEpoch)
@@ -140,7 +143,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 
 // pause is the time to the next look.
 func (s *Sentinel) pause() time.Duration {
-	if s.child == nil || s.down.runs() || s.mislabel.runs() || since(s.upAt) < failoverTime && !s.upAt.IsZero() {
+	if s.child == nil || s.down.runs() || s.mislabel.runs() || time.Since(s.upAt) < failoverTime {
 		return sentinelQuickTick
 	}
 	return sentinelTick

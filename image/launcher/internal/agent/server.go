@@ -13,6 +13,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
@@ -21,34 +22,17 @@ import (
 const (
 	// quickTick is how often the own Redis is asked: a promotion is seen within it.
 	quickTick = 200 * time.Millisecond
-	// failoverTick is how often it is asked for failoverTime from the moment that a
-	// replica has lost its master or that one's launcher, the sentinels have found
-	// the master down, a master has died or lost its label, or a replica was promoted.
+	// failoverTick is how often it is asked while a failover is under way or may be; see role.Memory.Hurry.
 	failoverTick = 25 * time.Millisecond
-	failoverTime = 3 * time.Second
 	// failoverAsk is how long all answers of one such look are waited for.
 	failoverAsk = 150 * time.Millisecond
-	// calmTick is how often the sentinels are asked while everybody agrees.
-	calmTick = time.Second
-	// recordEvery is how often the record is read while the role is not settled.
-	recordEvery = 100 * time.Millisecond
-	// If the last turn began longer ago than stoodStill, the launcher assumes that it, or its node, stood
-	// still, and that what it knew may be wrong. A turn takes a second or two when nobody answers.
-	stoodStill = 3 * time.Second
-	// recordCalm is how often it is read otherwise.
-	recordCalm = 15 * time.Second
 	// hungAfter is how long Redis may not answer before the kubelet restarts the container.
 	hungAfter = 60 * time.Second
 	// stuckAfter is how long the loop may take for one turn before the same.
 	stuckAfter = 30 * time.Second
-	// masterSilent is how long the Redis of a pod labelled master may not answer
-	// before the pod is not ready; a failover is over by then.
-	masterSilent = 10 * time.Second
 	// lastStanding is how long the exit waits for the last standing to reach the disk. A
 	// volume that has not answered for so long must not hold up the end of the pod.
 	lastStanding = 5 * time.Second
-	// replicaGone is how long a replica without its master stays in the slave Service.
-	replicaGone = 10 * time.Second
 )
 
 // Server is the loop of a server pod.
@@ -60,15 +44,15 @@ type Server struct {
 	metrics *Metrics
 	links   *links
 	labels  *labeller
-	taken   atomic.Pointer[kube.Record] // the record that was written after the label, for the next turn
-	reading chan recordAnswer           // the answer to come of the API to the question for the record; nil: none is asked
+	taken   atomic.Pointer[record.Record] // the record that was written after the label, for the next turn
+	reading chan recordAnswer             // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
 	pacer   *pace.Pacer
 	// paceLinks are the connections of the pacer.
 	paceLinks *links
 	alerts    chan struct{} // a failover has most likely begun: look often
 	contact   contact       // with those who would tell this master of its replacement
-	self      kube.Member
+	self      record.Member
 
 	hold         *hold
 	child        *process.Child
@@ -79,25 +63,24 @@ type Server struct {
 	standingAt   time.Time     // when that was
 	standingFile *standingFile // the standing on disk; see disk
 
-	observed     observed
-	turnAt       time.Time // when the present turn began
-	claimed      bool
-	decided      role.Decision
-	failedAt     time.Time // when a failover was last commanded
-	failedOnce   bool      // the last attempt to replace a dead master has failed
-	unansweredAt time.Time // when a replica last did not answer the order to replace a dead master
-	applied      int       // min-replicas-to-write as last set; -1: unknown
-	priority     int       // replica-priority as last set or told
-	lacks        string    // what this master does not have; see role.Lacks
-	// generation is that in which this pod has been recorded since its Redis became master; 0 for none.
+	memory       role.Memory
+	plan         role.Plan      // the last one
+	turnAt       time.Time      // when the present turn began
+	info         redisnode.Info // the last answer of Redis
+	full         bool           // Redis refuses the launcher as a client
+	views        []sentinelView // the last answers of the sentinels
+	failedAt     time.Time      // when a failover was last commanded
+	failedOnce   bool           // the last attempt to replace a dead master has failed
+	unansweredAt time.Time      // when a replica last did not answer the order to replace a dead master
+	priority     int            // replica-priority as last set or told
+	lacks        string         // what this master does not have; see role.Lacks
+	// generation is role.Memory.Own, for those who work beside the loop.
 	generation    atomic.Int64
 	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
-	freshAt       time.Time   // when the API was last asked who is master
-	freshOK       bool        // and whether it answered with this pod
-	diedAsMaster  time.Time   // when Redis ended as master and its late connections have not been passed on
 	passing       *passing    // late connections are being passed on
 	wrongPassword atomic.Bool // already logged
 	stopping      bool        // TERM has come
+	stopAt        time.Time   // when that was
 	recordedAt    time.Time   // last attempt to write the record again
 	handOverAt    time.Time   // last attempt
 	leavingReason string
@@ -107,22 +90,21 @@ type Server struct {
 func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
 	s := &Server{
 		config: c, api: api, web: w, log: log, metrics: m,
-		links:   newLinks(c.Password),
-		alerts:  make(chan struct{}, 1),
-		hold:    newHold(c),
-		self:    kube.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
-		applied: -1,
+		links:  newLinks(c.Password),
+		alerts: make(chan struct{}, 1),
+		hold:   newHold(c),
+		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
 	s.watch = newMasterWatch(s.alerts)
 	s.pacer = s.newPacer()
 	s.labels = newLabeller(api, c, log, m.countLabelWrite)
 	s.labels.onMaster = func(ctx context.Context) {
-		record, err := takeRecord(ctx, api, s.self, s.generation.Load, s.labels.wantsMaster, log)
+		written, err := takeRecord(ctx, api, s.self, s.generation.Load, s.labels.wantsMaster, log)
 		if err != nil {
 			log.Warn("the record of the master could not be written", "error", err)
 			return
 		}
-		s.taken.Store(&record)
+		s.taken.Store(&written)
 	}
 	return s
 }
@@ -145,9 +127,7 @@ func (s *Server) newPacer() *pace.Pacer {
 
 // Run works until stop is closed and the pod has handed over, or ctx ends.
 func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
-	s.observed.since = time.Now()
-	s.observed.worth.Standing = s.loadStanding()
-	s.observed.worth.Filed = s.observed.worth.Standing
+	s.memory = role.NewMemory(s.loadStanding(), time.Now())
 	defer func() { s.disk().waitFor(lastStanding) }()
 	go s.api.Run(ctx)
 	background, cancel := context.WithCancel(ctx)
@@ -178,14 +158,14 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-stop:
 			stop = nil
 			s.stopping = true
-			s.observed.stopAt = time.Now()
+			s.stopAt = time.Now()
 			s.web.Leave()
 			s.log.Info("TERM received: leaving", "budget", s.config.ShutdownBudget.String())
 		case <-childDone:
 			s.childEnded()
 			childDone = nil
 		case <-s.alerts:
-			s.observed.alertAt = time.Now()
+			s.memory.Alert(time.Now())
 		case <-s.api.Changed():
 		case <-ticker.C:
 		}
@@ -194,69 +174,49 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 
 // tick is the time to the next look.
 func (s *Server) tick() time.Duration {
-	for _, began := range []time.Time{s.observed.alertAt, s.observed.downAt, s.observed.linkDownAt, s.observed.masterAt, s.diedAsMaster} {
-		if !began.IsZero() && time.Since(began) < failoverTime {
-			return failoverTick
-		}
+	if s.memory.Hurry(time.Now()) {
+		return failoverTick
 	}
 	return quickTick
 }
 
 // turn is one round of observation, decision and action.
 func (s *Server) turn(ctx context.Context) {
-	if s.observed.woken = !s.turnAt.IsZero() && time.Since(s.turnAt) > stoodStill; s.observed.woken {
-		s.observed.recordAt = time.Time{}
-	}
 	s.turnAt = time.Now()
-	observation := s.observe(ctx)
-	s.watch.follow(ctx, observation.Local, s.config.HTTPPort)
-	decision := s.decide(ctx, observation)
-	if decision != s.decided {
-		s.log.Info("decided", "state", decision.State.String(), "action", decision.Action.String(), "rule", decision.Rule, "reason", decision.Reason)
+	before := s.memory.Decided
+	s.plan = s.look(ctx)
+	o, d := s.plan.Seen, s.plan.Decision
+	s.watch.follow(ctx, o.Local, s.config.HTTPPort)
+	if d != before {
+		s.log.Info("decided", "state", d.State.String(), "action", d.Action.String(), "rule", d.Rule, "reason", d.Reason)
 	}
-	if observation.Local.Answering {
-		s.hold.warm(ctx, s.child, s.observed.masterAt)
-		s.settleReplica(ctx, observation.Local)
+	if o.Local.Answering {
+		s.hold.warm(ctx, s.child, s.memory.MasterSince)
+		s.settleReplica(ctx, o.Local)
 	}
-	s.decided = decision
-	s.metrics.setState(decision.State.String())
-	s.publish(observation)
-	s.label(observation, decision)
-	s.hold.follow(decision, s.silentMaster(observation.Local))
-	s.keepPassing(observation.Local, decision)
-	if err := s.act(ctx, observation, decision); err != nil && ctx.Err() == nil {
-		s.log.Warn("action failed; looking again", "action", decision.Action.String(), "error", err)
+	s.metrics.setState(d.State.String())
+	s.publish(o)
+	s.label(d)
+	s.hold.follow(s.plan)
+	s.keepPassing(o.Local, d)
+	if err := s.act(ctx, o, d); err != nil && ctx.Err() == nil {
+		s.log.Warn("action failed; looking again", "action", d.Action.String(), "error", err)
 	}
-	s.publish(observation)
-	s.keepRecord(ctx)
-	s.keepStanding(observation)
-	if observation.Local.Answering {
-		s.tune(ctx, observation)
+	s.publish(o)
+	s.keepRecord(ctx, o)
+	s.keepStanding(o)
+	if o.Local.Answering {
+		s.tune(ctx, s.plan)
 	}
-}
-
-// decide adds to the pure decision what needs the API to have been read once.
-func (s *Server) decide(ctx context.Context, o role.Observation) role.Decision {
-	if !s.api.Synced() && !o.Local.Running {
-		if target, ok := s.askService(ctx); ok {
-			return role.Decision{State: role.Starting, Action: role.StartReplica, Target: target,
-				Reason: "the API does not answer; the sentinel Service names the master"}
-		}
-		return role.Decision{State: role.Booting, Reason: "waiting for the API to list the pods of the release"}
-	}
-	if s.stopping && !o.Local.Running {
-		return role.DecideLeft(o, !s.diedAsMaster.IsZero())
-	}
-	return role.Decide(o)
 }
 
 // label passes the decision on to the labeller.
-func (s *Server) label(o role.Observation, d role.Decision) {
+func (s *Server) label(d role.Decision) {
 	switch d.Label {
 	case role.MasterLabel:
-		s.labels.want(role.Master, s.observed.info.RunID, s.turnAt)
+		s.labels.want(role.Master, s.info.RunID, s.turnAt)
 	case role.SlaveLabel:
-		s.labels.want(role.Slave, s.observed.info.RunID, s.turnAt)
+		s.labels.want(role.Slave, s.info.RunID, s.turnAt)
 	case role.ClearLabel:
 		s.labels.want("", "", s.turnAt)
 	case role.HoldLabel:
@@ -264,27 +224,27 @@ func (s *Server) label(o role.Observation, d role.Decision) {
 	}
 }
 
-// keepRecord writes this pod into the record again if the write that followed
-// its label failed, or another pod took the record from it. A turn that has not asked
-// that pod cannot know whether it has replaced this one.
-func (s *Server) keepRecord(ctx context.Context) {
-	r, own := s.observed.record, s.generation.Load()
-	if (role.Standing{Generation: r.Generation}).Disputed(s.observed.peers) {
-		own = 0
-	}
-	if s.decided.Label != role.MasterLabel || s.stopping || !s.labels.wantsMaster() || s.observed.calm || !s.observed.recordOK || !s.labels.done() ||
-		recorded(r, s.self, own) || time.Since(s.recordedAt) < calmTick {
+// keepRecord writes this pod into the record again if the write that followed its label failed, or another pod took the record from
+// it.
+func (s *Server) keepRecord(ctx context.Context, o role.Observation) {
+	own, write := s.memory.Unrecorded(o)
+	if !write || !s.labels.wantsMaster() || !s.labels.done() || time.Since(s.recordedAt) < role.CalmTick {
 		return
 	}
 	s.recordedAt = time.Now()
-	record, err := takeRecordAt(ctx, s.api, r, s.self, own)
+	written, err := takeRecordAt(ctx, s.api, s.memory.Record, s.self, own)
 	if err != nil {
-		s.observed.recordAt = time.Time{}
+		s.memory.ReadAgain()
 		s.log.Warn("the record of the master could not be written; trying again", "error", err)
 		return
 	}
-	s.observed.setRecord(record)
-	s.generation.Store(record.Generation)
+	s.recordIs(written)
+}
+
+// recordIs takes a record that names this pod as the master.
+func (s *Server) recordIs(r record.Record) {
+	s.memory.SetOwnRecord(r, time.Now())
+	s.generation.Store(r.Generation)
 }
 
 // act carries out the decision.
@@ -352,49 +312,47 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 	if err := s.checkPods(ctx); err != nil {
 		return err
 	}
-	record := s.observed.record
-	lacks := role.Lacks(o, record.Master.Name)
-	s.claimed = true
+	lacks := role.Lacks(o, s.memory.Record.Master.Name)
+	s.memory.Claimed = true
 	s.publish(o)
-	again := recorded(record, s.self, s.generation.Load())
-	record, err := s.claimOnce(ctx, record)
-	if err != nil {
-		s.claimed = false
-		s.observed.recordAt = time.Time{}
+	again := s.memory.Record.Names(s.self, s.memory.Own)
+	if err := s.claimOnce(ctx); err != nil {
+		s.memory.Claimed = false
+		s.memory.ReadAgain()
 		if errors.Is(err, kube.ErrChanged) {
 			return nil
 		}
 		return err
 	}
-	s.observed.setRecord(record)
 	if !again {
 		s.lacks = lacks
-		s.log.Info("this pod starts as the master", "generation", record.Generation)
+		s.log.Info("this pod starts as the master", "generation", s.memory.Own)
 		if lacks != "" {
 			s.log.Error("acknowledged writes may be lost", "reason", lacks)
 		}
 	}
+	var err error
 	switch {
 	case !o.Local.Running:
 		err = s.start(netip.AddrPort{})
 	case !o.Local.Master:
 		err = s.local().Promote(ctx)
 	}
-	s.observed.byRecord, s.claimed = err == nil, err == nil
+	s.memory.MadeMaster(err == nil)
 	return err
 }
 
 // claimOnce makes this pod the master of a new generation, unless the last attempt has done
 // so and Redis could not be started or promoted after it.
-func (s *Server) claimOnce(ctx context.Context, record kube.Record) (kube.Record, error) {
-	if recorded(record, s.self, s.generation.Load()) {
-		return record, nil
+func (s *Server) claimOnce(ctx context.Context) error {
+	if s.memory.Record.Names(s.self, s.memory.Own) {
+		return nil
 	}
-	record, err := claimRecord(ctx, s.api, record, s.self)
+	written, err := s.api.WriteRecord(ctx, s.memory.Record.Claim(s.self))
 	if err == nil {
-		s.generation.Store(record.Generation)
+		s.recordIs(written)
 	}
-	return record, err
+	return err
 }
 
 // checkPods makes sure that the decision to claim mastership was made with all

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 // errNoSlot says that all identities are held by other pods; one becomes free when
@@ -34,7 +35,7 @@ const (
 // slotTaker takes one of n identities for the pod self.
 type slotTaker struct {
 	api  *kube.Client
-	self kube.Member
+	self record.Member
 	n    int
 	log  *slog.Logger
 	// answers says whether the sentinel of a pod, or its launcher, answers.
@@ -118,7 +119,7 @@ func (t *slotTaker) lost() map[string]bool {
 }
 
 // overdueHolders gives the pods that hold a slot and should have ended.
-func overdueHolders(holders map[int]kube.Member, pods []kube.Pod, now time.Time) []kube.Pod {
+func overdueHolders(holders map[int]record.Member, pods []kube.Pod, now time.Time) []kube.Pod {
 	var overdue []kube.Pod
 	for _, pod := range pods {
 		holds := false
@@ -142,7 +143,7 @@ func overdueHolders(holders map[int]kube.Member, pods []kube.Pod, now time.Time)
 // count one vote for the two. The two can disturb an election only if the master dies
 // in the seconds before the returned launcher, or the kubelet, sees that the pod should
 // have ended, and stops the sentinel.
-func chooseSlot(holders map[int]kube.Member, pods []kube.Pod, lost map[string]bool, self kube.Member, n int) (slot int, changed bool) {
+func chooseSlot(holders map[int]record.Member, pods []kube.Pod, lost map[string]bool, self record.Member, n int) (slot int, changed bool) {
 	alive := map[string]bool{self.UID: true}
 	for _, pod := range pods {
 		alive[pod.UID] = true
@@ -172,7 +173,7 @@ func chooseSlot(holders map[int]kube.Member, pods []kube.Pod, lost map[string]bo
 }
 
 // releaseSlot gives the identity back, after the sentinel has ended.
-func releaseSlot(ctx context.Context, api *kube.Client, self kube.Member) error {
+func releaseSlot(ctx context.Context, api *kube.Client, self record.Member) error {
 	for {
 		slots, err := api.Slots(ctx)
 		if err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
 	_ "github.com/redis-ha/redis-ha/tests/seed"
@@ -29,7 +30,7 @@ func TestSlotOfALivingPodIsNeverTaken(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "sentinels")
 		anyPod := rapid.Map(rapid.IntRange(0, 6), func(i int) string { return fmt.Sprint("sentinel-", i) })
-		holders := map[int]kube.Member{}
+		holders := map[int]record.Member{}
 		for i := range n + 1 { // one is left over from a release with more sentinels
 			if rapid.Bool().Draw(t, "held") {
 				holders[i] = member(anyPod.Draw(t, fmt.Sprint("holder of ", i)))
@@ -82,7 +83,7 @@ func TestSlotOfALivingPodIsNeverTaken(t *testing.T) {
 
 func TestPodKeepsItsSlotAndWritesNothing(t *testing.T) {
 	self := member("sentinel-a")
-	holders := map[int]kube.Member{1: self}
+	holders := map[int]record.Member{1: self}
 	slot, changed := chooseSlot(holders, nil, nil, self, 3)
 	require.Equal(t, 1, slot)
 	require.False(t, changed)
@@ -149,7 +150,7 @@ func TestSlotOfALostPodIsTakenWhenItHasBeenSilentForLong(t *testing.T) {
 	require.NoError(t, releaseSlot(t.Context(), api, member("sentinel-b")))
 	slots, err := api.Slots(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, map[int]kube.Member{0: member("sentinel-a"), 1: member("sentinel-c")}, slots.Holders, "the lost pod cannot give it back")
+	require.Equal(t, map[int]record.Member{0: member("sentinel-a"), 1: member("sentinel-c")}, slots.Holders, "the lost pod cannot give it back")
 }
 
 // closedPort is a port of 127.0.0.1 on which nobody listens.
@@ -269,7 +270,7 @@ func TestSlotIsFreeWhenItsPodIsGoneOrGivesItBack(t *testing.T) {
 	require.NoError(t, releaseSlot(t.Context(), api, member("sentinel-a")), "once more does no harm")
 	slots, err := api.Slots(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, map[int]kube.Member{1: member("sentinel-c")}, slots.Holders)
+	require.Equal(t, map[int]record.Member{1: member("sentinel-c")}, slots.Holders)
 
 	server.Deny("", "get", "leases")
 	_, _, err = taker(api, "sentinel-a", 2).take(t.Context())

@@ -46,20 +46,17 @@ func (s *Server) loadStanding() role.Standing {
 
 // keepStanding brings what the data are worth up to date, in memory and, where there is persistence, on disk.
 func (s *Server) keepStanding(o role.Observation) {
-	m := &s.observed
 	if s.child == nil {
 		return
 	}
-	was, unrecorded := m.worth, false
-	m.worth, unrecorded = was.After(o, m.told, s.recordSays())
-	if unrecorded {
-		s.generation.Store(0) // this mastership is to be recorded
-	}
-	s.claimed = s.claimed && !s.decided.ClaimOver(o.Local, m.recordOK)
-	demoted := was.Filed.Master && !m.worth.Filed.Master
-	looked := o.Local.Answering && !o.Local.Loading && (!o.Local.Copied || !m.worth.Filed.Empty)
+	was := s.memory.Worth
+	s.memory.Settle(o)
+	s.generation.Store(s.memory.Own)
+	filed := s.memory.Worth.Filed
+	demoted := was.Filed.Master && !filed.Master
+	looked := o.Local.Answering && !o.Local.Loading && (!o.Local.Copied || !filed.Empty)
 	if s.config.Persistence && (demoted || looked) {
-		s.writeStanding(m.worth.Filed)
+		s.writeStanding(filed)
 	}
 }
 
@@ -92,7 +89,7 @@ func (s *Server) setDataAside() {
 		return
 	}
 	s.restarts = role.Restarts{}
-	s.observed.worth.Standing, s.observed.worth.Filed = role.Standing{Empty: true}, role.Standing{Empty: true}
+	s.memory.Worth.Standing, s.memory.Worth.Filed = role.Standing{Empty: true}, role.Standing{Empty: true}
 	s.log.Error("redis-server could not start with the data on disk several times; they were put aside and come anew from the master", "kept", to)
 }
 
@@ -100,6 +97,6 @@ func (s *Server) setDataAside() {
 // before its master's copy has come, and they must not count for data when the
 // container starts again. So it waits until that is on disk.
 func (s *Server) keepEmpty() {
-	s.disk().hand(s.observed.worth.Standing)
+	s.disk().hand(s.memory.Worth.Standing)
 	s.disk().wait()
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
@@ -217,14 +217,14 @@ func TestLoopDoesNotWaitForABusyDisk(t *testing.T) {
 	s := keeper(t)
 	begun, release := slowDisk(t, s.disk())
 	at := func(generation int64) {
-		s.observed.setRecord(kube.Record{Generation: generation, Master: kube.Member{UID: "uid-a"}})
-		s.keepStanding(role.Observation{MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true}})
+		s.setRecord(record.Record{Generation: generation, Master: record.Member{UID: "uid-a"}})
+		s.keepStanding(role.Observation{Self: role.Member{UID: "uid-a"}, MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true}})
 	}
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
 		for generation := range int64(5) {
-			s.generation.Store(generation + 1)
+			s.memory.Own = generation + 1
 			at(generation + 1)
 			if generation == 0 {
 				<-begun
@@ -251,7 +251,7 @@ func TestLoopDoesNotWaitForABusyDisk(t *testing.T) {
 
 func TestRedisIsNotStartedBeforeThatThereAreNoDataIsOnDisk(t *testing.T) {
 	s := &Server{config: disk(t), log: quiet}
-	s.observed.worth.Standing = role.Standing{Empty: true}
+	s.memory.Worth.Standing = role.Standing{Empty: true}
 	begun, release := slowDisk(t, s.disk())
 	returned := make(chan struct{})
 	go func() { defer close(returned); s.keepEmpty() }()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
@@ -26,11 +27,9 @@ var errUnrecorded = fmt.Errorf("%w: record the death of the master", errNotElect
 
 // dead is a master whose Redis does not run.
 type dead struct {
-	kube.Member
-	generation int64 // of the record when the master was found dead; 0: it does not matter
-	reason     string
-	replicas   []role.Replica      // those that may replace it
-	recorded   func(r kube.Record) // is told the record that has the fence
+	record.Dead
+	replicas []role.Replica        // those that may replace it
+	recorded func(r record.Record) // is told the record that has the fence
 }
 
 // replaceDead replaces a dead master by the replica that holds most of its data. It does what a leading sentinel
@@ -44,7 +43,7 @@ func (c campaigner) replaceDead(ctx context.Context, master dead) error {
 		return fmt.Errorf("%w: the address of the dead master: %w", errNotElected, err)
 	}
 	// The record is read first: what is found below holds only if nobody writes the record meanwhile.
-	record, err := c.recordOf(ctx, master)
+	read, err := c.recordOf(ctx, master)
 	if err != nil {
 		return err
 	}
@@ -58,16 +57,16 @@ func (c campaigner) replaceDead(ctx context.Context, master dead) error {
 	}
 	// When the others take the fence over, this launcher must not promote anybody any more.
 	fencedAt := time.Now()
-	if err := c.fenceDead(ctx, record, master, chosen.UID, fencedAt); err != nil {
+	if err := c.fenceDead(ctx, read, master, chosen.UID, fencedAt); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithDeadline(ctx, fencedAt.Add(role.CarrierTime))
+	ctx, cancel := context.WithDeadline(ctx, fencedAt.Add(record.CarrierTime))
 	defer cancel()
 	next := successor{of: c.redisAt(ip), addr: c.redisAt(chosen.IP), views: views}
 	if next.epoch, err = c.campaign(ctx, views, next.of); err != nil {
 		return err
 	}
-	c.log.Info("elected to replace the dead master", "master", master.Name, "by", chosen.Name, "epoch", next.epoch, "reason", master.reason)
+	c.log.Info("elected to replace the dead master", "master", master.Name, "by", chosen.Name, "epoch", next.epoch, "reason", master.Reason)
 	if err := c.stillElected(ctx, next, answered(views)); err != nil {
 		return err
 	}
@@ -182,63 +181,36 @@ func (c campaigner) look(ctx context.Context, master netip.Addr, replicas []role
 	})
 }
 
-// recordOf reads the record of a dead master. The record is the lock: one pod replaces a master at a time. With
-// errReplaced somebody else does, or the master has come back. With errNotElected a sentinel can do it.
-func (c campaigner) recordOf(ctx context.Context, master dead) (kube.Record, error) {
+// recordOf reads the record of a dead master. With errReplaced somebody else replaces it, or the master has come back. With
+// errNotElected a sentinel can do it.
+func (c campaigner) recordOf(ctx context.Context, master dead) (record.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, fenceTime)
 	defer cancel()
-	record, err := c.api.Record(ctx)
+	read, err := c.api.Record(ctx)
 	if err != nil {
-		return kube.Record{}, fmt.Errorf("%w: %w", errUnrecorded, err)
+		return record.Record{}, fmt.Errorf("%w: %w", errUnrecorded, err)
 	}
-	own := master.UID == c.self.UID
-	switch {
-	case record.Master.UID != master.UID && own:
-		return kube.Record{}, fmt.Errorf("%w: the record does not name this pod", errNotElected)
-	case record.Master.UID != master.UID:
-		return kube.Record{}, fmt.Errorf("%w: the record names %s, and not %s", errReplaced, record.Master.Name, master.Name)
-	case master.generation != 0 && record.Generation != master.generation:
-		return kube.Record{}, fmt.Errorf("%w: the record has generation %d of the master, and not %d", errReplaced, record.Generation, master.generation)
+	err = read.Replaceable(master.Dead, c.self, time.Now())
+	if errors.Is(err, record.ErrNotRecorded) {
+		err = fmt.Errorf("%w: %w", errNotElected, err)
 	}
-	return record, c.unclaimed(record, master.UID)
-}
-
-// unclaimed gives errReplaced where somebody else is replacing a master by what the record says. Whoever does has
-// role.CarrierPatience for it. The fence of a master that promotes its successor itself ends with its container.
-func (c campaigner) unclaimed(record kube.Record, master string) error {
-	young := func(at time.Time) bool { return time.Since(at).Abs() < role.CarrierPatience }
-	order, fence := record.Order, record.Fence
-	switch {
-	case order != nil && order.By != c.self.Name && young(order.At):
-		return fmt.Errorf("%w: %s has just told a sentinel to replace the master", errReplaced, order.By)
-	case fence == nil || fence.UID != master || !young(fence.At):
-		return nil
-	case fence.By != "" && fence.By != c.self.Name:
-		return fmt.Errorf("%w: %s has just fenced the master", errReplaced, fence.By)
-	case fence.By == "" && fence.Successor == "" && master != c.self.UID:
-		return fmt.Errorf("%w: the master has just had a sentinel replace it", errReplaced)
-	}
-	return nil
+	return read, err
 }
 
 // fenceDead writes into the record that this pod replaces a dead master by the chosen replica, whose UID it is given. It
 // returns kube.ErrChanged if somebody has written the record since it was read. errNotElected says that the API did not
 // write the record, and that a sentinel can promote.
-func (c campaigner) fenceDead(ctx context.Context, record kube.Record, master dead, chosen string, at time.Time) error {
+func (c campaigner) fenceDead(ctx context.Context, read record.Record, master dead, chosen string, at time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, fenceTime)
 	defer cancel()
-	record.Fence = &kube.Fence{UID: master.UID, Reason: master.reason, At: at, Successor: chosen}
-	if master.UID != c.self.UID {
-		record.Fence.By = c.self.Name
-	}
-	record, err := c.api.WriteRecord(ctx, record)
+	written, err := c.api.WriteRecord(ctx, read.FenceDead(master.Dead, c.self, chosen, at))
 	switch {
 	case errors.Is(err, kube.ErrChanged):
 		return fmt.Errorf("record the death of the master: %w", err)
 	case err != nil:
 		return fmt.Errorf("%w: %w", errUnrecorded, err)
 	}
-	master.recorded(record)
+	master.recorded(written)
 	return nil
 }
 

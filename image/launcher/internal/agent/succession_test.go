@@ -9,56 +9,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
-// One pod at a time replaces a dead master, and a master that hands over and dies is replaced at once.
-func TestDeathOfAMasterIsRecordedByOneWhoReplacesIt(t *testing.T) {
-	other, self := member("server-b"), member("server-a")
-	now, past := time.Now(), time.Now().Add(-role.CarrierPatience)
-	fenced := func(m kube.Member, f kube.Fence) kube.Record {
-		f.UID = m.UID
-		return kube.Record{Master: m, Generation: 3, Fence: &f}
-	}
-	for name, c := range map[string]struct {
-		record kube.Record
-		dead   kube.Member
-		want   error
-	}{
-		"its own":                                        {kube.Record{Master: self}, self, nil},
-		"its own, which is not recorded":                 {kube.Record{Master: other}, self, errNotElected},
-		"its own, which a replica has fenced":            {fenced(self, kube.Fence{By: "server-c", At: now}), self, errReplaced},
-		"its own, again":                                 {fenced(self, kube.Fence{Successor: "uid-server-c", At: now}), self, nil},
-		"another's":                                      {kube.Record{Master: other, Generation: 3}, other, nil},
-		"another's, again":                               {fenced(other, kube.Fence{By: "server-a", At: now}), other, nil},
-		"another's, which has come back":                 {kube.Record{Master: other, Generation: 4}, other, errReplaced},
-		"another's, which has been replaced":             {kube.Record{Master: member("server-c"), Generation: 3}, other, errReplaced},
-		"another's, which a replica has fenced":          {fenced(other, kube.Fence{By: "server-c", At: now}), other, errReplaced},
-		"another's, which a replica has fenced long ago": {fenced(other, kube.Fence{By: "server-c", At: past}), other, nil},
-		"another's, which handed over":                   {fenced(other, kube.Fence{Successor: "uid-server-c", At: now}), other, nil},
-		"another's, which has told a sentinel":           {fenced(other, kube.Fence{At: now}), other, errReplaced},
-		"another's, which has told one long ago":         {fenced(other, kube.Fence{At: past}), other, nil},
-		"another's, when a replica has told a sentinel":  {kube.Record{Master: other, Generation: 3, Order: &kube.Order{By: "server-c", At: now}}, other, errReplaced},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := launcher(t, release(t, "server-a"), "server-a")
-			record(t, s, c.record)
-			master := dead{Member: c.dead, reason: "it has ended", recorded: s.observed.setRecord}
-			if c.dead == other {
-				master.generation = 3
-			}
-			read, err := s.campaigner().recordOf(t.Context(), master)
-			require.ErrorIs(t, err, c.want)
-			if c.want == nil {
-				require.NoError(t, s.campaigner().fenceDead(t.Context(), read, master, "uid-chosen", now))
-				require.ErrorIs(t, s.campaigner().fenceDead(t.Context(), read, master, "uid-chosen", now), kube.ErrChanged, "somebody has written since")
-				written, err := s.api.Record(t.Context())
-				require.NoError(t, err)
-				require.Equal(t, "uid-chosen", written.Fence.Successor)
-				require.Equal(t, c.dead != self, written.Fence.By != "")
-			}
-		})
-	}
+func TestDeathOfAMasterIsRecordedUnlessSomebodyHasWrittenSince(t *testing.T) {
+	s := launcher(t, release(t, "server-a"), "server-a")
+	keepInRecord(t, s, record.Record{Master: member("server-b")})
+	master := dead{Dead: record.Dead{Member: member("server-b"), Reason: "it has ended"}, recorded: s.setRecord}
+	read, err := s.campaigner().recordOf(t.Context(), master)
+	require.NoError(t, err)
+	require.NoError(t, s.campaigner().fenceDead(t.Context(), read, master, "uid-chosen", time.Now()))
+	require.ErrorIs(t, s.campaigner().fenceDead(t.Context(), read, master, "uid-chosen", time.Now()), kube.ErrChanged, "somebody has written since")
+	require.Equal(t, "uid-chosen", s.memory.Record.Fence.Successor)
+
+	keepInRecord(t, s, record.Record{Master: member("server-b")})
+	master.Member = s.self
+	_, err = s.campaigner().recordOf(t.Context(), master)
+	require.ErrorIs(t, err, errNotElected, "its own death, of which the record knows nothing")
 }
 
 func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {

@@ -5,48 +5,13 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
-
-func TestPodIsReadyOnlyWithRedisInItsRole(t *testing.T) {
-	master := role.Local{Running: true, Answering: true, Master: true}
-	replica := role.Local{Running: true, Answering: true, Synced: true, LinkUp: true}
-	cut, loading, silent, unsynced, writing := replica, replica, replica, replica, replica
-	cut.LinkUp, cut.LinkDown = false, replicaGone+1
-	loading.Loading, silent.Answering, unsynced.Synced, writing.Copied = true, false, false, true
-	for name, c := range map[string]struct {
-		local role.Local
-		label role.Label
-		want  string
-	}{
-		"a master that is labelled":            {master, role.MasterLabel, ""},
-		"a master whose label is left":         {master, role.HoldLabel, ""},
-		"a master that must not be labelled":   {master, role.ClearLabel, "the reason"},
-		"a replica in sync":                    {replica, role.SlaveLabel, ""},
-		"a replica that has lost its master":   {cut, role.SlaveLabel, "the link to the master has been down for over 10s"},
-		"a replica before its first sync":      {unsynced, role.SlaveLabel, "the first synchronisation is not finished"},
-		"a replica that writes its first file": {writing, role.SlaveLabel, "the data are not in the append-only file yet: its first rewrite is running"},
-		"a Redis that loads its data":          {loading, role.HoldLabel, "redis-server is loading its data"},
-		"a silent Redis":                       {silent, role.HoldLabel, "redis-server does not answer"},
-		"no Redis":                             {role.Local{}, role.ClearLabel, "the reason"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := &Server{decided: role.Decision{Label: c.label, Reason: "the reason"}}
-			require.Equal(t, c.want, s.notReady(role.Observation{Local: c.local}))
-		})
-	}
-	writing.Copied = true
-	s := &Server{observed: observed{info: redisnode.Info{RewriteFailed: true}}}
-	require.Contains(t, s.notReady(role.Observation{Local: writing}), "its rewrite failed")
-}
 
 func TestSentinelMayPromoteAReplicaInSyncAndNobodyElse(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -62,9 +27,10 @@ func TestSentinelMayPromoteAReplicaInSyncAndNobodyElse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			redis := speak(t, map[string]string{"CONFIG": "+OK\r\n"})
 			s := &Server{config: config.Config{PodIP: redis.addr.Addr(), RedisPort: int(redis.addr.Port())}, log: quiet, links: newLinks(""), priority: c.now}
-			s.observed.info.Priority = c.now
-			s.prioritise(t.Context(), c.local)
-			s.prioritise(t.Context(), role.Local{Master: c.local.Master, Synced: c.local.Synced})
+			s.info.Priority = c.now
+			plan := role.Plan{Seen: role.Observation{Local: c.local}, Promotable: c.local.Synced}
+			s.prioritise(t.Context(), plan)
+			s.prioritise(t.Context(), plan)
 			var told []string
 			for _, command := range redis.heard() {
 				if strings.HasPrefix(strings.ToUpper(command), "CONFIG") {
@@ -101,39 +67,7 @@ func TestRedisThatRefusesTheLauncherIsAlive(t *testing.T) {
 	}()
 	addr := netip.MustParseAddrPort(listener.Addr().String())
 	s := &Server{config: config.Config{PodIP: addr.Addr(), RedisPort: int(addr.Port())}, log: quiet, links: newLinks(""), child: &process.Child{}}
-	s.observed.answeredAt, s.observed.served, s.observed.info.Master = time.Now().Add(-2*hungAfter), true, true
-	local := s.observeLocal(t.Context())
-	require.Equal(t, role.Local{Running: true, Full: true}, local)
-	require.Less(t, since(s.observed.answeredAt), hungAfter)
-	require.False(t, s.silentMaster(local), "its writes are not held back")
-	require.Empty(t, s.notReady(role.Observation{Local: local}))
-}
-
-// Readiness of a master means nothing to its Services, but each change of it
-// makes kube-proxy work, and the label may be about to move.
-func TestLabelledMasterThatDoesNotAnswerStaysReadyUntilAFailoverIsOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &Server{observed: observed{answeredAt: time.Now()}}
-		silent := role.Observation{Local: role.Local{Running: true}, Self: role.Member{Label: role.Master}}
-		time.Sleep(masterSilent - time.Millisecond)
-		require.Empty(t, s.notReady(silent))
-		silent.Self.Label = role.Slave
-		require.Equal(t, "redis-server does not answer", s.notReady(silent))
-		silent.Self.Label = role.Master
-		time.Sleep(time.Millisecond)
-		require.Equal(t, "redis-server does not answer", s.notReady(silent))
-	})
-}
-
-func TestClocksRunFromTheFirstMomentToTheLast(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var at time.Time
-		require.Zero(t, since(at))
-		mark(&at, true)
-		time.Sleep(3 * time.Second)
-		mark(&at, true)
-		require.Equal(t, 3*time.Second, since(at))
-		mark(&at, false)
-		require.Zero(t, since(at))
-	})
+	own := s.askOwn(t.Context())
+	require.True(t, own.Running && own.Full && !own.Answered)
+	require.True(t, s.full)
 }

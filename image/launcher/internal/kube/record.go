@@ -4,82 +4,44 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 // recordAnnotation holds a Record or Slots as JSON on its Lease.
 const recordAnnotation = "redis-ha/record"
 
-// Member names one pod in a record.
-type Member struct {
-	Name string `json:"name,omitempty"`
-	UID  string `json:"uid,omitempty"`
-	IP   string `json:"ip,omitempty"`
-}
-
-// Fence says that a master is dead or hands over. It accepts no writes when a replica is
-// promoted in its place, so that its successor may be labelled before the sentinels have agreed on it.
-type Fence struct {
-	UID    string    `json:"uid"`    // the fenced pod
-	Reason string    `json:"reason"` // how it was fenced
-	At     time.Time `json:"at"`     // when, by the writer's clock
-	// By is the replica that saw the container of the fenced pod ended; empty if the fenced pod says so itself.
-	By string `json:"by,omitempty"`
-	// Successor is the UID of the replica that the writer promotes in its place; empty if a sentinel chooses.
-	Successor string `json:"successor,omitempty"`
-}
-
-// Order says that a replica has told a sentinel to replace a master that is
-// down, and perhaps not dead.
-type Order struct {
-	By string    `json:"by"` // the replica's pod
-	At time.Time `json:"at"` // when, by the writer's clock
-}
-
-// Record is the release's memory of its master. It outlives every pod and goes
-// with the release.
-type Record struct {
-	Initialised bool   `json:"initialised"` // a master has served in this release before
-	Generation  int64  `json:"generation"`  // counts masters; higher is later
-	Master      Member `json:"master"`
-	Previous    Member `json:"previous"` // the master before
-	Fence       *Fence `json:"fence,omitempty"`
-	Order       *Order `json:"order,omitempty"`
-
-	version string // resourceVersion the record was read at
-}
-
 // Slots says which sentinel pod holds which stable identity.
 type Slots struct {
-	Holders map[int]Member `json:"holders"`
-	Cluster string         `json:"-"` // unique to this installation: the Lease's UID
+	Holders map[int]record.Member `json:"holders"`
+	Cluster string                `json:"-"` // unique to this installation: the Lease's UID
 
 	version string
 }
 
 // Record reads the record of the master.
-func (k *Client) Record(ctx context.Context) (Record, error) {
-	var r Record
+func (k *Client) Record(ctx context.Context) (record.Record, error) {
+	var r record.Record
 	lease, err := k.readLease(ctx, k.config.MasterLease(), &r)
 	if err != nil {
-		return Record{}, err
+		return record.Record{}, err
 	}
-	r.version = lease.ResourceVersion
+	r.Version = lease.ResourceVersion
 	return r, nil
 }
 
 // WriteRecord replaces the record that was read before. It gives ErrChanged
 // when somebody else has written since.
-func (k *Client) WriteRecord(ctx context.Context, r Record) (Record, error) {
-	version, err := k.writeLease(ctx, k.config.MasterLease(), r.version, r, r.Master.Name, int32(r.Generation))
+func (k *Client) WriteRecord(ctx context.Context, r record.Record) (record.Record, error) {
+	version, err := k.writeLease(ctx, k.config.MasterLease(), r.Version, r, r.Master.Name, int32(r.Generation))
 	if err != nil {
-		return Record{}, err
+		return record.Record{}, err
 	}
-	r.version = version
+	r.Version = version
 	return r, nil
 }
 
@@ -91,7 +53,7 @@ func (k *Client) Slots(ctx context.Context) (Slots, error) {
 		return Slots{}, err
 	}
 	if s.Holders == nil {
-		s.Holders = map[int]Member{}
+		s.Holders = map[int]record.Member{}
 	}
 	s.version, s.Cluster = lease.ResourceVersion, string(lease.UID)
 	return s, nil

@@ -8,25 +8,27 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 func TestRecordIsReadBackAsItWasWritten(t *testing.T) {
 	server := release(t)
 	c := client(t, server, "server-a")
-	record, err := c.Record(t.Context())
+	wanted, err := c.Record(t.Context())
 	require.NoError(t, err)
-	require.False(t, record.Initialised, "the chart creates the Lease without a record")
+	require.False(t, wanted.Initialised, "the chart creates the Lease without a record")
 
-	record.Initialised, record.Generation = true, 3
-	record.Master, record.Previous = Member{"server-a", "uid-server-a", "127.0.0.10"}, Member{Name: "server-b"}
-	record.Fence = &Fence{UID: "uid-b", Reason: "test", At: created}
-	written, err := c.WriteRecord(t.Context(), record)
+	wanted.Initialised, wanted.Generation = true, 3
+	wanted.Master, wanted.Previous = record.Member{Name: "server-a", UID: "uid-server-a", IP: "127.0.0.10"}, record.Member{Name: "server-b"}
+	wanted.Fence = &record.Fence{UID: "uid-b", Reason: "test", At: created}
+	written, err := c.WriteRecord(t.Context(), wanted)
 	require.NoError(t, err)
 	read, err := c.Record(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, written, read)
-	record.version = read.version
-	require.Equal(t, record, read)
+	wanted.Version = read.Version
+	require.Equal(t, wanted, read)
 
 	lease := server.Lease(prefix + "master")
 	require.Equal(t, "server-a", *lease.Spec.HolderIdentity, "kubectl get lease shows the master")
@@ -43,10 +45,10 @@ func TestOnlyOneOfTwoWritersOfARecordWins(t *testing.T) {
 	two, err := second.Record(t.Context())
 	require.NoError(t, err)
 
-	one.Master = Member{Name: "one"}
+	one.Master = record.Member{Name: "one"}
 	one, err = first.WriteRecord(t.Context(), one)
 	require.NoError(t, err)
-	two.Master = Member{Name: "two"}
+	two.Master = record.Member{Name: "two"}
 	_, err = second.WriteRecord(t.Context(), two)
 	require.ErrorIs(t, err, ErrChanged)
 
@@ -66,7 +68,7 @@ func TestSlotsCarryTheIdentityOfTheInstallation(t *testing.T) {
 	require.NotNil(t, slots.Holders)
 	require.Equal(t, string(server.Lease(prefix+"sentinels").UID), slots.Cluster)
 	stale := slots
-	slots.Holders[2] = Member{Name: "sentinel-a", UID: "uid-sentinel-a"}
+	slots.Holders[2] = record.Member{Name: "sentinel-a", UID: "uid-sentinel-a"}
 	require.NoError(t, c.WriteSlots(t.Context(), slots))
 	require.ErrorIs(t, c.WriteSlots(t.Context(), stale), ErrChanged)
 	read, err := c.Slots(t.Context())
@@ -110,7 +112,7 @@ func TestRecordThatCannotBeReadIsExplained(t *testing.T) {
 	require.ErrorContains(t, err, `grant the verb "get" on "leases/redis-ha-master"`)
 	_, err = c.Slots(t.Context())
 	require.ErrorContains(t, err, `grant the verb "get" on "leases/redis-ha-sentinels"`)
-	_, err = c.WriteRecord(t.Context(), Record{})
+	_, err = c.WriteRecord(t.Context(), record.Record{})
 	require.Error(t, err)
 	server.Allow("", "get", "leases")
 	server.Deny("", "update", "leases")

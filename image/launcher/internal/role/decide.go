@@ -106,13 +106,6 @@ const (
 	// answerPatience is how long a replica that may hold more than the others has to answer before a dead master is
 	// replaced without it. One look of a failover waits for 0.15 s.
 	answerPatience = time.Second
-	// CarrierTime is how long the launcher that has fenced a dead master has for the votes, one more look at the
-	// sentinels, and the promotion. It takes 10 ms where nothing is slow.
-	CarrierTime = 2 * time.Second
-	// CarrierPatience is how long the others leave a fenced master to that launcher. Clocks may differ.
-	CarrierPatience = CarrierTime + fenceSkew
-	// fenceSkew is by how much a clock may be wrong where the age of a fence is compared.
-	fenceSkew = 2 * time.Second
 	// labelPatience is how long a pod whose Redis has died keeps the label master
 	// for its successor to be labelled first. Nothing listens at the pod, so
 	// clients are refused at once and come again; if it let the label go first,

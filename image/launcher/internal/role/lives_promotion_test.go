@@ -54,7 +54,7 @@ func (w *world) third(a, b *simServer) *simServer {
 func TestMasterThatIsPromotedAgainWithoutTheAPITakesANewGeneration(t *testing.T) {
 	w := settled(t, true)
 	first := w.labelled()[0]
-	generation := w.record.generation
+	generation := w.record.Generation
 	w.apiDown = true
 	first.redis.frozen = w.now + 20*time.Second
 	second := w.promoted(t, first)
@@ -66,8 +66,8 @@ func TestMasterThatIsPromotedAgainWithoutTheAPITakesANewGeneration(t *testing.T)
 	w.live(5 * time.Second)
 	w.apiDown = false
 	w.live(5 * time.Second)
-	require.Greater(t, w.record.generation, generation)
-	require.Equal(t, first.UID, w.record.uid)
+	require.Greater(t, w.record.Generation, generation)
+	require.Equal(t, first.UID, w.record.Master.UID)
 	w.endsWell(t)
 }
 
@@ -79,7 +79,7 @@ func TestMasterOfThePastIsNotFollowedByWhoeverSawALaterPromotion(t *testing.T) {
 	first.isolated = true
 	second := w.promoted(t, first)
 	third := w.third(first, second)
-	w.until(t, "the record of "+second.Name, func() bool { return w.record.uid == second.UID })
+	w.until(t, "the record of "+second.Name, func() bool { return w.record.Master.UID == second.UID })
 	w.apiDown = true
 	w.synced(t, third, second)
 	second.kill(w)
@@ -132,7 +132,7 @@ func TestMasterOfThePastIsNotFollowedWhileAReplicaGoesOnFromItsSuccessor(t *test
 	first.isolated = true
 	second := w.promoted(t, first)
 	w.synced(t, w.third(first, second), second)
-	w.until(t, "the record of "+second.Name, func() bool { return w.record.uid == second.UID })
+	w.until(t, "the record of "+second.Name, func() bool { return w.record.Master.UID == second.UID })
 	second.kill(w)
 	w.sentinels[0].isolated, w.sentinels[1].isolated = true, true
 	first.isolated = false
@@ -171,7 +171,7 @@ func TestMasterThatStoodStillReadsTheRecordBeforeItServes(t *testing.T) {
 	first := w.labelled()[0]
 	first.thawAt = w.now + time.Minute
 	second := w.promoted(t, first)
-	w.until(t, "the record of "+second.Name, func() bool { return w.record.uid == second.UID })
+	w.until(t, "the record of "+second.Name, func() bool { return w.record.Master.UID == second.UID })
 	leader := slices.IndexFunc(w.sentinels, func(s *simSentinel) bool { return s.leads != nil })
 	require.GreaterOrEqual(t, leader, 0, "nobody has been told")
 	w.replaceSentinel(leader, time.Second)
@@ -231,7 +231,7 @@ func TestMasterThatStoodStillIsNotPromotedForTheReplicaThatHasMore(t *testing.T)
 	first.redis.frozen = w.now + 30*time.Second
 	second := w.promoted(t, first)
 	third := w.third(first, second)
-	w.until(t, "the record of "+second.Name, func() bool { return w.record.uid == second.UID })
+	w.until(t, "the record of "+second.Name, func() bool { return w.record.Master.UID == second.UID })
 	w.synced(t, third, second)
 	w.live(time.Second)
 	w.apiDown = true

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 // The lives in this file are ones that the random lives of machine_test.go once
@@ -305,8 +307,7 @@ func TestReplicaThatHasNotSynchronisedLeavesTheMasterTimeToComeBack(t *testing.T
 func TestFencedMasterDoesNotClaimBesideALiveReplica(t *testing.T) {
 	w := settled(t, true)
 	master := w.labelled()[0]
-	w.record.fence, w.record.fencedAt = master.UID, w.now
-	w.record.version++
+	w.write(w.record.FenceDead(record.Dead{Member: master.record()}, master.record(), "", w.clock()))
 	w.restart(master, 0)
 	for i := range w.sentinels {
 		w.replaceSentinel(i, 20*time.Second)

@@ -191,7 +191,7 @@ func (w *world) problem() string {
 		return "not exactly one server is labelled master"
 	}
 	m := masters[0]
-	if !m.redis.master || !m.accepts(w) || w.record.uid != m.UID {
+	if !m.redis.master || !m.accepts(w) || w.record.Master.UID != m.UID {
 		return m.Name + " is labelled master, but is none, accepts no writes or is not recorded"
 	}
 	for _, s := range w.servers {

@@ -28,3 +28,34 @@ func MinReplicas(configured, online int, majority, fresh bool, masterFor time.Du
 		return 0, false
 	}
 }
+
+// minReplicas gives min-replicas-to-write from now on. change is false when the present setting stays.
+func (m *Memory) minReplicas(f Facts, local Local, now time.Time) (n int, change bool) {
+	switch {
+	case !local.Answering:
+		return 0, false
+	case !local.Master:
+		return 0, m.MinReplicas != 0
+	case f.Self.Terminating || local.Online < f.Settings.MinReplicas && m.servesAlone(f, local, now):
+		return 0, false
+	}
+	fresh := m.RecordKnown && now.Sub(m.recordAt) < CalmTick && m.Record.Master.UID == f.Self.UID
+	n, ok := MinReplicas(f.Settings.MinReplicas, local.Online, m.namedNow(f, now), fresh, local.MasterFor)
+	return n, ok && n != m.MinReplicas
+}
+
+// mayNotBeAlone says whether a master lacks replicas, and must see that the API still names it to accept writes.
+func (m *Memory) mayNotBeAlone(f Facts, local Local, now time.Time) bool {
+	return local.Answering && local.Master && !f.Self.Terminating && local.Online < f.Settings.MinReplicas && !m.servesAlone(f, local, now)
+}
+
+// servesAlone says whether this master accepts writes with the replicas that it has, and is still named.
+func (m *Memory) servesAlone(f Facts, local Local, now time.Time) bool {
+	return m.namedNow(f, now) && m.MinReplicas >= 0 && m.MinReplicas <= local.Online
+}
+
+// namedNow says whether a majority of the sentinels has named this pod lately.
+func (m *Memory) namedNow(f Facts, now time.Time) bool {
+	agreed, ok := Observation{Sentinels: f.Settings.Sentinels, Views: m.views}.Agreed()
+	return ok && agreed == f.Self.IP && now.Sub(m.viewsAt) < 2*CalmTick
+}

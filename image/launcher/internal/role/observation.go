@@ -30,7 +30,7 @@ const (
 // Standing is what a server's data are worth as the start of a master.
 type Standing struct {
 	Empty      bool  `json:"empty"`      // no data at all
-	Generation int64 `json:"generation"` // number of the master the data came from; see kube.Record
+	Generation int64 `json:"generation"` // number of the master the data came from; see record.Record
 	// Epoch is the sentinels' configuration epoch of a master that was promoted while nobody could
 	// write that into the record; 0 for a recorded master. It counts within the generation.
 	Epoch  int64 `json:"epoch,omitempty"`

@@ -3,6 +3,8 @@ package role
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 // calledOff gives the recorded master where the failover that promoted this pod has ended
@@ -58,7 +60,7 @@ func (o Observation) fencedPredecessor(agreed netip.Addr, ok bool) bool {
 	if o.Fence.Successor != "" && o.Fence.Successor != o.Self.UID {
 		return false // it was promoted in an attempt that was given up
 	}
-	if o.Local.MasterFor > o.Fence.Age+fenceSkew {
+	if o.Local.MasterFor > o.Fence.Age+record.Skew {
 		return false // a master of the past, which was master before the fenced one and is none of its replicas
 	}
 	if !ok {
@@ -74,7 +76,7 @@ func (o Observation) fencedPredecessor(agreed netip.Addr, ok bool) bool {
 // its role once a second; waiting for that would only lengthen the outage.
 func (o Observation) electedOver(agreed netip.Addr) bool {
 	p := o.peerAt(agreed)
-	if f := o.Fence; f != nil && f.UID == o.MasterUID && f.Successor != "" && f.Successor != o.Self.UID && f.Age <= CarrierPatience {
+	if f := o.Fence; f != nil && f.UID == o.MasterUID && f.Successor != "" && f.Successor != o.Self.UID && f.Age <= record.CarrierPatience {
 		return false // a launcher is about to announce another server in a later epoch
 	}
 	promoted := slices.ContainsFunc(o.Views, func(v View) bool { return v.FailingOver && v.Promoting == o.Self.IP })
@@ -109,7 +111,7 @@ func (o Observation) unclaimed(master *Peer) bool {
 		return true
 	}
 	handedOver := f.By == "" && f.Successor != ""
-	return f.UID == master.UID && (handedOver || f.By == o.Self.Name || f.Age > CarrierPatience)
+	return f.UID == master.UID && (handedOver || f.By == o.Self.Name || f.Age > record.CarrierPatience)
 }
 
 // aboutToBeReplaced says whether another server is about to become master in place of this one, so that

@@ -3,6 +3,8 @@ package role
 import (
 	"testing"
 	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 func serving(reason string) Decision {
@@ -151,10 +153,10 @@ func TestReplicaHasAMasterReplacedWhoseContainerIsSeenToHaveEnded(t *testing.T) 
 		{"not where the record is not known", but(recordUnknown), lost},
 		{"not twice", but(fenced("b", time.Second)), lost},
 		{"not while somebody else replaces it", but(func(o *Observation) {
-			o.Fence = &Fence{UID: uid("b"), By: "server-c", Successor: uid("c"), Age: CarrierPatience}
+			o.Fence = &Fence{UID: uid("b"), By: "server-c", Successor: uid("c"), Age: record.CarrierPatience}
 		}), lost},
 		{"but where that takes too long", but(func(o *Observation) {
-			o.Fence = &Fence{UID: uid("b"), By: "server-c", Successor: uid("c"), Age: CarrierPatience + 1}
+			o.Fence = &Fence{UID: uid("b"), By: "server-c", Successor: uid("c"), Age: record.CarrierPatience + 1}
 		}), replace},
 		{"but where its launcher was elected to hand over, and has died",
 			but(func(o *Observation) { o.Fence = &Fence{UID: uid("b"), Successor: uid("c")} }), replace},
@@ -197,9 +199,13 @@ func TestElectedReplicaIsLabelledBeforeTheSentinelsNameIt(t *testing.T) {
 		{"where the master is silent", observe(elected), yes},
 		{"where the master does not run", observe(elected, func(o *Observation) { o.Peers[0].Redis = Refused }), yes},
 		{"not while a launcher is about to announce another",
-			observe(elected, func(o *Observation) { o.Fence = &Fence{UID: uid("b"), Successor: uid("c"), Age: CarrierPatience} }), waits},
+			observe(elected, func(o *Observation) {
+				o.Fence = &Fence{UID: uid("b"), Successor: uid("c"), Age: record.CarrierPatience}
+			}), waits},
 		{"but where that takes too long",
-			observe(elected, func(o *Observation) { o.Fence = &Fence{UID: uid("b"), Successor: uid("c"), Age: CarrierPatience + 1} }), yes},
+			observe(elected, func(o *Observation) {
+				o.Fence = &Fence{UID: uid("b"), Successor: uid("c"), Age: record.CarrierPatience + 1}
+			}), yes},
 		{"not while the master answers", observe(elected, func(o *Observation) { o.Peers[0].Redis = Answered; o.Peers[0].Master = true }), waits},
 		{"not where a sentinel was told to fail over", observe(elected, sentinels("b* b! b!")), waits},
 		{"not over one that is not the recorded master", observe(elected, recorded("c")), waits},

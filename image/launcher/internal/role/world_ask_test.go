@@ -1,119 +1,96 @@
 package role
 
 import (
-	"slices"
-	"time"
+	"net/netip"
 )
 
-func (s *simServer) observe(w *world) Observation {
-	wasInSync := s.held.InSync
-	local := s.observeLocal(w)
-	woken := s.turnAt > 0 && w.now-s.turnAt > stoodStill
-	if s.turnAt = w.now; woken {
-		s.recordAt = never
-	}
-	calm := !woken && s.decided.State == Serving && s.decided.Action == Wait && local.Answering && local.Master == (s.decided.Label == MasterLabel) && (local.Master || wasInSync) &&
-		(!local.Master || s.Label == Master && s.recordOK && s.isRecorded(s.record, s.own))
-	fresh := !calm || w.now-s.viewsAt >= time.Second
-	if fresh {
-		s.views, s.viewsAt = s.askSentinels(w), w.now
-	}
-	o := Observation{Sentinels: simSentinels, Views: s.views}
-	agreed, ok := o.Agreed()
-	calm = calm && ok && (local.Master && agreed == s.IP || !local.Master && agreed == local.Follows && local.LinkUp)
-	s.calm = calm
-	foundDown := fresh && slices.ContainsFunc(s.views, func(v View) bool { return v.Down && v.HasMaster && v.Master == local.Follows })
-	var peers []Peer
-	every := 300 * time.Millisecond
-	if calm {
-		every = 15 * time.Second
-		if r := s.record; !local.Master && local.Follows != r.ip || local.Master && r.uid != s.UID {
-			every = time.Second
+// look is agent.look: it asks what Memory.Step wants to know.
+func (s *simServer) look(w *world) Plan {
+	facts := s.begin(w)
+	for {
+		next, plan := s.memory.Step(facts, w.clock())
+		if plan.Ask == (Questions{}) {
+			s.memory, s.written = next, nil
+			return plan
 		}
+		s.answer(w, plan.Ask, &facts)
 	}
-	if !calm || !local.Master && foundDown {
-		peers = s.askPeers(w)
-		s.held = s.held.Beside(local, s.worth.Standing, s.worth.Of, peers)
-		local.Synced = local.Answering && s.held.InSync
-	}
-	if w.now-s.recordAt >= every {
-		if s.recordOK = w.apiServes(&s.pod); s.recordOK {
-			s.readRecord(w)
-		} else {
-			s.record, s.recordAt = simRecord{}, w.now+time.Second
-		}
-	}
-	r := s.record
-	o = Observation{
-		Self: s.Member, Local: local, Standing: s.worth.Standing,
-		Servers: simServers, Sentinels: simSentinels, DownAfter: simDownAfter, Persistence: w.persistence, Views: s.views, Peers: peers,
-		PodsKnown: true, RecordKnown: s.recordOK, Initialised: r.initialised, Generation: r.generation, MasterUID: r.uid, PreviousIP: r.previous,
-		Waiting: w.now - s.since, GenerationFor: w.now - s.generationAt,
-	}
-	for _, m := range s.servers {
-		if m.UID == s.UID {
-			o.Self = m
-		}
-	}
-	mark(&s.masterlessAt, !calm && !o.MasterInView() && !o.CutOff(), w.now)
-	o.Masterless = elapsed(s.masterlessAt, w.now)
-	if r.fence != "" {
-		o.Fence = &Fence{UID: r.fence, Age: w.now - r.fencedAt, By: r.fencedBy, Successor: r.successor}
-	}
-	if local.Answering {
-		s.confirmed = local.Master && (s.confirmed || ok && agreed == s.IP)
-		s.recorded = local.Master && (s.recorded || r.uid == s.UID)
-	}
-	o.Local.Confirmed, o.Local.Recorded = s.confirmed, s.recorded
-	epoch, named := o.NamedIn()
-	o.Local.NamedAnew = named && epoch > s.worth.NamedIn
-	down, _ := o.MasterIsDown()
-	mark(&s.astrayAt, ok && local.Running && !local.Master && agreed != local.Follows, w.now)
-	mark(&s.downAt, down, w.now)
-	refused := false
-	for _, p := range peers {
-		refused = refused || ok && p.IP == agreed && p.Redis == Refused && p.Launcher == Refused
-	}
-	mark(&s.refusedAt, refused, w.now)
-	o.Local.Astray, o.MasterDown, o.MasterRefused = elapsed(s.astrayAt, w.now), elapsed(s.downAt, w.now), elapsed(s.refusedAt, w.now)
-	return o
 }
 
-func (s *simServer) observeLocal(w *world) Local {
-	if !s.redis.running || !s.alive(w) {
-		return Local{Running: s.redis.running}
+// begin is what is known without asking anybody else.
+func (s *simServer) begin(w *world) Facts {
+	s.turnAt = w.now
+	facts := Facts{Began: w.clock(), Self: s.Member, Own: s.askOwn(w), PodsKnown: s.podsOK, Settings: w.settings()}
+	for _, m := range s.servers {
+		if m.UID == s.UID {
+			facts.Self = m
+		}
+	}
+	facts.Written = s.written
+	return facts
+}
+
+// settings are those of every release.
+func (w *world) settings() Settings {
+	return Settings{Servers: simServers, Sentinels: simSentinels, DownAfter: simDownAfter, Persistence: w.persistence, MinReplicas: simMinReplicas}
+}
+
+// answer gets the answers to questions.
+func (s *simServer) answer(w *world, q Questions, facts *Facts) {
+	if q.Sentinels {
+		s.views = s.askSentinels(w)
+		facts.Views, facts.Asked.Sentinels = s.views, true
+	}
+	if q.Servers {
+		facts.Peers, facts.Asked.Servers = s.askPeers(w), true
+	}
+	if q.Record {
+		facts.Record, facts.RecordFailed, facts.Asked.Record = w.record, !w.apiServes(&s.pod), true
+	}
+	if q.Master.IsValid() {
+		facts.Told, facts.Asked.Master = s.askMaster(w, q.Master), q.Master
+	}
+}
+
+// askOwn asks the own Redis.
+func (s *simServer) askOwn(w *world) Own {
+	own := Own{At: w.clock(), Running: s.redis.running, Answered: s.alive(w)}
+	if !own.Answered {
+		return own
 	}
 	r := s.redis
-	if r.master != s.wasMaster || r.follows != s.followed {
-		s.recordAt = never
+	own.Look, own.Follows, own.Unlinked, own.Online = s.lookAt(w), r.follows, elapsed(r.lostAt, w.now), s.online(w)
+	return own
+}
+
+// askMaster asks the master of a replica, which always tells at once.
+func (s *simServer) askMaster(w *world, ip netip.Addr) (told Told) {
+	m := w.serverAt(ip)
+	if m == nil || !reaches(&m.pod, &s.pod) || !m.alive(w) || !m.redis.master {
+		return told
 	}
-	if s.wasMaster && !r.master {
-		s.own, s.worth.NamedIn = 0, 0
+	told.History = m.redis.history.ID
+	if m.up(w) {
+		standing := m.memory.Worth.Standing
+		told.AtLeast = Standing{Generation: standing.Generation, Epoch: standing.Epoch}
+		if standing.Master {
+			told.Master = &standing
+		}
 	}
-	s.wasMaster, s.followed, s.byRecord = r.master, r.follows, s.byRecord && r.master
-	if s.servedHistory = ""; r.master {
-		s.servedHistory = r.history.ID
-	}
-	s.held = s.held.After(s.lookAt(w))
-	mark(&s.masterAt, r.master, w.now)
-	mark(&s.linkedAt, r.linkUp, w.now)
-	mark(&s.linkDownAt, !r.master && !r.linkUp, w.now)
-	return Local{
-		Running: true, Answering: true, Master: r.master, Claimed: r.master && s.byRecord, Follows: r.follows, LinkUp: r.linkUp, Synced: s.held.InSync, Copied: s.held.Copied,
-		Offset: r.offset, History: r.history, Online: s.online(w), MasterFor: elapsed(s.masterAt, w.now), Linked: elapsed(s.linkedAt, w.now), LinkDown: elapsed(s.linkDownAt, w.now), Unlinked: elapsed(r.lostAt, w.now),
-	}
+	return told
 }
 
 // lookAt is agent.lookOf.
 func (s *simServer) lookAt(w *world) Look {
 	s.redis.inSync = s.redis.inSync && !s.redis.copying
 	r := s.redis
-	return Look{Master: r.master, LinkUp: r.linkUp, Lost: !r.master && !r.linkUp && r.lostAt != 0, Syncing: r.copying, Rewriting: w.persistence && w.now < r.rewriteEnds, History: r.history,
+	return Look{Master: r.master, LinkUp: r.linkUp, Lost: !r.master && !r.linkUp && r.lostAt != 0, Syncing: r.copying, Rewriting: w.now < r.rewriteEnds, History: r.history,
 		Offset: r.offset, BacklogFrom: r.backlogFrom}
 }
 
 func (s *simServer) askSentinels(w *world) []View {
 	var out []View
+	s.asked = s.sentinels
 	for _, other := range s.sentinels {
 		v := View{Reach: Unknown}
 		switch exists := w.sentinelAt(other.IP) == other; {
@@ -160,7 +137,7 @@ func (w *world) ask(from *pod, m Member, status bool) Peer {
 		}
 	}
 	if status && other.up(w) && other.turns > 0 {
-		p.Status = &Status{UID: other.UID, Claimed: other.claimed, Synced: other.redis.running && other.held.InSync, Standing: other.worth.Standing}
+		p.Status = &Status{UID: other.UID, Claimed: other.memory.Claimed, Synced: other.redis.running && other.memory.Held.InSync, Standing: other.memory.Worth.Standing}
 	}
 	return p
 }

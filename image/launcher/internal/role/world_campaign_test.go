@@ -1,8 +1,11 @@
 package role
 
 import (
+	"errors"
 	"net/netip"
 	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 // campaignStage is a moment in which the launcher that replaces a dead master may end.
@@ -34,25 +37,36 @@ func (s *simServer) breakOff(w *world, after string) {
 
 // simDead is agent.dead.
 type simDead struct {
-	uid      string
+	record.Dead
 	master   netip.Addr
 	replicas []Replica
 }
 
 // replaceDead is agent.replaceDead. false: a sentinel can do it.
 func (s *simServer) replaceDead(w *world, m simDead) (done bool) {
+	if !w.apiServes(&s.pod) {
+		return false
+	}
+	read := w.record
+	switch err := read.Replaceable(m.Dead, s.record(), w.clock()); {
+	case errors.Is(err, record.ErrNotRecorded):
+		return false
+	case err != nil:
+		return true
+	}
 	for _, other := range w.sentinels {
 		if s.hears(w, other) && other.leads != nil {
 			return true
 		}
 	}
-	heir := s.foremost(w, m.replicas)
-	if heir == nil || !w.apiServes(&s.pod) {
+	successor := s.foremost(w, m.replicas)
+	if successor == nil {
 		return false
 	}
-	if done, fenced := s.fenceDead(w, m, heir.UID); !fenced {
-		return done
+	if !s.write(w, read.FenceDead(m.Dead, s.record(), successor.UID, w.clock())) {
+		return true
 	}
+	w.logf("%s fences %s", s.Name, m.UID)
 	end := w.nextCampaign()
 	if end == endedAfterTheFence {
 		s.breakOff(w, "fenced the master")
@@ -66,21 +80,30 @@ func (s *simServer) replaceDead(w *world, m simDead) (done bool) {
 		s.breakOff(w, "been elected")
 		return true
 	}
-	w.mayBecomeMaster(heir)
-	heir.becomeMaster(w, "promoted by the launcher of "+s.Name)
+	w.mayBecomeMaster(successor)
+	successor.becomeMaster(w, "promoted by the launcher of "+s.Name)
 	if end == endedAfterThePromotion {
 		s.breakOff(w, "promoted the successor")
 		return true
 	}
-	s.tellOthers(w, m.master, heir, epoch, end == endedAfterOneSentinelWasTold)
+	s.tellOthers(w, m.master, successor, epoch, end == endedAfterOneSentinelWasTold)
 	return true
 }
 
+// write writes the record, and remembers it.
+func (s *simServer) write(w *world, r record.Record) bool {
+	written, ok := w.write(r)
+	if ok {
+		s.memory.SetRecord(written, w.clock())
+	}
+	return ok
+}
+
 // tellOthers is agent.tellOthers.
-func (s *simServer) tellOthers(w *world, master netip.Addr, heir *simServer, epoch int64, onlyOne bool) {
+func (s *simServer) tellOthers(w *world, master netip.Addr, successor *simServer, epoch int64, onlyOne bool) {
 	for _, other := range w.sentinels {
 		if s.hears(w, other) && other.configEpoch < epoch {
-			other.switchTo(w, heir.IP, epoch)
+			other.switchTo(w, successor.IP, epoch)
 			if onlyOne {
 				s.breakOff(w, "told one sentinel")
 				return
@@ -88,8 +111,8 @@ func (s *simServer) tellOthers(w *world, master netip.Addr, heir *simServer, epo
 		}
 	}
 	for _, other := range w.servers {
-		if other != heir && other.alive(w) && reaches(&s.pod, &other.pod) && !other.redis.master && other.redis.follows == master {
-			other.follow(w, heir.IP)
+		if other != successor && other.alive(w) && reaches(&s.pod, &other.pod) && !other.redis.master && other.redis.follows == master {
+			other.follow(w, successor.IP)
 		}
 	}
 }
@@ -113,25 +136,6 @@ func (s *simServer) foremost(w *world, replicas []Replica) *simServer {
 	return best
 }
 
-// fenceDead is agent.fenceDead.
-func (s *simServer) fenceDead(w *world, m simDead, heir string) (done, fenced bool) {
-	r, own := &w.record, m.uid == s.UID
-	young := r.fence != "" && w.now-r.fencedAt < CarrierPatience
-	switch {
-	case r.uid != m.uid:
-		return !own, false
-	case young && r.fencedBy != "" && r.fencedBy != s.Name, young && !own && r.fencedBy == "" && r.successor == "":
-		return true, false
-	}
-	r.version++
-	r.fence, r.fencedAt, r.fencedBy, r.successor = m.uid, w.now, s.Name, heir
-	if own {
-		r.fencedBy = ""
-	}
-	w.logf("%s fences %s", s.Name, m.uid)
-	return false, true
-}
-
 // campaign is agent.campaign.
 func (s *simServer) campaign(w *world, master netip.Addr) (epoch int64, elected bool) {
 	var voters []*simSentinel
@@ -152,52 +156,54 @@ func (s *simServer) campaign(w *world, master netip.Addr) (epoch int64, elected 
 func (s *simServer) callOff(w *world, master netip.Addr) {
 	for i, v := range s.views {
 		if v.FailingOver && v.Master == master {
-			w.logf("%s calls the failover of %s off", s.Name, s.sentinels[i].Name)
+			w.logf("%s calls the failover of %s off", s.Name, s.asked[i].Name)
 			s.failedAt = never
-			s.sentinels[i].stop()
+			s.asked[i].stop()
 		}
 	}
 }
 
 // failOver replaces the master, or commands a failover to one sentinel.
 func (s *simServer) failOver(w *world, o Observation, d Decision) {
-	pause, master := 2*time.Second, s.IP
+	pause := 2 * time.Second
 	if d.Action == Nudge {
-		pause, master = 10*time.Second, d.Target
+		pause = record.OrderAge
 	}
 	if w.now-s.failedAt < pause {
 		return
 	}
 	s.failedAt = w.now
-	dead := simDead{uid: s.UID, master: s.IP, replicas: o.Replicas(s.servedHistory)}
+	dead := simDead{Dead: record.Dead{Member: s.record()}, master: s.IP, replicas: o.Replicas(s.memory.ServedHistory)}
 	if d.Action == ReplaceDead {
-		dead.uid, dead.master, dead.replicas = s.record.uid, d.Target, o.Replicas(o.Local.History.ID)
+		dead.Dead = record.Dead{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation}
+		dead.master, dead.replicas = d.Target, o.Replicas(o.Local.History.ID)
 	}
 	if d.Action != Nudge && s.replaceDead(w, dead) {
 		return
 	}
-	switch d.Action {
-	case FailOver:
-		if r := s.record; r.fence == s.UID && r.fencedBy != "" && r.fencedBy != s.Name && w.now-r.fencedAt < CarrierPatience {
-			return
-		}
-		if w.apiServes(&s.pod) && w.record.uid == s.UID {
-			s.fence(w, s.UID, "", "")
-		}
-	case ReplaceDead:
-		master = d.Target
-		if !w.apiServes(&s.pod) || w.record.uid != s.record.uid || w.record.fence != "" && w.record.successor == "" && w.now-w.record.fencedAt < CarrierPatience {
-			return
-		}
-		s.fence(w, w.record.uid, s.Name, "")
-	case Nudge:
-		recent := func(at time.Duration) bool { return at > 0 && w.now-at < pause }
-		if !w.apiServes(&s.pod) || recent(w.record.orderedAt) || w.record.fence != "" && recent(w.record.fencedAt) {
-			return
-		}
-		w.record.version++
-		w.record.orderedAt = w.now
-		s.readRecord(w)
+	if s.announceFailover(w, d, dead.Dead) {
+		s.commandFailover(w, d.Target)
+	}
+}
+
+// announceFailover records what a sentinel is about to be told, as agent.failOver does. false: no sentinel may be told.
+func (s *simServer) announceFailover(w *world, d Decision, dead record.Dead) bool {
+	serves := w.apiServes(&s.pod)
+	if d.Action == Nudge {
+		next, err := w.record.OrderFailover(s.record(), w.clock())
+		return serves && err == nil && s.write(w, next)
+	}
+	if !serves {
+		return d.Action == FailOver
+	}
+	next, changed, err := w.record.FenceForSentinel(dead, s.record(), w.clock())
+	return err == nil && (!changed || s.write(w, next))
+}
+
+// commandFailover is agent.commandFailover. An invalid master is this pod.
+func (s *simServer) commandFailover(w *world, master netip.Addr) {
+	if !master.IsValid() {
+		master = s.IP
 	}
 	for _, v := range s.views {
 		if v.FailingOver {
@@ -205,16 +211,8 @@ func (s *simServer) failOver(w *world, o Observation, d Decision) {
 		}
 	}
 	for i, v := range s.views {
-		if v.Reach == Answered && v.HasMaster && v.Master == master && s.sentinels[i].failOver(w) {
+		if v.Reach == Answered && v.HasMaster && v.Master == master && s.asked[i].failOver(w) {
 			return
 		}
 	}
-}
-
-// fence is agent.fence.
-func (s *simServer) fence(w *world, uid, by, successor string) {
-	w.record.version++
-	w.record.fence, w.record.fencedAt, w.record.fencedBy, w.record.successor = uid, w.now, by, successor
-	s.readRecord(w)
-	w.logf("%s fences %s", s.Name, uid)
 }

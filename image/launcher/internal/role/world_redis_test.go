@@ -87,7 +87,7 @@ func (w *world) confirm() {
 		done := w.accepted[i]
 		for _, s := range w.servers {
 			replica := s.alive(w) && s.redis.linkUp && s.redis.data.holds(done)
-			done.confirmed = done.confirmed || replica && done.by.UID == w.record.uid && !w.replaced(done.by)
+			done.confirmed = done.confirmed || replica && done.by.UID == w.record.Master.UID && !w.replaced(done.by)
 			if (replica || s == done.by) && !s.corrupt {
 				done.keepers = append(done.keepers, s)
 			}
@@ -155,7 +155,7 @@ func (w *world) giveUp(s *simServer, elected bool, by *simSentinel) {
 	case s.redis.inSync:
 		asked = func(k *simServer) bool {
 			known := by == nil || by.told[k.IP].priority && !by.findsTooOld(w, k)
-			return k.alive(w) && !k.isolated && (k.redis.inSync && known || k.redis.master && w.record.uid == k.UID)
+			return k.alive(w) && !k.isolated && (k.redis.inSync && known || k.redis.master && w.record.Master.UID == k.UID)
 		}
 	}
 	brings := s.redis.data
@@ -176,7 +176,7 @@ func (w *world) forgetPromotions() {
 		return // nothing is replaced without the API
 	}
 	for _, done := range w.accepted {
-		done.givenUp = done.givenUp || done.by.UID != w.record.uid
+		done.givenUp = done.givenUp || done.by.UID != w.record.Master.UID
 	}
 }
 
@@ -267,15 +267,16 @@ func (s *simServer) start(w *world, master netip.Addr) {
 	if s.corrupt {
 		if !s.restarts.Broken() || !master.IsValid() {
 			s.restarts = s.restarts.After(0, false)
-			s.claimed, s.worth.Standing.Broken = false, s.restarts.Broken()
+			s.memory.Claimed, s.memory.Worth.Standing.Broken = false, s.restarts.Broken()
 			return
 		}
-		s.corrupt, s.restarts, s.disk, s.worth.Standing = false, Restarts{}, data{}, Standing{Empty: true}
+		s.corrupt, s.restarts, s.disk, s.memory.Worth.Standing = false, Restarts{}, data{}, Standing{Empty: true}
 	}
-	if w.persistence && s.worth.Standing.Empty {
-		s.worth.Filed = s.worth.Standing
+	if w.persistence && s.memory.Worth.Standing.Empty {
+		s.memory.Worth.Filed = s.memory.Worth.Standing
 	}
 	s.restarts = Restarts{}
+	s.memory.ProcessStarted(w.clock())
 	s.redis = redis{running: true, follows: master, heard: -linkTimeout, process: w.newID(), history: History{ID: w.newID()}}
 	if s.disk.writes > 0 {
 		s.redis.data = s.disk
@@ -289,20 +290,20 @@ func (s *simServer) kill(w *world) {
 	s.redis = redis{}
 	s.acks = map[*simServer]time.Duration{}
 	w.deprive(s, s.disk)
-	if !s.worth.Filed.Master {
+	if !s.memory.Worth.Filed.Master {
 		// Between equals an election goes by the offset that the last look found.
 		w.deprive(s, s.disk.until(s.turnAt))
 	}
-	if s.held.Copied {
+	if s.memory.Held.Copied {
 		// A copy before this one may have reached the files while this one came, and its launcher vouches for neither.
 		w.deprive(s, s.vouched)
 	}
-	if s.held.Copied && (receiving || rewritten >= 0 && rewritten < standingLag) {
+	if s.memory.Held.Copied && (receiving || rewritten >= 0 && rewritten < standingLag) {
 		// The copy may have reached the files. Its launcher does not vouch for them while the next copy
 		// comes, nor before it has looked.
 		w.deprive(s, data{})
 	}
-	if s.worth.Filed.Generation < w.record.generation {
+	if s.memory.Worth.Filed.Generation < w.record.Generation {
 		// An election does not know what the last ones are worth, nor those from when the launcher could not read the record.
 		w.deprive(s, s.disk.until(s.readsAt-standingLag))
 	}
@@ -312,7 +313,7 @@ func (s *simServer) kill(w *world) {
 // A process that has just woken up serves nobody before its launcher has looked, or had it hold writes back.
 func (s *simServer) serve(w *world) {
 	woken := w.now-max(s.thawAt, s.redis.frozen) < step
-	heldBack := s.decided.Doomed && s.decided.Action == Wait && w.now-s.doomedAt <= simDownAfter // by agent.hold
+	heldBack := s.heldAt > 0 && w.now-s.heldAt <= simDownAfter // by agent.hold
 	if s.accepts(w) && !woken && !heldBack {
 		s.accept(w, 1)
 	}

@@ -3,6 +3,8 @@ package role
 import (
 	"net/netip"
 	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 // simSentinel is a sentinel pod: Sentinel itself, its file, and what its
@@ -24,7 +26,7 @@ type simSentinel struct {
 	startedAt time.Duration
 
 	downAt, staleAt, mislabelAt time.Duration
-	record                      simRecord
+	record                      record.Record
 	servers                     []Member
 	acts                        int
 	reason                      string
@@ -308,7 +310,7 @@ func (s *simSentinel) unlabelLost(w *world) {
 }
 
 func (s *simSentinel) observe(w *world) SentinelObservation {
-	o := SentinelObservation{Running: s.running, Configured: simSentinels, FailoverTimeout: failoverTimeout, First: true, MasterUID: s.record.uid}
+	o := SentinelObservation{Running: s.running, Configured: simSentinels, FailoverTimeout: failoverTimeout, First: true, MasterUID: s.record.Master.UID}
 	for i, other := range w.sentinels {
 		if other == s {
 			o.Turn = int(w.now/(10*time.Second))%simSentinels == i

@@ -1,66 +1,64 @@
 package role
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
-// simServer is a server pod: its Redis, its disk, and what its launcher
-// remembers between its turns (package agent, observed and Server).
+// simServer is a server pod: its Redis, its disk, and its launcher, which decides by Memory.Step.
 type simServer struct {
 	pod
 	redis redis
 	acks  map[*simServer]time.Duration // of a master: when each replica last acknowledged
 	disk  data
 
-	corrupt                                                                                                          bool          // Redis cannot load what is on disk
-	hungryUntil                                                                                                      time.Duration // it needs all its master's data, which takes until then
-	joinedAt                                                                                                         time.Duration // when its network was last back
-	own                                                                                                              int64         // agent.Server.generation
-	restarts                                                                                                         Restarts
-	since, masterAt, astrayAt, linkedAt, linkDownAt, downAt, refusedAt, failedAt, recordedAt, masterlessAt, doomedAt time.Duration
-	claimed, byRecord, confirmed, recorded, wasRunning                                                               bool
-	servedHistory                                                                                                    string // observed.servedHistory
-	vouched                                                                                                          data   // what the files held when the launcher last vouched for them
-	wasMaster                                                                                                        bool
-	followed                                                                                                         netip.Addr
-	applied                                                                                                          int
-	held                                                                                                             Held
-	worth                                                                                                            Worth  // the files are those on disk
-	standingOf                                                                                                       string // agent.observed.standingOf
-	views                                                                                                            []View
-	viewsAt, recordAt, turnAt                                                                                        time.Duration
-	record                                                                                                           simRecord
-	generation                                                                                                       int64         // of the record when it was last read
-	generationAt                                                                                                     time.Duration // first read with that generation
-	calm, recordOK, podsOK                                                                                           bool
-	servers                                                                                                          []Member // the pod list as last seen
-	sentinels                                                                                                        []*simSentinel
-	decided                                                                                                          Decision
-	wish                                                                                                             string
-	wishes                                                                                                           bool
-	turns, acts                                                                                                      int // looks, and looks with an effect
+	corrupt     bool          // Redis cannot load what is on disk
+	hungryUntil time.Duration // it needs all its master's data, which takes until then
+	joinedAt    time.Duration // when its network was last back
+	vouched     data          // what the files held when the launcher last vouched for them
+
+	memory     Memory
+	plan       Plan // the last one
+	restarts   Restarts
+	wasRunning bool
+	turnAt     time.Duration
+	heldAt     time.Duration // its writes have been held back since then; 0: they are not
+	failedAt   time.Duration // a failover was last commanded
+	recordedAt time.Duration // last attempt to write the record again
+	written    *record.Record
+	views      []View
+	asked      []*simSentinel // whose views these are
+	podsOK     bool
+	servers    []Member // the pod list as last seen
+	sentinels  []*simSentinel
+	wish       string
+	wishes     bool
+	turns      int // looks
+	acts       int // looks with an effect
 }
 
 const never = -time.Hour
 
-// stoodStill is that of package agent.
-const stoodStill = 3 * time.Second
+// clock is the present moment.
+func (w *world) clock() time.Time { return epoch.Add(w.now) }
 
 // boot is the start of the container.
 func (s *simServer) boot(w *world) {
-	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, hungryUntil: s.hungryUntil, worth: Worth{Filed: s.worth.Filed}, acks: map[*simServer]time.Duration{}, applied: -1}
-	fresh.since, fresh.viewsAt, fresh.recordAt, fresh.failedAt = max(w.now, s.upAt), never, never, never
-	fresh.generation = -1 // none was read
-	fresh.worth.Filed.Broken = false
-	fresh.worth.Standing = Standing{Empty: true}
+	filed, worth := s.memory.Worth.Filed, Standing{Empty: true}
+	filed.Broken = false
 	if w.persistence && s.disk.writes > 0 {
-		fresh.worth.Standing = fresh.worth.Filed
+		worth = filed
 	}
+	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, hungryUntil: s.hungryUntil, acks: map[*simServer]time.Duration{}, failedAt: never}
+	fresh.memory = NewMemory(worth, epoch.Add(max(w.now, s.upAt)))
+	fresh.memory.Worth.Filed = filed
 	*s = fresh
 }
 
-// mark and elapsed keep clocks as package agent does; 0 is "not".
+// mark and elapsed keep the clocks of the world; 0 is "not".
 func mark(at *time.Duration, on bool, now time.Duration) {
 	switch {
 	case !on:
@@ -84,10 +82,7 @@ func (s *simServer) turn(w *world) {
 	}
 	s.turns++
 	if s.wasRunning && !s.redis.running {
-		s.masterAt, s.linkedAt, s.linkDownAt, s.astrayAt, s.since = 0, 0, 0, 0, w.now
-		s.recordAt, s.viewsAt, s.claimed, s.byRecord, s.confirmed, s.recorded = never, never, false, false, false, false
-		s.worth = s.worth.Ended(s.held.Copied, w.persistence)
-		s.held, s.own = Held{}, 0
+		s.memory.ProcessEnded(true, w.persistence, w.clock())
 	}
 	s.wasRunning = s.redis.running
 	if w.apiServes(&s.pod) {
@@ -96,27 +91,21 @@ func (s *simServer) turn(w *world) {
 			s.servers = append(s.servers, other.Member)
 		}
 	}
-	if !s.podsOK {
-		s.since = w.now
-		return
-	}
-	o := s.observe(w)
-	if !o.Local.Running && o.MasterInView() {
-		s.since, o.Waiting = w.now, 0
-	}
-	d := Decide(o)
-	if d.Reason != s.decided.Reason || d.Action != s.decided.Action {
+	before := s.memory.Decided
+	s.plan = s.look(w)
+	o, d := s.plan.Seen, s.plan.Decision
+	if d.Reason != before.Reason || d.Action != before.Action {
 		w.logf("%s: %v, %v: %s", s.Name, d.State, d.Action, d.Reason)
 	}
-	s.decided = d
-	mark(&s.doomedAt, d.Doomed, w.now)
+	mark(&s.heldAt, s.plan.Hold, w.now)
 	s.label(w, d)
 	s.act(w, o, d)
 	s.keepRecord(w, o)
-	s.keepStanding(w, o)
-	s.tune(w, o)
+	s.keepStanding(o)
+	s.tune()
 }
 
+// label is what agent.labeller does.
 func (s *simServer) label(w *world, d Decision) {
 	switch d.Label {
 	case MasterLabel:
@@ -134,59 +123,46 @@ func (s *simServer) label(w *world, d Decision) {
 	w.logf("%s is labelled %q", s.Name, s.wish)
 	s.Label = s.wish
 	s.acts++
-	if s.wish == Master {
-		s.takeRecord(w, s.own)
-		s.readRecord(w)
+	if r := w.record; s.wish == Master && !r.Names(s.record(), s.memory.Own) && !r.LeftToAnother(s.record(), w.clock()) {
+		s.written = s.claimRecord(w, r)
 	}
 }
 
-// isRecorded is agent.recorded.
-func (s *simServer) isRecorded(r simRecord, own int64) bool {
-	return r.uid == s.UID && r.fence == "" && own > 0 && r.generation <= own
-}
-
-// takeRecord writes this pod into the record as the master, if another is there.
-func (s *simServer) takeRecord(w *world, own int64) {
-	if !s.isRecorded(w.record, own) {
-		s.writeRecord(w)
-	}
-}
-
-// writeRecord writes this pod into the record as the master, with a new generation.
-func (s *simServer) writeRecord(w *world) {
+// claimRecord writes this pod into the record as the master. It gives nil if somebody has written since the record was read.
+func (s *simServer) claimRecord(w *world, read record.Record) *record.Record {
 	w.giveUp(s, false, nil) // a master of the past that comes back may be the only one that is left
-	r := &w.record
-	if r.uid != s.UID {
-		r.previous = r.ip
+	written, ok := w.write(read.Claim(s.record()))
+	if !ok {
+		return nil
 	}
-	r.version++
-	r.generation++
-	r.initialised, r.uid, r.ip, r.fence, r.orderedAt = true, s.UID, s.IP, "", 0
-	s.own = r.generation
-	w.logf("%s is recorded as master %d", s.Name, r.generation)
+	w.logf("%s is recorded as master %d", s.Name, written.Generation)
+	return &written
 }
 
-// readRecord is agent.setRecord.
-func (s *simServer) readRecord(w *world) {
-	if s.generation != w.record.generation {
-		s.generation, s.generationAt = w.record.generation, w.now
+// write writes the record, unless somebody has written it since it was read.
+func (w *world) write(r record.Record) (record.Record, bool) {
+	if r.Version != w.record.Version {
+		return r, false
 	}
-	s.record, s.recordOK, s.recordAt = w.record, true, w.now
+	w.writes++
+	r.Version = fmt.Sprint(w.writes)
+	w.record = r
+	return r, true
 }
 
 // keepRecord is agent.keepRecord.
 func (s *simServer) keepRecord(w *world, o Observation) {
-	r, own := s.record, s.own
-	if (Standing{Generation: r.generation}).Disputed(o.Peers) {
-		own = 0
-	}
-	if s.decided.Label != MasterLabel || s.calm || !s.recordOK || s.Label != Master || s.isRecorded(r, own) || w.now-s.recordedAt < time.Second {
+	own, write := s.memory.Unrecorded(o)
+	if !write || s.Label != Master || w.now-s.recordedAt < time.Second || !w.apiServes(&s.pod) {
 		return
 	}
-	s.recordedAt, s.recordAt = w.now, never
-	if w.apiServes(&s.pod) && r.version == w.record.version {
-		s.takeRecord(w, own)
-		s.readRecord(w)
+	s.recordedAt = w.now
+	switch read := s.memory.Record; {
+	case read.Names(s.record(), own):
+	case read.Version != w.record.Version:
+		s.memory.ReadAgain()
+	default:
+		s.memory.SetOwnRecord(*s.claimRecord(w, read), w.clock())
 	}
 }
 
@@ -209,94 +185,53 @@ func (s *simServer) act(w *world, o Observation, d Decision) {
 	}
 }
 
+// claim is agent.claim.
 func (s *simServer) claim(w *world, o Observation) {
 	if !w.apiServes(&s.pod) || len(s.servers) != len(w.servers) {
 		return
 	}
-	if s.record.version != w.record.version {
-		s.recordAt = never
+	read := s.memory.Record
+	if read.Version != w.record.Version {
+		s.memory.ReadAgain()
 		return
 	}
 	w.logf("%s claims mastership", s.Name)
-	s.claimed = true
+	s.memory.Claimed = true
 	w.giveUp(s, true, nil)
-	if !s.isRecorded(w.record, s.own) {
-		s.writeRecord(w)
+	if !read.Names(s.record(), s.memory.Own) {
+		s.memory.SetOwnRecord(*s.claimRecord(w, read), w.clock())
 	}
-	s.readRecord(w)
 	if !o.Local.Running {
 		s.start(w, netip.Addr{})
 		if !s.redis.running {
 			return
 		}
-		s.wasRunning, s.held = true, Held{}
+		s.wasRunning = true
 	}
 	if !s.redis.master {
 		w.mayBecomeMaster(s)
 		s.becomeMaster(w, "claim")
 	}
-	s.byRecord = true
+	s.memory.MadeMaster(true)
 }
 
 // keepStanding is agent.keepStanding.
-func (s *simServer) keepStanding(w *world, o Observation) {
-	if !s.held.Copied {
+func (s *simServer) keepStanding(o Observation) {
+	if !s.memory.Held.Copied {
 		s.vouched = s.disk
 	}
-	if !s.redis.running {
-		return
+	if s.redis.running {
+		s.memory.Settle(o)
 	}
-	unrecorded := false
-	if s.worth, unrecorded = s.worth.After(o, s.askMaster(w), s.recordedNow()); unrecorded {
-		s.own = 0
-	}
-	s.claimed = s.claimed && !s.decided.ClaimOver(o.Local, s.recordOK)
-}
-
-// recordedNow is agent.recorded.
-func (s *simServer) recordedNow() Recorded {
-	return Recorded{Known: s.recordOK, Generation: s.record.generation, Master: s.record.ip, Own: s.recordOK && s.isRecorded(s.record, s.own)}
-}
-
-// askMaster is agent.askMaster. The master of a replica always tells at once.
-func (s *simServer) askMaster(w *world) Told {
-	m := w.serverAt(s.redis.follows)
-	if m == nil || !reaches(&m.pod, &s.pod) || !m.alive(w) || !m.redis.master {
-		return Told{}
-	}
-	told := Told{For: s.record.generation, History: m.redis.history.ID}
-	if told.History == s.redis.history.ID && m.up(w) {
-		standing := m.worth.Standing
-		told.AtLeast = Standing{Generation: standing.Generation, Epoch: standing.Epoch}
-		if standing.Master {
-			told.Master = &standing
-		}
-	}
-	return told
 }
 
 // tune is agent.tune.
-func (s *simServer) tune(w *world, o Observation) {
-	if !o.Local.Answering {
-		return
+func (s *simServer) tune() {
+	if s.plan.Seen.Local.Answering {
+		s.redis.priority = s.plan.Promotable
 	}
-	s.redis.priority = o.Local.Synced
-	if !o.Local.Master {
-		s.applied, s.redis.needs = 0, 0
-		return
-	}
-	agreed, ok := o.Agreed()
-	majority := ok && agreed == s.IP && w.now-s.viewsAt < 2*time.Second
-	if majority && s.applied >= 0 && s.applied <= o.Local.Online && o.Local.Online < simMinReplicas {
-		return
-	}
-	fresh := false
-	if o.Local.Online < simMinReplicas && w.apiServes(&s.pod) {
-		s.readRecord(w)
-		fresh = w.record.uid == s.UID
-	}
-	if n, known := MinReplicas(simMinReplicas, o.Local.Online, majority, fresh, o.Local.MasterFor); known {
-		s.applied, s.redis.needs = n, n
+	if s.plan.SetMinReplicas {
+		s.redis.needs, s.memory.MinReplicas = s.plan.MinReplicas, s.plan.MinReplicas
 	}
 }
 
@@ -311,7 +246,7 @@ func (w *world) mayBecomeMaster(s *simServer) {
 		if other == s || !reaches(&s.pod, &other.pod) || other.Terminating {
 			continue
 		}
-		if other.alive(w) && other.held.InSync && other.redis.data.writes > 0 || other.up(w) && other.turns > 0 && other.disk.writes > 0 && !other.worth.Filed.Empty {
+		if other.alive(w) && other.memory.Held.InSync && other.redis.data.writes > 0 || other.up(w) && other.turns > 0 && other.disk.writes > 0 && !other.memory.Worth.Filed.Empty {
 			w.fail("%s becomes master empty, but %s has data", s.Name, other.Name)
 		}
 	}

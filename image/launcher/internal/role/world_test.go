@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 // A world is a release in fast motion: server and sentinel pods, the network
-// between them, the API's pods and record. Everybody in it decides with Decide
+// between them, the API's pods and record. Everybody in it decides with Memory.Step
 // and DecideSentinel; what the launchers do around the decisions follows
 // package agent, what Redis and Sentinel do follows their sources.
 type world struct {
@@ -16,7 +18,8 @@ type world struct {
 
 	servers   []*simServer   // pods that exist
 	sentinels []*simSentinel // pods that exist
-	record    simRecord
+	record    record.Record
+	writes    int // of the record
 	apiDown   bool
 	campaigns int // how many launchers have begun to replace a dead master
 
@@ -51,21 +54,6 @@ const (
 	nodeGrace = 40 * time.Second
 )
 
-// simRecord is the record of the master in its Lease.
-type simRecord struct {
-	version     int
-	initialised bool
-	generation  int64
-	uid         string
-	ip          netip.Addr
-	previous    netip.Addr
-	fence       string
-	fencedAt    time.Duration
-	fencedBy    string
-	successor   string        // UID of the replica that whoever fenced the master promotes
-	orderedAt   time.Duration // 0: never
-}
-
 // pod is what servers and sentinels have in common.
 type pod struct {
 	Member
@@ -88,7 +76,7 @@ func reaches(a, b *pod) bool { return a == b || !a.isolated && !b.isolated }
 // probe is what the API learns from the kubelet, and without it after nodeGrace.
 func (s *simServer) probe(w *world) {
 	if !w.apiDown && !s.isolated {
-		s.Ready, s.probedAt = s.up(w) && s.alive(w) && !s.held.Copied, w.now
+		s.Ready, s.probedAt = s.up(w) && s.alive(w) && !s.memory.Held.Copied, w.now
 	}
 	if s.up(w) && s.turns > 0 && !s.isolated {
 		s.reachedAt = w.now
@@ -127,9 +115,8 @@ func (w *world) newPod(kind string, after time.Duration) pod {
 }
 
 func (w *world) createServer(after time.Duration) {
-	s := &simServer{pod: w.newPod("server", after), acks: map[*simServer]time.Duration{}, applied: -1}
+	s := &simServer{pod: w.newPod("server", after), acks: map[*simServer]time.Duration{}}
 	s.boot(w)
-	s.since = s.upAt
 	w.servers = append(w.servers, s)
 }
 

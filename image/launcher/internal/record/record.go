@@ -1,0 +1,216 @@
+// Package record is the release's memory of its master, and the only ways in which that memory changes. The record
+// lives on a Lease. Each change is a pure function from the record that was read to the record to write. The API refuses the
+// write if somebody has written since, so one pod at a time replaces a master.
+package record
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// CarrierTime is how long the launcher that has fenced a dead master has for the votes, one more look at the
+	// sentinels, and the promotion. It takes 10 ms where nothing is slow.
+	CarrierTime = 2 * time.Second
+	// Skew is by how much the clocks of two nodes may differ where the age of a fence or an order is compared.
+	Skew = 2 * time.Second
+	// CarrierPatience is how long the others leave a fenced master to the launcher that has fenced it.
+	CarrierPatience = CarrierTime + Skew
+	// OrderAge is how long an order to a sentinel is left to its writer. A failover takes no longer.
+	OrderAge = 10 * time.Second
+)
+
+var (
+	// ErrReplaced says that another pod has become master, or that somebody is replacing this master.
+	ErrReplaced = errors.New("this master is being replaced by somebody else")
+	// ErrNotRecorded says that the record does not name the master that is to be replaced, so that it cannot say who
+	// replaces it.
+	ErrNotRecorded = errors.New("the record does not name this master")
+)
+
+// Member names one pod in a record.
+type Member struct {
+	Name string `json:"name,omitempty"`
+	UID  string `json:"uid,omitempty"`
+	IP   string `json:"ip,omitempty"`
+}
+
+// Fence says that a master is dead or hands over. It accepts no writes when a replica is
+// promoted in its place, so that its successor may be labelled before the sentinels have agreed on it.
+type Fence struct {
+	UID    string    `json:"uid"`    // the fenced pod
+	Reason string    `json:"reason"` // how it was fenced
+	At     time.Time `json:"at"`     // when, by the writer's clock
+	// By is the replica that saw the container of the fenced pod ended; empty if the fenced pod says so itself.
+	By string `json:"by,omitempty"`
+	// Successor is the UID of the replica that the writer promotes in its place; empty if a sentinel chooses.
+	Successor string `json:"successor,omitempty"`
+}
+
+// young says whether the launcher that has written the fence may still be at work.
+func (f Fence) young(now time.Time) bool { return now.Sub(f.At).Abs() < CarrierPatience }
+
+// Order says that a replica has told a sentinel to replace a master that is
+// down, and perhaps not dead.
+type Order struct {
+	By string    `json:"by"` // the replica's pod
+	At time.Time `json:"at"` // when, by the writer's clock
+}
+
+// Record says who is master, who was master before, and who is replacing the master. It outlives every pod and goes with the release.
+type Record struct {
+	Initialised bool   `json:"initialised"` // a master has served in this release before
+	Generation  int64  `json:"generation"`  // counts masters; higher is later
+	Master      Member `json:"master"`
+	Previous    Member `json:"previous"` // the master before
+	Fence       *Fence `json:"fence,omitempty"`
+	Order       *Order `json:"order,omitempty"`
+
+	// Version is that of the Lease when the record was read.
+	Version string `json:"-"`
+}
+
+// Names says whether the record names this pod as it is master now. own is the generation
+// in which this pod has been recorded since its Redis became master, 0 for none. A record of
+// an earlier generation may name this pod as well: another pod may have been master in
+// between while the API was away.
+func (r Record) Names(self Member, own int64) bool {
+	return r.Master == self && r.Fence == nil && own > 0 && r.Generation <= own
+}
+
+// Claim makes a pod the master of a new generation. It does so also where the record names this pod already: of
+// two servers that claim mastership at once only one can write. A master that has
+// loaded its file starts its offsets at 0 again, so they must not be compared with the
+// larger ones of its replicas of before.
+func (r Record) Claim(self Member) Record {
+	if r.Master.UID != self.UID {
+		r.Previous = r.Master
+	}
+	r.Generation++
+	r.Initialised, r.Master, r.Fence, r.Order = true, self, nil, nil
+	return r
+}
+
+// LeftToAnother says whether a launcher is replacing a dead master by another pod than self.
+func (r Record) LeftToAnother(self Member, now time.Time) bool {
+	f := r.Fence
+	return f != nil && f.UID != self.UID && f.Successor != "" && f.Successor != self.UID && f.young(now)
+}
+
+// Dead is a master whose Redis does not run, as the launcher knows it that replaces it.
+type Dead struct {
+	Member
+	// Generation is that of the record when the master was found dead; 0: any.
+	Generation int64
+	Reason     string
+}
+
+// Replaceable says with nil that self may replace a dead master. With ErrReplaced somebody else does, or the master has come back.
+// With ErrNotRecorded the record does not name self, which is the dead master.
+func (r Record) Replaceable(dead Dead, self Member, now time.Time) error {
+	switch {
+	case r.Master.UID != dead.UID && dead.UID == self.UID:
+		return ErrNotRecorded
+	case r.Master.UID != dead.UID:
+		return fmt.Errorf("%w: the record names %s, and not %s", ErrReplaced, r.Master.Name, dead.Name)
+	case dead.Generation != 0 && r.Generation != dead.Generation:
+		return fmt.Errorf("%w: the record has generation %d of the master, and not %d", ErrReplaced, r.Generation, dead.Generation)
+	}
+	return r.unclaimed(dead.UID, self, now)
+}
+
+// unclaimed gives ErrReplaced where somebody else is replacing a master by what the record says. Whoever does has
+// CarrierPatience for it. The fence of a master that promotes its successor itself ends with its container.
+func (r Record) unclaimed(master string, self Member, now time.Time) error {
+	switch order, fence := r.Order, r.Fence; {
+	case order != nil && order.By != self.Name && now.Sub(order.At).Abs() < CarrierPatience:
+		return fmt.Errorf("%w: %s has just told a sentinel to replace the master", ErrReplaced, order.By)
+	case fence == nil || fence.UID != master || !fence.young(now):
+		return nil
+	case fence.By != "" && fence.By != self.Name:
+		return fmt.Errorf("%w: %s has just fenced the master", ErrReplaced, fence.By)
+	case fence.By == "" && fence.Successor == "" && master != self.UID:
+		return fmt.Errorf("%w: the master has just had a sentinel replace it", ErrReplaced)
+	}
+	return nil
+}
+
+// FenceDead says that self replaces a dead master by a replica, whose UID is successor. The record must be Replaceable.
+func (r Record) FenceDead(dead Dead, self Member, successor string, now time.Time) Record {
+	r.Fence = &Fence{UID: dead.UID, Reason: dead.Reason, At: now, Successor: successor}
+	if dead.UID != self.UID {
+		r.Fence.By = self.Name
+	}
+	return r
+}
+
+// FenceForSentinel says that a master accepts no writes any more, and that a sentinel chooses its successor. changed is false
+// where the record does not name the master and never has: there is nothing to write. With ErrReplaced the master has a successor,
+// or somebody else replaces it.
+func (r Record) FenceForSentinel(dead Dead, self Member, now time.Time) (next Record, changed bool, err error) {
+	other := dead.UID != self.UID
+	// A pod that has replaced a fenced master is not in the record yet.
+	fenced := r.Fence != nil && r.Fence.UID == r.Master.UID
+	switch {
+	case r.Master.UID != dead.UID && r.Previous.UID == self.UID && !fenced:
+		return r, false, fmt.Errorf("%w: the record names %s", ErrReplaced, r.Master.Name)
+	case r.Master.UID != dead.UID && other:
+		return r, false, fmt.Errorf("%w: the record names %s by now", ErrReplaced, r.Master.Name)
+	case r.Master.UID != dead.UID:
+		return r, false, nil
+	}
+	if err := r.unclaimed(dead.UID, self, now); err != nil {
+		return r, false, err
+	}
+	return r.FenceDead(dead, self, "", now), true, nil
+}
+
+// HandOver says that the master self promotes a replica in its place, whose UID is successor. named says that a majority of the
+// sentinels names self. With ErrReplaced the record names another master, or somebody has just ordered a failover or fenced self.
+// With ErrNotRecorded the record cannot tell.
+func (r Record) HandOver(self Member, successor string, named bool, now time.Time) (Record, error) {
+	order, fence := r.Order, r.Fence
+	switch {
+	case r.Master.UID != self.UID && named:
+		return r, fmt.Errorf("%w, and the sentinels do", ErrNotRecorded)
+	case r.Master.UID != self.UID:
+		return r, fmt.Errorf("%w: the record names %s", ErrReplaced, r.Master.Name)
+	case order != nil && now.Sub(order.At).Abs() < OrderAge:
+		return r, fmt.Errorf("%w: %s has just ordered a failover", ErrReplaced, order.By)
+	case fence != nil && fence.By != "" && fence.young(now):
+		return r, fmt.Errorf("%w: %s has fenced it", ErrReplaced, fence.By)
+	}
+	r.Fence = &Fence{UID: self.UID, Reason: "hand-over", At: now, Successor: successor}
+	return r, nil
+}
+
+// Unfence takes back the fence of the master self, whose hand-over did not happen. changed is false if there is no such fence. With
+// ErrReplaced the record names another master, or a replica has fenced self.
+func (r Record) Unfence(self Member, now time.Time) (next Record, changed bool, err error) {
+	switch {
+	case r.Master.UID != self.UID && r.Previous.UID == self.UID:
+		return r, false, fmt.Errorf("%w: the record names %s", ErrReplaced, r.Master.Name)
+	case r.Fence == nil || r.Fence.UID != self.UID:
+		return r, false, nil
+	case r.Fence.By != "" && r.Fence.young(now):
+		return r, false, fmt.Errorf("%w: %s has fenced this pod", ErrReplaced, r.Fence.By)
+	}
+	r.Fence = nil
+	return r, true, nil
+}
+
+// OrderFailover says that the replica self tells a sentinel to replace a master that is down. Each replica may believe
+// that it is the one to do it while it does not hear the others, and two failovers that are ordered take the
+// same epoch and may promote two replicas. An order or a fence that is younger than OrderAge is left to its writer: the error is
+// ErrReplaced.
+func (r Record) OrderFailover(self Member, now time.Time) (Record, error) {
+	switch order, fence := r.Order, r.Fence; {
+	case order != nil && now.Sub(order.At).Abs() < OrderAge:
+		return r, fmt.Errorf("%w: %s has just told a sentinel to replace the master", ErrReplaced, order.By)
+	case fence != nil && now.Sub(fence.At).Abs() < OrderAge:
+		return r, fmt.Errorf("%w: the master has just been fenced (%s), and whoever did it has it replaced", ErrReplaced, fence.Reason)
+	}
+	r.Order = &Order{By: self.Name, At: now}
+	return r, nil
+}
