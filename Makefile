@@ -82,8 +82,9 @@ tools: ## build kubectl, helm, helm4, ct and kind into .cache/bin
 package: ## the chart's archive and index.yaml in .cache/charts; IMAGE=registry/name:tag becomes its default image
 	cd tools && go run ./chart package $(if $(IMAGE),--image $(IMAGE)) $(PACKAGEFLAGS)
 
-golden: ## write the rendered manifests that the tests compare with, and docs/policies.md
+golden: ## write the rendered manifests that the tests compare with, docs/policies.md, and the tables of rules in docs
 	go test ./tests/render ./tests/render/policy -run Golden -update
+	go test ./image/launcher/internal/role -run Golden -update
 
 diff: ## the rendered difference from the chart of a git reference; OLD=v0.1.0
 	@cd tools && go run ./chartdiff -old "$(OLD)"

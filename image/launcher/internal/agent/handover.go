@@ -33,7 +33,7 @@ func (s *Server) leave(ctx context.Context) bool {
 		s.refreshTerminating(ctx, o.Peers)
 		leaving = role.DecideLeaving(o, time.Since(s.stopAt), s.config.ShutdownBudget)
 	}
-	s.noteLeaving(leaving.Reason)
+	s.noteLeaving(leaving)
 	switch leaving.Step {
 	case role.StayOn:
 		return false
@@ -89,7 +89,7 @@ func (s *Server) leaveAfterDeath(ctx context.Context) bool {
 	}
 	o := s.lookAgain(ctx)
 	leaving := role.DecideLeavingAfterDeath(o, time.Since(s.stopAt), s.config.ShutdownBudget)
-	s.noteLeaving(leaving.Reason)
+	s.noteLeaving(leaving)
 	switch leaving.Step {
 	case role.StayOn:
 		return false
@@ -100,10 +100,10 @@ func (s *Server) leaveAfterDeath(ctx context.Context) bool {
 }
 
 // noteLeaving logs why a terminating pod stays or leaves, when the reason changes.
-func (s *Server) noteLeaving(reason string) {
-	if reason != s.leavingReason {
-		s.leavingReason = reason
-		s.log.Info("leaving", "reason", reason)
+func (s *Server) noteLeaving(d role.Leaving) {
+	if d.Reason != s.leavingReason {
+		s.leavingReason = d.Reason
+		s.log.Info("leaving", "rule", d.Rule, "reason", d.Reason)
 	}
 }
 
@@ -177,7 +177,7 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
 	s.endRedis(syscall.SIGKILL)
 	took := func(from, to time.Time) string { return to.Sub(from).Round(time.Millisecond).String() }
 	s.log.Info("handed over", "to", target.Addr().String(), "took", took(began, time.Now()), "paused", took(next.pausedAt, promoted), "stopping", took(promoted, time.Now()))
-	s.memory.Decided = role.Decision{State: role.Stopped, Reason: "handed over to " + target.Addr().String()}
+	s.memory.Decided = role.Decision{State: role.Stopped, Rule: "handed-over", Reason: "handed over to " + target.Addr().String()}
 	s.moveClients(ctx, target)
 	return nil
 }

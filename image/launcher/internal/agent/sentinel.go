@@ -42,6 +42,7 @@ type SentinelStatus struct {
 	ID           string `json:"id"`
 	CurrentEpoch int64  `json:"currentEpoch"`
 	Reason       string `json:"reason"`
+	Rule         string `json:"rule"` // the ID of the rule that decided
 }
 
 // Sentinel is the loop of a sentinel pod.
@@ -227,11 +228,11 @@ func (s *Sentinel) retire(ctx context.Context) {
 // report publishes a decision: log, status, probes and label.
 func (s *Sentinel) report(d role.SentinelDecision) {
 	if d.Reason != s.decided.Reason {
-		s.log.Info("decided", "reason", d.Reason)
+		s.log.Info("decided", "rule", d.Rule, "reason", d.Reason)
 	}
 	s.decided = d
 	seed, _ := s.readFile()
-	s.web.SetStatus(SentinelStatus{UID: s.self.UID, ID: s.id, CurrentEpoch: seed.CurrentEpoch, Reason: d.Reason})
+	s.web.SetStatus(SentinelStatus{UID: s.self.UID, ID: s.id, CurrentEpoch: seed.CurrentEpoch, Reason: d.Reason, Rule: d.Rule})
 	if !d.Ready {
 		s.web.SetHealth(web.Health{Ready: d.Reason})
 		return

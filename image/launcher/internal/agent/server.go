@@ -188,7 +188,7 @@ func (s *Server) turn(ctx context.Context) {
 	o, d := s.plan.Seen, s.plan.Decision
 	s.watch.follow(ctx, o.Local, s.config.HTTPPort)
 	if d != before {
-		s.log.Info("decided", "state", d.State.String(), "action", d.Action.String(), "reason", d.Reason)
+		s.log.Info("decided", "state", d.State.String(), "action", d.Action.String(), "rule", d.Rule, "reason", d.Reason)
 	}
 	if o.Local.Answering {
 		s.hold.warm(ctx, s.child, s.memory.MasterSince)

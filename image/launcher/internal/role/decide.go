@@ -58,12 +58,13 @@ type Decision struct {
 	State  State
 	Label  Label
 	Action Action
-	Target netip.Addr // whom to follow, to replace, or whose failovers to end
+	Target netip.Addr // the server to follow or to replace, or the master whose failovers to end
 	Doomed bool       // another is being made master in place of this one: what is written now would be lost
 	// Succeeded: a former replica of this master says it is master, and neither the API nor most sentinels can be asked; or
 	// another launcher is replacing this master, which most sentinels had found down.
 	Succeeded bool
 	Reason    string // one sentence for the log, the status and the tests
+	Rule      string // the ID of the rule that decided; see docs/launcher.md
 }
 
 // How long things may take before the next thing is tried.
@@ -87,9 +88,9 @@ const (
 	// lostPatience is how long a master that cannot be reached, and that no
 	// replica can replace, is waited for.
 	lostPatience = 30 * time.Second
-	// astrayPatience is how long a replica may follow another than the agreed
-	// master: Sentinel moves it itself within a second or two.
-	astrayPatience = 2 * time.Second
+	// wrongMasterPatience is how long a replica may follow another server than the
+	// agreed master: Sentinel moves a replica itself within a second or two.
+	wrongMasterPatience = 2 * time.Second
 	// promotionPatience is how long a promoted replica may be master before the
 	// sentinels agree: the leader needs an INFO and a hello, about 2 s.
 	promotionPatience = 8 * time.Second
@@ -117,33 +118,95 @@ const (
 	// Redis nor the launcher, before a replica has it replaced. A container that
 	// is restarted needs longer, and its launcher listens before Redis does.
 	refusedPatience = 50 * time.Millisecond
-	// nudgePatience is how long the sentinels may find a master down before one
-	// of them is told to act: an attempt that failed blocks them for twice the
+	// requestPatience is how long the sentinels may find a master down before a
+	// replica requests a failover from one of them: an attempt that failed blocks them for twice the
 	// failover timeout.
-	nudgePatience = 3 * time.Second
+	requestPatience = 3 * time.Second
 )
 
 // Decide says what a server does next.
 func Decide(o Observation) Decision {
+	s := situationOf(o)
 	switch {
 	case !o.Local.Running:
-		d := discover(o)
+		d := discover(s)
 		if d.Label == ClearLabel && o.Self.Label == Master && !o.masterLabelled() && o.Waiting < labelPatience {
 			d.Label = HoldLabel
 		}
 		return d
-	case o.Local.Full:
-		return Decision{State: Uncertain, Reason: "Redis has reached maxclients and refuses the launcher"}
-	case !o.Local.Answering:
-		return Decision{State: Uncertain, Reason: "Redis does not answer; the sentinels decide whether it is down"}
-	case o.Local.Loading:
-		return Decision{State: Starting, Reason: "Redis is loading its data"}
+	case o.Local.Full || !o.Local.Answering || o.Local.Loading:
+		return decideBy(unclearRules, s)
 	case o.Local.Master:
-		d := serveMaster(o)
+		d := decideBy(masterRules, s)
 		d.Succeeded = o.formerReplicaServes() || o.fencedByAnother()
-		d.Doomed = d.Succeeded || o.doomed()
+		d.Doomed = d.Succeeded || o.aboutToBeReplaced()
 		return d
 	default:
-		return serveReplica(o)
+		return decideBy(replicaRules, s)
 	}
+}
+
+// discover finds the role of a server whose Redis does not run.
+func discover(s *situation) Decision {
+	if len(s.masters) > 0 {
+		return decideBy(masterInViewRules, s)
+	}
+	return decideBy(nobodyIsMasterRules, s)
+}
+
+// podlessRules decide for a Redis that does not run, while the pod list has not been read.
+var podlessRules = []rule[*situation, Decision]{
+	{
+		ID:      "service-names-master",
+		When:    "for 10 s the API has not listed the pods, and the sentinel Service names a master, which says that it is master",
+		Then:    "start as its replica",
+		Why:     "A container that starts during an outage of the API can serve. It never becomes master that way.",
+		Label:   HoldLabel,
+		applies: func(s *situation) bool { return s.ServiceMaster.IsValid() },
+		decide: func(s *situation) Decision {
+			return Decision{State: Starting, Action: StartReplica, Target: s.ServiceMaster, Reason: "the API does not answer; the sentinel Service names the master"}
+		},
+	},
+	{
+		ID:    "pods-unknown",
+		When:  "anything else",
+		Then:  "wait",
+		Why:   "Without the list of the pods nothing is known of the others.",
+		Label: HoldLabel,
+		decide: func(*situation) Decision {
+			return Decision{State: Booting, Reason: "waiting for the API to list the pods of the release"}
+		},
+	},
+}
+
+// unclearRules decide for a Redis that runs and does not tell its role.
+var unclearRules = []rule[*situation, Decision]{
+	{
+		ID:      "redis-full",
+		When:    "Redis has reached `maxclients` and refuses the launcher",
+		Then:    "wait",
+		Why:     "Redis lives, and nothing else is known of it.",
+		Label:   HoldLabel,
+		applies: func(s *situation) bool { return s.Local.Full },
+		decide:  func(*situation) Decision { return uncertainly("Redis has reached maxclients and refuses the launcher") },
+	},
+	{
+		ID:      "redis-silent",
+		When:    "Redis does not answer",
+		Then:    "wait",
+		Why:     "The sentinels decide whether it is down. One late answer decides nothing (ADR 0025).",
+		Label:   HoldLabel,
+		applies: func(s *situation) bool { return !s.Local.Answering },
+		decide: func(*situation) Decision {
+			return uncertainly("Redis does not answer; the sentinels decide whether it is down")
+		},
+	},
+	{
+		ID:     "redis-loading",
+		When:   "Redis loads its data",
+		Then:   "wait",
+		Why:    "Redis serves nobody until it has all its data.",
+		Label:  HoldLabel,
+		decide: func(*situation) Decision { return Decision{State: Starting, Reason: "Redis is loading its data"} },
+	},
 }

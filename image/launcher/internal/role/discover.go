@@ -1,110 +1,9 @@
 package role
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 )
-
-// discover finds the role of a server whose Redis does not run.
-func discover(o Observation) Decision {
-	wait := func(format string, args ...any) Decision {
-		return Decision{State: Discovering, Label: ClearLabel, Reason: fmt.Sprintf(format, args...)}
-	}
-	masters := o.masters()
-	agreed, ok := o.Agreed()
-	if ok && agreed != o.Self.IP {
-		if p := o.peerAt(agreed); p != nil && p.Redis == Answered && p.Master {
-			return start(agreed, "the sentinels name %s and it is master", p.Name)
-		}
-	}
-	if len(masters) == 1 && ok && agreed == o.Self.IP && o.surpassed(masters[0]) {
-		masters = nil // its own launcher demotes it; to follow it would lose what replicas of this pod hold
-	}
-	if len(masters) == 1 && ok && agreed == o.Self.IP && !o.RecordKnown && o.older(masters[0]) {
-		return wait("the sentinels name this pod, %s may have older data, and the record cannot be read", masters[0].Name)
-	}
-	if len(masters) == 1 && (!ok || agreed == o.Self.IP) && o.mayBeOfThePast(masters[0]) && o.unheard(masters[0]) != nil {
-		// This server would pass the data of that master on to the replicas of this pod.
-		return wait("%s is the only master and may be of an earlier generation; %s, which may hold later data, does not answer",
-			masters[0].Name, o.unheard(masters[0]).Name)
-	}
-	if len(masters) == 1 && (!ok && !o.older(masters[0]) && !o.surpassed(masters[0]) || agreed == o.Self.IP || masters[0].UID == o.MasterUID) {
-		return start(masters[0].IP, "%s is the only master", masters[0].Name)
-	}
-	if o.onlyStrangers() && o.sentinelsKnowNothing() && (len(masters) > 1 || o.older(masters[0])) {
-		return elect(o, fmt.Sprintf("%d server(s) say they are master, and nobody knows of them", len(masters)))
-	}
-	if len(masters) == 1 && !ok {
-		return wait("%s is the only master, but this pod or a replica holds later data", masters[0].Name)
-	}
-	if len(masters) > 0 {
-		return wait("%d server(s) say they are master; the sentinels must agree on one", len(masters))
-	}
-	live := o.liveReplicas()
-	switch {
-	case ok && agreed == o.Self.IP && len(live) > 0 && o.futile():
-		return Decision{State: Discovering, Label: ClearLabel, Action: CallOff, Target: o.Self.IP,
-			Reason: fmt.Sprintf("this pod died as master, a sentinel is busy with one that has died, and %s holds the data", live[0].Name)}
-	case ok && agreed == o.Self.IP && len(live) > 0 && o.ahead(live):
-		return elect(o, fmt.Sprintf("this pod died as master, and %s does not hold all of its data", live[0].Name))
-	case ok && agreed == o.Self.IP && len(live) > 0 && o.Waiting < answerPatience && o.lateReplica(live) != nil:
-		return wait("this pod died as master; %s, which may hold more than the others, does not answer at the moment", o.lateReplica(live).Name)
-	case ok && agreed == o.Self.IP && len(live) > 0:
-		return Decision{State: Discovering, Label: ClearLabel, Action: FailOver,
-			Reason: fmt.Sprintf("this pod died as master and %s holds the data", live[0].Name)}
-	case ok && agreed == o.Self.IP && o.Waiting < o.DownAfter && o.silentReplica() != nil:
-		return wait("this pod died as master; %s, which may hold the data, does not answer at the moment", o.silentReplica().Name)
-	case ok && agreed == o.Self.IP:
-		return unlessReplaced(o, elect(o, "this pod died as master and no replica lives"))
-	case ok && len(live) > 0 && o.leftToNobody(agreed) && o.Masterless > promotionPatience:
-		return elect(o, fmt.Sprintf("the sentinels name %s, which is a replica, and no other replica lives", live[0].Name))
-	case ok && len(live) > 0 && o.stalled(agreed):
-		return elect(o, fmt.Sprintf("the sentinels name %v, which is not master, and promote nobody", agreed))
-	case ok && len(live) > 0:
-		return diedAsSuccessor(o, agreed, live[0].Name, wait)
-	case ok:
-		return lostMaster(o, agreed, wait)
-	case o.sentinelsKnowNothing() && (len(live) == 0 || !o.sentinelMayKnow() || o.Waiting > lostPatience):
-		// A live replica has what this pod may not have on its disk.
-		return elect(o, "nobody knows a master")
-	case o.Waiting > lostPatience && len(live) == 0 && o.allSentinelsSeen():
-		return elect(o, "the sentinels have not agreed on a master for long, and no replica lives")
-	default:
-		return wait("the sentinels do not agree on a master yet")
-	}
-}
-
-// diedAsSuccessor decides for a server whose Redis does not run, while the sentinels
-// name a master that does not serve and a replica holds the data. If this is the one
-// that they are promoting, the sentinel that does it waits for it until the failover
-// timeout, and the others with it. Its launcher knows that for certain, ends that, and
-// has the replica promoted.
-func diedAsSuccessor(o Observation, agreed netip.Addr, holder string, wait func(string, ...any) Decision) Decision {
-	act := func(action Action, format string) Decision {
-		return Decision{State: Discovering, Label: ClearLabel, Action: action, Target: agreed, Reason: fmt.Sprintf(format, holder)}
-	}
-	down, failingOver := o.MasterIsDown()
-	switch {
-	case slices.ContainsFunc(o.Views, func(v View) bool { return v.FailingOver && v.Master == agreed && v.Chosen == o.Self.IP }):
-		return act(CallOff, "a sentinel is making this pod master, which has died, and %s holds the data")
-	case o.MasterUID == o.Self.UID && agreed == o.PreviousIP && down && !failingOver:
-		return act(Nudge, "this pod died as master, the one before it is down, and %s holds the data")
-	default:
-		return wait("the sentinels name %v, which is not master; they will promote a replica", agreed)
-	}
-}
-
-// unlessReplaced puts the end of a failover of this pod before its return as the
-// master. The replica that a sentinel has chosen has died since, or it would be
-// waited for; Sentinel would promote it when it comes back, beside this pod.
-func unlessReplaced(o Observation, d Decision) Decision {
-	if d.Action != Claim || !o.replacing(o.Self.IP) {
-		return d
-	}
-	return Decision{State: Discovering, Label: d.Label, Action: CallOff, Target: o.Self.IP,
-		Reason: "a sentinel is replacing this pod, and no replica lives that it could replace it by"}
-}
 
 // ahead says whether this pod, which died as master, has what no live replica has: all of
 // them had lost their link long before, or a moment before and have not come as far as its
@@ -168,25 +67,6 @@ func (o Observation) surpassed(p Peer) bool {
 		})
 }
 
-// lostMaster waits for the agreed master, which does not serve, as long as it
-// may come back, and elects another where no replica can be promoted.
-func lostMaster(o Observation, agreed netip.Addr, wait func(string, ...any) Decision) Decision {
-	p := o.peerAt(agreed)
-	down, _ := o.MasterIsDown()
-	switch {
-	case p == nil:
-		return elect(o, "the sentinels' master is gone and no replica lives")
-	case p.Status != nil && p.Redis == Refused:
-		return elect(o, "the sentinels' master has stopped and no replica lives")
-	case o.searching() > lostPatience && (p.Redis == Refused || (p.Redis == Unknown && down)):
-		return elect(o, "the sentinels' master has not come back and no replica lives")
-	case o.searching() > lostPatience && p.Redis == Answered:
-		return elect(o, "the pod that the sentinels name is not master, and no replica lives")
-	default:
-		return wait("waiting for %s, which the sentinels name", p.Name)
-	}
-}
-
 // sentinelMayKnow says whether a sentinel whose answer is late may name a master that the
 // others, which do not run at the moment, know as well.
 func (o Observation) sentinelMayKnow() bool {
@@ -204,8 +84,4 @@ func (o Observation) sentinelMayKnow() bool {
 func (o Observation) allSentinelsSeen() bool {
 	_, silent := o.memory()
 	return o.PodsKnown && silent == 0
-}
-
-func start(target netip.Addr, format string, args ...any) Decision {
-	return Decision{State: Starting, Label: ClearLabel, Action: StartReplica, Target: target, Reason: fmt.Sprintf(format, args...)}
 }

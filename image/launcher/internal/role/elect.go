@@ -62,63 +62,83 @@ func number(b bool) int64 {
 	return 0
 }
 
-// elect chooses the master among the servers that are up when nobody else can
-// say who it is. The winner writes itself into the record, which only one can.
+// election is an observation and what the rules of the election share.
+type election struct {
+	Observation
+	why  string // why there is an election
+	live []Peer // the live replicas
+
+	recordedPeer   *Peer // the recorded master; nil if this pod is, or if the pod is gone or terminating
+	recordedStarts bool  // the recorded master has been chosen and is starting
+	best           candidate
+	missing        int           // servers that exist or are configured, and have not told what data they hold
+	patience       time.Duration // how long these are waited for
+}
+
+// elect chooses the master among the servers that are up when nobody else can say who it is.
 func elect(o Observation, why string) Decision {
-	wait := func(format string, args ...any) Decision {
-		return Decision{State: Discovering, Label: ClearLabel, Reason: why + "; " + fmt.Sprintf(format, args...)}
-	}
-	if !o.RecordKnown || !o.PodsKnown {
-		return wait("the pods or the record of the master cannot be read")
-	}
-	if o.Self.Terminating {
-		return wait("this pod is terminating")
-	}
-	if live := o.liveReplicas(); o.fencedSelf() && len(live) > 0 {
-		return wait("this pod is fenced, and %s holds the data", live[0].Name)
-	}
-	best := candidate{Member: o.Self, Standing: o.Standing}
+	e := &election{Observation: o, why: why, live: o.liveReplicas(), best: candidate{Member: o.Self, Standing: o.Standing}}
 	known, silent, withheld := 1, 0, false
-	for _, p := range o.Peers {
-		switch {
-		case p.Terminating:
-		case p.UID == o.MasterUID && p.Redis == Unknown && p.Ready:
-			return wait("the recorded master %s cannot be reached from here, but the API finds it ready", p.Name)
-		case p.UID == o.MasterUID && p.Redis == Unknown && o.GenerationFor < claimPatience:
-			return wait("the recorded master %s cannot be reached from here, and may have claimed mastership a moment ago", p.Name)
-		case o.givesWay(p):
-			known++ // it leaves mastership to a replica that lives
-		case p.Status == nil && p.UID == o.MasterUID && p.Redis == Refused && o.heirLives():
-			known++ // it does not run, and Sentinel would not wait for it either
-		case o.stoodFor(p) || o.succeeded(p.History):
+	for i, p := range o.Peers {
+		if p.UID == o.MasterUID && !p.Terminating {
+			e.recordedPeer = &o.Peers[i]
+		}
+		switch o.part(p) {
+		case partNone:
+		case partKnown:
 			known++
-		case p.Status == nil && p.NeverRan && !o.Initialised:
-			known++ // its volume is new, and there is no master that it could have data of
-		case p.Status == nil:
+		case partSilent:
 			silent++
 			withheld = withheld || !p.NeverRan
-		case p.unnoticed():
+		case partUnnoticed:
 			silent++
-		case p.Status.Claimed && p.UID == o.MasterUID:
-			return wait("%s has been chosen and is starting", p.Name)
-		default:
+		case partCandidate:
 			known++
-			if c := (candidate{Member: p.Member, Standing: p.Status.Standing}); compare(c, best) > 0 {
-				best = c
+			e.recordedStarts = e.recordedStarts || p.Status.Claimed && p.UID == o.MasterUID
+			if c := (candidate{Member: p.Member, Standing: p.Status.Standing}); compare(c, e.best) > 0 {
+				e.best = c
 			}
 		}
 	}
-	missing := max(silent, o.Servers-known)
-	if patience := patienceFor(o, best, withheld); missing > 0 && !o.unbeatable(best) && o.searching() < patience {
-		return wait("waiting up to %v for %d more server(s) to tell what data they hold", patience, missing)
+	e.missing, e.patience = max(silent, o.Servers-known), patienceFor(o, e.best, withheld)
+	return decideBy(electionRules, e)
+}
+
+// part is how another server takes part in an election.
+type part int
+
+const (
+	partNone      part = iota // it is terminating
+	partCandidate             // it tells what data it holds
+	partKnown                 // it is no candidate, and is not waited for
+	partSilent                // it has not told what data it holds
+	partUnnoticed             // it tells that it holds nothing, and its Redis has received data
+)
+
+func (o Observation) part(p Peer) part {
+	switch {
+	case p.Terminating:
+		return partNone
+	case o.givesWay(p):
+		return partKnown // it leaves mastership to a replica that lives
+	case p.Status == nil && p.UID == o.MasterUID && p.Redis == Refused && o.successorLives():
+		return partKnown // it does not run, and Sentinel would not wait for it either
+	case o.stoodFor(p) || o.succeeded(p.History):
+		return partKnown
+	case p.Status == nil && p.NeverRan && !o.Initialised:
+		return partKnown // its volume is new, and there is no master that it could have data of
+	case p.Status == nil:
+		return partSilent
+	case p.unnoticed():
+		return partUnnoticed
+	default:
+		return partCandidate
 	}
-	if o.succeeded(o.Local.History) {
-		return wait("a replica of this pod was promoted, and its data go on from there")
-	}
-	if best.UID != o.Self.UID {
-		return wait("%s holds the most advanced data", best.Name)
-	}
-	return Decision{State: Starting, Label: HoldLabel, Action: Claim, Reason: why + "; this pod holds the most advanced data"}
+}
+
+// recordedOutOfReach says whether the recorded master, another pod, does not answer.
+func (e *election) recordedOutOfReach() bool {
+	return e.recordedPeer != nil && e.recordedPeer.Redis == Unknown
 }
 
 // unnoticed says whether a replica has received data that its launcher does not tell of yet.
@@ -128,8 +148,7 @@ func (p Peer) unnoticed() bool {
 }
 
 // givesWay says whether a peer is the fenced master while a replica lives that
-// tells of data, be it this pod: whoever is elected then, it is not the one that
-// was fenced.
+// tells of data, be it this pod. The fenced master is not elected then.
 func (o Observation) givesWay(p Peer) bool {
 	if o.Fence == nil || p.UID != o.Fence.UID {
 		return false
@@ -167,13 +186,12 @@ func (o Observation) succeeded(h History) bool {
 	return o.Local.History.Succeeds(h) || slices.ContainsFunc(o.Peers, func(p Peer) bool { return p.Redis == Answered && !p.Terminating && p.History.Succeeds(h) })
 }
 
-// heirLives says whether a running replica, be it this pod, holds data of the
-// recorded master. Where that one certainly does not run, the sentinels would
-// promote it after down-after.
-func (o Observation) heirLives() bool {
-	heir := func(s Standing) bool { return !s.Empty && s.Generation == o.Generation }
-	return o.liveSelf() && heir(o.Standing) ||
-		slices.ContainsFunc(o.liveReplicas(), func(r Peer) bool { return r.Status != nil && heir(r.Status.Standing) })
+// successorLives says whether a running replica, be it this pod, holds data of the recorded master. If that master certainly
+// does not run, the sentinels would promote the replica after down-after.
+func (o Observation) successorLives() bool {
+	ofRecorded := func(s Standing) bool { return !s.Empty && s.Generation == o.Generation }
+	return o.liveSelf() && ofRecorded(o.Standing) ||
+		slices.ContainsFunc(o.liveReplicas(), func(r Peer) bool { return r.Status != nil && ofRecorded(r.Status.Standing) })
 }
 
 // unbeatable says whether no server that has not told its standing can hold

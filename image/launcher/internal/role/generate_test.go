@@ -14,7 +14,7 @@ var letters = []string{"a", "b", "c", "d", "e"}
 func clock() *rapid.Generator[time.Duration] {
 	return rapid.Custom(func(t *rapid.T) time.Duration {
 		edge := rapid.SampledFrom([]time.Duration{
-			0, astrayPatience, 3 * time.Second, promotionPatience, nudgePatience, electionPatience, lostPatience, memoryPatience, volumePatience, time.Hour,
+			0, wrongMasterPatience, 3 * time.Second, promotionPatience, requestPatience, electionPatience, lostPatience, memoryPatience, volumePatience, time.Hour,
 		}).Draw(t, "edge")
 		return max(0, edge+time.Duration(rapid.IntRange(-1, 1).Draw(t, "beside")))
 	})

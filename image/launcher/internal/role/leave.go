@@ -2,7 +2,6 @@ package role
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -30,6 +29,7 @@ type Leaving struct {
 	// their files, those that do not are left out.
 	Candidates []netip.Addr
 	Reason     string
+	Rule       string // the ID of the rule that decided; see docs/launcher.md
 }
 
 const (
@@ -50,64 +50,50 @@ const (
 	leaveReserve = 10 * time.Second
 )
 
-// DecideLeaving says what a terminating server does next. leaving is the time
-// since TERM, budget the time from TERM to exit.
-func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
-	reserve := min(leaveReserve, budget/3)
-	if leaving < budget-reserve && o.mayBeNeeded(min(leaving, o.Local.Silent)) {
-		return Leaving{Step: StayOn, Reason: "this pod may be needed, and its Redis does not answer at the moment"}
-	}
-	if !o.Local.Master {
-		if o.Local.LinkUp && leaving < budget-reserve && o.masterLeaves() {
-			return Leaving{Step: StayOn, Reason: "the master is leaving, too, and may need this replica until it has handed over"}
-		}
-		return Leaving{Step: Leave, Reason: "this pod is not the master"}
-	}
-	if agreed, ok := o.Agreed(); ok && agreed != o.Self.IP {
-		// A master that is leaving, too, has just handed over to this pod: the
-		// sentinels have not noticed yet, or what was asked of it is old.
-		if p := o.peerAt(agreed); p != nil && p.Redis == Answered && p.Master && !p.Terminating {
-			return Leaving{Step: Leave, Reason: fmt.Sprintf("%s is the master", p.Name)}
-		}
-	}
-	var successors []netip.Addr
-	var candidates, copied []Peer
-	coming := 0
+// leaving is an observation and what the rules of a terminating server share.
+type leaving struct {
+	*situation
+	since      time.Duration // since TERM
+	until      time.Duration // from TERM to the moment at which Redis has to be stopped
+	successors []netip.Addr  // the replicas in sync
+	candidates []Peer        // those of them that stay and have their data in their files
+	copied     []Peer        // those of them that stay and have their data in memory only
+	coming     int           // other servers that stay
+}
+
+func leavingOf(o Observation, since, budget time.Duration) *leaving {
+	l := &leaving{situation: situationOf(o), since: since, until: budget - min(leaveReserve, budget/3)}
 	for _, p := range o.Peers {
 		inSync := p.Redis == Answered && !p.Master && p.LinkUp
 		if inSync {
-			// A sentinel may choose one that is leaving; it hands over in its turn.
-			successors = append(successors, p.IP)
+			// A sentinel may choose a replica that is leaving. That replica hands over in its turn.
+			l.successors = append(l.successors, p.IP)
 		}
 		switch {
 		case p.Terminating:
 		case inSync && p.Status != nil && p.Status.Copied:
-			copied = append(copied, p)
+			l.copied = append(l.copied, p)
 		case inSync:
-			candidates = append(candidates, p)
+			l.candidates = append(l.candidates, p)
 		default:
-			coming++
+			l.coming++
 		}
 	}
-	switch {
-	case leaving > budget-reserve:
-		return Leaving{Step: Leave, Reason: "no replica could take over within the shutdown budget"}
-	case len(candidates) > 0:
-		return Leaving{Step: HandOver, Successors: successors, Candidates: foremostFirst(candidates), Reason: fmt.Sprintf("%d replica(s) can take over", len(candidates))}
-	case len(copied) > 0 && leaving < budget-reserve-handOverReserve:
-		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting until one of %d replica(s) in sync has its data in its file", len(copied))}
-	case len(copied) > 0:
-		return Leaving{Step: HandOver, Successors: successors, Candidates: foremostFirst(copied),
-			Reason: fmt.Sprintf("%d replica(s) can take over, and have their data in memory only", len(copied))}
-	case o.Local.Copied:
-		return Leaving{Step: StayOn, Reason: "this pod has its data in memory only, until the first rewrite of its file has ended"}
-	case coming > 0:
-		return Leaving{Step: StayOn, Reason: fmt.Sprintf("waiting for one of %d server(s) to synchronise", coming)}
-	case leaving > arrivalPatience:
-		return Leaving{Step: Leave, Reason: "there is no other server"}
-	default:
-		return Leaving{Step: StayOn, Reason: "waiting for another server to be created"}
-	}
+	return l
+}
+
+// DecideLeaving says what a terminating server does next. leaving is the time
+// since TERM, budget the time from TERM to exit.
+func DecideLeaving(o Observation, leaving, budget time.Duration) Leaving {
+	return leaveBy(leavingRules, leavingOf(o, leaving, budget))
+}
+
+// leaveBy gives the decision of the first rule that applies, with the ID of that rule.
+func leaveBy(rules []rule[*leaving, Leaving], l *leaving) Leaving {
+	r := first(rules, l)
+	d := r.decide(l)
+	d.Rule = r.ID
+	return d
 }
 
 // foremostFirst gives the addresses of replicas: those whose launcher has told what is in their files come first,
@@ -127,35 +113,19 @@ func foremostFirst(replicas []Peer) []netip.Addr {
 // says that Redis has ended as master and has not been replaced yet. Redis is failed over
 // then as in a pod that stays, and is not started again.
 func DecideLeft(o Observation, diedAsMaster bool) Decision {
-	if !diedAsMaster {
-		return Decision{State: Stopping, Reason: "terminating, and Redis does not run"}
-	}
-	d := Decide(o)
-	d.State = Stopping
-	switch d.Action {
-	case FailOver, Nudge, CallOff:
-	default:
-		d.Action, d.Target = Wait, netip.Addr{}
-	}
-	return d
+	return decideBy(leftRules, left{o, diedAsMaster})
+}
+
+// left is an observation of a terminating server whose Redis does not run.
+type left struct {
+	Observation
+	diedAsMaster bool
 }
 
 // DecideLeavingAfterDeath says what a terminating server does next when its Redis died as
 // master. leaving is the time since TERM, budget the time from TERM to exit.
 func DecideLeavingAfterDeath(o Observation, leaving, budget time.Duration) Leaving {
-	reserve := min(leaveReserve, budget/3)
-	live := o.liveReplicas()
-	masters := slices.DeleteFunc(o.masters(), func(p Peer) bool { return o.older(p) || o.surpassed(p) })
-	switch {
-	case len(masters) > 0:
-		return Leaving{Step: PassOn, Successors: []netip.Addr{masters[0].IP}, Reason: fmt.Sprintf("%s has replaced this pod after its Redis died", masters[0].Name)}
-	case leaving > budget-reserve || o.Waiting > deathPatience:
-		return Leaving{Step: Leave, Reason: "Redis has died, and no replica was promoted in time"}
-	case len(live) == 0 && o.silentReplica() == nil:
-		return Leaving{Step: Leave, Reason: "Redis has died, and no replica in sync lives"}
-	default:
-		return Leaving{Step: StayOn, Reason: "Redis has died as master; waiting for a replica to be promoted"}
-	}
+	return leaveBy(leavingAfterDeathRules, leavingOf(o, leaving, budget))
 }
 
 // mayBeNeeded says whether a Redis that has not answered for some time may have

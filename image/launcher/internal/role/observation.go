@@ -95,6 +95,7 @@ type Status struct {
 	Passing  bool     `json:"passing"` // it passes connections on to another server: what answers clients at its address is that one
 	Standing Standing `json:"standing"`
 	Reason   string   `json:"reason"`
+	Rule     string   `json:"rule"` // the ID of the rule that decided; empty before one has
 	// Lacks says which data of another server this master does not have; empty if none are known to be missing.
 	Lacks string `json:"lacks,omitempty"`
 }
@@ -165,10 +166,12 @@ type Observation struct {
 	Views []View // one for each sentinel pod with an address
 	Peers []Peer // all other server pods
 
-	PodsKnown   bool // the pod list has been read, so that a pod that is not in it does not exist
-	RecordKnown bool // the record could be read
-	Initialised bool
-	Generation  int64 // of the recorded master
+	PodsKnown bool // the pod list has been read, so that a pod that is not in it does not exist
+	// ServiceMaster is the master that the sentinel Service names, where the pod list could not be read; invalid: none.
+	ServiceMaster netip.Addr
+	RecordKnown   bool // the record could be read
+	Initialised   bool
+	Generation    int64 // of the recorded master
 	// GenerationFor is how long this pod has known that generation: a claim may be that young.
 	GenerationFor time.Duration
 	MasterUID     string     // the record's master

@@ -1,7 +1,6 @@
 package role
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -59,6 +58,7 @@ type SentinelDecision struct {
 	Ready    bool // the sentinel serves: label it
 	Clear    []Member
 	Reason   string
+	Rule     string // the ID of the rule that decided; see docs/launcher.md
 }
 
 const (
@@ -70,14 +70,14 @@ const (
 	attemptReserve = 4 * time.Second
 	// settlePatience is how long a labelled and recorded master may go unnoticed
 	// by the sentinel that monitors its dead predecessor. A failover needs 1.3 s
-	// to its end; after down-after (3 s) a sentinel that missed it, because the
-	// one that led it has crashed, would promote another replica. Where everything
-	// is busy, a look takes most of a second.
+	// to its end. The sentinel that led it may have crashed before it could tell. After down-after
+	// (3 s) a sentinel that was not told would promote another replica. Where everything is busy,
+	// a look takes most of a second.
 	settlePatience = 1500 * time.Millisecond
-	// tellPatience is how long one that names the successor has for telling the
+	// tellPatience is how long a sentinel that names the successor has for telling the
 	// others: three of Sentinel's publish periods, of 2 s.
 	tellPatience = 6 * time.Second
-	// gonePatience is the same for one whose pod does not exist any more.
+	// gonePatience is used instead of settlePatience where the pod of the monitored master does not exist any more.
 	gonePatience = 0
 	// stalePatience is how long dead entries may stay: a pod that is replaced
 	// can be back under its address within seconds only as itself.
@@ -125,71 +125,53 @@ const isolationPatience = 2 * time.Second
 // ReplacedWithin is the time in which the sentinels have replaced an isolated master, if they can.
 func ReplacedWithin(downAfter time.Duration) time.Duration { return downAfter + isolationPatience }
 
+// watching is an observation and what the rules of a sentinel's launcher share.
+type watching struct {
+	SentinelObservation
+	recorded   *Peer  // the server in the record; nil if it is gone
+	latest     *View  // of the other sentinel that names a master in the latest epoch; nil if no other sentinel names a master
+	masters    []Peer // the servers that say they are master
+	seedsAfter time.Duration
+}
+
+func watchingOf(o SentinelObservation) *watching {
+	w := &watching{SentinelObservation: o, recorded: o.recorded(), seedsAfter: o.seedPatience()}
+	for i, v := range o.Others {
+		if v.Reach == Answered && v.HasMaster && (w.latest == nil || o.later(v, *w.latest)) {
+			w.latest = &o.Others[i]
+		}
+	}
+	for _, p := range o.Servers {
+		if p.Redis == Answered && p.Master {
+			w.masters = append(w.masters, p)
+		}
+	}
+	return w
+}
+
 // DecideSentinel says what a sentinel's launcher does next.
 func DecideSentinel(o SentinelObservation) SentinelDecision {
 	if !o.Running {
-		return startSentinel(o)
+		return watchBy(sentinelStartRules, o)
 	}
-	d := SentinelDecision{Ready: o.Own.Reach == Answered && o.Own.HasMaster}
-	if !d.Ready {
-		d.Reason = "the sentinel does not answer"
-		return d
-	}
-	d.Reason = fmt.Sprintf("monitoring %v", o.Own.Master)
-	d.Clear = o.mislabelled()
-	recorded := o.recorded()
-	switch {
-	case o.Own.FailingOver:
-	case o.MislabelFor > o.settlePatience() && o.succeeded(recorded):
-		d.Action, d.Master, d.NewEpoch = SentinelSeed, recorded.IP, true
-		d.Reason = fmt.Sprintf("%s has replaced the master it monitors, and no sentinel has noticed", recorded.Name)
-	case o.DownFor > o.seedPatience() && recorded != nil && recorded.Master && recorded.IP != o.Own.Master:
-		d.Action, d.Master, d.NewEpoch = SentinelSeed, recorded.IP, true
-		d.Reason = fmt.Sprintf("the master it monitors is gone and %s is the recorded master", recorded.Name)
-	case o.DownFor > o.seedPatience() && o.forgotten():
-		d.Action, d.Master = SentinelSeed, o.Own.Master
-		d.Reason = "the master is down and the sentinel does not know all replicas"
-	case o.ForeignFor > foreignPatience && o.DownFor == 0 && o.Second && o.named():
-		d.Action, d.Master = SentinelSeed, o.Own.Master
-		d.Reason = "the sentinel takes a server for a replica that has the address of a pod that is gone"
-	case o.StaleFor > stalePatience && o.DownFor == 0 && o.Turn && o.unanimous():
-		d.Action, d.Master = SentinelSeed, o.Own.Master
-		d.Reason = "the sentinel remembers replicas or sentinels that are gone"
+	d := watchBy(sentinelRules, o)
+	if d.Ready = o.answers(); d.Ready {
+		d.Clear = o.mislabelled()
 	}
 	return d
 }
 
-// startSentinel finds the master to monitor: what other sentinels say, else the
-// one server that says it is master unless the record names another, else what this sentinel knew before.
-func startSentinel(o SentinelObservation) SentinelDecision {
-	var latest *View
-	for i, v := range o.Others {
-		if v.Reach == Answered && v.HasMaster && (latest == nil || o.later(v, *latest)) {
-			latest = &o.Others[i]
-		}
-	}
-	if latest != nil {
-		return SentinelDecision{Action: SentinelStart, Master: latest.Master, Reason: fmt.Sprintf("the other sentinels monitor %v", latest.Master)}
-	}
-	var masters []Peer
-	for _, p := range o.Servers {
-		if p.Redis == Answered && p.Master {
-			masters = append(masters, p)
-		}
-	}
-	// A master that the record does not name may be one of the past: the servers
-	// settle that, and record who it is.
-	if len(masters) == 1 && (o.MasterUID == "" || masters[0].UID == o.MasterUID) {
-		return SentinelDecision{Action: SentinelStart, Master: masters[0].IP, Reason: fmt.Sprintf("%s is master", masters[0].Name)}
-	}
-	if recorded := o.recorded(); recorded != nil && recorded.Redis == Answered && recorded.Master {
-		return SentinelDecision{Action: SentinelStart, Master: recorded.IP, Reason: fmt.Sprintf("%s is the recorded master", recorded.Name)}
-	}
-	if o.FileMaster.IsValid() {
-		return SentinelDecision{Action: SentinelStart, Master: o.FileMaster, Reason: fmt.Sprintf("this sentinel monitored %v before", o.FileMaster)}
-	}
-	return SentinelDecision{Reason: "waiting for a server to become master"}
+// watchBy gives the decision of the first rule that applies, with the ID of that rule.
+func watchBy(rules []rule[*watching, SentinelDecision], o SentinelObservation) SentinelDecision {
+	w := watchingOf(o)
+	r := first(rules, w)
+	d := r.decide(w)
+	d.Rule = r.ID
+	return d
 }
+
+// answers says whether the local sentinel answers and knows a master.
+func (o SentinelObservation) answers() bool { return o.Own.Reach == Answered && o.Own.HasMaster }
 
 // later says whether a sentinel names its master in a later epoch than another one. In the same
 // epoch a sentinel that names a serving master counts as the later one: the other has been cut off.
@@ -286,41 +268,33 @@ func (o SentinelObservation) Agreed() (netip.Addr, bool) {
 	return Observation{Sentinels: o.Configured, Views: append([]View{o.Own}, o.Others...)}.Agreed()
 }
 
-// mislabelled gives the pods whose label master this launcher takes away: a
-// majority of the sentinels names another one, which says it is master, and
-// the pod either cannot speak for itself or has had time to.
+// mislabelled gives the pods whose label master this launcher takes away: a majority of the sentinels names another pod, which says that
+// it is master, and the labelled pod has had its time.
 func (o SentinelObservation) mislabelled() []Member {
-	agreed, ok := o.Agreed()
-	if !ok {
+	named, ok := o.Agreed()
+	i := slices.IndexFunc(o.Servers, func(p Peer) bool { return p.IP == named && p.saysMaster() })
+	if !ok || i < 0 {
 		return nil
-	}
-	patience := time.Duration(0)
-	if !o.First {
-		patience = deputyPatience
-	}
-	confirmed, labelled := false, false
-	for _, p := range o.Servers {
-		labelled = labelled || p.IP == agreed && p.Label == Master
 	}
 	var out []Member
 	for _, p := range o.Servers {
-		confirmed = confirmed || p.IP == agreed && p.Redis == Answered && p.Master
-		if p.Label != Master || p.IP == agreed {
+		if p.Label != Master || p.IP == named {
 			continue
 		}
-		wait := patience
-		switch {
-		case p.Redis == Answered:
-			wait += mislabelPatience
-		case !labelled:
-			wait += successorPatience
+		m := mislabel{pod: p, succeeded: o.Servers[i].Label == Master}
+		wait := first(mislabelRules, m).decide(m)
+		if !o.First {
+			wait += deputyPatience
 		}
 		if o.MislabelFor >= wait {
 			out = append(out, p.Member)
 		}
 	}
-	if !confirmed {
-		return nil
-	}
 	return out
+}
+
+// mislabel is a pod with the label master, while the sentinels name another one.
+type mislabel struct {
+	pod       Peer
+	succeeded bool // the pod that the sentinels name has the label master, too
 }

@@ -29,7 +29,7 @@ func TestReplicaStaysWithItsMaster(t *testing.T) {
 		{"while nobody else claims to be master", observe(follows("b"), sentinels("silent none b")), replica(Serving, "replica of 10.0.0.2")},
 		{"when the link breaks", observe(lostLink("b", time.Hour), sentinels("b b b"), peer("b", isDead)), cut},
 		{"while the sentinels have not had time to move it",
-			observe(follows("b"), local(func(l *Local) { l.Astray = astrayPatience }), sentinels("c c c"), peer("c", isMaster)),
+			observe(follows("b"), local(func(l *Local) { l.Astray = wrongMasterPatience }), sentinels("c c c"), peer("c", isMaster)),
 			replica(Serving, "replica of 10.0.0.2")},
 		{"while the pod that the sentinels name is not master",
 			observe(follows("b"), local(func(l *Local) { l.Astray = time.Hour }), sentinels("c c c"), peer("c", isReplica)),
@@ -47,9 +47,9 @@ func TestReplicaMovesToTheMasterThatIsTrue(t *testing.T) {
 	cut := replica(Uncertain, "server-c is the only master")
 	check(t, []claim{
 		{"the master that the sentinels name",
-			observe(follows("b"), local(func(l *Local) { l.Astray = astrayPatience + 1 }), sentinels("c c b"), peer("c", isMaster)),
+			observe(follows("b"), local(func(l *Local) { l.Astray = wrongMasterPatience + 1 }), sentinels("c c b"), peer("c", isMaster)),
 			does(Follow, "c", replica(Serving, "the sentinels name server-c"))},
-		{"the only one there is", observe(lostLink("b", astrayPatience+1), sentinels("silent silent c"), peer("c", isMaster)),
+		{"the only one there is", observe(lostLink("b", wrongMasterPatience+1), sentinels("silent silent c"), peer("c", isMaster)),
 			does(Follow, "c", cut)},
 		{"the recorded master, of which the sentinels do not know yet",
 			observe(lostLink("b", 0), sentinels("b b b"), peer("b", isDead), peer("c", isMaster), recorded("c"), replaced("b")),
@@ -103,16 +103,16 @@ func TestReplicaThatTheSentinelsNameIsElectedLikeAnyServer(t *testing.T) {
 }
 
 func TestReplicaNudgesSentinelsThatDoNotReplaceADeadMaster(t *testing.T) {
-	down := together(lostLink("b", time.Minute), peer("b", isDead), func(o *Observation) { o.MasterDown = nudgePatience + 1 })
+	down := together(lostLink("b", time.Minute), peer("b", isDead), func(o *Observation) { o.MasterDown = requestPatience + 1 })
 	waits := replica(Uncertain, "replica of 10.0.0.2, not connected to it")
 	check(t, []claim{
 		{"after some time", observe(down, sentinels("b! b! b!")),
 			does(Nudge, "b", replica(Uncertain, "the master has been down for long and the sentinels do not replace it"))},
-		{"not before", observe(down, sentinels("b! b! b!"), func(o *Observation) { o.MasterDown = nudgePatience }), waits},
+		{"not before", observe(down, sentinels("b! b! b!"), func(o *Observation) { o.MasterDown = requestPatience }), waits},
 		{"not when the master has just come back and the sentinels have not seen it yet",
-			observe(down, sentinels("b! b! b!"), linkedFor("b", nudgePatience)), replica(Serving, "replica of 10.0.0.2")},
+			observe(down, sentinels("b! b! b!"), linkedFor("b", requestPatience)), replica(Serving, "replica of 10.0.0.2")},
 		{"but is connected to a master that the sentinels cannot reach",
-			observe(down, sentinels("b! b! b!"), linkedFor("b", nudgePatience+1)),
+			observe(down, sentinels("b! b! b!"), linkedFor("b", requestPatience+1)),
 			does(Nudge, "b", replica(Serving, "the master has been down for long and the sentinels do not replace it"))},
 		{"not while one of them is doing it", observe(down, sentinels("b! b! b*")), waits},
 		{"not where another replica holds more", observe(down, sentinels("b! b! b!"), peer("c", linkDown, at(1001))), waits},

@@ -17,6 +17,8 @@ func uncertain(label Label, reason string) Decision {
 
 func TestRedisThatCannotSpeakIsLeftAlone(t *testing.T) {
 	check(t, []claim{
+		{"while it takes no more clients", observe(runsAsMaster(0), local(func(l *Local) { l.Answering, l.Full = false, true })),
+			uncertain(HoldLabel, "Redis has reached maxclients and refuses the launcher")},
 		{"while it does not answer", observe(runsAsMaster(0), local(func(l *Local) { l.Answering = false })),
 			uncertain(HoldLabel, "Redis does not answer; the sentinels decide whether it is down")},
 		{"while it loads its data", observe(runsAsMaster(0), local(func(l *Local) { l.Loading = true })),

@@ -230,12 +230,13 @@ func (m *Memory) decide(o Observation, f Facts, now time.Time) (d Decision, serv
 	m.podless.is(!o.PodsKnown, now)
 	switch {
 	case o.Local.Running || o.PodsKnown:
-	case f.Asked.Service && f.Service.IsValid():
-		return Decision{State: Starting, Action: StartReplica, Target: f.Service, Reason: "the API does not answer; the sentinel Service names the master"}, false
 	case f.Settings.MasterService && !f.Asked.Service && m.podless.span(now) > serviceAfter:
 		return Decision{}, true
 	default:
-		return Decision{State: Booting, Reason: "waiting for the API to list the pods of the release"}, false
+		if f.Asked.Service {
+			o.ServiceMaster = f.Service
+		}
+		return decideBy(podlessRules, &situation{Observation: o}), false
 	}
 	if o.Self.Terminating && !o.Local.Running {
 		return DecideLeft(o, !m.died.at.IsZero()), false

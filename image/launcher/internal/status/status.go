@@ -28,7 +28,7 @@ type row struct {
 	found    bool
 	err      error
 	sentinel bool
-	launcher role.Status // of a server; zero where its launcher does not answer
+	launcher role.Status // what its launcher tells; zero where it does not answer
 }
 
 // Print asks all pods of the release and writes a table.
@@ -40,7 +40,7 @@ func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer
 	slices.SortFunc(pods, func(a, b kube.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	rows := ask(ctx, c, pods)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "POD\tIP\tLABEL\tREDIS SAYS\tOFFSET\tLAG\tNODE")
+	fmt.Fprintln(w, "POD\tIP\tLABEL\tREDIS SAYS\tOFFSET\tLAG\tNODE\tRULE")
 	var top int64
 	for _, r := range rows {
 		if r.err == nil && !r.sentinel && r.info.Master {
@@ -55,7 +55,7 @@ func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer
 				lag = fmt.Sprintf("%d B", max(0, top-r.info.Offset))
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.pod.Name, address(r.pod.IP), orDash(r.pod.Role), r.says(), offset, lag, orDash(r.pod.Node))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.pod.Name, address(r.pod.IP), orDash(r.pod.Role), r.says(), offset, lag, orDash(r.pod.Node), orDash(r.launcher.Rule))
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print the status: %w", err)
@@ -92,10 +92,10 @@ func (r *row) ask(ctx context.Context, c config.Config) {
 	}
 	node := redisnode.New(netip.AddrPortFrom(r.pod.IP, uint16(port)), c.Password)
 	defer node.Close()
+	if err := web.FetchStatus(ctx, r.pod.IP.String(), c.HTTPPort, &r.launcher); err != nil {
+		r.launcher = role.Status{} // what Redis says is shown all the same
+	}
 	if !r.sentinel {
-		if err := web.FetchStatus(ctx, r.pod.IP.String(), c.HTTPPort, &r.launcher); err != nil {
-			r.launcher = role.Status{} // what Redis says is shown all the same
-		}
 		r.info, r.err = node.Info(ctx)
 		return
 	}
