@@ -68,7 +68,7 @@ soak: ## new cases for all property tests, and new lives of the simulated releas
 
 bench: ## what clients notice of faults and what the launcher costs; about two hours
 	$(CLUSTER) up
-	cd tools && go run ./bench faults && go run ./bench install && go run ./bench throughput && go run ./bench load && go run ./bench crowd && go run ./bench launcher && go run ./bench quiet
+	cd tools && go run ./bench faults && go run ./bench install && go run ./bench throughput && go run ./bench load && go run ./bench crowd && go run ./bench launcher && go run ./bench scale && go run ./bench quiet
 	$(MAKE) bench-report
 
 bench-report: ## write the tables and pictures of docs/benchmarks.md from docs/benchmarks.json

@@ -1,6 +1,6 @@
 // Command bench measures what clients notice of faults, how long an
 // installation takes, and what the launcher costs. It needs a kind cluster with
-// the release on it, which `make up` makes.
+// the release on it, which `make up` makes, except for `bench scale`.
 //
 // Every fault happens a number of times while two clients write through one
 // address: a plain one, and one that waits for a replica. Results are kept in a
@@ -39,7 +39,7 @@ type bench struct {
 // options are the flags.
 type options struct {
 	kubeconfig, namespace, release, address, selector, servers, service, image string
-	chart, output, machine                                                     string
+	chart, output, machine, sizes                                              string
 	faults                                                                     []string
 	runs                                                                       int
 	duration                                                                   time.Duration
@@ -86,7 +86,10 @@ func rootCommand() *cobra.Command {
 	load.Flags().IntVar(&o.runs, "runs", 3, "how often each")
 	many := command("crowd", "What faults cost thousands of clients, against the end of all connections in the same run", measureCrowd)
 	many.Flags().IntVar(&o.runs, "runs", 5, "how often each")
-	root.AddCommand(faults, install, throughput, quiet, load, many,
+	scale := command("scale", "What launchers ask each other by the number of servers; on loopback addresses, without a cluster", measureScale)
+	scale.Flags().StringVar(&o.sizes, "sizes", "3,10,50", "numbers of servers")
+	scale.Flags().IntVar(&o.runs, "runs", 3, "how often each")
+	root.AddCommand(faults, install, throughput, quiet, load, many, scale,
 		command("launcher", "Memory and CPU of the launchers, idle and under load", measureLauncher),
 		&cobra.Command{Use: "report", Short: "Write the tables and pictures of docs/benchmarks.md from the results", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return report(o.output) }})

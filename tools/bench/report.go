@@ -73,6 +73,7 @@ func (r results) markdown() string {
 	}
 	r.loadTable(say)
 	r.crowdTable(say)
+	r.scaleTable(say)
 	if r.Launcher != nil {
 		say("| launcher in a pod that is | resident memory | CPU idle | CPU under load |")
 		say("| --- | --- | --- | --- |")

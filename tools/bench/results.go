@@ -27,6 +27,8 @@ type results struct {
 	Loads map[string][]load `json:"loads,omitempty"`
 	// Crowds are faults under many clients, by the name of the fault.
 	Crowds map[string][]crowd.Report `json:"crowds,omitempty"`
+	// Scale is what launchers ask, by the number of servers.
+	Scale []scaleRun `json:"scale,omitempty"`
 	// Measured is when the last part was measured.
 	Measured time.Time `json:"measured"`
 }

@@ -115,3 +115,10 @@ func TestResultsOfOtherPartsStayWhenOneIsMeasuredAgain(t *testing.T) {
 	assert.Equal(t, []run{someRun()}, all.Faults["delete"])
 	assert.Len(t, all.Installs, 1)
 }
+
+func TestRunWithoutANewLabelIsTheLatest(t *testing.T) {
+	runs := []scaleRun{{Fault: "freeze", Seconds: 30.4, LabelMS: -1}, {Fault: "freeze", LabelMS: 300}, {Fault: "freeze", LabelMS: 200}}
+	assert.Equal(t, "0.30 s", labelCell(runs, 0.5))
+	assert.Equal(t, "more than 30 s", labelCell(runs, 1))
+	assert.Equal(t, "-", labelCell([]scaleRun{{Fault: "quiet", LabelMS: -1}}, 1))
+}

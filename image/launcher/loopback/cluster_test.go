@@ -29,6 +29,7 @@ type options struct {
 	webhook            string
 	extraConfig        string            // file of further redis.conf directives
 	environment        map[string]string // further variables of every pod
+	unguarded          bool              // nobody watches the data, which takes time on the machine
 }
 
 // cluster is one release: its pods and the API server they talk to.
@@ -73,7 +74,9 @@ func newCluster(t *testing.T, o options) *cluster {
 	}
 	t.Cleanup(c.close)
 	guard(c)
-	c.data = guardData(c)
+	if c.data = (&dataGuard{cluster: c}); !o.unguarded {
+		c.data.watch()
+	}
 	c.network.service(t, c.sentinelService()+":26379", func() (string, error) { return c.backend("sentinel", "26379") })
 	return c
 }
@@ -120,11 +123,14 @@ func (c *cluster) addSentinel() *pod { return c.addPod("sentinel") }
 
 // addPod creates a pod of a component, a second younger than the one before
 // and with an address and empty directories of its own. It runs nothing yet.
-func (c *cluster) addPod(component string) *pod {
+func (c *cluster) addPod(component string) *pod { return c.addNamed(component, randomName(5)) }
+
+// addNamed is addPod with a part of the name.
+func (c *cluster) addNamed(component, part string) *pod {
 	c.t.Helper()
 	c.mu.Lock()
 	c.born = c.born.Add(time.Second)
-	p := &pod{cluster: c, name: fmt.Sprintf("%s-%s-%s-%02d", fullname, component, randomName(5), len(c.pods)), ip: c.network.address(),
+	p := &pod{cluster: c, name: fmt.Sprintf("%s-%s-%s-%02d", fullname, component, part, len(c.pods)), ip: c.network.address(),
 		sentinel: component == "sentinel", created: c.born, password: c.password, output: &output{}}
 	c.pods = append(c.pods, p)
 	c.mu.Unlock()

@@ -63,11 +63,10 @@ type dataGuard struct {
 	servers   []*serverData
 }
 
-// guardData starts the guard. It ends with the test, before the cluster is closed.
-func guardData(c *cluster) *dataGuard {
-	d := &dataGuard{cluster: c}
+// watch starts the guard. It ends with the test, before the cluster is closed.
+func (d *dataGuard) watch() {
 	done, ended := make(chan struct{}), make(chan struct{})
-	c.t.Cleanup(func() {
+	d.cluster.t.Cleanup(func() {
 		close(done)
 		<-ended
 		d.checkAtEnd()
@@ -89,7 +88,6 @@ func guardData(c *cluster) *dataGuard {
 			}
 		}
 	}()
-	return d
 }
 
 // confirm adds writes that a replica has, and notes who has them.

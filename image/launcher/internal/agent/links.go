@@ -13,11 +13,18 @@ import (
 type links struct {
 	mu       sync.Mutex
 	password string
+	count    func(netip.AddrPort) // called for each command; nil: nobody counts
 	nodes    map[netip.AddrPort]*redisnode.Node
 }
 
 func newLinks(password string) *links {
 	return &links{password: password, nodes: map[netip.AddrPort]*redisnode.Node{}}
+}
+
+// counted has the commands of all connections counted, and gives the links themselves.
+func (l *links) counted(count func(netip.AddrPort)) *links {
+	l.count = count
+	return l
 }
 
 // to gives the connection to an address.
@@ -28,6 +35,9 @@ func (l *links) to(ip netip.Addr, port int) *redisnode.Node {
 	node, ok := l.nodes[addr]
 	if !ok {
 		node = redisnode.New(addr, l.password)
+		if l.count != nil {
+			node.Counted(func() { l.count(addr) })
+		}
 		l.nodes[addr] = node
 	}
 	return node

@@ -1,7 +1,12 @@
 package agent
 
 import (
+	"net/netip"
+
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 )
 
 // Metrics are what the launcher counts.
@@ -12,6 +17,7 @@ type Metrics struct {
 	handOvers   *prometheus.CounterVec
 	notices     *prometheus.CounterVec
 	waited      prometheus.Counter
+	questions   *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics.
@@ -29,9 +35,28 @@ func NewMetrics(registry *prometheus.Registry) *Metrics {
 			Help: "Messages of the local sentinel, by channel."}, []string{"channel"}),
 		waited: prometheus.NewCounter(prometheus.CounterOpts{Name: "redis_ha_writes_waited_seconds_total",
 			Help: "Time for which the writes of this master have waited for its replicas; see servers.maxReplicationLag."}),
+		questions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_ha_questions_total",
+			Help: "Questions and orders to Redis and Sentinel, by whom they were for."}, []string{"to"}),
 	}
-	registry.MustRegister(m.state, m.labelWrites, m.failovers, m.handOvers, m.notices, m.waited)
+	statusQuestions := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "redis_ha_status_questions_total",
+		Help: "Questions for the status of other launchers."}, func() float64 { return float64(web.StatusQuestions()) })
+	registry.MustRegister(m.state, m.labelWrites, m.failovers, m.handOvers, m.notices, m.waited, m.questions, statusQuestions)
 	return m
+}
+
+// countQuestions gives what counts the questions of a pod.
+func (m *Metrics) countQuestions(c config.Config) func(netip.AddrPort) {
+	own, server, sentinel := m.questions.WithLabelValues("own"), m.questions.WithLabelValues("server"), m.questions.WithLabelValues("sentinel")
+	return func(to netip.AddrPort) {
+		switch {
+		case to.Addr() == c.PodIP:
+			own.Inc()
+		case int(to.Port()) == c.SentinelPort:
+			sentinel.Inc()
+		default:
+			server.Inc()
+		}
+	}
 }
 
 func (m *Metrics) countLabelWrite(result string) { m.labelWrites.WithLabelValues(result).Inc() }

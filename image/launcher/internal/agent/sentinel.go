@@ -82,7 +82,7 @@ type Sentinel struct {
 func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Sentinel {
 	s := &Sentinel{
 		config: c, api: api, web: w, log: log, metrics: m,
-		links:  newLinks(c.Password),
+		links:  newLinks(c.Password).counted(m.countQuestions(c)),
 		labels: newLabeller(api, c, log, m.countLabelWrite),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}

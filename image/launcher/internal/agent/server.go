@@ -90,7 +90,7 @@ type Server struct {
 func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
 	s := &Server{
 		config: c, api: api, web: w, log: log, metrics: m,
-		links:  newLinks(c.Password),
+		links:  newLinks(c.Password).counted(m.countQuestions(c)),
 		alerts: make(chan struct{}, 1),
 		hold:   newHold(c),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
@@ -112,7 +112,7 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 // newPacer prepares the wait of this master's writes for its replicas. It has connections of its own: it gives servers little time to
 // answer, and the loop, whose decisions depend on answers, gives a server less time that was just silent.
 func (s *Server) newPacer() *pace.Pacer {
-	s.paceLinks = newLinks(s.config.Password)
+	s.paceLinks = newLinks(s.config.Password).counted(s.metrics.countQuestions(s.config))
 	return pace.New(pace.Settings{
 		Limit: s.config.MaxReplicationLag, Longest: role.PauseLimit(s.config.DownAfter) / 2, Silence: s.config.MinReplicasMaxLag, Self: s.config.PodIP, Log: s.log,
 		Load: func(ctx context.Context, ip netip.Addr) (redisnode.Info, error) {

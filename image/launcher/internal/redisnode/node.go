@@ -97,6 +97,7 @@ func (g *greeting) Read(b []byte) (int, error) {
 type Node struct {
 	addr     netip.AddrPort
 	password string
+	asked    func() // called for each command that is sent; nil: nobody counts
 
 	mu       sync.Mutex
 	client   *redis.Client
@@ -133,6 +134,12 @@ func newClient(addr netip.AddrPort, password string) *redis.Client {
 	})
 }
 
+// Counted has each command counted that is sent from now on, and gives the node itself. It must not be called beside Do.
+func (n *Node) Counted(asked func()) *Node {
+	n.asked = asked
+	return n
+}
+
 // current is the client in use.
 func (n *Node) current() *redis.Client {
 	n.mu.Lock()
@@ -163,6 +170,9 @@ func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 	limited, cancel := context.WithTimeout(ctx, n.patience.Limit(callTimeout))
 	defer cancel()
 	began, client := time.Now(), n.current()
+	if n.asked != nil {
+		n.asked()
+	}
 	reply, err := client.Do(limited, args...).Result()
 	if ended(err) && asks(args) {
 		// Sentinel ends all connections of a server that it re-points: that says

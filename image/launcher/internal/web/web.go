@@ -141,9 +141,16 @@ var client = &http.Client{
 	},
 }
 
+// asked counts the calls of FetchStatus.
+var asked atomic.Int64
+
+// StatusQuestions gives how many launchers FetchStatus has asked so far.
+func StatusQuestions() int64 { return asked.Load() }
+
 // FetchStatus reads a peer's /status into out. A peer that has just been silent
 // gets less time.
 func FetchStatus(ctx context.Context, host string, port int, out any) error {
+	asked.Add(1)
 	known, _ := silent.LoadOrStore(host, &patience.Patience{})
 	limited, cancel := context.WithTimeout(ctx, known.(*patience.Patience).Limit(statusTimeout))
 	defer cancel()
