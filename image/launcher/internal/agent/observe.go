@@ -136,10 +136,7 @@ func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
 	var peers []role.Peer
 	for _, pod := range pods {
 		if pod.Server && pod.UID != s.config.PodUID {
-			peers = append(peers, role.Peer{Member: role.Member{
-				Name: pod.Name, UID: pod.UID, IP: pod.IP, Created: pod.Created, Terminating: pod.Terminating, Ready: pod.Ready, Label: pod.Role,
-				NeverRan: pod.NeverRan(),
-			}})
+			peers = append(peers, role.Peer{Member: memberOf(pod)})
 		}
 	}
 	each(peers, func(p *role.Peer) {

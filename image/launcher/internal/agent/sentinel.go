@@ -26,14 +26,9 @@ const (
 	// looks, in quiet times and while something is wrong.
 	sentinelTick      = time.Second
 	sentinelQuickTick = 250 * time.Millisecond
-	// failoverTime is how long after the change of a master, or of what a sentinel finds of it, a look is a quick one.
-	failoverTime = 3 * time.Second
 	// turnLength is the length of one sentinel's turn to clean up. Clocks may
 	// differ by less than that between nodes.
 	turnLength = 10 * time.Second
-	// mislabelTime is how long after a label that the sentinels contradict a look is
-	// a quick one.
-	mislabelTime = time.Second
 )
 
 // SentinelStatus is what a sentinel's launcher tells of itself.
@@ -65,17 +60,9 @@ type Sentinel struct {
 	slots     kube.Slots
 	id        string // empty until a slot is held
 
-	record   record.Record
-	recordAt time.Time
-	down     clock
-	upAt     time.Time // the master is no longer found down, or is another one
-	stale    clock
-	foreign  clock
-	mislabel clock
-	views    []sentinelView
-	known    []redisnode.KnownReplica
-	servers  []role.Peer
-	decided  role.SentinelDecision
+	memory role.SentinelMemory
+	views  []sentinelView // the last answers of the sentinels
+	reason string         // the last one that was reported
 }
 
 // NewSentinel prepares the loop.
@@ -143,7 +130,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 
 // pause is the time to the next look.
 func (s *Sentinel) pause() time.Duration {
-	if s.child == nil || s.down.runs() || s.mislabel.runs() || time.Since(s.upAt) < failoverTime {
+	if s.memory.Hurry(s.child != nil, time.Now()) {
 		return sentinelQuickTick
 	}
 	return sentinelTick
@@ -168,8 +155,7 @@ func (s *Sentinel) turn(ctx context.Context) error {
 		s.slot, s.slots, s.id = slot, slots, sentinelID(slots.Cluster, slot)
 		s.log.Info("sentinel identity taken", "slot", slot, "id", s.id)
 	}
-	o := s.observe(ctx)
-	d := role.DecideSentinel(o)
+	o, d := s.look(ctx)
 	s.report(d)
 	for _, member := range d.Clear {
 		s.clearLabel(ctx, member)
@@ -227,10 +213,10 @@ func (s *Sentinel) retire(ctx context.Context) {
 
 // report publishes a decision: log, status, probes and label.
 func (s *Sentinel) report(d role.SentinelDecision) {
-	if d.Reason != s.decided.Reason {
+	if d.Reason != s.reason {
 		s.log.Info("decided", "rule", d.Rule, "reason", d.Reason)
 	}
-	s.decided = d
+	s.reason = d.Reason
 	seed, _ := s.readFile()
 	s.web.SetStatus(SentinelStatus{UID: s.self.UID, ID: s.id, CurrentEpoch: seed.CurrentEpoch, Reason: d.Reason, Rule: d.Rule})
 	if !d.Ready {

@@ -11,66 +11,73 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 )
 
-// observe asks the local sentinel, the others and, where it matters, the servers.
-func (s *Sentinel) observe(ctx context.Context) role.SentinelObservation {
+// look asks for the facts that the next decision lacks, until it is made, and gives what it was made from.
+func (s *Sentinel) look(ctx context.Context) (role.SentinelObservation, role.SentinelDecision) {
 	pods := s.api.Pods()
 	s.forget(pods)
+	facts := s.begin(ctx, pods)
+	for {
+		next, decision, ask := s.memory.Step(facts, time.Now())
+		if ask == (role.SentinelQuestions{}) {
+			s.memory = next
+			return facts.SentinelObservation, decision
+		}
+		s.ask(ctx, ask, &facts, pods)
+	}
+}
+
+// begin asks the sentinels, and the local one what it remembers.
+func (s *Sentinel) begin(ctx context.Context, pods []kube.Pod) role.SentinelFacts {
 	asking, cancel := s.askTime(ctx)
 	defer cancel()
 	s.views = askSentinels(asking, s.config, s.links, pods)
-	o := role.SentinelObservation{
+	facts := role.SentinelFacts{SentinelObservation: role.SentinelObservation{
 		FailoverTimeout: s.config.FailoverTimeout,
 		Running:         s.child != nil, Configured: s.config.Sentinels, First: true,
 		Turn:   int(time.Now().Unix()/int64(turnLength.Seconds()))%s.config.Sentinels == s.slot,
 		Second: int(time.Now().Unix())%s.config.Sentinels == s.slot,
-	}
+	}}
 	for _, v := range s.views {
 		if v.pod.UID == s.self.UID {
-			o.Own = v.View
+			facts.Own = v.View
 			continue
 		}
-		o.Others = append(o.Others, v.View)
+		facts.Others = append(facts.Others, v.View)
 		if v.Reach == role.Answered && v.pod.Name < s.self.Name {
-			o.First = false
+			facts.First = false
 		}
 	}
 	if seed, ok := s.readFile(); ok {
-		o.FileMaster = seed.Master.Addr()
+		facts.FileMaster = seed.Master.Addr()
 	}
-	answered := !o.Running || o.Own.Reach == role.Answered
-	remembers := !o.Running || o.Own.HasMaster && s.observeKnown(ctx, &o, pods)
-	now := time.Now()
-	if answered && o.Running && !o.Own.Down && s.down.runs() {
-		s.upAt = now
-	}
-	s.down.look(now, answered, o.Running && o.Own.Down)
-	s.stale.look(now, remembers, o.Stale)
-	s.foreign.look(now, remembers, o.Foreign)
-	agreed, ok := o.Agreed()
-	mislabelled := false
 	for _, pod := range pods {
-		mislabelled = mislabelled || ok && pod.Server && pod.Role == role.Master && pod.IP != agreed
-	}
-	if mislabelled && !s.mislabel.runs() {
-		s.recordAt = time.Time{} // another master: the record is another one, too
-	}
-	s.mislabel.look(now, ok, mislabelled)
-	if !o.Running || o.Own.Down || s.mislabel.runs() {
-		// The master has perhaps just been found down: another bound than above.
-		servers, cancel := s.askTime(ctx)
-		defer cancel()
-		s.servers = s.askServers(servers, pods)
-		if time.Since(s.recordAt) > time.Second {
-			if record, err := s.api.Record(ctx); err == nil {
-				s.record = record
-			}
-			s.recordAt = time.Now()
+		if pod.Server {
+			facts.Pods = append(facts.Pods, memberOf(pod))
 		}
-		o.Servers, o.MasterUID = s.servers, s.record.Master.UID
 	}
-	now = time.Now()
-	o.DownFor, o.StaleFor, o.ForeignFor, o.MislabelFor = s.down.span(now), s.stale.span(now), s.foreign.span(now), s.mislabel.span(now)
-	return o
+	facts.Remembered = !facts.Running || facts.Own.HasMaster && s.observeKnown(ctx, &facts.SentinelObservation, pods)
+	return facts
+}
+
+// memberOf is a server pod as the API has it.
+func memberOf(pod kube.Pod) role.Member {
+	return role.Member{
+		Name: pod.Name, UID: pod.UID, IP: pod.IP, Created: pod.Created, Terminating: pod.Terminating, Ready: pod.Ready, Label: pod.Role, NeverRan: pod.NeverRan(),
+	}
+}
+
+// ask gets the answers to questions.
+func (s *Sentinel) ask(ctx context.Context, q role.SentinelQuestions, facts *role.SentinelFacts, pods []kube.Pod) {
+	if q.Servers {
+		// The master has perhaps just been found down: another bound than for the sentinels.
+		asking, cancel := s.askTime(ctx)
+		defer cancel()
+		facts.Servers, facts.Asked.Servers = s.askServers(asking, pods), true
+	}
+	if q.Record {
+		read, err := s.api.Record(ctx)
+		facts.MasterUID, facts.RecordFailed, facts.Asked.Record = read.Master.UID, err != nil, true
+	}
 }
 
 // observeKnown reads what the local sentinel remembers, and says whether it could.
@@ -84,7 +91,6 @@ func (s *Sentinel) observeKnown(ctx context.Context, o *role.SentinelObservation
 	if err != nil {
 		return false
 	}
-	s.known = known
 	for _, replica := range known {
 		o.Replicas = append(o.Replicas, replica.Addr.Addr())
 		gone := !exists[replica.Addr.Addr()]
@@ -107,9 +113,7 @@ func (s *Sentinel) askServers(ctx context.Context, pods []kube.Pod) []role.Peer 
 	var servers []role.Peer
 	for _, pod := range pods {
 		if pod.Server && pod.IP.IsValid() {
-			servers = append(servers, role.Peer{Member: role.Member{
-				Name: pod.Name, UID: pod.UID, IP: pod.IP, Created: pod.Created, Terminating: pod.Terminating, Label: pod.Role,
-			}})
+			servers = append(servers, role.Peer{Member: memberOf(pod)})
 		}
 	}
 	sort.Slice(servers, func(i, j int) bool { return servers[i].Name < servers[j].Name })
@@ -136,12 +140,9 @@ func (s *Sentinel) askServers(ctx context.Context, pods []kube.Pod) []role.Peer 
 }
 
 // askTime bounds the questions of one look, and so how late a label is taken off
-// a pod that cannot speak for itself, while a failover is under way. One that is not
-// over a second after its label may never be, since nobody is left who knows of it:
-// then answers are worth waiting for.
+// a pod that cannot speak for itself, while a failover is under way.
 func (s *Sentinel) askTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	within := func(t time.Time, limit time.Duration) bool { return !t.IsZero() && time.Since(t) < limit }
-	if within(s.down.began, failoverTime) || within(s.upAt, failoverTime) || within(s.mislabel.began, mislabelTime) {
+	if s.memory.Quick(time.Now()) {
 		return context.WithTimeout(ctx, failoverAsk)
 	}
 	return ctx, func() {}

@@ -10,8 +10,8 @@ import (
 // pods that observations are drawn from; "f" never exists.
 var letters = []string{"a", "b", "c", "d", "e"}
 
-// clock draws a duration near one that decisions depend on.
-func clock() *rapid.Generator[time.Duration] {
+// anySpan draws a duration near one that decisions depend on.
+func anySpan() *rapid.Generator[time.Duration] {
 	return rapid.Custom(func(t *rapid.T) time.Duration {
 		edge := rapid.SampledFrom([]time.Duration{
 			0, wrongMasterPatience, 3 * time.Second, promotionPatience, requestPatience, electionPatience, lostPatience, memoryPatience, volumePatience, time.Hour,
@@ -52,9 +52,9 @@ func anyView(usual netip.Addr) *rapid.Generator[View] {
 			}
 			v.Down, v.FailingOver = rapid.Bool().Draw(t, "down"), rapid.IntRange(0, 3).Draw(t, "failing over") == 0
 			if v.Down {
-				v.DownFor = clock().Draw(t, "down for")
+				v.DownFor = anySpan().Draw(t, "down for")
 			}
-			v.Silent = clock().Draw(t, "silent")
+			v.Silent = anySpan().Draw(t, "silent")
 			if v.FailingOver {
 				v.Switched, v.Chosen = rapid.IntRange(0, 3).Draw(t, "switched") == 0, anyAddress().Draw(t, "chosen")
 			}
@@ -84,7 +84,7 @@ func anyPeer(pod string) *rapid.Generator[Peer] {
 		if p.Redis == Answered {
 			p.Master = rapid.IntRange(0, 4).Draw(t, "master") == 0
 			if p.LinkUp = !p.Master && rapid.Bool().Draw(t, "link up"); !p.LinkUp && !p.Master {
-				p.Unlinked = clock().Draw(t, "unlinked")
+				p.Unlinked = anySpan().Draw(t, "unlinked")
 			}
 			p.Offset = rapid.Int64Range(0, 3).Draw(t, "offset")
 		}
@@ -110,16 +110,16 @@ func anyLocal() *rapid.Generator[Local] {
 		if l.Master = rapid.Bool().Draw(t, "master"); l.Master {
 			l.Claimed, l.Confirmed = rapid.Bool().Draw(t, "claimed"), rapid.Bool().Draw(t, "confirmed")
 			l.Recorded = rapid.Bool().Draw(t, "recorded")
-			l.MasterFor, l.Online = clock().Draw(t, "master for"), rapid.IntRange(0, 2).Draw(t, "online")
+			l.MasterFor, l.Online = anySpan().Draw(t, "master for"), rapid.IntRange(0, 2).Draw(t, "online")
 			return l
 		}
 		l.Follows = rapid.Map(rapid.SampledFrom([]string{"b", "c", "d", "f"}), address).Draw(t, "follows")
 		if l.LinkUp = rapid.Bool().Draw(t, "link up"); l.LinkUp {
-			l.Linked = clock().Draw(t, "linked")
+			l.Linked = anySpan().Draw(t, "linked")
 		} else {
-			l.LinkDown, l.Unlinked = clock().Draw(t, "link down"), clock().Draw(t, "unlinked")
+			l.LinkDown, l.Unlinked = anySpan().Draw(t, "link down"), anySpan().Draw(t, "unlinked")
 		}
-		l.Astray = clock().Draw(t, "astray")
+		l.Astray = anySpan().Draw(t, "astray")
 		return l
 	})
 }
@@ -131,8 +131,8 @@ func anyObservation() *rapid.Generator[Observation] {
 			Self: anyMember("a").Draw(t, "self"), Local: anyLocal().Draw(t, "local"), Standing: anyStanding().Draw(t, "standing"),
 			Servers:   rapid.IntRange(1, 4).Draw(t, "servers"),
 			Sentinels: rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "sentinels"), DownAfter: 3 * time.Second, Persistence: rapid.Bool().Draw(t, "persistence"),
-			Waiting: clock().Draw(t, "waiting"), MasterDown: clock().Draw(t, "master down"), Masterless: clock().Draw(t, "masterless"),
-			GenerationFor: clock().Draw(t, "generation for"),
+			Waiting: anySpan().Draw(t, "waiting"), MasterDown: anySpan().Draw(t, "master down"), Masterless: anySpan().Draw(t, "masterless"),
+			GenerationFor: anySpan().Draw(t, "generation for"),
 			PodsKnown:     rapid.IntRange(0, 9).Draw(t, "no pods") > 0, RecordKnown: rapid.IntRange(0, 5).Draw(t, "no record") > 0,
 		}
 		o.Self.Terminating = rapid.IntRange(0, 9).Draw(t, "terminating") == 0
@@ -149,7 +149,7 @@ func anyObservation() *rapid.Generator[Observation] {
 			o.Generation = rapid.Int64Range(0, 3).Draw(t, "recorded generation")
 			o.MasterUID, o.PreviousIP = anyUID().Draw(t, "recorded"), anyAddress().Draw(t, "previous")
 			if rapid.Bool().Draw(t, "fence") {
-				o.Fence = &Fence{UID: anyUID().Draw(t, "fenced"), Age: clock().Draw(t, "fenced for")}
+				o.Fence = &Fence{UID: anyUID().Draw(t, "fenced"), Age: anySpan().Draw(t, "fenced for")}
 			}
 		}
 		return o

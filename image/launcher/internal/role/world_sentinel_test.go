@@ -3,8 +3,6 @@ package role
 import (
 	"net/netip"
 	"time"
-
-	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
 // simSentinel is a sentinel pod: Sentinel itself, its file, and what its
@@ -25,11 +23,9 @@ type simSentinel struct {
 	sdownAt   time.Duration
 	startedAt time.Duration
 
-	downAt, staleAt, mislabelAt time.Duration
-	record                      record.Record
-	servers                     []Member
-	acts                        int
-	reason                      string
+	memory  SentinelMemory
+	servers []Member // the pod list as last seen
+	acts    int
 }
 
 // believes is what a sentinel knows and keeps.
@@ -262,17 +258,15 @@ func (s *simSentinel) turn(w *world) {
 		for _, other := range w.servers {
 			s.servers = append(s.servers, other.Member)
 		}
-		s.record = w.record
 	}
 	if s.servers == nil {
 		return
 	}
 	s.unlabelLost(w)
-	o := s.observe(w)
-	d := DecideSentinel(o)
-	if d.Reason != s.reason {
+	before := s.memory.Decided.Reason
+	o, d := s.look(w)
+	if d.Reason != before {
 		w.logf("%s: %s", s.Name, d.Reason)
-		s.reason = d.Reason
 	}
 	for _, m := range d.Clear {
 		s.acts++
@@ -312,8 +306,39 @@ func (s *simSentinel) unlabelLost(w *world) {
 	}
 }
 
-func (s *simSentinel) observe(w *world) SentinelObservation {
-	o := SentinelObservation{Running: s.running, Configured: simSentinels, FailoverTimeout: failoverTimeout, First: true, MasterUID: s.record.Master.UID}
+// look is agent.look: it asks what SentinelMemory.Step wants to know.
+func (s *simSentinel) look(w *world) (SentinelObservation, SentinelDecision) {
+	facts := s.begin(w)
+	for {
+		next, decision, ask := s.memory.Step(facts, w.clock())
+		if ask == (SentinelQuestions{}) {
+			s.memory = next
+			return facts.SentinelObservation, decision
+		}
+		if ask.Servers {
+			facts.Servers, facts.Asked.Servers = s.askServers(w), true
+		}
+		if ask.Record {
+			facts.MasterUID, facts.RecordFailed, facts.Asked.Record = w.record.Master.UID, !w.apiServes(&s.pod), true
+		}
+	}
+}
+
+// askServers asks the servers, and the launchers of those of which only the launcher knows whether they hold data.
+func (s *simSentinel) askServers(w *world) (out []Peer) {
+	for _, m := range s.servers {
+		p := w.ask(&s.pod, m, false)
+		if p.Redis == Answered && !p.Master && !p.LinkUp {
+			p = w.ask(&s.pod, m, true)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// begin is what the sentinels tell.
+func (s *simSentinel) begin(w *world) SentinelFacts {
+	o := SentinelObservation{Running: s.running, Configured: simSentinels, FailoverTimeout: failoverTimeout, First: true}
 	for i, other := range w.sentinels {
 		if other == s {
 			o.Turn = int(w.now/(10*time.Second))%simSentinels == i
@@ -335,26 +360,14 @@ func (s *simSentinel) observe(w *world) SentinelObservation {
 		o.FileMaster = s.file.master
 	}
 	exists := map[netip.Addr]bool{}
-	agreed, ok := o.Agreed()
-	mislabelled := false
 	for _, m := range s.servers {
 		exists[m.IP] = true
-		mislabelled = mislabelled || ok && m.Label == Master && m.IP != agreed
-		p := w.ask(&s.pod, m, false)
-		if p.Redis == Answered && !p.Master && !p.LinkUp {
-			p = w.ask(&s.pod, m, true) // only its launcher knows whether it holds data
-		}
-		o.Servers = append(o.Servers, p)
 	}
 	for ip := range s.replicas {
 		o.Replicas = append(o.Replicas, ip)
 		o.Stale = o.Stale || !exists[ip]
 	}
-	mark(&s.downAt, s.running && s.down, w.now)
-	mark(&s.staleAt, s.running && o.Stale, w.now)
-	mark(&s.mislabelAt, mislabelled, w.now)
-	o.DownFor, o.StaleFor, o.MislabelFor = elapsed(s.downAt, w.now), elapsed(s.staleAt, w.now), elapsed(s.mislabelAt, w.now)
-	return o
+	return SentinelFacts{SentinelObservation: o, Pods: s.servers, Remembered: true}
 }
 
 // seed starts the sentinel with what is true now.

@@ -1,4 +1,4 @@
-package agent
+package role
 
 import (
 	"testing"
@@ -19,9 +19,9 @@ func TestClockGoesOnWhereALookCouldNotTell(t *testing.T) {
 	c.look(after(time.Second), unknown, false)
 	require.Equal(t, time.Second, c.span(after(time.Second)), "one look that could not tell")
 	c.look(after(2*time.Second), known, true)
-	c.look(after(2*time.Second+clockMemory), unknown, false)
+	c.look(after(2*time.Second+clockTime), unknown, false)
 	require.Equal(t, 5*time.Second, c.span(after(5*time.Second)), "nor all of two seconds")
-	c.look(after(2*time.Second+clockMemory+1), unknown, false)
+	c.look(after(2*time.Second+clockTime+1), unknown, false)
 	require.False(t, c.runs(), "but not for ever")
 	c.look(after(6*time.Second), known, true)
 	require.Zero(t, c.span(after(6*time.Second)), "it begins anew")

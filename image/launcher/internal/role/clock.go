@@ -1,9 +1,9 @@
-package agent
+package role
 
 import "time"
 
-// clockMemory is how long a clock goes on without a look that could tell.
-const clockMemory = 2 * time.Second
+// clockTime is how long a clock goes on without a look that could tell.
+const clockTime = 2 * time.Second
 
 // clock is how long something has been the case. A look that could not tell, since
 // an answer was late, does not start it anew.
@@ -17,7 +17,7 @@ func (c *clock) look(now time.Time, known, is bool) {
 		if c.began.IsZero() {
 			c.began = now
 		}
-	case known || now.Sub(c.told) > clockMemory:
+	case known || now.Sub(c.told) > clockTime:
 		c.began = time.Time{}
 	}
 }
@@ -31,4 +31,9 @@ func (c *clock) span(now time.Time) time.Duration {
 		return 0
 	}
 	return now.Sub(c.began)
+}
+
+// within says whether it has begun less than a time ago.
+func (c *clock) within(limit time.Duration, now time.Time) bool {
+	return c.runs() && now.Sub(c.began) < limit
 }

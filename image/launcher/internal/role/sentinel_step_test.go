@@ -1,0 +1,92 @@
+package role
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// watched takes looks of a sentinel's launcher with Step, and answers its questions.
+type watched struct {
+	t      *testing.T
+	memory SentinelMemory
+	facts  SentinelFacts
+	record string
+	failed bool
+	at     time.Time
+	asked  SentinelQuestions // in the last look
+}
+
+func newWatched(t *testing.T) *watched {
+	w := &watched{t: t, at: now, record: uid("b")}
+	w.facts.SentinelObservation = watch("b", "b b", with("b", isMaster, hasLabel), with("c", isReplica))
+	w.facts.Pods = []Member{{Name: "server-b", UID: uid("b"), IP: address("b"), Label: Master}, {Name: "server-c", UID: uid("c"), IP: address("c"), Label: Slave}}
+	w.facts.Remembered = true
+	return w
+}
+
+// look takes the next look.
+func (w *watched) look() SentinelDecision {
+	w.at = w.at.Add(pace)
+	w.asked, w.facts.Asked = SentinelQuestions{}, SentinelQuestions{}
+	for rounds := 0; ; rounds++ {
+		require.Less(w.t, rounds, 5, "it goes on asking: %+v", w.asked)
+		next, decision, ask := w.memory.Step(w.facts, w.at)
+		if ask == (SentinelQuestions{}) {
+			w.memory = next
+			return decision
+		}
+		w.asked.Servers, w.asked.Record = w.asked.Servers || ask.Servers, w.asked.Record || ask.Record
+		w.facts.Asked, w.facts.MasterUID, w.facts.RecordFailed = w.asked, w.record, w.failed
+	}
+}
+
+func TestSentinelsLauncherAsksNobodyElseWhileAllIsWell(t *testing.T) {
+	w := newWatched(t)
+	require.True(t, w.look().Ready)
+	require.Zero(t, w.asked)
+	require.False(t, w.memory.Hurry(true, w.at))
+	require.False(t, w.memory.Quick(w.at))
+	require.True(t, w.memory.Hurry(false, w.at), "there is no sentinel")
+}
+
+func TestSentinelsLauncherAsksTheServersWhileItsMasterIsDown(t *testing.T) {
+	w := newWatched(t)
+	w.look()
+	w.facts.Own.Down = true
+	w.look()
+	require.Equal(t, SentinelQuestions{Servers: true, Record: true}, w.asked)
+	require.True(t, w.memory.Hurry(true, w.at))
+	require.True(t, w.memory.Quick(w.at))
+	w.look()
+	require.Equal(t, SentinelQuestions{Servers: true}, w.asked, "the record is read once a second")
+	w.facts.Own.Reach = Unknown
+	w.facts.Own.Down = false
+	w.look()
+	require.True(t, w.memory.Hurry(true, w.at), "a late answer ends nothing")
+	w.facts.Own.Reach = Answered
+	w.look()
+	require.Zero(t, w.asked)
+	require.True(t, w.memory.Hurry(true, w.at), "it has just come back")
+	w.at = w.at.Add(hurryTime)
+	require.False(t, w.memory.Hurry(true, w.at))
+}
+
+func TestSentinelsLauncherReadsTheRecordAsSoonAsALabelIsContradicted(t *testing.T) {
+	w := newWatched(t)
+	w.facts.Own.Down = true
+	w.look()
+	w.facts.Own.Down = false
+	w.facts.Pods[1].Label = Master
+	w.look()
+	require.Equal(t, SentinelQuestions{Servers: true, Record: true}, w.asked, "another master: the record is another one, too")
+	require.True(t, w.memory.Quick(w.at))
+	w.at = w.at.Add(mislabelTime + hurryTime)
+	require.False(t, w.memory.Quick(w.at), "a failover that is not over may never be")
+	w.failed, w.record = true, ""
+	w.at = w.at.Add(time.Second)
+	w.look()
+	require.True(t, w.asked.Record)
+	require.Equal(t, uid("b"), w.memory.master, "a record that cannot be read says nothing new")
+}
