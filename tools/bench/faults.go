@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -55,6 +56,11 @@ var kinds = []kind{
 	{Name: "cut-off", Title: "master cut off from all pods and the API", Do: cutOff},
 	{Name: "cut-off-from-sentinels", Title: "master cut off from the sentinels only", Do: cutOffFromSentinels},
 	{Name: "kill-all", Title: "all pods killed at once, data on disk", P50: 12 * time.Second, P95: 20 * time.Second, Do: killAll, Before: reinstall, KeepsMaster: true},
+}
+
+// kindNamed gives the fault with a name of kinds.
+func kindNamed(name string) kind {
+	return kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.Name == name })]
 }
 
 func simply(do func(*fault.Cluster, context.Context, *corev1.Pod) error) func(context.Context, *bench, *corev1.Pod) (func(context.Context) error, error) {

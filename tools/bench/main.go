@@ -28,8 +28,8 @@ type bench struct {
 	client  *probe.Client
 	watcher *probe.Watcher
 	release probe.Release
-	// address is where the clients write.
-	address string
+	// address is where the clients write, and sentinels where those ask that speak Sentinel, for the master of the name masterName.
+	address, sentinels, masterName string
 	// servers and pods are how many a complete release has.
 	servers, pods                  int
 	releaseName, chart, kubeconfig string
@@ -39,8 +39,8 @@ type bench struct {
 // options are the flags.
 type options struct {
 	kubeconfig, namespace, release, address, selector, servers, service, image string
-	chart, output, machine, sizes                                              string
-	faults                                                                     []string
+	chart, output, machine, sizes, sentinels, masterName                       string
+	faults, clients, clientFaults                                              []string
 	runs                                                                       int
 	duration                                                                   time.Duration
 }
@@ -70,30 +70,42 @@ func rootCommand() *cobra.Command {
 	flags.StringVar(&o.output, "output", "../docs/benchmarks.json", "file of the results; parts that are measured again are replaced")
 	flags.StringVar(&o.machine, "machine", "", "where this is measured, in words; kept with the results")
 
-	command := func(use, short string, do func(ctx context.Context, o options) error) *cobra.Command {
-		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return do(cmd.Context(), o) }}
-	}
-	faults := command("faults", "Make faults happen while clients write", measureFaults)
+	faults := measurement(&o, "faults", "Make faults happen while clients write", 20, measureFaults)
 	faults.Flags().StringSliceVar(&o.faults, "faults", names(), "which")
-	faults.Flags().IntVar(&o.runs, "runs", 20, "how often each")
-	install := command("install", "Time from helm install to the first write and to all pods ready; reinstalls the release", measureInstalls)
-	install.Flags().IntVar(&o.runs, "runs", 20, "how often")
-	throughput := command("throughput", "Requests through the Service against plain replicated Redis in the same run", measureThroughput)
-	throughput.Flags().IntVar(&o.runs, "runs", 5, "how often")
-	quiet := command("quiet", "Count writes to the API while nothing happens", measureQuiet)
+	clients := measurement(&o, "clients", "Make faults happen while clients write that ask the sentinels for the master", 5, measureClients)
+	clients.Flags().StringSliceVar(&o.clients, "clients", clientNames(), "which; all but go-redis need Node.js and npm on this machine")
+	heavy := measurement(&o, "heavy", "Make faults happen while many clients write to much data; reinstalls the release", 5, measureHeavy)
+	for _, command := range []*cobra.Command{clients, heavy} {
+		command.Flags().StringSliceVar(&o.clientFaults, "faults", clientFaults, "which")
+	}
+	clients.Flags().StringVar(&o.sentinels, "sentinels", "", "host:port of the sentinels (default the cluster IP of the release's Service)")
+	clients.Flags().StringVar(&o.masterName, "master-name", "mymaster", "name of the master at the sentinels")
+	quiet := measurement(&o, "quiet", "Count writes to the API while nothing happens", 0, measureQuiet)
 	quiet.Flags().DurationVar(&o.duration, "duration", time.Hour, "how long")
-	load := command("load", "A bulk load with and without a bound for the lag of the slaves; reinstalls the release", measureLoad)
-	load.Flags().IntVar(&o.runs, "runs", 3, "how often each")
-	many := command("crowd", "What faults cost thousands of clients, against the end of all connections in the same run", measureCrowd)
-	many.Flags().IntVar(&o.runs, "runs", 5, "how often each")
-	scale := command("scale", "What launchers ask each other by the number of servers; on loopback addresses, without a cluster", measureScale)
+	scale := measurement(&o, "scale", "What launchers ask each other by the number of servers; on loopback addresses, without a cluster", 3, measureScale)
 	scale.Flags().StringVar(&o.sizes, "sizes", "3,10,50", "numbers of servers")
-	scale.Flags().IntVar(&o.runs, "runs", 3, "how often each")
-	root.AddCommand(faults, install, throughput, quiet, load, many, scale,
-		command("launcher", "Memory and CPU of the launchers, idle and under load", measureLauncher),
+	root.AddCommand(faults, clients, heavy, scale, quiet,
+		measurement(&o, "install", "Time from helm install to the first write and to all pods ready; reinstalls the release", 20, measureInstalls),
+		measurement(&o, "throughput", "Requests through the Service against plain replicated Redis in the same run", 5, measureThroughput),
+		measurement(&o, "load", "A bulk load with and without a bound for the lag of the slaves; reinstalls the release", 3, measureLoad),
+		measurement(&o, "crowd", "What faults cost thousands of clients, against the end of all connections in the same run", 5, measureCrowd),
+		measurement(&o, "launcher", "Memory and CPU of the launchers, idle and under load", 0, measureLauncher),
 		&cobra.Command{Use: "report", Short: "Write the tables and pictures of docs/benchmarks.md from the results", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return report(o.output) }})
 	return root
+}
+
+// measurement is the command of one measurement. It has a flag --runs with its own default, unless runs is 0.
+func measurement(o *options, use, short string, runs int, do func(ctx context.Context, o options) error) *cobra.Command {
+	command := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs}
+	if runs > 0 {
+		command.Flags().IntVar(&runs, "runs", runs, "how often each")
+	}
+	command.RunE = func(cmd *cobra.Command, _ []string) error {
+		o.runs = runs
+		return do(cmd.Context(), *o)
+	}
+	return command
 }
 
 func names() []string {
@@ -104,11 +116,11 @@ func names() []string {
 	return found
 }
 
-// checkFaults refuses faults that do not exist.
-func (o options) checkFaults() error {
-	for _, name := range o.faults {
-		if !slices.Contains(names(), name) {
-			return fmt.Errorf("unknown fault %q: choose from %s", name, strings.Join(names(), ", "))
+// checkNames refuses names of faults or clients that do not exist.
+func checkNames(what string, chosen, known []string) error {
+	for _, name := range chosen {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("unknown %s %q: choose from %s", what, name, strings.Join(known, ", "))
 		}
 	}
 	return nil
@@ -127,7 +139,7 @@ func withBench(ctx context.Context, o options, do func(ctx context.Context, b *b
 	defer os.RemoveAll(dir)
 	b := &bench{
 		client:  client,
-		address: o.address, releaseName: o.release, chart: o.chart, kubeconfig: o.kubeconfig, dir: dir,
+		address: o.address, sentinels: o.sentinels, masterName: o.masterName, releaseName: o.release, chart: o.chart, kubeconfig: o.kubeconfig, dir: dir,
 		release: probe.Release{Namespace: o.namespace, Selector: o.selector, Servers: o.servers, MasterService: o.service, Port: 6379},
 	}
 	b.defaults(o.release)
@@ -173,7 +185,7 @@ func (b *bench) defaults(release string) {
 
 // measureFaults makes the chosen faults happen and keeps the results after each.
 func measureFaults(ctx context.Context, o options) error {
-	if err := o.checkFaults(); err != nil {
+	if err := checkNames("fault", o.faults, names()); err != nil {
 		return err
 	}
 	return withBench(ctx, o, func(ctx context.Context, b *bench) error {

@@ -55,6 +55,8 @@ func (r results) markdown() string {
 	say("Measured %s; %s.", r.Measured.Format("2006-01-02"), r.Machine)
 	say("")
 	r.faultTable(say)
+	r.clientTable(say)
+	r.heavyTable(say)
 	if n := len(r.Installs); n > 0 {
 		first := column(r.Installs, func(i install) float64 { return i.FirstWriteMS })
 		all := column(r.Installs, func(i install) float64 { return i.ReadyMS })

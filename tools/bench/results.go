@@ -29,12 +29,16 @@ type results struct {
 	Crowds map[string][]crowd.Report `json:"crowds,omitempty"`
 	// Scale is what launchers ask, by the number of servers.
 	Scale []scaleRun `json:"scale,omitempty"`
+	// Clients are faults under clients that ask the sentinels, by the names of the client and of the fault.
+	Clients map[string]map[string][]clientRun `json:"clients,omitempty"`
+	// Heavy are faults under many clients without a pause and with much data, by the name of the fault.
+	Heavy map[string][]heavyRun `json:"heavy,omitempty"`
 	// Measured is when the last part was measured.
 	Measured time.Time `json:"measured"`
 }
 
 func readResults(path string) (results, error) {
-	r := results{Faults: map[string][]run{}}
+	r := results{Faults: map[string][]run{}, Heavy: map[string][]heavyRun{}}
 	content, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
 		return r, nil

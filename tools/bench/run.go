@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/redis-ha/redis-ha/tools/internal/probe"
@@ -53,60 +54,133 @@ type run struct {
 	History []probe.Entry `json:"history,omitempty"`
 }
 
-// once makes a fault happen once while two clients write.
-func (b *bench) once(ctx context.Context, k kind) (run, error) {
+// start starts a client that writes to the release.
+type start func(ctx context.Context) (*probe.Writer, error)
+
+// writes starts a plain client of the master Service. replicas is how many replicas each write waits for, and pause the time after an
+// acknowledged write.
+func (b *bench) writes(replicas int, pause time.Duration) start {
+	return func(ctx context.Context) (*probe.Writer, error) {
+		target, err := b.target(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return b.client.Write(ctx, target, replicas, pause, 2*recovery)
+	}
+}
+
+// struck is what one fault did.
+type struck struct {
+	// at is when the fault began, rejoined the time until all servers were master or connected slaves.
+	at       time.Time
+	rejoined time.Duration
+	// master is the pod that was master before.
+	master *corev1.Pod
+	// reports are those of the clients, in the order in which they were started.
+	reports []writer.Report
+}
+
+// strike makes a fault happen once while clients write.
+func (b *bench) strike(ctx context.Context, k kind, starts ...start) (struck, error) {
 	if k.Before != nil {
 		if err := k.Before(ctx, b); err != nil {
-			return run{}, fmt.Errorf("before the fault: %w", err)
+			return struck{}, fmt.Errorf("before the fault: %w", err)
 		}
 	}
 	if err := b.watcher.AwaitHealthy(ctx, b.servers, b.pods, settled, recovery); err != nil {
-		return run{}, fmt.Errorf("before the fault: %w", err)
+		return struck{}, fmt.Errorf("before the fault: %w", err)
 	}
-	target, err := b.target(ctx)
-	if err != nil {
-		return run{}, err
-	}
-	plain, err := b.client.Write(ctx, target, 0, interval, 2*recovery)
-	if err != nil {
-		return run{}, err
-	}
-	defer plain.Abandon()
-	waiting, err := b.client.Write(ctx, target, 1, interval, 2*recovery)
-	if err != nil {
-		return run{}, err
-	}
-	defer waiting.Abandon()
-	for _, w := range []*probe.Writer{plain, waiting} {
-		if err := w.Advance(ctx, before, time.Minute); err != nil {
-			return run{}, err
+	var writers []*probe.Writer
+	for _, begin := range starts {
+		w, err := begin(ctx)
+		if err != nil {
+			return struck{}, err
 		}
+		defer w.Abandon()
+		writers = append(writers, w)
+	}
+	if err := advance(ctx, writers, before); err != nil {
+		return struck{}, err
 	}
 	// Pings and syncs go by clocks that the last fault has set: without this every
 	// run would meet them at the same moment of their periods.
 	time.Sleep(rand.N(phase))
+	s, err := b.hit(ctx, k)
+	if err != nil {
+		return s, err
+	}
+	if err := advance(ctx, writers, before/3); err != nil {
+		return s, fmt.Errorf("after the fault: %w", err)
+	}
+	s.reports, err = finish(writers)
+	return s, err
+}
+
+// hit makes the fault happen to the master, and waits until it is over.
+func (b *bench) hit(ctx context.Context, k kind) (struck, error) {
 	master, err := b.watcher.Master()
 	if err != nil {
-		return run{}, err
+		return struck{}, err
 	}
-	r := run{At: time.Now()}
+	s := struck{at: time.Now(), master: master}
 	end, err := k.Do(ctx, b, master)
 	if end != nil {
 		err = errors.Join(err, end(ctx))
 	}
 	if err != nil {
-		return r, fmt.Errorf("make the fault happen: %w", err)
+		return s, fmt.Errorf("make the fault happen: %w", err)
 	}
-	if err := b.awaitOver(ctx, k, master, r.At); err != nil {
-		return r, err
+	err = b.awaitOver(ctx, k, master, s.at)
+	s.rejoined = time.Since(s.at)
+	return s, err
+}
+
+// advance waits until each client has n more acknowledged writes.
+func advance(ctx context.Context, writers []*probe.Writer, n int) error {
+	var all errgroup.Group
+	for i, w := range writers {
+		all.Go(func() error {
+			if err := w.Advance(ctx, n, time.Minute); err != nil {
+				return fmt.Errorf("client %d of %d: %w", i+1, len(writers), err)
+			}
+			return nil
+		})
 	}
-	r.RejoinedMS = milliseconds(time.Since(r.At))
-	for _, w := range []*probe.Writer{plain, waiting} {
-		if err := w.Advance(ctx, before/3, time.Minute); err != nil {
-			return r, fmt.Errorf("after the fault: %w", err)
+	return all.Wait()
+}
+
+// finish stops all clients at once. None reads back while others write.
+func finish(writers []*probe.Writer) ([]writer.Report, error) {
+	var all errgroup.Group
+	reports := make([]writer.Report, len(writers))
+	for i, w := range writers {
+		all.Go(func() (err error) {
+			reports[i], err = w.Finish()
+			return err
+		})
+	}
+	return reports, all.Wait()
+}
+
+// once makes a fault happen once while a plain client and one that waits for a replica write.
+func (b *bench) once(ctx context.Context, k kind) (run, error) {
+	s, err := b.strike(ctx, k, b.writes(0, interval), b.writes(1, interval))
+	if err != nil {
+		return run{}, err
+	}
+	plain, waiting := s.reports[0], s.reports[1]
+	r := run{
+		At: s.at, RejoinedMS: milliseconds(s.rejoined), History: b.watcher.History(s.at),
+		GapMS: float64(plain.LongestGapMilliseconds), Gaps: plain.Gaps, Lost: plain.Lost,
+		WaitGapMS: float64(waiting.LongestGapMilliseconds), WaitLost: waiting.Lost,
+	}
+	r.LabelMS = labelled(r.History, r.At, s.master.Name)
+	for _, e := range r.History {
+		if e.Kind == probe.WriteKind {
+			r.Writes++
 		}
 	}
-	return r, b.account(&r, master, plain, waiting)
+	return r, nil
 }
 
 // awaitOver waits until the fault has had its effect and the release is healthy
@@ -155,28 +229,6 @@ func allNew(pods []corev1.Pod, since time.Time) bool {
 		}
 	}
 	return true
-}
-
-// account enters what the clients and the watcher saw.
-func (b *bench) account(r *run, old *corev1.Pod, plain, waiting *probe.Writer) error {
-	first, err := plain.Finish()
-	if err != nil {
-		return err
-	}
-	second, err := waiting.Finish()
-	if err != nil {
-		return err
-	}
-	r.GapMS, r.Gaps, r.Lost = float64(first.LongestGapMilliseconds), first.Gaps, first.Lost
-	r.WaitGapMS, r.WaitLost = float64(second.LongestGapMilliseconds), second.Lost
-	r.History = b.watcher.History(r.At)
-	r.LabelMS = labelled(r.History, r.At, old.Name)
-	for _, e := range r.History {
-		if e.Kind == probe.WriteKind {
-			r.Writes++
-		}
-	}
-	return nil
 }
 
 // labelled gives the time until the set of pods labelled master was for the last

@@ -21,7 +21,8 @@ const progressEvery = 200 * time.Millisecond
 
 func main() {
 	var config writer.Config
-	flag.StringVar(&config.Address, "address", "", "host:port of the master Service")
+	flag.StringVar(&config.Address, "address", "", "host:port of the master Service, or of the sentinels' with -master")
+	flag.StringVar(&config.Master, "master", "", "name of the master at the sentinels; the client then asks them, with go-redis' default settings")
 	flag.DurationVar(&config.Duration, "duration", 15*time.Second, "how long to write")
 	flag.DurationVar(&config.Interval, "interval", 2*time.Millisecond, "pause between two writes")
 	flag.StringVar(&config.Prefix, "prefix", fmt.Sprintf("writer:%d:", time.Now().UnixNano()), "prefix of the keys")
@@ -31,7 +32,7 @@ func main() {
 	flag.Parse()
 	config.Password = os.Getenv("REDIS_PASS")
 	if config.Address == "" || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "usage: writer -address HOST:PORT [-duration 15s] [-interval 2ms] [-prefix PREFIX] [-replicas 0] [-until-stdin-ends] [-progress]; password in REDIS_PASS")
+		fmt.Fprintln(os.Stderr, "usage: writer -address HOST:PORT [-master NAME] [-duration 15s] [-interval 2ms] [-prefix PREFIX] [-replicas 0] [-until-stdin-ends] [-progress]; password in REDIS_PASS")
 		os.Exit(2)
 	}
 	config.Started = func() { fmt.Println("writing") }

@@ -94,14 +94,19 @@ func (c *Client) Start(ctx context.Context, module, dir string) error {
 	return c.Prepare(ctx)
 }
 
-// MasterAddress is the address of a release's master Service within the cluster,
-// and not its name: the loss of a node may be that of a DNS server, too.
+// MasterAddress is the address of a release's master Service within the cluster.
 func (c *Client) MasterAddress(ctx context.Context, r Release) (string, error) {
-	service, err := c.Kube.CoreV1().Services(r.Namespace).Get(ctx, r.MasterService, metav1.GetOptions{})
+	return c.ServiceAddress(ctx, r.Namespace, r.MasterService, r.Port)
+}
+
+// ServiceAddress is the address of a Service within the cluster, and not its
+// name: the loss of a node may be that of a DNS server, too.
+func (c *Client) ServiceAddress(ctx context.Context, namespace, name string, port int) (string, error) {
+	service, err := c.Kube.CoreV1().Services(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
-		return "", fmt.Errorf("find the address of the master's Service: %w", err)
+		return "", fmt.Errorf("find the address of the Service %s: %w", name, err)
 	}
-	return net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(r.Port)), nil
+	return net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(port)), nil
 }
 
 // Remove removes the namespace with all that is in it, without waiting.
@@ -141,6 +146,26 @@ func (c *Client) copyProgram(ctx context.Context, module, dir, name string) erro
 	defer program.Close()
 	_, err = c.Execute(ctx, c.Namespace, clientPod, program, "bash", "-c", "cat > /client/"+name+" && chmod +x /client/"+name)
 	return err
+}
+
+// CopyFolder copies what is in a folder of this machine to the folder /client/NAME of the client's pod. It copies what links lead to. Both
+// need tar.
+func (c *Client) CopyFolder(ctx context.Context, dir, name string) error {
+	pack := exec.CommandContext(ctx, "tar", "--create", "--dereference", "--directory", dir, ".")
+	packed, err := pack.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("read from tar: %w", err)
+	}
+	if err := pack.Start(); err != nil {
+		return fmt.Errorf("pack %s: %w", dir, err)
+	}
+	target := "/client/" + name
+	_, err = c.Execute(ctx, c.Namespace, clientPod, packed, "bash", "-c", "mkdir "+target+" && tar --extract --directory "+target)
+	_ = packed.Close() // ends tar if nobody reads on
+	if err := errors.Join(err, pack.Wait()); err != nil {
+		return fmt.Errorf("copy %s into the client's pod: %w", dir, err)
+	}
+	return nil
 }
 
 // Run runs a bash script in the client's pod. The first line of its standard input is the password.
@@ -202,10 +227,15 @@ type writerLine struct {
 // Write starts a client that writes to address until Finish, for limit at most.
 // replicas is the number of replicas that each write waits for.
 func (c *Client) Write(ctx context.Context, address string, replicas int, interval, limit time.Duration) (*Writer, error) {
+	return c.WriteWith(ctx, "writer", "-address", address, "-interval", interval.String(), "-duration", limit.String(),
+		"-replicas", strconv.Itoa(replicas), "-until-stdin-ends", "-progress")
+}
+
+// WriteWith starts a program of the folder /client, with its arguments, that writes until Finish and prints the same as writer.
+func (c *Client) WriteWith(ctx context.Context, program ...string) (*Writer, error) {
 	w := &Writer{}
 	var err error
-	w.session, err = c.run(ctx, w.read, "writer", "-address", address, "-interval", interval.String(), "-duration", limit.String(),
-		"-replicas", strconv.Itoa(replicas), "-until-stdin-ends", "-progress")
+	w.session, err = c.run(ctx, w.read, program...)
 	return w, err
 }
 

@@ -34,8 +34,11 @@ const (
 
 // Config is what a writer needs to know.
 type Config struct {
-	// Address is the host:port of the master Service.
+	// Address is the host:port of the master Service, or of the sentinels' if Master is set.
 	Address string
+	// Master is the name under which the sentinels know the master. With it the writer is a client with go-redis' default settings that asks
+	// the sentinels for the master; empty for a plain client of the master Service.
+	Master string
 	// Password of Redis, empty for none.
 	Password string
 	// Prefix of all keys; the number of the write follows.
@@ -124,10 +127,17 @@ type writer struct {
 	lastFailure string
 }
 
-// connect makes a new client for each connection: a pool would wait for a
+// connect makes a new plain client for each connection: a pool would wait for a
 // second after a failed attempt, which is its own delay and not the server's.
 func (w *writer) connect() *redis.Client {
-	if w.client == nil {
+	switch {
+	case w.client != nil:
+	case w.config.Master != "":
+		w.client = redis.NewFailoverClient(&redis.FailoverOptions{
+			MasterName: w.config.Master, SentinelAddrs: []string{w.config.Address},
+			Password: w.config.Password, SentinelPassword: w.config.Password,
+		})
+	default:
 		w.client = redis.NewClient(&redis.Options{
 			Addr: w.config.Address, Password: w.config.Password, PoolSize: 1, MaxRetries: -1,
 			DialTimeout: attemptTime, ReadTimeout: attemptTime, WriteTimeout: attemptTime,
@@ -135,6 +145,14 @@ func (w *writer) connect() *redis.Client {
 		})
 	}
 	return w.client
+}
+
+// retry prepares the next attempt. A client that asks sentinels connects again by itself.
+func (w *writer) retry() {
+	if w.config.Master == "" {
+		w.disconnect()
+	}
+	time.Sleep(retryPause)
 }
 
 func (w *writer) disconnect() {
@@ -211,8 +229,7 @@ func (w *writer) failed(err error) {
 	w.report.Failures++
 	w.lastFailure = kind(err)
 	w.report.FailureKinds[w.lastFailure]++
-	w.disconnect()
-	time.Sleep(retryPause)
+	w.retry()
 }
 
 // verify reads every acknowledged write back, and removes what it has read.
@@ -228,8 +245,7 @@ func (w *writer) verify(ctx context.Context) error {
 			if time.Now().After(end) {
 				return fmt.Errorf("read the keys back within %s: %w", verifyTime, err)
 			}
-			w.disconnect()
-			time.Sleep(retryPause)
+			w.retry()
 			continue
 		}
 		for i, value := range values {
