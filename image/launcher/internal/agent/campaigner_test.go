@@ -187,3 +187,33 @@ func TestLauncherIsStillElectedWhileAMajorityNamesTheMaster(t *testing.T) {
 	require.Error(t, err)
 	require.NotErrorIs(t, err, errFailoverRunning, "a minority names the master")
 }
+
+// A launcher is elected to replace a silent master before the sentinels find it down, and promotes nobody before a majority does.
+func TestSilentMasterIsReplacedWhenAMajorityFindsItDown(t *testing.T) {
+	s := &Server{config: config.Config{MasterName: "mymaster", Sentinels: 3, DownAfter: 3 * time.Second}, log: quiet}
+	next := successor{of: netip.MustParseAddrPort("10.0.0.1:6379"), epoch: 9, silent: true}
+	says := func(flags, silent string) string {
+		return strings.Replace(masterReply("10.0.0.1", flags), "*10", "*12", 1) + text("last-ping-sent") + text(silent)
+	}
+	var speakers []*speaker
+	for range 3 {
+		v := speak(t, map[string]string{"SENTINEL MASTER": says("master", "2600")})
+		speakers = append(speakers, v)
+		next.views = append(next.views, sentinelView{node: newLinks("").to(v.addr.Addr(), int(v.addr.Port())),
+			View: role.View{Reach: role.Answered, HasMaster: true, Master: next.of.Addr()}})
+	}
+	still := func() error { return s.campaigner().stillElected(t.Context(), next, 0) }
+	err := still()
+	require.ErrorContains(t, err, "does not find it down yet")
+	require.NotErrorIs(t, err, errAnswers)
+	speakers[0].answerFromNowOn("SENTINEL MASTER", says("master,s_down", "3100"))
+	require.Error(t, still(), "one of three")
+	speakers[1].answerFromNowOn("SENTINEL MASTER", says("master,s_down", "3100"))
+	require.NoError(t, still())
+	speakers[2].answerFromNowOn("SENTINEL MASTER", says("master", "0"))
+	require.NoError(t, still(), "one of three gets answers")
+	speakers[1].answerFromNowOn("SENTINEL MASTER", says("master", "100"))
+	require.ErrorIs(t, still(), errAnswers, "most of them get answers")
+	speakers[1].answerFromNowOn("SENTINEL MASTER", says("master,s_down,failover_in_progress", "3100"))
+	require.ErrorIs(t, still(), errFailoverRunning)
+}
