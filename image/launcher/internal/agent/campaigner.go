@@ -145,7 +145,10 @@ func (c campaigner) stillElected(ctx context.Context, next successor, wait int) 
 			go func() { answers <- c.leftAlone(ctx, &next.views[i], next) }()
 		}
 	}
-	named, again := 0, 0
+	named, again, need := 0, 0, c.config.Sentinels/2+1
+	if next.silent {
+		need = max(need, c.config.Quorum)
+	}
 	last := errors.New("too few have answered")
 	for heard := 1; heard <= asked; heard++ {
 		switch err := <-answers; {
@@ -158,11 +161,11 @@ func (c campaigner) stillElected(ctx context.Context, next successor, wait int) 
 		default:
 			named++
 		}
-		if named > c.config.Sentinels/2 && heard >= wait {
+		if named >= need && heard >= wait {
 			return nil
 		}
 	}
-	if again > 0 && asked-again <= c.config.Sentinels/2 {
+	if again > 0 && asked-again < need {
 		return errAnswers
 	}
 	return fmt.Errorf("most sentinels did not confirm that they still name the master: %w", last)
@@ -179,12 +182,12 @@ func (c campaigner) leftAlone(ctx context.Context, v *sentinelView, next success
 	case master.Addr.Addr() != next.of.Addr() && v.HasMaster && v.Master == master.Addr.Addr():
 		// It has named another master before the campaign, too: it missed a failover of the past.
 		return fmt.Errorf("sentinel %s names %v", v.pod.Name, master.Addr)
-	case next.silent && !role.FindsLost(master.SubjectiveDown, master.Silent, c.config.DownAfter):
-		return errAnswers
-	case next.silent && !master.FailingOver && !master.SubjectiveDown:
-		return fmt.Errorf("sentinel %s does not find it down yet", v.pod.Name)
 	case master.FailingOver || master.Addr.Addr() != next.of.Addr() || master.ConfigEpoch >= next.epoch:
 		return fmt.Errorf("%w: sentinel %s names %v in epoch %d", errFailoverRunning, v.pod.Name, master.Addr, master.ConfigEpoch)
+	case next.silent && !role.FindsLost(master.SubjectiveDown, master.Silent, c.config.DownAfter):
+		return errAnswers
+	case next.silent && !master.SubjectiveDown:
+		return fmt.Errorf("sentinel %s does not find it down yet", v.pod.Name)
 	}
 	return nil
 }
@@ -204,6 +207,9 @@ func (c campaigner) promote(ctx context.Context, pause func(context.Context) err
 		return f(ctx)
 	}
 	replica := c.links.to(next.addr.Addr(), c.config.RedisPort)
+	if ctx.Err() != nil {
+		return fmt.Errorf("promote %v: the time for it is over: %w", next.addr, ctx.Err())
+	}
 	for unanswered := false; ; {
 		err := order(replica.Promote)
 		switch {

@@ -216,4 +216,9 @@ func TestSilentMasterIsReplacedWhenAMajorityFindsItDown(t *testing.T) {
 	require.ErrorIs(t, still(), errAnswers, "most of them get answers")
 	speakers[1].answerFromNowOn("SENTINEL MASTER", says("master,s_down,failover_in_progress", "3100"))
 	require.ErrorIs(t, still(), errFailoverRunning)
+	speakers[1].answerFromNowOn("SENTINEL MASTER", strings.Replace(says("master", "0"), "10.0.0.1", "10.0.0.2", 1))
+	require.ErrorIs(t, still(), errFailoverRunning, "it has replaced it")
+	speakers[1].answerFromNowOn("SENTINEL MASTER", says("master,s_down", "3100"))
+	s.config.Quorum = 3
+	require.Error(t, still(), "the quorum is larger than the majority")
 }

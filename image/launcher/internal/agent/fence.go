@@ -140,12 +140,21 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 // leaveToSentinels takes back the fence of a silent master that this launcher does not replace. The sentinels replace it, unless it
 // answers again.
 func (s *Server) leaveToSentinels(ctx context.Context, silent record.Dead, reason error) error {
-	s.log.Info("the sentinels are left to replace the silent master", "reason", reason)
 	s.memory.ReadAgain()
-	return s.rewrite(ctx, func(r record.Record) (record.Record, bool, error) {
-		next, changed := r.Withdraw(silent, s.self)
-		return next, changed, nil
-	})
+	if _, fenced := s.memory.Record.Withdraw(silent, s.self); !fenced {
+		s.log.Debug("the silent master is not replaced by this launcher", "reason", reason)
+		return nil
+	}
+	s.log.Info("the sentinels are left to replace the silent master", "reason", reason)
+	for {
+		err := s.rewrite(ctx, func(r record.Record) (record.Record, bool, error) {
+			next, changed := r.Withdraw(silent, s.self)
+			return next, changed, nil
+		})
+		if !errors.Is(err, kube.ErrChanged) {
+			return err
+		}
+	}
 }
 
 // callOff ends the failovers of a master that sentinels lead, and the sentinels

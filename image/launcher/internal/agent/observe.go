@@ -59,6 +59,9 @@ func (s *Server) ask(ctx context.Context, q role.Questions, facts *role.Facts) {
 		s.askOthers(ctx, q, s.api.Pods(), facts)
 		asked.Sentinels, asked.Servers = asked.Sentinels || q.Sentinels, asked.Servers || q.Servers
 	case q.Record:
+		if written := s.taken.Swap(nil); written != nil {
+			facts.Written = written // since the look began
+		}
 		read, err := s.readRecord(ctx)
 		facts.Record, facts.RecordLate, facts.RecordFailed = read, errors.Is(err, errRecordLate), err != nil
 		asked.Record = true
@@ -111,6 +114,7 @@ func (s *Server) askOwn(ctx context.Context) role.Own {
 		}
 		return own
 	}
+	s.demoting = s.demoting || s.info.Master && !info.Master // whoever has demoted it, its clients come back to the master
 	s.info = info
 	s.pacer.Look(info)
 	own.Look, own.Follows, own.Unlinked = lookOf(info), info.MasterAddr.Addr(), info.LinkDown

@@ -134,7 +134,7 @@ func (c campaigner) awaitDown(ctx context.Context, next successor) error {
 		err := c.stillElected(waiting, next, 0)
 		if err == nil {
 			c.awaitNotice(waiting)
-			return c.stillElected(ctx, next, 0)
+			return c.stillElected(ctx, next, answered(next.views)) // a sentinel that replaces the master answers last
 		}
 		if errors.Is(err, errFailoverRunning) || errors.Is(err, errAnswers) {
 			return err

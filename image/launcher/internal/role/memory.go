@@ -96,6 +96,8 @@ type Memory struct {
 	podless      since     // the pod list has never been read
 	generation   int64     // of the record when it could last be read
 	generationAt time.Time // it was first read with that generation then
+	fence        record.Fence
+	fenceAt      time.Time // the record was first read with that fence then
 
 	following  since // following another than the agreed master
 	linked     since
@@ -116,6 +118,9 @@ func NewMemory(worth Standing, now time.Time) Memory {
 func (m *Memory) SetRecord(r record.Record, now time.Time) {
 	if m.generationAt.IsZero() || r.Generation != m.generation {
 		m.generation, m.generationAt = r.Generation, now
+	}
+	if f := r.Fence; f != nil && (f.UID != m.fence.UID || f.By != m.fence.By || !f.At.Equal(m.fence.At)) {
+		m.fence, m.fenceAt = *f, now
 	}
 	m.Record, m.RecordKnown, m.recordAt = r, true, now
 }

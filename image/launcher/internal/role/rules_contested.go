@@ -4,12 +4,14 @@ package role
 var contestedRules = []rule[*situation, Decision]{
 	{
 		ID: "replaced-named-master",
-		When: "the record names this pod, which was promoted less than 8 s ago in place of the named pod, and no majority has named this pod " +
-			"yet",
-		Then:    "serve as master",
-		Why:     "The sentinels still name the master that this pod has replaced. They agree within a second or two (ADR 0003).",
-		Label:   MasterLabel,
-		applies: func(s *situation) bool { return s.recorded && s.young() && !s.Local.Claimed && s.named == s.PreviousIP },
+		When: "the record names this pod, which was promoted in place of the named pod, and no majority has named this pod yet; the promotion was less than 8 s ago, or " +
+			"the named pod is silent for this pod and for most sentinels",
+		Then:  "serve as master",
+		Why:   "The sentinels still name the master that this pod has replaced. They agree within a second or two (ADR 0003).",
+		Label: MasterLabel,
+		applies: func(s *situation) bool {
+			return s.recorded && (s.young() || s.replacesSilent()) && !s.Local.Claimed && s.named == s.PreviousIP
+		},
 		decide: func(s *situation) Decision {
 			return serves("this pod has replaced the master that the sentinels still name")
 		},
@@ -187,4 +189,10 @@ func (s *situation) servesOn() Decision {
 		named = "a replica"
 	}
 	return serves("this pod is the recorded master; the one that the sentinels still name is %s", named)
+}
+
+// replacesSilent says whether no majority has named this pod yet, and the pod that the sentinels name is silent. The launcher that has promoted
+// this pod has told nobody.
+func (s *situation) replacesSilent() bool {
+	return !s.Local.Confirmed && s.namedPeer != nil && s.namedPeer.Redis == Unknown && s.silentFor(s.named)
 }

@@ -99,8 +99,8 @@ var replicaRules = []rule[*situation, Decision]{
 	},
 	{
 		ID: "master-silent",
-		When: "half a second before down-after or later, a majority and the quorum of the sentinels get no answer from the recorded master; it does not answer this " +
-			"replica, has no label, and nobody is replacing it; this replica is in sync and no live replica holds more",
+		When: "a majority and the quorum of the sentinels have had no answer from the recorded master for down-after less 0.5 s, and not for 8 s after down-after; it does " +
+			"not answer this replica, has no label, and nobody is replacing it; this replica is in sync and no live replica holds more",
 		Then: "[replace the master](#a-silent-master)",
 		Why: "A sentinel needs several ticks of its timer for a failover. It begins none when it has voted for a launcher before it finds the master down " +
 			"(ADR 0032).",

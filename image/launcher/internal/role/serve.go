@@ -109,7 +109,7 @@ func (o Observation) masterSilent(agreed netip.Addr, live []Peer) bool {
 	p := o.peerAt(agreed)
 	_, failingOver := o.MasterIsDown()
 	return p != nil && p.UID == o.MasterUID && o.RecordKnown && p.Redis == Unknown && p.Label != Master && !p.Terminating && o.silentFor(agreed) &&
-		!failingOver && (o.Fence == nil || o.Fence.By == o.Self.Name || o.Fence.Age > record.CarrierPatience) &&
+		o.Sentinels > 1 && o.MasterDown < promotionPatience && !failingOver && (o.Fence == nil || o.Fence.By == o.Self.Name || o.Fence.Age > record.CarrierPatience) &&
 		o.Local.Synced && o.promotable(o.Local.Unlinked) && !o.Self.Terminating && !o.MasterInView() && o.best(live) && o.silentReplicaBut(agreed) == nil
 }
 

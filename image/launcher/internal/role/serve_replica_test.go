@@ -157,6 +157,9 @@ func TestReplicaReplacesAMasterThatMostSentinelsFindDown(t *testing.T) {
 		{"not while another launcher does it", silent(fencedBy("server-c", uid("c"), time.Second)), waits},
 		{"but when that launcher has had its time", silent(fencedBy("server-c", uid("c"), record.CarrierPatience+1)), replaces},
 		{"again where its own attempt ended", silent(fencedBy("server-a", uid("c"), time.Second)), replaces},
+		{"not where there is one sentinel", silent(func(o *Observation) { o.Sentinels = 1; o.Views = o.Views[:1] }), waits},
+		{"not when that has failed for long: a sentinel is told", silent(local(func(l *Local) { l.Linked = time.Hour }), func(o *Observation) { o.MasterDown = promotionPatience }),
+			does(Nudge, "b", replica(Serving, "the master has been down for long and the sentinels do not replace it"))},
 		{"not when it leaves", silent(func(o *Observation) { o.Self.Terminating = true }), waits},
 	})
 }

@@ -201,7 +201,7 @@ func (m *Memory) observation(f Facts, local Local, now time.Time) Observation {
 	o.RecordKnown, o.Initialised, o.Generation, o.MasterUID = m.RecordKnown, r.Initialised, r.Generation, r.Master.UID
 	o.PreviousIP, _ = netip.ParseAddr(r.Previous.IP)
 	if f := r.Fence; f != nil {
-		o.Fence = &Fence{UID: f.UID, Age: max(0, now.Sub(f.At)), By: f.By, Successor: f.Successor}
+		o.Fence = &Fence{UID: f.UID, Age: max(now.Sub(f.At), now.Sub(m.fenceAt)), By: f.By, Successor: f.Successor}
 	}
 	return o
 }

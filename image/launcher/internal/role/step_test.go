@@ -212,6 +212,18 @@ func TestRecordThatCannotBeReadIsForgotten(t *testing.T) {
 	require.Greater(t, o.GenerationFor, time.Minute, "the generation is no younger because it could not be read for a while")
 }
 
+// The clock of the pod that has written a fence may be far ahead.
+func TestFenceIsAsOldAsItHasBeenSeen(t *testing.T) {
+	l := newLooker(t, here).master().settle()
+	l.answers.Record.Fence = &record.Fence{UID: "uid-a", By: "b", At: l.at.Add(time.Minute)}
+	l.memory.ReadAgain()
+	require.Zero(t, l.look().Seen.Fence.Age)
+	l.at = l.at.Add(record.CarrierPatience + record.Skew)
+	plan := l.look()
+	require.Greater(t, plan.Seen.Fence.Age, record.CarrierPatience+record.Skew)
+	require.False(t, plan.Hold)
+}
+
 func TestRecordThatWasWrittenWithTheLabelIsKnownAtTheNextLook(t *testing.T) {
 	l := newLooker(t, here).master()
 	l.memory.Own = 0

@@ -148,6 +148,9 @@ func (s *simServer) foremost(w *world, replicas []Replica) *simServer {
 
 // campaign is agent.campaign.
 func (s *simServer) campaign(w *world, master netip.Addr) (epoch int64, elected bool) {
+	if w.noVotes {
+		return 0, false
+	}
 	var voters []*simSentinel
 	for _, other := range w.sentinels {
 		if s.hears(w, other) && other.master == master {
@@ -176,8 +179,11 @@ func (s *simServer) callOff(w *world, master netip.Addr) {
 // failOver replaces the master, or commands a failover to one sentinel.
 func (s *simServer) failOver(w *world, o Observation, d Decision) {
 	pause := 2 * time.Second
-	if d.Action == Nudge {
+	switch d.Action {
+	case Nudge:
 		pause = record.OrderAge
+	case ReplaceSilent:
+		pause = 0 // less than a step
 	}
 	if w.now-s.failedAt < pause {
 		return

@@ -21,6 +21,7 @@ type simSentinel struct {
 	leads     *failover
 	down      bool
 	sdownAt   time.Duration
+	lostAt    time.Duration // the master is found lost since then
 	startedAt time.Duration
 
 	memory  SentinelMemory
@@ -62,7 +63,8 @@ func (w *world) sentinelAt(ip netip.Addr) *simSentinel {
 
 func (s *simSentinel) view(w *world) View {
 	v := View{
-		Reach: Answered, HasMaster: true, Master: s.master, ConfigEpoch: s.configEpoch, Down: s.down, DownFor: elapsed(s.sdownAt, w.now), FailingOver: s.leads != nil,
+		Reach: Answered, HasMaster: true, Master: s.master, ConfigEpoch: s.configEpoch, Down: s.down, DownFor: elapsed(s.sdownAt, w.now), Silent: w.now - s.heard,
+		FailingOver: s.leads != nil,
 	}
 	if s.leads != nil {
 		v.Chosen = s.leads.target
@@ -158,9 +160,6 @@ func (s *simSentinel) seekElection(w *world) {
 	}
 	if agree < simSentinels/2+1 || reached < simSentinels/2+1 || w.now-s.triedAt < 2*failoverTimeout {
 		return
-	}
-	if w.now-s.sdownAt < 2*step && w.created%2 == 0 {
-		return // Sentinel goes from one step of a failover to the next in ticks, and a launcher may come first
 	}
 	s.currentEpoch++
 	s.triedAt = w.now
@@ -281,9 +280,14 @@ func (s *simSentinel) turn(w *world) {
 	}
 }
 
-// unlabelLost is agent.unlabelLost, which is called when the master is first found down.
+// finds says whether the sentinel finds its master lost.
+func (s *simSentinel) finds(w *world) bool { return FindsLost(s.down, w.now-s.heard, simDownAfter) }
+
+// unlabelLost is agent.unlabelLost, which is called when the master is first found lost.
 func (s *simSentinel) unlabelLost(w *world) {
-	if !s.running || !s.down || s.sdownAt != w.now || !w.apiServes(&s.pod) {
+	before := s.lostAt
+	mark(&s.lostAt, s.running && s.finds(w), w.now)
+	if s.lostAt == 0 || before != 0 || !w.apiServes(&s.pod) {
 		return
 	}
 	promotable := false
@@ -292,7 +296,7 @@ func (s *simSentinel) unlabelLost(w *world) {
 	}
 	down := 0
 	for _, other := range append(s.peers(w), s) {
-		if other.down && other.master == s.master {
+		if other.finds(w) && other.master == s.master {
 			down++
 		}
 	}

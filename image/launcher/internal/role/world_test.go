@@ -21,7 +21,8 @@ type world struct {
 	record    record.Record
 	writes    int // of the record
 	apiDown   bool
-	campaigns int // how many launchers have begun to replace a dead master
+	campaigns int  // how many launchers have begun to replace a dead master
+	noVotes   bool // the sentinels do not vote for launchers
 
 	accepted []*write // by anybody
 
