@@ -14,7 +14,7 @@ import (
 const asyncTail = 5
 
 // elected is what a launcher says that the sentinels have elected to replace a dead master.
-const elected = "elected to replace the dead master"
+const elected = "elected to replace the master"
 
 // The launcher of the dead Redis is elected by the sentinels and promotes a replica. Without their votes it tells a
 // sentinel to do it.

@@ -27,7 +27,7 @@ func TestFrozenMasterIsReplacedAndWakesUpAsSlave(t *testing.T) {
 				old.freeze()
 			}
 			took := eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
-			byLauncher := slices.ContainsFunc(c.slavesOf(old), func(p *pod) bool { return says(p, "elected to replace the dead master") == nil })
+			byLauncher := slices.ContainsFunc(c.slavesOf(old), func(p *pod) bool { return says(p, "elected to replace the master") == nil })
 			t.Logf("another pod was labelled after %v; by a replica's launcher: %v", took, byLauncher)
 			w.advance(100)
 			time.Sleep(time.Until(frozen.Add(freezeFor))) // the claim is about the length of the freeze

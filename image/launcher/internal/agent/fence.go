@@ -49,7 +49,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 		}
 		limited, cancel := context.WithTimeout(ctx, fenceTime)
 		defer cancel()
-		err := s.fenceForSentinel(limited, reason, record.Dead{Member: s.self, Reason: "redis-server has ended"})
+		err := s.fenceForSentinel(limited, reason, record.Lost{Member: s.self, Reason: "redis-server has ended"})
 		if errors.Is(err, errReplaced) {
 			return err
 		}
@@ -59,7 +59,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	case role.ReplaceDead:
 		// The record is the lock: who writes the fence commands the failover.
 		master = d.Target
-		if err := s.fenceForSentinel(ctx, reason, record.Dead{Member: s.memory.Record.Master, Reason: "its container has ended"}); err != nil {
+		if err := s.fenceForSentinel(ctx, reason, record.Lost{Member: s.memory.Record.Master, Reason: "its container has ended"}); err != nil {
 			return err
 		}
 	default:
@@ -85,36 +85,36 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 // launcher cannot replace the master. If the API has just failed to record that, fenceForSentinel returns reason and does
 // not ask the API again. If a replica may still obey an order of this launcher, it returns errUnanswered: such a
 // fence would give that replica the label.
-func (s *Server) fenceForSentinel(ctx context.Context, reason error, dead record.Dead) error {
+func (s *Server) fenceForSentinel(ctx context.Context, reason error, lost record.Lost) error {
 	switch {
 	case errors.Is(reason, errUnrecorded):
 		return reason
 	case !s.unansweredAt.IsZero() && time.Since(s.unansweredAt) < holdGone:
 		return errUnanswered
 	}
-	return s.fence(ctx, dead)
+	return s.fence(ctx, lost)
 }
 
 // replaceAsLeader replaces a dead master by the sentinels' votes. If done is false, a sentinel can do it, and err says why.
 func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role.Decision) (done bool, err error) {
-	master := dead{recorded: s.setRecord}
+	master := lost{recorded: s.setRecord}
 	switch d.Action {
 	case role.FailOver:
-		master.Dead = record.Dead{Member: s.self, Reason: "redis-server has ended"}
+		master.Lost = record.Lost{Member: s.self, Reason: "redis-server has ended"}
 		master.replicas = o.Replicas(s.memory.ServedHistory)
 	case role.ReplaceDead:
 		master.replicas = o.Replicas(o.Local.History.ID)
-		master.Dead = record.Dead{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation, Reason: "its container has ended"}
+		master.Lost = record.Lost{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation, Reason: "its container has ended"}
 	case role.ReplaceSilent:
 		master.replicas = o.Replicas(o.Local.History.ID)
-		master.Dead = record.Dead{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation, Reason: "most sentinels find it down", Silent: true}
+		master.Lost = record.Lost{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation, Reason: "most sentinels find it down", Silent: true}
 	default:
 		return false, nil
 	}
-	err = s.campaigner().replaceDead(ctx, master)
+	err = s.campaigner().replaceLost(ctx, master)
 	switch {
 	case err != nil && master.Silent && !errors.Is(err, errUnanswered):
-		return true, s.leaveToSentinels(ctx, master.Dead, err)
+		return true, s.leaveToSentinels(ctx, master.Lost, err)
 	case err == nil:
 		s.failedOnce, s.unansweredAt = false, time.Time{}
 		s.metrics.failovers.WithLabelValues(d.Action.String()).Inc()
@@ -139,7 +139,7 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 
 // leaveToSentinels takes back the fence of a silent master that this launcher does not replace. The sentinels replace it, unless it
 // answers again.
-func (s *Server) leaveToSentinels(ctx context.Context, silent record.Dead, reason error) error {
+func (s *Server) leaveToSentinels(ctx context.Context, silent record.Lost, reason error) error {
 	s.memory.ReadAgain()
 	if _, fenced := s.memory.Record.Withdraw(silent, s.self); !fenced {
 		s.log.Debug("the silent master is not replaced by this launcher", "reason", reason)
@@ -171,9 +171,9 @@ func (s *Server) callOff(ctx context.Context, master netip.Addr) {
 
 // fence records that a master accepts no writes any more, if it is the recorded
 // one. Who fences another one must be the first to do so.
-func (s *Server) fence(ctx context.Context, dead record.Dead) error {
+func (s *Server) fence(ctx context.Context, lost record.Lost) error {
 	return s.rewrite(ctx, func(r record.Record) (record.Record, bool, error) {
-		return r.FenceForSentinel(dead, s.self, time.Now())
+		return r.FenceForSentinel(lost, s.self, time.Now())
 	})
 }
 

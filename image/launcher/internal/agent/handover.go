@@ -273,7 +273,7 @@ func (s *Server) promoteBySentinel(ctx context.Context, node *redisnode.Node, su
 	}
 	if s.hold.unanswered.Load() {
 		s.log.Warn("the label follows the sentinels: a replica has not answered the order to become master")
-	} else if err := s.fence(ctx, record.Dead{Member: s.self, Reason: "hand-over"}); errors.Is(err, errReplaced) {
+	} else if err := s.fence(ctx, record.Lost{Member: s.self, Reason: "hand-over"}); errors.Is(err, errReplaced) {
 		return netip.Addr{}, err
 	} else if err != nil {
 		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)

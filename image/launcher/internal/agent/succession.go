@@ -31,22 +31,22 @@ const (
 // errUnrecorded says that the API did not record the death of a master. A sentinel can promote.
 var errUnrecorded = fmt.Errorf("%w: record the death of the master", errNotElected)
 
-// dead is a master whose Redis does not run, or that most sentinels find down.
-type dead struct {
-	record.Dead
+// lost is a master whose Redis does not run, or that most sentinels find down.
+type lost struct {
+	record.Lost
 	replicas []role.Replica        // those that may replace it
 	recorded func(r record.Record) // is told the record that has the fence
 }
 
-// replaceDead replaces a dead master by the replica that holds most of its data. It does what a leading sentinel
+// replaceLost replaces a lost master by the replica that holds most of its data. It does what a leading sentinel
 // does, as in a hand-over; see docs/adr/0029. With errNotElected a sentinel can do it.
-func (c campaigner) replaceDead(ctx context.Context, master dead) error {
+func (c campaigner) replaceLost(ctx context.Context, master lost) error {
 	if c.config.Sentinels < 2 {
 		return fmt.Errorf("%w: a single sentinel knows no other in whose name it could be told", errNotElected)
 	}
 	ip, err := netip.ParseAddr(master.IP)
 	if err != nil {
-		return fmt.Errorf("%w: the address of the dead master: %w", errNotElected, err)
+		return fmt.Errorf("%w: the address of the lost master: %w", errNotElected, err)
 	}
 	// The record is read first: what is found below holds only if nobody writes the record meanwhile.
 	read, err := c.recordOf(ctx, master)
@@ -63,7 +63,7 @@ func (c campaigner) replaceDead(ctx context.Context, master dead) error {
 	}
 	// When the others take the fence over, this launcher must not promote anybody any more.
 	fencedAt := time.Now()
-	if err := c.fenceDead(ctx, read, master, chosen.UID, fencedAt); err != nil {
+	if err := c.fenceLost(ctx, read, master, chosen.UID, fencedAt); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithDeadline(ctx, fencedAt.Add(record.CarrierTime))
@@ -72,7 +72,7 @@ func (c campaigner) replaceDead(ctx context.Context, master dead) error {
 	if next.epoch, err = c.campaign(ctx, views, next.of); err != nil {
 		return err
 	}
-	c.log.Info("elected to replace the dead master", "master", master.Name, "by", chosen.Name, "epoch", next.epoch, "reason", master.Reason)
+	c.log.Info("elected to replace the master", "master", master.Name, "by", chosen.Name, "epoch", next.epoch, "reason", master.Reason)
 	if err := c.awaitDown(ctx, next); err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (c campaigner) awaitNotice(ctx context.Context) {
 }
 
 // stillForemost makes sure that a silent master has not got its label again, and that the chosen replica still holds most.
-func (c campaigner) stillForemost(ctx context.Context, master dead, ip netip.Addr, chosen kube.Pod) error {
+func (c campaigner) stillForemost(ctx context.Context, master lost, ip netip.Addr, chosen kube.Pod) error {
 	now, err := c.foremost(ctx, master, ip)
 	switch {
 	case err != nil:
@@ -180,10 +180,10 @@ func (c campaigner) stillForemost(ctx context.Context, master dead, ip netip.Add
 	return nil
 }
 
-// foremost asks the replicas of a dead master for their offsets until all have noticed its end, and gives the pod of
+// foremost asks the replicas of a lost master for their offsets until all have noticed its end, and gives the pod of
 // the replica that holds most. The replicas of a silent master may never notice. The first replica wins a tie. With errReplaced one of them is master already. With
 // errNotElected none answers. With another error a replica that held more has become silent.
-func (c campaigner) foremost(ctx context.Context, master dead, ip netip.Addr) (kube.Pod, error) {
+func (c campaigner) foremost(ctx context.Context, master lost, ip netip.Addr) (kube.Pod, error) {
 	replicas := master.replicas
 	offers := make([]offer, len(replicas))
 	for deadline := time.Now().Add(settleTime); ; time.Sleep(pollEvery) {
@@ -203,7 +203,7 @@ func (c campaigner) foremost(ctx context.Context, master dead, ip netip.Addr) (k
 		}
 	}
 	if best < 0 {
-		return kube.Pod{}, fmt.Errorf("%w: no replica of the dead master answers", errNotElected)
+		return kube.Pod{}, fmt.Errorf("%w: no replica of the lost master answers", errNotElected)
 	}
 	for i, o := range offers {
 		if o.missed > 0 && !o.out && max(replicas[i].Offset, o.offset) > offers[best].offset {
@@ -255,29 +255,29 @@ func (c campaigner) look(ctx context.Context, master netip.Addr, replicas []role
 	})
 }
 
-// recordOf reads the record of a dead master. With errReplaced somebody else replaces it, or the master has come back. With
+// recordOf reads the record of a lost master. With errReplaced somebody else replaces it, or the master has come back. With
 // errNotElected a sentinel can do it.
-func (c campaigner) recordOf(ctx context.Context, master dead) (record.Record, error) {
+func (c campaigner) recordOf(ctx context.Context, master lost) (record.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, fenceTime)
 	defer cancel()
 	read, err := c.api.Record(ctx)
 	if err != nil {
 		return record.Record{}, fmt.Errorf("%w: %w", errUnrecorded, err)
 	}
-	err = read.Replaceable(master.Dead, c.self, time.Now())
+	err = read.Replaceable(master.Lost, c.self, time.Now())
 	if errors.Is(err, record.ErrNotRecorded) {
 		err = fmt.Errorf("%w: %w", errNotElected, err)
 	}
 	return read, err
 }
 
-// fenceDead writes into the record that this pod replaces a dead master by the chosen replica, whose UID it is given. It
+// fenceLost writes into the record that this pod replaces a lost master by the chosen replica, whose UID it is given. It
 // returns kube.ErrChanged if somebody has written the record since it was read. errNotElected says that the API did not
 // write the record, and that a sentinel can promote.
-func (c campaigner) fenceDead(ctx context.Context, read record.Record, master dead, chosen string, at time.Time) error {
+func (c campaigner) fenceLost(ctx context.Context, read record.Record, master lost, chosen string, at time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, fenceTime)
 	defer cancel()
-	written, err := c.api.WriteRecord(ctx, read.FenceDead(master.Dead, c.self, chosen, at))
+	written, err := c.api.WriteRecord(ctx, read.FenceLost(master.Lost, c.self, chosen, at))
 	switch {
 	case errors.Is(err, kube.ErrChanged):
 		return fmt.Errorf("record the death of the master: %w", err)

@@ -16,11 +16,11 @@ import (
 func TestDeathOfAMasterIsRecordedUnlessSomebodyHasWrittenSince(t *testing.T) {
 	s := launcher(t, release(t, "server-a"), "server-a")
 	keepInRecord(t, s, record.Record{Master: member("server-b")})
-	master := dead{Dead: record.Dead{Member: member("server-b"), Reason: "it has ended"}, recorded: s.setRecord}
+	master := lost{Lost: record.Lost{Member: member("server-b"), Reason: "it has ended"}, recorded: s.setRecord}
 	read, err := s.campaigner().recordOf(t.Context(), master)
 	require.NoError(t, err)
-	require.NoError(t, s.campaigner().fenceDead(t.Context(), read, master, "uid-chosen", time.Now()))
-	require.ErrorIs(t, s.campaigner().fenceDead(t.Context(), read, master, "uid-chosen", time.Now()), kube.ErrChanged, "somebody has written since")
+	require.NoError(t, s.campaigner().fenceLost(t.Context(), read, master, "uid-chosen", time.Now()))
+	require.ErrorIs(t, s.campaigner().fenceLost(t.Context(), read, master, "uid-chosen", time.Now()), kube.ErrChanged, "somebody has written since")
 	require.Equal(t, "uid-chosen", s.memory.Record.Fence.Successor)
 
 	keepInRecord(t, s, record.Record{Master: member("server-b")})
@@ -47,7 +47,7 @@ func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
 		return text(fmt.Sprintf("role:%s\r\nmaster_replid:dead\r\nmaster_host:127.0.0.10\r\nmaster_port:6379\r\nmaster_link_status:%s\r\nslave_repl_offset:%d\r\n", says, linked, offset))
 	})
 	foremost := func(replicas ...role.Replica) (string, error) {
-		pod, err := s.campaigner().foremost(t.Context(), dead{replicas: replicas}, netip.MustParseAddr("127.0.0.10"))
+		pod, err := s.campaigner().foremost(t.Context(), lost{replicas: replicas}, netip.MustParseAddr("127.0.0.10"))
 		return pod.Name, err
 	}
 	replica := func(ip string, offset int64) role.Replica {

@@ -92,14 +92,14 @@ func (r Record) Claim(self Member) Record {
 	return r
 }
 
-// LeftToAnother says whether a launcher is replacing a dead master by another pod than self.
+// LeftToAnother says whether a launcher is replacing a master by another pod than self.
 func (r Record) LeftToAnother(self Member, now time.Time) bool {
 	f := r.Fence
 	return f != nil && f.UID != self.UID && f.Successor != "" && f.Successor != self.UID && f.young(now)
 }
 
-// Dead is a master that is replaced without its help, as the launcher knows it that does so.
-type Dead struct {
+// Lost is a master that is replaced without its help: what the launcher that replaces it knows of it.
+type Lost struct {
 	Member
 	// Silent: its Redis may run. Most sentinels get no answer from it. Otherwise it certainly does not run.
 	Silent bool
@@ -108,43 +108,43 @@ type Dead struct {
 	Reason     string
 }
 
-// Replaceable says with nil that self may replace a dead master. With ErrReplaced somebody else does, or the master has come back.
+// Replaceable says with nil that self may replace a lost master. With ErrReplaced somebody else does, or the master has come back.
 // With ErrNotRecorded the record does not name self, which is the dead master.
-func (r Record) Replaceable(dead Dead, self Member, now time.Time) error {
+func (r Record) Replaceable(lost Lost, self Member, now time.Time) error {
 	switch {
-	case r.Master.UID != dead.UID && dead.UID == self.UID:
+	case r.Master.UID != lost.UID && lost.UID == self.UID:
 		return ErrNotRecorded
-	case r.Master.UID != dead.UID:
-		return fmt.Errorf("%w: the record names %s, and not %s", ErrReplaced, r.Master.Name, dead.Name)
-	case dead.Generation != 0 && r.Generation != dead.Generation:
-		return fmt.Errorf("%w: the record has generation %d of the master, and not %d", ErrReplaced, r.Generation, dead.Generation)
+	case r.Master.UID != lost.UID:
+		return fmt.Errorf("%w: the record names %s, and not %s", ErrReplaced, r.Master.Name, lost.Name)
+	case lost.Generation != 0 && r.Generation != lost.Generation:
+		return fmt.Errorf("%w: the record has generation %d of the master, and not %d", ErrReplaced, r.Generation, lost.Generation)
 	}
-	return r.unclaimed(dead, self, now)
+	return r.unclaimed(lost, self, now)
 }
 
 // unclaimed gives ErrReplaced where somebody else is replacing a master by what the record says. Whoever does has
 // CarrierPatience for it. The fence of a master that promotes its successor itself ends with its container; a silent master may
 // still be at it.
-func (r Record) unclaimed(dead Dead, self Member, now time.Time) error {
+func (r Record) unclaimed(lost Lost, self Member, now time.Time) error {
 	switch order, fence := r.Order, r.Fence; {
 	case order != nil && order.By != self.Name && now.Sub(order.At).Abs() < CarrierPatience:
 		return fmt.Errorf("%w: %s has just told a sentinel to replace the master", ErrReplaced, order.By)
-	case fence == nil || fence.UID != dead.UID || !fence.young(now):
+	case fence == nil || fence.UID != lost.UID || !fence.young(now):
 		return nil
 	case fence.By != "" && fence.By != self.Name:
 		return fmt.Errorf("%w: %s has just fenced the master", ErrReplaced, fence.By)
-	case fence.By == "" && fence.Successor == "" && dead.UID != self.UID:
+	case fence.By == "" && fence.Successor == "" && lost.UID != self.UID:
 		return fmt.Errorf("%w: the master has just had a sentinel replace it", ErrReplaced)
-	case fence.By == "" && dead.Silent:
+	case fence.By == "" && lost.Silent:
 		return fmt.Errorf("%w: the master is handing over", ErrReplaced)
 	}
 	return nil
 }
 
-// FenceDead says that self replaces a dead master by a replica, whose UID is successor. The record must be Replaceable.
-func (r Record) FenceDead(dead Dead, self Member, successor string, now time.Time) Record {
-	r.Fence = &Fence{UID: dead.UID, Reason: dead.Reason, At: now, Successor: successor}
-	if dead.UID != self.UID {
+// FenceLost says that self replaces a lost master by a replica, whose UID is successor. The record must be Replaceable.
+func (r Record) FenceLost(lost Lost, self Member, successor string, now time.Time) Record {
+	r.Fence = &Fence{UID: lost.UID, Reason: lost.Reason, At: now, Successor: successor}
+	if lost.UID != self.UID {
 		r.Fence.By = self.Name
 	}
 	return r
@@ -153,22 +153,22 @@ func (r Record) FenceDead(dead Dead, self Member, successor string, now time.Tim
 // FenceForSentinel says that a master accepts no writes any more, and that a sentinel chooses its successor. changed is false
 // where the record does not name the master and never has: there is nothing to write. With ErrReplaced the master has a successor,
 // or somebody else replaces it.
-func (r Record) FenceForSentinel(dead Dead, self Member, now time.Time) (next Record, changed bool, err error) {
-	other := dead.UID != self.UID
+func (r Record) FenceForSentinel(lost Lost, self Member, now time.Time) (next Record, changed bool, err error) {
+	other := lost.UID != self.UID
 	// A pod that has replaced a fenced master is not in the record yet.
 	fenced := r.Fence != nil && r.Fence.UID == r.Master.UID
 	switch {
-	case r.Master.UID != dead.UID && r.Previous.UID == self.UID && !fenced:
+	case r.Master.UID != lost.UID && r.Previous.UID == self.UID && !fenced:
 		return r, false, fmt.Errorf("%w: the record names %s", ErrReplaced, r.Master.Name)
-	case r.Master.UID != dead.UID && other:
+	case r.Master.UID != lost.UID && other:
 		return r, false, fmt.Errorf("%w: the record names %s by now", ErrReplaced, r.Master.Name)
-	case r.Master.UID != dead.UID:
+	case r.Master.UID != lost.UID:
 		return r, false, nil
 	}
-	if err := r.unclaimed(dead, self, now); err != nil {
+	if err := r.unclaimed(lost, self, now); err != nil {
 		return r, false, err
 	}
-	return r.FenceDead(dead, self, "", now), true, nil
+	return r.FenceLost(lost, self, "", now), true, nil
 }
 
 // HandOver says that the master self promotes a replica in its place, whose UID is successor. named says that a majority of the
@@ -207,8 +207,8 @@ func (r Record) Unfence(self Member, now time.Time) (next Record, changed bool, 
 
 // Withdraw takes back the fence that self has written for a silent master, which it does not replace. changed is false if there is no
 // such fence any more.
-func (r Record) Withdraw(dead Dead, self Member) (next Record, changed bool) {
-	if f := r.Fence; f == nil || f.UID != dead.UID || f.By != self.Name {
+func (r Record) Withdraw(lost Lost, self Member) (next Record, changed bool) {
+	if f := r.Fence; f == nil || f.UID != lost.UID || f.By != self.Name {
 		return r, false
 	}
 	r.Fence = nil

@@ -43,11 +43,11 @@ func TestDeadMasterIsReplacedByOnePodAtATime(t *testing.T) {
 		"another's, when a replica has told a sentinel":  {Record{Master: other, Generation: 3, Order: &Order{By: third.Name, At: now}}, other, ErrReplaced},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dead := Dead{Member: c.dead, Reason: "it has ended"}
+			lost := Lost{Member: c.dead, Reason: "it has ended"}
 			if c.dead == other {
-				dead.Generation = 3
+				lost.Generation = 3
 			}
-			require.ErrorIs(t, c.record.Replaceable(dead, self, now), c.want)
+			require.ErrorIs(t, c.record.Replaceable(lost, self, now), c.want)
 			if c.want != nil {
 				return
 			}
@@ -55,17 +55,17 @@ func TestDeadMasterIsReplacedByOnePodAtATime(t *testing.T) {
 			if c.dead != self {
 				want.By = self.Name
 			}
-			require.Equal(t, want, *c.record.FenceDead(dead, self, "uid-chosen", now).Fence)
+			require.Equal(t, want, *c.record.FenceLost(lost, self, "uid-chosen", now).Fence)
 		})
 	}
 }
 
 // The launcher of a silent master may be at work, other than that of a dead one.
 func TestSilentMasterThatHandsOverIsLeftToItself(t *testing.T) {
-	silent := Dead{Member: other, Generation: 3, Silent: true}
+	silent := Lost{Member: other, Generation: 3, Silent: true}
 	require.ErrorIs(t, fenced(other, Fence{Successor: third.UID, At: now}).Replaceable(silent, self, now), ErrReplaced)
 	require.NoError(t, fenced(other, Fence{Successor: third.UID, At: now.Add(-CarrierPatience)}).Replaceable(silent, self, now))
-	taken := Record{Master: other, Generation: 3}.FenceDead(silent, self, third.UID, now)
+	taken := Record{Master: other, Generation: 3}.FenceLost(silent, self, third.UID, now)
 	require.NoError(t, taken.Replaceable(silent, self, now))
 	back, changed := taken.Withdraw(silent, self)
 	require.True(t, changed)
@@ -134,7 +134,7 @@ func TestDeadPodIsFencedForASentinelUnlessItHasBeenReplaced(t *testing.T) {
 		"another's, which a replica has taken": {fenced(other, Fence{By: third.Name, At: now}), other, false, ErrReplaced},
 	} {
 		t.Run(name, func(t *testing.T) {
-			next, changed, err := c.record.FenceForSentinel(Dead{Member: c.dead}, self, now)
+			next, changed, err := c.record.FenceForSentinel(Lost{Member: c.dead}, self, now)
 			require.ErrorIs(t, err, c.want)
 			require.Equal(t, c.changed, changed)
 			if changed {

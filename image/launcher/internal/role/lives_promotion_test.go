@@ -298,8 +298,8 @@ func TestMasterThatAnswersWhileItIsReplacedHoldsWritesBack(t *testing.T) {
 	w := settled(t, true)
 	first := w.labelled()[0]
 	other := w.servers[slices.IndexFunc(w.servers, func(s *simServer) bool { return s != first })]
-	dead := record.Dead{Member: first.record(), Silent: true}
-	w.write(w.record.FenceDead(dead, other.record(), other.UID, w.clock()))
+	dead := record.Lost{Member: first.record(), Silent: true}
+	w.write(w.record.FenceLost(dead, other.record(), other.UID, w.clock()))
 	first.Label = "" // a sentinel's launcher has taken it
 	w.live(time.Second)
 	require.True(t, first.plan.Hold)

@@ -307,7 +307,7 @@ func TestReplicaThatHasNotSynchronisedLeavesTheMasterTimeToComeBack(t *testing.T
 func TestFencedMasterDoesNotClaimBesideALiveReplica(t *testing.T) {
 	w := settled(t, true)
 	master := w.labelled()[0]
-	w.write(w.record.FenceDead(record.Dead{Member: master.record()}, master.record(), "", w.clock()))
+	w.write(w.record.FenceLost(record.Lost{Member: master.record()}, master.record(), "", w.clock()))
 	w.restart(master, 0)
 	for i := range w.sentinels {
 		w.replaceSentinel(i, 20*time.Second)

@@ -35,20 +35,20 @@ func (s *simServer) breakOff(w *world, after string) {
 	w.restart(s, time.Second)
 }
 
-// simDead is agent.dead.
-type simDead struct {
-	record.Dead
+// simLost is agent.lost.
+type simLost struct {
+	record.Lost
 	master   netip.Addr
 	replicas []Replica
 }
 
-// replaceDead is agent.replaceDead. false: a sentinel can do it.
-func (s *simServer) replaceDead(w *world, m simDead) (done bool) {
+// replaceLost is agent.replaceLost. false: a sentinel can do it.
+func (s *simServer) replaceLost(w *world, m simLost) (done bool) {
 	if !w.apiServes(&s.pod) {
 		return false
 	}
 	read := w.record
-	switch err := read.Replaceable(m.Dead, s.record(), w.clock()); {
+	switch err := read.Replaceable(m.Lost, s.record(), w.clock()); {
 	case errors.Is(err, record.ErrNotRecorded):
 		return false
 	case err != nil:
@@ -63,7 +63,7 @@ func (s *simServer) replaceDead(w *world, m simDead) (done bool) {
 	if successor == nil {
 		return false
 	}
-	if !s.write(w, read.FenceDead(m.Dead, s.record(), successor.UID, w.clock())) {
+	if !s.write(w, read.FenceLost(m.Lost, s.record(), successor.UID, w.clock())) {
 		return true
 	}
 	w.logf("%s fences %s", s.Name, m.UID)
@@ -100,7 +100,7 @@ func (s *simServer) write(w *world, r record.Record) bool {
 }
 
 // tellOthers is agent.tellOthers.
-func (s *simServer) tellOthers(w *world, m simDead, successor *simServer, epoch int64, onlyOne bool) {
+func (s *simServer) tellOthers(w *world, m simLost, successor *simServer, epoch int64, onlyOne bool) {
 	for _, other := range w.sentinels {
 		if s.hears(w, other) && other.configEpoch < epoch {
 			other.switchTo(w, successor.IP, epoch)
@@ -189,27 +189,27 @@ func (s *simServer) failOver(w *world, o Observation, d Decision) {
 		return
 	}
 	s.failedAt = w.now
-	dead := simDead{Dead: record.Dead{Member: s.record()}, master: s.IP, replicas: o.Replicas(s.memory.ServedHistory)}
+	lost := simLost{Lost: record.Lost{Member: s.record()}, master: s.IP, replicas: o.Replicas(s.memory.ServedHistory)}
 	if d.Action == ReplaceDead || d.Action == ReplaceSilent {
-		dead.Dead = record.Dead{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation}
-		dead.master, dead.replicas, dead.Silent = d.Target, o.Replicas(o.Local.History.ID), d.Action == ReplaceSilent
+		lost.Lost = record.Lost{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation}
+		lost.master, lost.replicas, lost.Silent = d.Target, o.Replicas(o.Local.History.ID), d.Action == ReplaceSilent
 	}
-	if d.Action != Nudge && s.replaceDead(w, dead) {
+	if d.Action != Nudge && s.replaceLost(w, lost) {
 		return
 	}
 	if d.Action == ReplaceSilent {
-		if next, changed := w.record.Withdraw(dead.Dead, s.record()); changed && w.apiServes(&s.pod) {
+		if next, changed := w.record.Withdraw(lost.Lost, s.record()); changed && w.apiServes(&s.pod) {
 			s.write(w, next)
 		}
 		return
 	}
-	if s.announceFailover(w, d, dead.Dead) {
+	if s.announceFailover(w, d, lost.Lost) {
 		s.commandFailover(w, d.Target)
 	}
 }
 
 // announceFailover records what a sentinel is about to be told, as agent.failOver does. false: no sentinel may be told.
-func (s *simServer) announceFailover(w *world, d Decision, dead record.Dead) bool {
+func (s *simServer) announceFailover(w *world, d Decision, lost record.Lost) bool {
 	serves := w.apiServes(&s.pod)
 	if d.Action == Nudge {
 		next, err := w.record.OrderFailover(s.record(), w.clock())
@@ -218,7 +218,7 @@ func (s *simServer) announceFailover(w *world, d Decision, dead record.Dead) boo
 	if !serves {
 		return d.Action == FailOver
 	}
-	next, changed, err := w.record.FenceForSentinel(dead, s.record(), w.clock())
+	next, changed, err := w.record.FenceForSentinel(lost, s.record(), w.clock())
 	return err == nil && (!changed || s.write(w, next))
 }
 
