@@ -75,6 +75,7 @@ func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPo
 	defer cancel()
 	var mu sync.Mutex
 	each(views, func(v *sentinelView) {
+		v.voted = false
 		if v.Reach != role.Answered || !v.HasMaster || v.Master != master.Addr() {
 			return
 		}
@@ -85,7 +86,7 @@ func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPo
 		mu.Lock()
 		defer mu.Unlock()
 		latest = max(latest, vote.Epoch)
-		if vote.Leader == id && vote.Epoch == epoch {
+		if v.voted = vote.Leader == id && vote.Epoch == epoch; v.voted {
 			votes++
 		}
 	})
@@ -171,7 +172,9 @@ func (c campaigner) stillElected(ctx context.Context, next successor, wait int) 
 	return fmt.Errorf("most sentinels did not confirm that they still name the master: %w", last)
 }
 
-// leftAlone says with nil that a sentinel names this master and does not replace it.
+// leftAlone says with nil that a sentinel names this master and does not replace it. A sentinel may have begun a failover in the
+// milliseconds before the votes. If it has voted for this launcher since then, nobody elects it any more: it counts the votes of the
+// latest epoch only (sentinelGetLeader). To leave the master to that sentinel would cost the seconds until it gives up.
 func (c campaigner) leftAlone(ctx context.Context, v *sentinelView, next successor) error {
 	master, found, err := v.node.Master(ctx, c.config.MasterName)
 	switch {
@@ -182,7 +185,7 @@ func (c campaigner) leftAlone(ctx context.Context, v *sentinelView, next success
 	case master.Addr.Addr() != next.of.Addr() && v.HasMaster && v.Master == master.Addr.Addr():
 		// It has named another master before the campaign, too: it missed a failover of the past.
 		return fmt.Errorf("sentinel %s names %v", v.pod.Name, master.Addr)
-	case master.FailingOver || master.Addr.Addr() != next.of.Addr() || master.ConfigEpoch >= next.epoch:
+	case master.FailingOver && !(master.Unelected && v.voted) || master.Addr.Addr() != next.of.Addr() || master.ConfigEpoch >= next.epoch:
 		return fmt.Errorf("%w: sentinel %s names %v in epoch %d", errFailoverRunning, v.pod.Name, master.Addr, master.ConfigEpoch)
 	case next.silent && !role.FindsLost(master.SubjectiveDown, master.Silent, c.config.DownAfter):
 		return errAnswers

@@ -216,6 +216,12 @@ func TestSilentMasterIsReplacedWhenAMajorityFindsItDown(t *testing.T) {
 	require.ErrorIs(t, still(), errAnswers, "most of them get answers")
 	speakers[1].answerFromNowOn("SENTINEL MASTER", says("master,s_down,failover_in_progress", "3100"))
 	require.ErrorIs(t, still(), errFailoverRunning)
+	waits := strings.Replace(says("master,s_down,failover_in_progress", "3100"), "*12", "*14", 1) + text("failover-state") + text("wait_start")
+	speakers[1].answerFromNowOn("SENTINEL MASTER", waits)
+	require.ErrorIs(t, still(), errFailoverRunning, "it may be elected by votes of an earlier epoch")
+	next.views[1].voted = true
+	require.NoError(t, still(), "it has begun, and has voted for this launcher in a later epoch")
+	next.views[1].voted = false
 	speakers[1].answerFromNowOn("SENTINEL MASTER", strings.Replace(says("master", "0"), "10.0.0.1", "10.0.0.2", 1))
 	require.ErrorIs(t, still(), errFailoverRunning, "it has replaced it")
 	speakers[1].answerFromNowOn("SENTINEL MASTER", says("master,s_down", "3100"))

@@ -20,6 +20,8 @@ type sentinelView struct {
 	pod  kube.Pod
 	node *redisnode.Node
 	err  error
+	// voted: it has voted for this launcher in the last campaign.
+	voted bool
 	// objective: it finds the master objectively down.
 	objective bool
 	role.View

@@ -22,6 +22,8 @@ type MasterView struct {
 	// Silent is how long it has not answered a ping, as Sentinel counts it: down-after of that is what finds it down.
 	Silent      time.Duration
 	FailingOver bool // this sentinel leads a failover
+	// Unelected: it has only begun that failover, and waits for the votes of the others.
+	Unelected bool
 	// Switched says that the failover that it leads is over, but for replicas that have
 	// not been told yet: Addr is the successor.
 	Switched bool
@@ -83,6 +85,7 @@ func (n *Node) Master(ctx context.Context, name string) (view MasterView, found 
 	}
 	view.FailingOver = strings.Contains(flags, ",failover_in_progress,")
 	if view.FailingOver {
+		view.Unelected = fields["failover-state"] == "wait_start" && !strings.Contains(flags, ",force_failover,")
 		view = n.duringFailover(ctx, name, view, !strings.Contains(flags, ",force_failover,"))
 	}
 	return view, true, nil
