@@ -76,11 +76,8 @@ func (s *Server) ask(ctx context.Context, q role.Questions, facts *role.Facts) {
 
 // askOthers asks the sentinels and the other servers, at the same time.
 func (s *Server) askOthers(ctx context.Context, q role.Questions, pods []kube.Pod, facts *role.Facts) {
-	if q.Quick {
-		limited, cancel := context.WithTimeout(ctx, failoverAsk)
-		defer cancel()
-		ctx = limited
-	}
+	ctx, cancel := askTime(ctx, q.Quick)
+	defer cancel()
 	var asked sync.WaitGroup
 	if q.Servers {
 		asked.Go(func() { facts.Peers = s.askPeers(ctx, pods) })
@@ -95,6 +92,14 @@ func (s *Server) askOthers(ctx context.Context, q role.Questions, pods []kube.Po
 		s.contact.sentinels(began, role.Observation{Sentinels: s.config.Sentinels, Views: facts.Views}.CutOff())
 	}
 	asked.Wait()
+}
+
+// askTime bounds the time for the answers to questions, where they are not worth waiting for: a failover is under way, or may be.
+func askTime(ctx context.Context, quick bool) (context.Context, context.CancelFunc) {
+	if quick {
+		return context.WithTimeout(ctx, failoverAsk)
+	}
+	return context.WithCancel(ctx)
 }
 
 // askOwn asks the own Redis.
@@ -114,7 +119,7 @@ func (s *Server) askOwn(ctx context.Context) role.Own {
 		}
 		return own
 	}
-	s.demoting = s.demoting || s.info.Master && !info.Master // whoever has demoted it, its clients come back to the master
+	s.demoting = s.demoting || s.info.Master && !info.Master // somebody else has demoted it: its clients must come back to the master
 	s.info = info
 	s.pacer.Look(info)
 	own.Look, own.Follows, own.Unlinked = lookOf(info), info.MasterAddr.Addr(), info.LinkDown

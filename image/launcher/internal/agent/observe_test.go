@@ -11,6 +11,8 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
@@ -67,4 +69,23 @@ func TestReplicaAsksItsMasterForItsHistory(t *testing.T) {
 	here := netip.MustParseAddr("127.0.0.1")
 	require.Equal(t, role.Told{History: "m"}, s.askMaster(t.Context(), here, "m"), "its launcher does not answer")
 	require.Equal(t, role.Told{History: "m"}, s.askMaster(t.Context(), here, "another"))
+}
+
+// A launcher that has demoted its own Redis has ended its clients' connections. The look that finds the replica must not end them again.
+func TestClientsOfADemotedMasterAreDroppedOnce(t *testing.T) {
+	redis := speak(t, map[string]string{"CLIENT UNPAUSE": "+OK\r\n", "CLIENT KILL": ":3\r\n", "INFO": text("role:master\r\nmaster_replid:m\r\n")})
+	s := &Server{config: config.Config{PodIP: redis.addr.Addr(), RedisPort: int(redis.addr.Port())}, log: quiet, links: newLinks(""), child: &process.Child{}}
+	s.pacer = pace.New(pace.Settings{Log: quiet})
+	s.askOwn(t.Context())
+	require.False(t, s.demoting)
+	s.demoting = true
+	require.NoError(t, s.finishDemotion(t.Context()))
+	redis.answerFromNowOn("INFO", text("role:slave\r\nmaster_replid:m\r\n"))
+	s.askOwn(t.Context())
+	require.False(t, s.demoting, "it was this launcher")
+	redis.answerFromNowOn("INFO", text("role:master\r\nmaster_replid:m\r\n"))
+	s.askOwn(t.Context())
+	redis.answerFromNowOn("INFO", text("role:slave\r\nmaster_replid:m\r\n"))
+	s.askOwn(t.Context())
+	require.True(t, s.demoting, "it was somebody else")
 }

@@ -28,7 +28,7 @@ func (s *Sentinel) look(ctx context.Context) (role.SentinelObservation, role.Sen
 
 // begin asks the sentinels, and the local one what it remembers.
 func (s *Sentinel) begin(ctx context.Context, pods []kube.Pod) role.SentinelFacts {
-	asking, cancel := s.askTime(ctx)
+	asking, cancel := askTime(ctx, s.memory.Quick(time.Now()))
 	defer cancel()
 	s.views = askSentinels(asking, s.config, s.links, pods)
 	facts := role.SentinelFacts{SentinelObservation: role.SentinelObservation{
@@ -69,8 +69,7 @@ func memberOf(pod kube.Pod) role.Member {
 // ask gets the answers to questions.
 func (s *Sentinel) ask(ctx context.Context, q role.SentinelQuestions, facts *role.SentinelFacts, pods []kube.Pod) {
 	if q.Servers {
-		// The master has perhaps just been found down: another bound than for the sentinels.
-		asking, cancel := s.askTime(ctx)
+		asking, cancel := askTime(ctx, q.Quick)
 		defer cancel()
 		facts.Servers, facts.Asked.Servers = s.askServers(asking, pods), true
 	}
@@ -137,13 +136,4 @@ func (s *Sentinel) askServers(ctx context.Context, pods []kube.Pod) []role.Peer 
 		}
 	})
 	return servers
-}
-
-// askTime bounds the questions of one look, and so how late a label is taken off
-// a pod that cannot speak for itself, while a failover is under way.
-func (s *Sentinel) askTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	if s.memory.Quick(time.Now()) {
-		return context.WithTimeout(ctx, failoverAsk)
-	}
-	return ctx, func() {}
 }

@@ -300,7 +300,7 @@ func (s *Server) finishDemotion(ctx context.Context) error {
 	if err := s.local().DropClients(ctx); err != nil {
 		return err
 	}
-	s.demoting = false
+	s.demoting, s.info.Master = false, false // the next look finds a replica, and no new demotion
 	return nil
 }
 

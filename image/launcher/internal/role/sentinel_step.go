@@ -24,6 +24,7 @@ type SentinelFacts struct {
 type SentinelQuestions struct {
 	Servers bool // the role of every server
 	Record  bool // the record of the master
+	Quick   bool // no long wait for answers; see SentinelMemory.Quick
 }
 
 // SentinelMemory is what the launcher of a sentinel remembers between its looks. It is a value: Step takes one and gives the next.
@@ -75,7 +76,7 @@ func (m *SentinelMemory) ask(f SentinelFacts, now time.Time) SentinelQuestions {
 	case f.Running && !f.Own.Down && !m.mislabel.runs():
 		return SentinelQuestions{}
 	case !f.Asked.Servers:
-		return SentinelQuestions{Servers: true}
+		return SentinelQuestions{Servers: true, Quick: m.Quick(now)} // the master has perhaps just been found down
 	case f.Asked.Record:
 		if m.recordAt = now; !f.RecordFailed {
 			m.master = f.MasterUID

@@ -37,7 +37,7 @@ func (w *watched) look() SentinelDecision {
 			w.memory = next
 			return decision
 		}
-		w.asked.Servers, w.asked.Record = w.asked.Servers || ask.Servers, w.asked.Record || ask.Record
+		w.asked.Servers, w.asked.Record, w.asked.Quick = w.asked.Servers || ask.Servers, w.asked.Record || ask.Record, w.asked.Quick || ask.Quick
 		w.facts.Asked, w.facts.MasterUID, w.facts.RecordFailed = w.asked, w.record, w.failed
 	}
 }
@@ -56,11 +56,11 @@ func TestSentinelsLauncherAsksTheServersWhileItsMasterIsDown(t *testing.T) {
 	w.look()
 	w.facts.Own.Down = true
 	w.look()
-	require.Equal(t, SentinelQuestions{Servers: true, Record: true}, w.asked)
+	require.Equal(t, SentinelQuestions{Servers: true, Record: true, Quick: true}, w.asked, "also in the look that finds the master down first")
 	require.True(t, w.memory.Hurry(true, w.at))
 	require.True(t, w.memory.Quick(w.at))
 	w.look()
-	require.Equal(t, SentinelQuestions{Servers: true}, w.asked, "the record is read once a second")
+	require.Equal(t, SentinelQuestions{Servers: true, Quick: true}, w.asked, "the record is read once a second")
 	w.facts.Own.Reach = Unknown
 	w.facts.Own.Down = false
 	w.look()
@@ -80,7 +80,7 @@ func TestSentinelsLauncherReadsTheRecordAsSoonAsALabelIsContradicted(t *testing.
 	w.facts.Own.Down = false
 	w.facts.Pods[1].Label = Master
 	w.look()
-	require.Equal(t, SentinelQuestions{Servers: true, Record: true}, w.asked, "another master: the record is another one, too")
+	require.Equal(t, SentinelQuestions{Servers: true, Record: true, Quick: true}, w.asked, "another master: the record is another one, too")
 	require.True(t, w.memory.Quick(w.at))
 	w.at = w.at.Add(mislabelTime + hurryTime)
 	require.False(t, w.memory.Quick(w.at), "a failover that is not over may never be")
