@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// questions is how much one launcher asks, by whom it asks.
+// questions counts what one launcher asks, by the process that it asks.
 type questions struct {
 	Own      float64 `json:"own"`
 	Servers  float64 `json:"servers"`

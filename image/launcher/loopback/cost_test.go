@@ -53,7 +53,7 @@ var costFaults = []costFault{
 	{name: "freeze", window: 8 * time.Second, begin: (*pod).freezeRedis, end: (*pod).thawRedis, moves: true},
 }
 
-// asked is how much one launcher asks, by whom it asks. Rates are per second.
+// asked counts what one launcher asks, by the process that it asks. Rates are per second.
 type asked struct {
 	Own      float64 `json:"own"`      // its own Redis or sentinel
 	Servers  float64 `json:"servers"`  // the Redis of other pods

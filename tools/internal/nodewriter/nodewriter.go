@@ -17,8 +17,8 @@ import (
 // Start is the file of the packed folder that runs the writer. See writer.mjs for its arguments.
 const Start = "start"
 
-// files are the program, and the exact versions of the libraries. package-lock.json has no addresses of a registry: npm uses the one that it
-// is configured with. `npm install --omit-lockfile-registry-resolved` writes it.
+// files are the program, and the exact versions of the libraries. package-lock.json holds no registry's address, so npm uses the
+// registry of its own configuration. `npm install --omit-lockfile-registry-resolved` writes that file.
 //
 //go:embed start writer.mjs package.json package-lock.json
 var files embed.FS

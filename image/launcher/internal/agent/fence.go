@@ -20,8 +20,9 @@ const fenceTime = 700 * time.Millisecond
 // silentPause is the time between two attempts to replace a silent master.
 const silentPause = 250 * time.Millisecond
 
-// failOver replaces a dead or silent master, at most every 2 s. Where this launcher cannot replace a dead one, it tells a sentinel to do
-// it, and records first that the master is dead, so that the successor may be labelled early.
+// failOver replaces a dead or silent master. Between two attempts it waits 2 s, silentPause for a silent master, and record.OrderAge for an
+// order to a sentinel. If this launcher cannot replace a dead master, it records the death, so that the successor may be labelled early, and tells
+// a sentinel to fail over.
 func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decision) error {
 	pause := 2 * time.Second
 	switch d.Action {
@@ -121,7 +122,7 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 		return true, nil
 	case errors.Is(err, errFailoverRunning) || errors.Is(err, errReplaced):
 		s.failedOnce = false
-		s.log.Debug("somebody else replaces the dead master", "reason", err)
+		s.log.Debug("another launcher or a sentinel replaces the dead master", "reason", err)
 		s.memory.ReadAgain()
 		return true, nil
 	case errors.Is(err, errUnanswered):
@@ -169,8 +170,8 @@ func (s *Server) callOff(ctx context.Context, master netip.Addr) {
 	}
 }
 
-// fence records that a master accepts no writes any more, if it is the recorded
-// one. Who fences another one must be the first to do so.
+// fence records that a master accepts no writes any more, if it is the recorded master. Only one launcher can fence the master of
+// another pod.
 func (s *Server) fence(ctx context.Context, lost record.Lost) error {
 	return s.rewrite(ctx, func(r record.Record) (record.Record, bool, error) {
 		return r.FenceForSentinel(lost, s.self, time.Now())

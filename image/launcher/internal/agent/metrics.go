@@ -36,7 +36,7 @@ func NewMetrics(registry *prometheus.Registry) *Metrics {
 		waited: prometheus.NewCounter(prometheus.CounterOpts{Name: "redis_ha_writes_waited_seconds_total",
 			Help: "Time for which the writes of this master have waited for its replicas; see servers.maxReplicationLag."}),
 		questions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_ha_questions_total",
-			Help: "Questions and orders to Redis and Sentinel, by whom they were for."}, []string{"to"}),
+			Help: "Questions and orders to Redis and Sentinel, by the process asked: own, server or sentinel."}, []string{"to"}),
 	}
 	statusQuestions := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "redis_ha_status_questions_total",
 		Help: "Questions for the status of other launchers."}, func() float64 { return float64(web.StatusQuestions()) })

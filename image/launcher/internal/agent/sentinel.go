@@ -62,7 +62,7 @@ type Sentinel struct {
 
 	memory role.SentinelMemory
 	views  []sentinelView // the last answers of the sentinels
-	reason string         // the last one that was reported
+	reason string         // the last reason that was logged
 }
 
 // NewSentinel prepares the loop.

@@ -74,7 +74,7 @@ type Server struct {
 	unansweredAt time.Time      // when a replica last did not answer the order to replace a dead master
 	priority     int            // replica-priority as last set or told
 	lacks        string         // what this master does not have; see role.Lacks
-	// generation is role.Memory.Own, for those who work beside the loop.
+	// generation is a copy of role.Memory.Own for the goroutines beside the loop.
 	generation    atomic.Int64
 	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
 	passing       *passing    // late connections are being passed on

@@ -34,7 +34,7 @@ var errUnrecorded = fmt.Errorf("%w: record the death of the master", errNotElect
 // lost is a master whose Redis does not run, or that most sentinels find down.
 type lost struct {
 	record.Lost
-	replicas []role.Replica        // those that may replace it
+	replicas []role.Replica        // the replicas that may replace it
 	recorded func(r record.Record) // is told the record that has the fence
 }
 

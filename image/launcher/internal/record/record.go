@@ -224,7 +224,7 @@ func (r Record) OrderFailover(self Member, now time.Time) (Record, error) {
 	case order != nil && now.Sub(order.At).Abs() < OrderAge:
 		return r, fmt.Errorf("%w: %s has just told a sentinel to replace the master", ErrReplaced, order.By)
 	case fence != nil && now.Sub(fence.At).Abs() < OrderAge:
-		return r, fmt.Errorf("%w: the master has just been fenced (%s), and whoever did it has it replaced", ErrReplaced, fence.Reason)
+		return r, fmt.Errorf("%w: the master has just been fenced (%s), and its writer is replacing it", ErrReplaced, fence.Reason)
 	}
 	r.Order = &Order{By: self.Name, At: now}
 	return r, nil

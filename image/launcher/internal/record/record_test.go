@@ -71,7 +71,7 @@ func TestSilentMasterThatHandsOverIsLeftToItself(t *testing.T) {
 	require.True(t, changed)
 	require.Nil(t, back.Fence)
 	_, changed = taken.Withdraw(silent, third)
-	require.False(t, changed, "it is not its own")
+	require.False(t, changed, "another pod has written the fence")
 }
 
 func TestHandOverIsRecordedOrLeftToOthers(t *testing.T) {
@@ -107,10 +107,10 @@ func TestHandOverIsRecordedOrLeftToOthers(t *testing.T) {
 func TestFenceIsTakenBackOnlyByItsMaster(t *testing.T) {
 	_, changed, err := Record{Master: self}.Unfence(self, now)
 	require.NoError(t, err)
-	require.False(t, changed, "there is none")
+	require.False(t, changed, "the record has no fence")
 	_, changed, err = fenced(other, Fence{At: now}).Unfence(self, now)
 	require.NoError(t, err)
-	require.False(t, changed, "it is that of another master")
+	require.False(t, changed, "the fence is of another master")
 	_, _, err = Record{Master: other, Previous: self}.Unfence(self, now)
 	require.ErrorIs(t, err, ErrReplaced)
 	_, _, err = fenced(self, Fence{By: other.Name, At: now}).Unfence(self, now)

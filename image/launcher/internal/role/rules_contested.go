@@ -142,7 +142,7 @@ var contestedRules = []rule[*situation, Decision]{
 		ID:   "contested-master-outranked",
 		When: "the record does not name this pod, and another master has later data",
 		Then: "follow that master",
-		Why: "Both are masters of the past. Sentinel takes both for replicas, does not know what data they hold, and would promote either " +
+		Why: "Both are masters of the past. Sentinel takes both for replicas. It does not know what data they hold, and would promote either of them " +
 			"(ADR 0027).",
 		Label:   ClearLabel,
 		applies: func(s *situation) bool { return !s.recorded && s.outrankedBy() != nil },
@@ -191,8 +191,8 @@ func (s *situation) servesOn() Decision {
 	return serves("this pod is the recorded master; the one that the sentinels still name is %s", named)
 }
 
-// replacesSilent says whether no majority has named this pod yet, and the pod that the sentinels name is silent. The launcher that has promoted
-// this pod has told nobody.
+// replacesSilent says whether no majority has named this pod yet, and the pod that the sentinels name is silent. The launcher that promoted this
+// pod has ended before it told the sentinels.
 func (s *situation) replacesSilent() bool {
 	return !s.Local.Confirmed && s.namedPeer != nil && s.namedPeer.Redis == Unknown && s.silentFor(s.named)
 }

@@ -21,8 +21,8 @@ var masterInViewRules = []rule[*situation, Decision]{
 	},
 	{
 		ID: "past-master-ignored",
-		When: "one server says that it is master, the majority names this pod, the record does not name that server, and later data are on this pod, " +
-			"which is recorded and not fenced, or on a replica in sync",
+		When: "one server says that it is master, the majority names this pod, and the record does not name that server. A replica in sync holds later data, " +
+			"or this pod does, and this pod is recorded and not fenced",
 		Then:    "ignore that master",
 		Why:     "It is a master of the past, which its own launcher makes a replica. To follow it would lose what the replicas of this pod hold.",
 		See:     "Nobody is master",
@@ -44,8 +44,8 @@ var masterInViewRules = []rule[*situation, Decision]{
 	},
 	{
 		ID: "later-data-may-exist",
-		When: "one server says that it is master, no majority names another pod than this one, that master may be of an earlier generation than the recorded one " +
-			"or the record cannot be read, and another server that may hold later data does not tell what it holds",
+		When: "one server says that it is master, and no majority names another pod than this one. That master may be of an earlier generation than the recorded " +
+			"master, or the record cannot be read. A third server may hold later data and does not tell what it holds",
 		Then:  "wait",
 		Why:   "Redis of the replicas of this pod reconnects by itself. The replicas would take a copy of that master's data from here.",
 		Label: ClearLabel,
@@ -277,7 +277,7 @@ var nobodyIsMasterRules = []rule[*situation, Decision]{
 		ID:      "no-majority-for-long",
 		When:    "there has been no majority for 30 s, every sentinel gave a clear answer, and no replica lives",
 		Then:    "elect",
-		Why:     "No majority that this pod does not see can know a master.",
+		Why:     "Every sentinel has answered, so there is no majority that this pod has missed.",
 		See:     "The election",
 		applies: func(s *situation) bool { return s.Waiting > lostPatience && len(s.live) == 0 && s.allSentinelsSeen() },
 		decide: func(s *situation) Decision {
@@ -288,7 +288,7 @@ var nobodyIsMasterRules = []rule[*situation, Decision]{
 		ID:     "majority-awaited",
 		When:   "anything else",
 		Then:   "wait",
-		Why:    "Nobody becomes master because there is no evidence of a master.",
+		Why:    "Missing evidence of a master makes nobody master.",
 		Label:  ClearLabel,
 		decide: func(s *situation) Decision { return waits("the sentinels do not agree on a master yet") },
 	},

@@ -140,7 +140,7 @@ var leavingAfterDeathRules = []rule[*leaving, Leaving]{
 	},
 	{
 		ID:      "died-leaving-alone",
-		When:    "no replica lives, and no server that may be one is silent",
+		When:    "no replica lives, and every server that may be a replica answers",
 		Then:    "leave",
 		Why:     "Nobody can be promoted.",
 		applies: func(l *leaving) bool { return len(l.live) == 0 && l.silentReplica() == nil },

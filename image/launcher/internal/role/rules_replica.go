@@ -62,9 +62,8 @@ var replicaRules = []rule[*situation, Decision]{
 		},
 	},
 	{
-		ID: "recorded-successor-followed",
-		When: "the link to the named master is down, the record names its successor, which says that it is master, and the named master does " +
-			"not",
+		ID:      "recorded-successor-followed",
+		When:    "the link to the named master is down, and the record names its successor. The successor says that it is master, and the named master does not say so",
 		Then:    "follow the successor",
 		Why:     "Data are safe sooner with a replica that need not wait for the sentinels.",
 		Label:   SlaveLabel,
@@ -99,8 +98,8 @@ var replicaRules = []rule[*situation, Decision]{
 	},
 	{
 		ID: "master-silent",
-		When: "a majority and the quorum of the sentinels have had no answer from the recorded master for down-after less 0.5 s, and not for 8 s after down-after; it does " +
-			"not answer this replica, has no label, and nobody is replacing it; this replica is in sync and no live replica holds more",
+		When: "a majority and the quorum of the sentinels have had no answer from the recorded master for down-after less 0.5 s, and have found it down for less than 8 s. " +
+			"The master does not answer this replica, has no label, and is not being replaced. This replica is in sync, and no live replica holds more",
 		Then: "[replace the master](#a-silent-master)",
 		Why: "A sentinel needs several ticks of its timer for a failover. It begins none when it has voted for a launcher before it finds the master down " +
 			"(ADR 0032).",
@@ -124,9 +123,9 @@ var replicaRules = []rule[*situation, Decision]{
 	},
 	{
 		ID: "only-master-instead",
-		When: "there is no majority, the link has been down for 2 s, and exactly one server says that it is master and has no older data, " +
-			"and this replica follows another server",
-		Then:    "follow it",
+		When: "there is no majority, and the link has been down for 2 s. Exactly one server says that it is master. This replica follows another server, " +
+			"and its own data are not later than that master's",
+		Then:    "follow that master",
 		Why:     "It serves, and to follow it loses nothing that is known of.",
 		Label:   SlaveLabel,
 		applies: func(s *situation) bool { return s.noMajority() && s.leavesForOnlyMaster() },

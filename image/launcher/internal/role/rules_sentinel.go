@@ -12,7 +12,7 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 		ID:      "sentinel-silent",
 		When:    "the sentinel does not answer, or knows no master",
 		Then:    "wait, not ready",
-		Why:     "Clients would learn nothing from it.",
+		Why:     "It could not name the master to a client.",
 		applies: func(w *watching) bool { return !w.answers() },
 		decide:  func(*watching) SentinelDecision { return SentinelDecision{Reason: "the sentinel does not answer"} },
 	},
@@ -41,7 +41,7 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 		When: "the sentinel has found its master down for 12 s (longer with a failover-timeout above 8 s), " +
 			"and the record names another server that says it is master",
 		Then: "start the sentinel anew with the recorded master, in a later epoch",
-		Why:  "Sentinel does not find a master by itself that it was not told of (ADR 0002).",
+		Why:  "Only another sentinel or a restart tells a sentinel of a new master (ADR 0002).",
 		applies: func(w *watching) bool {
 			return w.DownFor > w.seedsAfter && w.recorded != nil && w.recorded.Master && w.recorded.IP != w.Own.Master
 		},

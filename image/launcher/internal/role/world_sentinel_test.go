@@ -328,7 +328,7 @@ func (s *simSentinel) look(w *world) (SentinelObservation, SentinelDecision) {
 	}
 }
 
-// askServers asks the servers, and the launchers of those of which only the launcher knows whether they hold data.
+// askServers asks the servers. It also asks the launcher of a replica without a link: only that launcher knows whether the replica holds data.
 func (s *simSentinel) askServers(w *world) (out []Peer) {
 	for _, m := range s.servers {
 		p := w.ask(&s.pod, m, false)
