@@ -163,7 +163,7 @@ func TestMasterNeedsItsReplicasUnlessItCanSeeThatItIsNotCutOff(t *testing.T) {
 		"as many as are configured as soon as they are back online ":                 {1, 1, true, true, setting{1, true}, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n, ok := MinReplicas(c.configured, c.online, c.majority, c.fresh, c.masterFor)
+			n, ok := replicasNeeded(c.configured, c.online, c.majority, c.fresh, c.masterFor)
 			require.Equal(t, c.want, setting{n, ok})
 		})
 	}

@@ -8,13 +8,13 @@ import "time"
 // is promoted.
 const freshMaster = 3 * time.Second
 
-// MinReplicas says how many replicas the master must have from now on to accept
+// replicasNeeded says how many replicas the master must have from now on to accept
 // writes; ok is false when the present setting stays. A master alone may
 // serve, but only while it can see that it is not cut off: majority says that
 // the sentinels name it, fresh that the API answered just now and has it as the
 // master. With neither it may have been replaced, and must not serve alone,
 // unless it has become master just now, masterFor ago: then neither can know yet.
-func MinReplicas(configured, online int, majority, fresh bool, masterFor time.Duration) (n int, ok bool) {
+func replicasNeeded(configured, online int, majority, fresh bool, masterFor time.Duration) (n int, ok bool) {
 	switch {
 	case configured == 0:
 		return 0, true
@@ -40,7 +40,7 @@ func (m *Memory) minReplicas(f Facts, local Local, now time.Time) (n int, change
 		return 0, false
 	}
 	fresh := m.RecordKnown && now.Sub(m.recordAt) < CalmTick && m.Record.Master.UID == f.Self.UID
-	n, ok := MinReplicas(f.Settings.MinReplicas, local.Online, m.namedNow(f, now), fresh, local.MasterFor)
+	n, ok := replicasNeeded(f.Settings.MinReplicas, local.Online, m.namedNow(f, now), fresh, local.MasterFor)
 	return n, ok && n != m.MinReplicas
 }
 

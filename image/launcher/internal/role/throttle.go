@@ -54,7 +54,7 @@ const (
 
 func (v Verdict) String() string { return [...]string{"go", "hold", "breathe"}[v] }
 
-// Look takes what a look has found. Without a replica that counts, writes do not wait; MinReplicas decides whether the master accepts
+// Look takes what a look has found. Without a replica that counts, writes do not wait; min-replicas-to-write decides whether the master accepts
 // them.
 func (t Throttle) Look(l Lags) (Throttle, Verdict) {
 	if t.Limit == 0 || len(l.Behind) == 0 {
