@@ -2,10 +2,10 @@ package loopback
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"math"
 	"net/http"
 	"os"
 	"slices"
@@ -210,9 +210,8 @@ func (r *costRun) count(readings []map[*pod]reading) {
 		}
 		peaks = append(peaks, peak)
 	}
-	byAll := func(a, b asked) int { return int(math.Copysign(1, a.all()-b.all())) }
 	for _, list := range [][]asked{servers, sentinels, peaks} {
-		slices.SortFunc(list, byAll)
+		slices.SortFunc(list, func(a, b asked) int { return cmp.Compare(a.all(), b.all()) })
 	}
 	r.Median, r.Most = servers[len(servers)/2], servers[len(servers)-1]
 	r.PeakMedian, r.SentinelMedian = peaks[len(peaks)/2], sentinels[len(sentinels)/2]
