@@ -91,6 +91,11 @@ func TestMostAdvancedDataWinAfterAPowerLossThatDamagesStandings(t *testing.T) {
 	c := start(t, options{environment: map[string]string{"LAUNCHER_MIN_REPLICAS_TO_WRITE": "0"}})
 	c.fill(t, 100)
 	master := c.converge()
+	before := filepath.Join(c.slavesOf(master)[0].dataDir, "redis-ha.json.before")
+	eventually(t, settle, "the second standing of a slave, which leaves the first beside it", func() error {
+		_, err := os.Stat(before)
+		return err
+	})
 	slaves := c.fallBehind(master)
 	truncate := func(p *pod, suffix string) {
 		if err := os.Truncate(filepath.Join(p.dataDir, "redis-ha.json"+suffix), 0); err != nil {

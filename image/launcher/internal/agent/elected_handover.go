@@ -10,10 +10,10 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
-// promoteElected promotes the first of some replicas. It writes the hand-over and the replica into the record, asks the
+// promoteElected promotes the first of some replicas. views are fresh. It writes the hand-over and the replica into the record, asks the
 // sentinels to elect this launcher, pauses writes, waits until the replica has everything, and promotes it. After an
 // error writes may still be paused. After errUnanswered the replica may be master.
-func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, replicas []netip.Addr) (successor, error) {
+func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, replicas []netip.Addr, views []sentinelView) (successor, error) {
 	if s.config.Sentinels < 2 {
 		return successor{}, fmt.Errorf("%w: a single sentinel knows no other in whose name it could be told", errNotElected)
 	}
@@ -22,7 +22,6 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 	if chosen.UID == "" {
 		return successor{}, fmt.Errorf("%w: the pod with the address %v is gone", errNotElected, replicas[0])
 	}
-	views := askSentinels(ctx, s.config, s.links, s.api.Pods())
 	if failingOver(views) {
 		return successor{}, errFailoverRunning
 	}

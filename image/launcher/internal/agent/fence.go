@@ -98,7 +98,10 @@ func (s *Server) fenceForSentinel(ctx context.Context, reason error, lost record
 
 // replaceAsLeader replaces a dead master by the sentinels' votes. If done is false, a sentinel can do it, and err says why.
 func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role.Decision) (done bool, err error) {
-	master := lost{recorded: s.setRecord}
+	master := lost{recorded: s.setRecord, promotedSelf: s.labelPromoted}
+	if s.memory.RecordKnown {
+		master.remembered = s.memory.Record
+	}
 	switch d.Action {
 	case role.FailOver:
 		master.Lost = record.Lost{Member: s.self, Reason: "redis-server has ended"}
@@ -131,11 +134,21 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 	case !errors.Is(err, errNotElected) && !s.failedOnce:
 		// The replica may have ended in this moment, or somebody has written the record.
 		s.failedOnce, s.failedAt = true, time.Time{}
+		s.memory.ReadAgain()
 		return true, err
 	}
 	s.failedOnce = false
 	s.log.Warn("a sentinel is told to replace the dead master", "reason", err)
 	return false, err
+}
+
+// labelPromoted labels this pod, which its launcher has just made master, if the decision is to label it. The next look would do the
+// same, after it has waited for the answers of the lost master.
+func (s *Server) labelPromoted(ctx context.Context) {
+	s.turnAt = time.Now()
+	if d := role.Decide(s.lookAgain(ctx)); d.Label == role.MasterLabel {
+		s.label(d)
+	}
 }
 
 // leaveToSentinels takes back the fence of a silent master that this launcher does not replace. The sentinels replace it, unless it
@@ -178,8 +191,17 @@ func (s *Server) fence(ctx context.Context, lost record.Lost) error {
 	})
 }
 
-// rewrite changes the record once. It returns kube.ErrChanged if somebody has written the record since it was read.
+// rewrite changes the record once. It returns kube.ErrChanged if somebody has written the record since it was read. The record is
+// read only where the one that is remembered is old, or does not allow the change: each request to the API lengthens a failover.
 func (s *Server) rewrite(ctx context.Context, change func(record.Record) (next record.Record, changed bool, err error)) error {
+	if s.memory.RecordKnown {
+		next, changed, err := change(s.memory.Record)
+		if err == nil && changed {
+			if err = s.writeRecord(ctx, next); !errors.Is(err, kube.ErrChanged) {
+				return err
+			}
+		}
+	}
 	read, err := s.api.Record(ctx)
 	if err != nil {
 		return err
@@ -188,6 +210,11 @@ func (s *Server) rewrite(ctx context.Context, change func(record.Record) (next r
 	if err != nil || !changed {
 		return err
 	}
+	return s.writeRecord(ctx, next)
+}
+
+// writeRecord writes the record, and remembers it.
+func (s *Server) writeRecord(ctx context.Context, next record.Record) error {
 	written, err := s.api.WriteRecord(ctx, next)
 	if err == nil {
 		s.setRecord(written)

@@ -45,6 +45,35 @@ func TestHandOverIsLeftToASentinelWhereTheRecordCannotTell(t *testing.T) {
 	require.ErrorIs(t, s.fenceFor(t.Context(), "uid-server-b", true), errNotElected, "the API does not record it")
 }
 
+func TestHandOverIsRecordedByOneRequestWhereTheRememberedRecordIsCurrent(t *testing.T) {
+	server := release(t, "server-a", "server-b")
+	s := launcher(t, server, "server-a")
+	keepInRecord(t, s, record.Record{Master: s.self, Generation: 3})
+	current, err := s.api.Record(t.Context())
+	require.NoError(t, err)
+	s.setRecord(current)
+	leases := func(since time.Time) int {
+		n := 0
+		for _, r := range server.Requests(since) {
+			if r.Resource == "leases" {
+				n++
+			}
+		}
+		return n
+	}
+	began := time.Now()
+	require.NoError(t, s.fenceFor(t.Context(), "uid-server-b", true))
+	require.Equal(t, 1, leases(began))
+
+	// Somebody else writes the record: what is remembered is old.
+	other := launcher(t, server, "server-b")
+	keepInRecord(t, other, record.Record{Master: s.self, Generation: 4})
+	require.NoError(t, s.fenceFor(t.Context(), "uid-server-b", true))
+	require.EqualValues(t, 4, s.memory.Record.Generation)
+	keepInRecord(t, other, record.Record{Master: other.self, Generation: 5})
+	require.ErrorIs(t, s.fenceFor(t.Context(), "uid-server-b", false), errReplaced)
+}
+
 // A replica that has not answered the order to become master takes the label by the fence when it goes on.
 func TestWritesGoOnAfterAnAbortedHandOverOnlyWithoutTheFence(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -28,9 +29,17 @@ func (s *Server) leave(ctx context.Context) bool {
 	}
 	o := s.lookAgain(ctx)
 	leaving := role.DecideLeaving(o, time.Since(s.stopAt), s.config.ShutdownBudget)
+	var views []sentinelView
+	var known []knownReplicas
 	if leaving.Step != role.StayOn {
-		// Who else is leaving must be known as of now: pods go in groups.
-		s.refreshTerminating(ctx, o.Peers)
+		// Who else is leaving must be known as of now: pods go in groups. Nothing waits for anything else here: clients wait for the end.
+		var questions sync.WaitGroup
+		questions.Go(func() { s.refreshTerminating(ctx, o.Peers) })
+		questions.Go(func() {
+			views = askSentinels(ctx, s.config, s.links, s.api.Pods())
+			known = s.askKnown(ctx, views)
+		})
+		questions.Wait()
 		leaving = role.DecideLeaving(o, time.Since(s.stopAt), s.config.ShutdownBudget)
 	}
 	s.noteLeaving(leaving)
@@ -42,11 +51,11 @@ func (s *Server) leave(ctx context.Context) bool {
 			return false
 		}
 		s.handOverAt = time.Now()
-		if !s.sentinelsKnow(ctx, o.Peers) {
+		if !sentinelsKnow(known, o.Peers) {
 			s.log.Info("leaving", "reason", "waiting for the sentinels to know a replica that stays")
 			return false
 		}
-		if err := s.handOver(ctx, leaving); err != nil {
+		if err := s.handOver(ctx, leaving, views); err != nil {
 			s.metrics.handOvers.WithLabelValues("aborted").Inc()
 			s.handOverAt = time.Now() // writes go on for a second, however long they were paused
 			s.log.Warn("the hand-over was aborted; this pod serves on", "error", err)
@@ -107,28 +116,36 @@ func (s *Server) noteLeaving(d role.Leaving) {
 	}
 }
 
+// knownReplicas are the replicas that one sentinel knows.
+type knownReplicas []redisnode.KnownReplica
+
+// askKnown asks the sentinels that name a master for its replicas. A sentinel that does not answer any more is left out.
+func (s *Server) askKnown(ctx context.Context, views []sentinelView) []knownReplicas {
+	var mu sync.Mutex
+	var lists []knownReplicas
+	each(views, func(v *sentinelView) {
+		if v.Reach != role.Answered || !v.HasMaster {
+			return
+		}
+		if known, err := v.node.KnownReplicas(ctx, s.config.MasterName); err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			lists = append(lists, known)
+		}
+	})
+	return lists
+}
+
 // sentinelsKnow says whether every sentinel that answers knows a replica that
 // stays. A new pod is known to them a second or two after it has synchronised;
 // before that they would promote one that is leaving.
-func (s *Server) sentinelsKnow(ctx context.Context, peers []role.Peer) bool {
-	staying := map[netip.Addr]bool{}
-	for _, p := range peers {
-		staying[p.IP] = !p.Terminating && p.LinkUp
+func sentinelsKnow(lists []knownReplicas, peers []role.Peer) bool {
+	stays := func(replica redisnode.KnownReplica) bool {
+		return !replica.Down && replica.Priority > 0 && slices.ContainsFunc(peers, func(p role.Peer) bool {
+			return p.IP == replica.Addr.Addr() && !p.Terminating && p.LinkUp
+		})
 	}
-	for _, v := range s.views {
-		if v.Reach != role.Answered || !v.HasMaster {
-			continue
-		}
-		known, err := v.node.KnownReplicas(ctx, s.config.MasterName)
-		found := err != nil
-		for _, replica := range known {
-			found = found || staying[replica.Addr.Addr()] && !replica.Down && replica.Priority > 0
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(lists, func(known knownReplicas) bool { return !slices.ContainsFunc(known, stays) })
 }
 
 // refreshTerminating reads from the API which of the peers are leaving.
@@ -152,10 +169,10 @@ func (s *Server) refreshTerminating(ctx context.Context, peers []role.Peer) {
 // out: their clients see the connection close and send them again. From then
 // on connections that arrive here are passed on to the successor. Where the record cannot be
 // written or the sentinels do not elect this launcher, a sentinel is told to do it.
-func (s *Server) handOver(ctx context.Context, leaving role.Leaving) error {
+func (s *Server) handOver(ctx context.Context, leaving role.Leaving, views []sentinelView) error {
 	began := time.Now()
 	node := s.local()
-	next, err := s.replaceSelf(ctx, node, leaving)
+	next, err := s.replaceSelf(ctx, node, leaving, views)
 	if err != nil {
 		return errors.Join(err, s.abortHandOver(ctx, errors.Is(err, errUnanswered)))
 	}
@@ -245,8 +262,8 @@ func (s *Server) losesWrites() bool {
 
 // replaceSelf promotes a successor. Where the sentinels do not elect this launcher for that, or the
 // record cannot be written, it tells a sentinel to promote one.
-func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving role.Leaving) (successor, error) {
-	next, err := s.promoteElected(ctx, node, leaving.Candidates)
+func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving role.Leaving, views []sentinelView) (successor, error) {
+	next, err := s.promoteElected(ctx, node, leaving.Candidates, views)
 	if err == nil {
 		return next, nil
 	}

@@ -34,8 +34,12 @@ var errUnrecorded = fmt.Errorf("%w: record the death of the master", errNotElect
 // lost is a master whose Redis does not run, or that most sentinels find down.
 type lost struct {
 	record.Lost
-	replicas []role.Replica        // the replicas that may replace it
-	recorded func(r record.Record) // is told the record that has the fence
+	replicas []role.Replica // the replicas that may replace it
+	// remembered is the record as this launcher has read or written it last; its Version is empty if it is not known.
+	remembered record.Record
+	recorded   func(r record.Record) // is told the record that has the fence
+	// promotedSelf is called when this pod has been promoted.
+	promotedSelf func(ctx context.Context)
 }
 
 // replaceLost replaces a lost master by the replica that holds most of its data. It does what a leading sentinel
@@ -48,7 +52,7 @@ func (c campaigner) replaceLost(ctx context.Context, master lost) error {
 	if err != nil {
 		return fmt.Errorf("%w: the address of the lost master: %w", errNotElected, err)
 	}
-	// The record is read first: what is found below holds only if nobody writes the record meanwhile.
+	// The record comes first: what is found below holds only if nobody writes the record meanwhile.
 	read, err := c.recordOf(ctx, master)
 	if err != nil {
 		return err
@@ -84,6 +88,9 @@ func (c campaigner) replaceLost(ctx context.Context, master lost) error {
 	}
 	if err := c.promote(ctx, nobodyWrites, next, labelled); err != nil {
 		return err
+	}
+	if chosen.UID == c.self.UID {
+		master.promotedSelf(ctx)
 	}
 	c.tellOthers(context.WithoutCancel(ctx), next)
 	return nil
@@ -255,9 +262,13 @@ func (c campaigner) look(ctx context.Context, master netip.Addr, replicas []role
 	})
 }
 
-// recordOf reads the record of a lost master. With errReplaced somebody else replaces it, or the master has come back. With
-// errNotElected a sentinel can do it.
+// recordOf gives the record of a lost master. It reads the record unless the remembered one allows the replacement: the write
+// of the fence fails if somebody has written since. With errReplaced somebody else replaces the master, or the master has come
+// back. With errNotElected a sentinel can do it.
 func (c campaigner) recordOf(ctx context.Context, master lost) (record.Record, error) {
+	if known := master.remembered; known.Version != "" && known.Replaceable(master.Lost, c.self, time.Now()) == nil {
+		return known, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, fenceTime)
 	defer cancel()
 	read, err := c.api.Record(ctx)

@@ -93,6 +93,8 @@ type Client struct {
 
 	mu      sync.Mutex
 	lastErr string
+	// seen are the Leases as this client has read or written them last, by name.
+	seen map[string]*coordinationv1.Lease
 }
 
 // New prepares the client; it does not call the API yet.

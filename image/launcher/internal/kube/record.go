@@ -69,9 +69,9 @@ func (k *Client) WriteSlots(ctx context.Context, s Slots) error {
 func (k *Client) readLease(ctx context.Context, name string, into any) (*coordinationv1.Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	lease, err := k.leases.Get(ctx, name, metav1.GetOptions{})
+	lease, err := k.getLease(ctx, name)
 	if err != nil {
-		return nil, Explain(err, "get", "leases/"+name)
+		return nil, err
 	}
 	if content := lease.Annotations[recordAnnotation]; content != "" {
 		if err := json.Unmarshal([]byte(content), into); err != nil {
@@ -82,8 +82,43 @@ func (k *Client) readLease(ctx context.Context, name string, into any) (*coordin
 	return lease, nil
 }
 
-// writeLease replaces the annotation of a Lease if it is still at version. It
-// reads the Lease first to keep what others (Helm) have on it.
+func (k *Client) getLease(ctx context.Context, name string) (*coordinationv1.Lease, error) {
+	lease, err := k.leases.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, Explain(err, "get", "leases/"+name)
+	}
+	k.remember(lease)
+	return lease, nil
+}
+
+func (k *Client) remember(lease *coordinationv1.Lease) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.seen == nil {
+		k.seen = map[string]*coordinationv1.Lease{}
+	}
+	k.seen[lease.Name] = lease
+}
+
+// leaseAt gives a copy of a Lease at a version. It asks the API only if this client has not seen that version last.
+func (k *Client) leaseAt(ctx context.Context, name, version string) (*coordinationv1.Lease, error) {
+	k.mu.Lock()
+	lease := k.seen[name]
+	k.mu.Unlock()
+	if lease == nil || lease.ResourceVersion != version {
+		var err error
+		if lease, err = k.getLease(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	if lease.ResourceVersion != version {
+		return nil, ErrChanged
+	}
+	return lease.DeepCopy(), nil
+}
+
+// writeLease replaces the annotation of a Lease if it is still at version. It keeps
+// what others (Helm) have on it: the API refuses the write if anybody has written since that version.
 func (k *Client) writeLease(ctx context.Context, name, version string, content any, holder string, transitions int32) (string, error) {
 	encoded, err := json.Marshal(content)
 	if err != nil {
@@ -91,12 +126,9 @@ func (k *Client) writeLease(ctx context.Context, name, version string, content a
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	lease, err := k.leases.Get(ctx, name, metav1.GetOptions{})
+	lease, err := k.leaseAt(ctx, name, version)
 	if err != nil {
-		return "", Explain(err, "get", "leases/"+name)
-	}
-	if lease.ResourceVersion != version {
-		return "", ErrChanged
+		return "", err
 	}
 	if lease.Annotations == nil {
 		lease.Annotations = map[string]string{}
@@ -116,5 +148,6 @@ func (k *Client) writeLease(ctx context.Context, name, version string, content a
 	if err != nil {
 		return "", Explain(err, "update", "leases/"+name)
 	}
+	k.remember(updated)
 	return updated.ResourceVersion, nil
 }

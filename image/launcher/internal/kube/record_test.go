@@ -60,6 +60,21 @@ func TestOnlyOneOfTwoWritersOfARecordWins(t *testing.T) {
 	require.Equal(t, one, read)
 }
 
+// Each request to the API lengthens a hand-over.
+func TestWriteOfTheRecordThatWasSeenLastIsOneRequest(t *testing.T) {
+	server := release(t)
+	c := client(t, server, "server-a")
+	r, err := c.Record(t.Context())
+	require.NoError(t, err)
+	for range 2 {
+		began := time.Now()
+		r.Generation++
+		r, err = c.WriteRecord(t.Context(), r)
+		require.NoError(t, err)
+		require.Len(t, server.Requests(began), 1)
+	}
+}
+
 func TestSlotsCarryTheIdentityOfTheInstallation(t *testing.T) {
 	server := release(t)
 	c := client(t, server, "sentinel-a")

@@ -89,6 +89,7 @@ type Memory struct {
 	woken    bool      // this launcher had stood still before this look
 	views    []View
 	viewsAt  time.Time
+	namedAt  time.Time // a sentinel named a master last, or this launcher started
 	recordAt time.Time // last attempt to read the record
 	toldAt   time.Time // the master of this replica was asked then
 
@@ -111,7 +112,7 @@ type Memory struct {
 
 // NewMemory is that of a launcher that has just started. worth is what the files of its Redis are worth.
 func NewMemory(worth Standing, now time.Time) Memory {
-	return Memory{Worth: Worth{Standing: worth, Filed: worth}, MinReplicas: -1, searching: now}
+	return Memory{Worth: Worth{Standing: worth, Filed: worth}, MinReplicas: -1, searching: now, namedAt: now}
 }
 
 // SetRecord takes a record that was read or written.

@@ -179,6 +179,8 @@ type Observation struct {
 	Fence         *Fence
 
 	Waiting time.Duration // how long this pod has been looking for its role
+	// Unnamed is how long ago a sentinel has named a master; since the start of this launcher if none has.
+	Unnamed time.Duration
 	// Masterless is how long no other server has answered as master, with a majority of the sentinels in view.
 	Masterless time.Duration
 	MasterDown time.Duration // how long a majority of sentinels has found the master down

@@ -91,6 +91,9 @@ func (m *Memory) askOthers(f Facts, local Local, now time.Time) Questions {
 	}
 	if f.Asked.Sentinels {
 		m.views, m.viewsAt = f.Views, now
+		if named, _ := (Observation{Views: f.Views}).memory(); named > 0 {
+			m.namedAt = now
+		}
 	}
 	disputed := calm && !m.undisputed(f, local)
 	if (disputed || calm && f.Asked.Sentinels && m.masterFoundLost(f, local)) && !f.Asked.Servers {
@@ -196,7 +199,7 @@ func (m *Memory) observation(f Facts, local Local, now time.Time) Observation {
 	o := Observation{
 		Self: f.Self, Local: local, Standing: m.Worth.Standing,
 		Servers: f.Settings.Servers, Sentinels: f.Settings.Sentinels, Quorum: f.Settings.Quorum, DownAfter: f.Settings.DownAfter, Persistence: f.Settings.Persistence,
-		Views: m.views, Peers: f.Peers, PodsKnown: f.PodsKnown, Waiting: now.Sub(m.searching), GenerationFor: since{m.generationAt}.span(now),
+		Views: m.views, Peers: f.Peers, PodsKnown: f.PodsKnown, Waiting: now.Sub(m.searching), Unnamed: now.Sub(m.namedAt), GenerationFor: since{m.generationAt}.span(now),
 	}
 	o.RecordKnown, o.Initialised, o.Generation, o.MasterUID = m.RecordKnown, r.Initialised, r.Generation, r.Master.UID
 	o.PreviousIP, _ = netip.ParseAddr(r.Previous.IP)

@@ -304,3 +304,19 @@ func TestClocksRunFromTheFirstMomentToTheLast(t *testing.T) {
 	require.Zero(t, s.span(now.Add(time.Second)))
 	require.False(t, s.within(time.Hour, now))
 }
+
+// Two sentinels do not run. The third answers late, as on a busy node.
+func TestSentinelThatIsLateOnceStillKnowsTheMaster(t *testing.T) {
+	l := newLooker(t, here).master().settle()
+	l.facts.Settings.Sentinels = 3
+	l.memory.ProcessEnded(true, true, l.at)
+	l.facts.Own = Own{}
+	named, late := l.answers.Views[0], View{Reach: Unknown}
+	l.answers.Views = []View{{Reach: Refused}, {Reach: Refused}, named}
+	require.Equal(t, Discovering, l.look().State)
+	for range latePatience / pace {
+		l.answers.Views[2] = late
+		require.Equal(t, "majority-awaited", l.look().Rule)
+	}
+	require.Equal(t, Claim, l.look().Action, "nobody knows it any more")
+}

@@ -36,11 +36,11 @@ func (o Observation) Agreed() (netip.Addr, bool) {
 }
 
 // sentinelsKnowNothing says whether a majority of the configured sentinels
-// certainly has no memory of a master: not created yet, or not running. One
-// that merely does not answer may have one.
+// certainly has no memory of a master: not created yet, or not running. A sentinel
+// that does not answer may have one. A minority of them counts for latePatience.
 func (o Observation) sentinelsKnowNothing() bool {
-	remembering, _ := o.memory()
-	return o.PodsKnown && remembering == 0 && !o.CutOff()
+	remembering, silent := o.memory()
+	return o.PodsKnown && remembering == 0 && (silent == 0 || o.Unnamed > latePatience) && !o.CutOff()
 }
 
 // CutOff says whether a majority of the configured sentinels does not answer: this
