@@ -20,10 +20,6 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
-// campaignTries is how many epochs a launcher asks for votes in. It does not know the latest epoch
-// of the sentinels, which an election without a result raises as well. So it skips more epochs each time.
-const campaignTries = 5
-
 // errNotElected says that this launcher cannot replace the master, and that a sentinel can.
 var errNotElected = errors.New("this launcher was not elected to replace the master")
 
@@ -50,27 +46,23 @@ func campaignID() string {
 func (c campaigner) campaign(ctx context.Context, views []sentinelView, master netip.AddrPort) (epoch int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*failoverAsk)
 	defer cancel()
-	for _, v := range views {
-		epoch = max(epoch, v.ConfigEpoch)
-	}
 	id := campaignID()
-	for try := range campaignTries {
-		epoch += 1 << try
-		votes, latest := requestVotes(ctx, views, master, epoch, id)
-		if votes > c.config.Sentinels/2 {
-			return epoch, nil
-		}
-		if ctx.Err() != nil {
+	campaign := role.NewCampaign(id, c.config.Sentinels, roleViews(views))
+	for ctx.Err() == nil {
+		next, ok := campaign.Next()
+		if epoch = next; !ok {
 			break
 		}
-		epoch = max(epoch, latest)
+		if campaign.Won(requestVotes(ctx, views, master, epoch, id, campaign.For)) {
+			return epoch, nil
+		}
 	}
 	return 0, fmt.Errorf("%w: no majority of the sentinels voted for it in epochs up to %d", errNotElected, epoch)
 }
 
-// requestVotes asks all sentinels for their votes at once. It counts the votes for the run ID, and
-// gives the latest epoch in which a sentinel has voted.
-func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPort, epoch int64, id string) (votes int, latest int64) {
+// requestVotes asks all sentinels that name a master for their votes at once, and gives the votes. It notes which of them are for
+// this launcher.
+func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPort, epoch int64, id string, forThis func(role.Vote) bool) (votes []role.Vote) {
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()
 	var mu sync.Mutex
@@ -79,18 +71,17 @@ func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPo
 		if v.Reach != role.Answered || !v.HasMaster || v.Master != master.Addr() {
 			return
 		}
-		vote, err := v.node.RequestVote(ctx, master, epoch, id)
+		answer, err := v.node.RequestVote(ctx, master, epoch, id)
 		if err != nil {
 			return
 		}
+		vote := role.Vote{Leader: answer.Leader, Epoch: answer.Epoch}
+		v.voted = forThis(vote)
 		mu.Lock()
 		defer mu.Unlock()
-		latest = max(latest, vote.Epoch)
-		if v.voted = vote.Leader == id && vote.Epoch == epoch; v.voted {
-			votes++
-		}
+		votes = append(votes, vote)
 	})
-	return votes, latest
+	return votes
 }
 
 // successor is a replica that becomes master, and what tells the sentinels so.
@@ -139,60 +130,48 @@ func (c campaigner) otherServers() []netip.Addr {
 func (c campaigner) stillElected(ctx context.Context, next successor, wait int) error {
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()
-	answers, asked := make(chan error, len(next.views)), 0
-	for i := range next.views {
-		if next.views[i].Reach == role.Answered {
-			asked++
-			go func() { answers <- c.leftAlone(ctx, &next.views[i], next) }()
-		}
+	mandate := role.Mandate{
+		Master: next.of.Addr(), Epoch: next.epoch, Sentinels: c.config.Sentinels, Quorum: c.config.Quorum, DownAfter: c.config.DownAfter, Silent: next.silent,
 	}
-	named, again, need := 0, 0, c.config.Sentinels/2+1
-	if next.silent {
-		need = max(need, c.config.Quorum)
+	type answer struct {
+		role.Consent
+		says string
 	}
-	last := errors.New("too few have answered")
-	for heard := 1; heard <= asked; heard++ {
-		switch err := <-answers; {
-		case errors.Is(err, errFailoverRunning):
-			return err
-		case errors.Is(err, errAnswers):
-			again++
-		case err != nil:
-			last = err
-		default:
-			named++
+	answers, asked := make(chan answer, len(next.views)), 0
+	for _, v := range next.views {
+		if v.Reach != role.Answered {
+			continue
 		}
-		if named >= need && heard >= wait {
+		asked++
+		go func() {
+			master, found, err := v.node.Master(ctx, c.config.MasterName)
+			says := fmt.Sprintf("sentinel %s names %v in epoch %d (finds it down: %t, replaces it: %t, error: %v)",
+				v.pod.Name, master.Addr, master.ConfigEpoch, master.SubjectiveDown, master.FailingOver, err)
+			answers <- answer{mandate.Consent(v.View, v.voted, viewOf(master, found, err)), says}
+		}()
+	}
+	var heard []role.Consent
+	unclear := "too few have answered"
+	for {
+		var last answer
+		if len(heard) < asked {
+			last = <-answers
+			heard = append(heard, last.Consent)
+		}
+		if last.Consent == role.Unclear && last.says != "" {
+			unclear = last.says
+		}
+		switch mandate.Outcome(heard, asked, wait) {
+		case role.Upheld:
 			return nil
+		case role.Superseded:
+			return fmt.Errorf("%w: %s", errFailoverRunning, last.says)
+		case role.Obsolete:
+			return errAnswers
+		case role.Unconfirmed:
+			return fmt.Errorf("most sentinels did not confirm that they still name the master: %s", unclear)
 		}
 	}
-	if again > 0 && asked-again < need {
-		return errAnswers
-	}
-	return fmt.Errorf("most sentinels did not confirm that they still name the master: %w", last)
-}
-
-// leftAlone says with nil that a sentinel names this master and does not replace it. A sentinel may have begun a failover in the
-// milliseconds before the votes. If it has voted for this launcher since then, nobody elects it any more: it counts the votes of the
-// latest epoch only (sentinelGetLeader). To leave the master to that sentinel would cost the seconds until it gives up.
-func (c campaigner) leftAlone(ctx context.Context, v *sentinelView, next successor) error {
-	master, found, err := v.node.Master(ctx, c.config.MasterName)
-	switch {
-	case err != nil:
-		return err
-	case !found:
-		return fmt.Errorf("sentinel %s names no master", v.pod.Name)
-	case master.Addr.Addr() != next.of.Addr() && v.HasMaster && v.Master == master.Addr.Addr():
-		// It has named another master before the campaign, too: it missed a failover of the past.
-		return fmt.Errorf("sentinel %s names %v", v.pod.Name, master.Addr)
-	case master.FailingOver && !(master.Unelected && v.voted) || master.Addr.Addr() != next.of.Addr() || master.ConfigEpoch >= next.epoch:
-		return fmt.Errorf("%w: sentinel %s names %v in epoch %d", errFailoverRunning, v.pod.Name, master.Addr, master.ConfigEpoch)
-	case next.silent && !role.FindsLost(master.SubjectiveDown, master.Silent, c.config.DownAfter):
-		return errAnswers
-	case next.silent && !master.SubjectiveDown:
-		return fmt.Errorf("sentinel %s does not find it down yet", v.pod.Name)
-	}
-	return nil
 }
 
 // errUnanswered says that a replica was told to become master and has not answered: it may be master, or
@@ -258,22 +237,9 @@ func (c campaigner) tellOthers(ctx context.Context, next successor) {
 			replicas.Go(func() { c.redirect(ctx, ip, next) })
 		}
 	}
-	if next.silent {
-		go c.demote(context.WithoutCancel(ctx), next) // its answer, if any, may take long
-	}
 	told := c.announce(ctx, next)
 	replicas.Wait()
 	c.log.Info("new master announced", "master", next.addr.String(), "epoch", next.epoch, "sentinels", told, "of", c.config.Sentinels)
-}
-
-// demote has a silent master that was replaced follow its successor, if it answers again. Its own launcher and the sentinels do the same.
-func (c campaigner) demote(ctx context.Context, next successor) {
-	ctx, cancel := context.WithTimeout(ctx, 2*failoverAsk)
-	defer cancel()
-	master := c.links.to(next.of.Addr(), c.config.RedisPort)
-	if master.Follow(ctx, next.addr) == nil {
-		_ = master.DropClients(ctx) // they come back to the successor
-	}
 }
 
 // redirect has a replica of the master that was replaced follow its successor.

@@ -204,7 +204,7 @@ func TestSilentMasterIsReplacedWhenAMajorityFindsItDown(t *testing.T) {
 	}
 	still := func() error { return s.campaigner().stillElected(t.Context(), next, 0) }
 	err := still()
-	require.ErrorContains(t, err, "does not find it down yet")
+	require.ErrorContains(t, err, "finds it down: false")
 	require.NotErrorIs(t, err, errAnswers)
 	speakers[0].answerFromNowOn("SENTINEL MASTER", says("master,s_down", "3100"))
 	require.Error(t, still(), "one of three")

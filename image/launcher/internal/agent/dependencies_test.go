@@ -47,5 +47,5 @@ func TestImageCarriesNoHelmAndNoTestLibrary(t *testing.T) {
 }
 
 func TestDecisionsArePure(t *testing.T) {
-	require.Subset(t, []string{"cmp", "fmt", "net/netip", "slices", "time", "github.com/redis-ha/redis-ha/image/launcher/internal/record"}, list(t, "-f", `{{join .Imports "\n"}}`, "./image/launcher/internal/role"))
+	require.Subset(t, []string{"cmp", "errors", "fmt", "net/netip", "slices", "time", "github.com/redis-ha/redis-ha/image/launcher/internal/record"}, list(t, "-f", `{{join .Imports "\n"}}`, "./image/launcher/internal/role"))
 }

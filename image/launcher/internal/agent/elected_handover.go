@@ -46,13 +46,8 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 
 // namedBy says whether a majority of the sentinels names this pod.
 func (s *Server) namedBy(views []sentinelView) bool {
-	named := 0
-	for _, v := range views {
-		if v.Reach == role.Answered && v.HasMaster && v.Master == s.config.PodIP {
-			named++
-		}
-	}
-	return named > s.config.Sentinels/2
+	named, ok := role.Observation{Sentinels: s.config.Sentinels, Views: roleViews(views)}.Agreed()
+	return ok && named == s.config.PodIP
 }
 
 // pauseTries is how often writes are paused anew because the pause may have ended before the replica had

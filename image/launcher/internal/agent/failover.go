@@ -39,16 +39,30 @@ func askSentinels(ctx context.Context, c config.Config, l *links, pods []kube.Po
 	}
 	each(views, func(v *sentinelView) {
 		master, found, err := v.node.Master(ctx, c.MasterName)
-		v.View, v.err = role.View{Reach: reach(err)}, err
-		if err == nil && found {
-			v.HasMaster, v.Master, v.ConfigEpoch = true, master.Addr.Addr(), master.ConfigEpoch
-			v.Down, v.FailingOver = master.SubjectiveDown || master.ObjectiveDown, master.FailingOver
-			v.objective = master.ObjectiveDown
-			v.DownFor, v.Silent = master.DownFor, master.Silent
-			v.Switched, v.Chosen, v.Promoting = master.Switched, master.Chosen, master.Promoting
-		}
+		v.View, v.err, v.objective = viewOf(master, found, err), err, master.ObjectiveDown
 	})
 	return views
+}
+
+// viewOf is the answer of a sentinel to the question for its master.
+func viewOf(master redisnode.MasterView, found bool, err error) role.View {
+	if err != nil || !found {
+		return role.View{Reach: reach(err)}
+	}
+	return role.View{
+		Reach: role.Answered, HasMaster: true, Master: master.Addr.Addr(), ConfigEpoch: master.ConfigEpoch,
+		Down: master.SubjectiveDown || master.ObjectiveDown, DownFor: master.DownFor, Silent: master.Silent,
+		FailingOver: master.FailingOver, Unelected: master.Unelected, Switched: master.Switched, Chosen: master.Chosen, Promoting: master.Promoting,
+	}
+}
+
+// roleViews are what sentinels believe, without their pods.
+func roleViews(views []sentinelView) []role.View {
+	out := make([]role.View, len(views))
+	for i, v := range views {
+		out[i] = v.View
+	}
+	return out
 }
 
 // each calls f for every element at once and waits for all.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -30,7 +29,7 @@ func (s *Server) leave(ctx context.Context) bool {
 	o := s.lookAgain(ctx)
 	leaving := role.DecideLeaving(o, time.Since(s.stopAt), s.config.ShutdownBudget)
 	var views []sentinelView
-	var known []knownReplicas
+	var known [][]netip.Addr
 	if leaving.Step != role.StayOn {
 		// Who else is leaving must be known as of now: pods go in groups. Nothing waits for anything else here: clients wait for the end.
 		var questions sync.WaitGroup
@@ -51,7 +50,7 @@ func (s *Server) leave(ctx context.Context) bool {
 			return false
 		}
 		s.handOverAt = time.Now()
-		if !sentinelsKnow(known, o.Peers) {
+		if !role.SentinelsKnow(known, o.Peers) {
 			s.log.Info("leaving", "reason", "waiting for the sentinels to know a replica that stays")
 			return false
 		}
@@ -116,36 +115,29 @@ func (s *Server) noteLeaving(d role.Leaving) {
 	}
 }
 
-// knownReplicas are the replicas that one sentinel knows.
-type knownReplicas []redisnode.KnownReplica
-
-// askKnown asks the sentinels that name a master for its replicas. A sentinel that does not answer any more is left out.
-func (s *Server) askKnown(ctx context.Context, views []sentinelView) []knownReplicas {
+// askKnown asks the sentinels that name a master which of its replicas they would promote. A sentinel that does not answer any more is
+// left out.
+func (s *Server) askKnown(ctx context.Context, views []sentinelView) (lists [][]netip.Addr) {
 	var mu sync.Mutex
-	var lists []knownReplicas
 	each(views, func(v *sentinelView) {
 		if v.Reach != role.Answered || !v.HasMaster {
 			return
 		}
-		if known, err := v.node.KnownReplicas(ctx, s.config.MasterName); err == nil {
-			mu.Lock()
-			defer mu.Unlock()
-			lists = append(lists, known)
+		known, err := v.node.KnownReplicas(ctx, s.config.MasterName)
+		if err != nil {
+			return
 		}
+		promotable := []netip.Addr{}
+		for _, replica := range known {
+			if !replica.Down && replica.Priority > 0 {
+				promotable = append(promotable, replica.Addr.Addr())
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		lists = append(lists, promotable)
 	})
 	return lists
-}
-
-// sentinelsKnow says whether every sentinel that answers knows a replica that
-// stays. A new pod is known to them a second or two after it has synchronised;
-// before that they would promote one that is leaving.
-func sentinelsKnow(lists []knownReplicas, peers []role.Peer) bool {
-	stays := func(replica redisnode.KnownReplica) bool {
-		return !replica.Down && replica.Priority > 0 && slices.ContainsFunc(peers, func(p role.Peer) bool {
-			return p.IP == replica.Addr.Addr() && !p.Terminating && p.LinkUp
-		})
-	}
-	return !slices.ContainsFunc(lists, func(known knownReplicas) bool { return !slices.ContainsFunc(known, stays) })
 }
 
 // refreshTerminating reads from the API which of the peers are leaving.

@@ -24,8 +24,6 @@ const (
 	noticeTime = 250 * time.Millisecond
 	// downPoll is the pause between two questions whether they find it down.
 	downPoll = 20 * time.Millisecond
-	// replicaTries is how many looks a replica may miss before it is left out.
-	replicaTries = 2
 )
 
 // errUnrecorded says that the API did not record the death of a master. A sentinel can promote.
@@ -116,15 +114,6 @@ func (c campaigner) askSentinels(ctx context.Context) []sentinelView {
 	return askSentinels(ctx, c.config, c.links, c.api.Pods())
 }
 
-// offer is what a replica of a dead master holds.
-type offer struct {
-	offset int64
-	linked bool // it has not noticed the end of its master yet
-	missed int  // looks without an answer, in a row
-	out    bool // it does not hold any more what was found before
-	master bool
-}
-
 // errAnswers says that a master that was silent answers the sentinels, or has its label, again.
 var errAnswers = errors.New("the master answers again")
 
@@ -188,77 +177,41 @@ func (c campaigner) stillForemost(ctx context.Context, master lost, ip netip.Add
 }
 
 // foremost asks the replicas of a lost master for their offsets until all have noticed its end, and gives the pod of
-// the replica that holds most. The replicas of a silent master may never notice. The first replica wins a tie. With errReplaced one of them is master already. With
-// errNotElected none answers. With another error a replica that held more has become silent.
+// the replica that holds most. With errReplaced one of them is master already. With errNotElected none answers. With another error a
+// replica that held more has become silent.
 func (c campaigner) foremost(ctx context.Context, master lost, ip netip.Addr) (kube.Pod, error) {
-	replicas := master.replicas
-	offers := make([]offer, len(replicas))
+	offers := role.NewOffers(master.replicas)
 	for deadline := time.Now().Add(settleTime); ; time.Sleep(pollEvery) {
 		before := slices.Clone(offers)
-		c.look(ctx, ip, replicas, offers)
-		if settled(before, offers, master.Silent) || time.Now().After(deadline) {
+		c.askOffers(ctx, ip, offers)
+		if offers.Settled(before, master.Silent) || time.Now().After(deadline) {
 			break
 		}
 	}
-	best := -1
-	for i, o := range offers {
-		if o.master {
-			return kube.Pod{}, fmt.Errorf("%w: the replica %v is master", errReplaced, replicas[i].IP)
-		}
-		if !o.out && o.missed == 0 && (best < 0 || o.offset > offers[best].offset) {
-			best = i
-		}
+	best, err := offers.Foremost()
+	if errors.Is(err, role.ErrNoReplica) {
+		err = fmt.Errorf("%w: %w", errNotElected, err)
 	}
-	if best < 0 {
-		return kube.Pod{}, fmt.Errorf("%w: no replica of the lost master answers", errNotElected)
+	if err != nil {
+		return kube.Pod{}, err
 	}
-	for i, o := range offers {
-		if o.missed > 0 && !o.out && max(replicas[i].Offset, o.offset) > offers[best].offset {
-			return kube.Pod{}, fmt.Errorf("the replica %v, which held most, does not answer", replicas[i].IP)
-		}
-	}
-	pod := c.podAt(replicas[best].IP)
+	pod := c.podAt(best.IP)
 	if pod.UID == "" {
-		return kube.Pod{}, fmt.Errorf("%w: the pod with the address %v is gone", errNotElected, replicas[best].IP)
+		return kube.Pod{}, fmt.Errorf("%w: the pod with the address %v is gone", errNotElected, best.IP)
 	}
 	return pod, nil
 }
 
-// settled says whether two looks at the replicas have found the same, and no more is to come.
-func settled(before, now []offer, silent bool) bool {
-	for i, o := range now {
-		changes := o.linked && !silent || o.missed > 0 && o.missed < replicaTries || o.offset != before[i].offset
-		if !o.out && changes {
-			return false
-		}
-	}
-	return true
-}
-
-// look asks replicas of a master for their offsets, for no longer than one look of a failover.
-func (c campaigner) look(ctx context.Context, master netip.Addr, replicas []role.Replica, offers []offer) {
+// askOffers asks replicas of a master for their offsets, for no longer than one look of a failover.
+func (c campaigner) askOffers(ctx context.Context, master netip.Addr, offers role.Offers) {
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()
-	indices := make([]int, len(replicas))
-	for i := range indices {
-		indices[i] = i
-	}
-	each(indices, func(i *int) {
-		was, o := replicas[*i], &offers[*i]
-		if o.missed >= replicaTries || o.out {
+	each(offers, func(o *role.Offer) {
+		if !o.Open() {
 			return
 		}
-		info, err := c.links.to(was.IP, c.config.RedisPort).Info(ctx)
-		switch {
-		case redisnode.ReachOf(err) == redisnode.Refused:
-			o.out = true
-		case err != nil:
-			o.missed++
-		case info.Master || info.Loading || historyOf(info) != was.History || info.Offset < was.Offset:
-			o.out, o.master = true, info.Master && !info.Loading
-		default:
-			o.offset, o.linked, o.missed = info.Offset, info.LinkUp && info.MasterAddr.Addr() == master, 0
-		}
+		info, err := c.links.to(o.IP, c.config.RedisPort).Info(ctx)
+		o.Take(reach(err), lookOf(info), info.MasterAddr.Addr(), master)
 	})
 }
 

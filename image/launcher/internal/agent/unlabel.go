@@ -73,7 +73,7 @@ func (s *Sentinel) unlabelLost(ctx context.Context) {
 	if known, err := node.KnownReplicas(ctx, s.config.MasterName); err != nil || !choice(known).IsValid() {
 		return // nobody can succeed
 	}
-	if !s.majorityFindsLost(ctx, master) {
+	if !s.majorityFindsLost(ctx, master, viewOf(view, found, err)) {
 		return // the sentinel that makes it a majority has its launcher do it
 	}
 	for _, pod := range s.api.Pods() {
@@ -86,28 +86,26 @@ func (s *Sentinel) unlabelLost(ctx context.Context) {
 }
 
 // majorityFindsLost asks the other sentinels whether they find this master lost,
-// too. It waits for no more answers than it needs: one may be on the lost node.
-func (s *Sentinel) majorityFindsLost(ctx context.Context, master netip.Addr) bool {
+// as the local sentinel does. It waits for no more answers than it needs: one may be on the lost node.
+func (s *Sentinel) majorityFindsLost(ctx context.Context, master netip.Addr, local role.View) bool {
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()
 	pods := s.api.Pods()
-	answers := make(chan bool, len(pods))
+	answers := make(chan role.View, len(pods))
 	asked := 0
 	for _, pod := range pods {
 		if !pod.Sentinel || !pod.IP.IsValid() || pod.IP == s.config.PodIP || pod.Overdue(time.Now()) {
 			continue
 		}
 		asked++
-		go func() {
-			view, found, err := s.links.to(pod.IP, s.config.SentinelPort).Master(ctx, s.config.MasterName)
-			answers <- err == nil && found && s.findsLost(view) && view.Addr.Addr() == master
-		}()
+		go func() { answers <- viewOf(s.links.to(pod.IP, s.config.SentinelPort).Master(ctx, s.config.MasterName)) }()
 	}
-	down := 1
-	for ; asked > 0 && down <= s.config.Sentinels/2; asked-- {
-		if <-answers {
-			down++
+	views := []role.View{local}
+	for ; asked > 0; asked-- {
+		views = append(views, <-answers)
+		if role.FoundLost(master, views, s.config.Sentinels, s.config.DownAfter) {
+			return true
 		}
 	}
-	return down > s.config.Sentinels/2
+	return role.FoundLost(master, views, s.config.Sentinels, s.config.DownAfter)
 }

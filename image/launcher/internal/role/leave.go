@@ -167,3 +167,13 @@ func (o Observation) masterLeaves() bool {
 func PauseLimit(downAfter time.Duration) time.Duration {
 	return min(max(downAfter-time.Second, 0), 1500*time.Millisecond)
 }
+
+// SentinelsKnow says whether every sentinel knows a replica that stays. known has one list for each sentinel that answers: the replicas
+// that it would promote. A new pod is known to them a second or two after it has synchronised; before that they would promote a
+// replica that is leaving.
+func SentinelsKnow(known [][]netip.Addr, peers []Peer) bool {
+	stays := func(ip netip.Addr) bool {
+		return slices.ContainsFunc(peers, func(p Peer) bool { return p.IP == ip && !p.Terminating && p.LinkUp })
+	}
+	return !slices.ContainsFunc(known, func(replicas []netip.Addr) bool { return !slices.ContainsFunc(replicas, stays) })
+}

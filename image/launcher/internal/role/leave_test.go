@@ -180,3 +180,18 @@ func TestStatesAndActionsHaveNames(t *testing.T) {
 	require.Equal(t, []string{"booting", "discovering", "starting", "serving", "uncertain", "stopping", "stopped"}, states)
 	require.Equal(t, []string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead", "replace-silent", "call-off"}, actions)
 }
+
+func TestEverySentinelKnowsAReplicaThatStays(t *testing.T) {
+	peers := []Peer{server("b", isReplica), server("c", isReplica, isTerminating), server("d", linkDown)}
+	list := func(pods ...string) (ips []netip.Addr) {
+		for _, p := range pods {
+			ips = append(ips, address(p))
+		}
+		return ips
+	}
+	require.True(t, SentinelsKnow([][]netip.Addr{list("b", "c"), list("b")}, peers))
+	require.True(t, SentinelsKnow(nil, peers), "none answers")
+	require.False(t, SentinelsKnow([][]netip.Addr{list("b"), list("c")}, peers), "one knows only a replica that is leaving")
+	require.False(t, SentinelsKnow([][]netip.Addr{list("b"), list("d")}, peers), "one knows only a replica that has lost its link")
+	require.False(t, SentinelsKnow([][]netip.Addr{list("b"), {}}, peers), "one knows none")
+}

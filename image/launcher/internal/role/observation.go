@@ -131,6 +131,7 @@ type View struct {
 	DownFor     time.Duration // how long it has
 	Silent      time.Duration // how long the master has not answered its pings
 	FailingOver bool
+	Unelected   bool // it has only begun that failover, and waits for the votes of the others
 	// Switched says that the failover that it leads is over, but for replicas that
 	// have not been told yet: Master is the successor.
 	Switched bool

@@ -3,10 +3,13 @@ package role
 import (
 	"net/netip"
 	"slices"
+	"time"
 )
 
-// majority is the number of sentinels that is more than half of the configured ones.
-func (o Observation) majority() int { return o.Sentinels/2 + 1 }
+// majorityOf is the number of sentinels that is more than half of the configured ones.
+func majorityOf(sentinels int) int { return sentinels/2 + 1 }
+
+func (o Observation) majority() int { return majorityOf(o.Sentinels) }
 
 // NamedIn gives the configuration epoch in which a majority of the sentinels names this pod.
 func (o Observation) NamedIn() (epoch int64, ok bool) {
@@ -78,25 +81,28 @@ func (o Observation) MasterIsDown() (down, failingOver bool) {
 
 // silentFor says whether enough sentinels find a master down, or will in a moment: the quorum, and a majority.
 func (o Observation) silentFor(master netip.Addr) bool {
-	n := 0
+	return o.lostBy(master) >= max(o.majority(), o.Quorum)
+}
+
+// lostBy counts the sentinels that find a master down, or will in a moment.
+func (o Observation) lostBy(master netip.Addr) (n int) {
 	for _, v := range o.Views {
 		if v.HasMaster && v.Master == master && FindsLost(v.Down, v.Silent, o.DownAfter) {
 			n++
 		}
 	}
-	return n >= max(o.majority(), o.Quorum)
+	return n
+}
+
+// FoundLost says whether a majority of the configured sentinels finds a master down, or will in a moment.
+func FoundLost(master netip.Addr, views []View, sentinels int, downAfter time.Duration) bool {
+	return Observation{Views: views, DownAfter: downAfter}.lostBy(master) >= majorityOf(sentinels)
 }
 
 // foundLost says whether a majority of the sentinels finds this master lost, so that
 // their launchers take the label off it; not for ever, where nobody succeeds it.
 func (o Observation) foundLost() bool {
-	n := 0
-	for _, v := range o.Views {
-		if v.HasMaster && v.Master == o.Self.IP && FindsLost(v.Down, v.Silent, o.DownAfter) {
-			n++
-		}
-	}
-	return n >= o.majority() && o.MasterDown < promotionPatience
+	return o.lostBy(o.Self.IP) >= o.majority() && o.MasterDown < promotionPatience
 }
 
 // futile says whether a sentinel leads a failover that keeps the other sentinels from replacing

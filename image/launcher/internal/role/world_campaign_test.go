@@ -59,9 +59,15 @@ func (s *simServer) replaceLost(w *world, m simLost) (done bool) {
 			return true
 		}
 	}
-	successor := s.foremost(w, m.replicas)
-	if successor == nil {
-		return false
+	best, err := s.offers(w, m).Foremost()
+	again := err != nil && !errors.Is(err, ErrNoReplica) && !s.failedOnce
+	if s.failedOnce = again; again {
+		s.failedAt = never
+		return true
+	}
+	successor := w.serverAt(best.IP)
+	if err != nil || successor == nil {
+		return errors.Is(err, record.ErrReplaced)
 	}
 	if !s.write(w, read.FenceLost(m.Lost, s.record(), successor.UID, w.clock())) {
 		return true
@@ -74,7 +80,7 @@ func (s *simServer) replaceLost(w *world, m simLost) (done bool) {
 	}
 	epoch, elected := s.campaign(w, m.master)
 	switch {
-	case !elected || m.Silent && w.down(m.master) <= simSentinels/2:
+	case !elected || s.stillElected(w, m, epoch) != Upheld:
 		return false
 	case end == endedAfterTheVotes:
 		s.breakOff(w, "been elected")
@@ -111,39 +117,34 @@ func (s *simServer) tellOthers(w *world, m simLost, successor *simServer, epoch 
 		}
 	}
 	for _, other := range w.servers {
-		if other != successor && other.alive(w) && reaches(&s.pod, &other.pod) && (!other.redis.master && other.redis.follows == m.master || m.Silent && other.IP == m.master) {
+		if other != successor && other.alive(w) && reaches(&s.pod, &other.pod) && !other.redis.master && other.redis.follows == m.master {
 			other.follow(w, successor.IP)
 		}
 	}
-}
-
-// down counts the sentinels that find a master down.
-func (w *world) down(master netip.Addr) (n int) {
-	for _, s := range w.sentinels {
-		if s.running && s.down && s.master == master {
-			n++
-		}
-	}
-	return n
 }
 
 func (s *simServer) hears(w *world, other *simSentinel) bool {
 	return other.running && w.now >= other.thawAt && reaches(&s.pod, &other.pod)
 }
 
-// foremost is agent.foremost.
-func (s *simServer) foremost(w *world, replicas []Replica) *simServer {
-	var best *simServer
-	for _, h := range replicas {
-		r := w.serverAt(h.IP)
-		if r == nil || !r.alive(w) || !reaches(&s.pod, &r.pod) || r.redis.master || r.redis.history != h.History || r.redis.offset < h.Offset {
-			continue
-		}
-		if best == nil || r.redis.offset > best.redis.offset {
-			best = r
+// offers are the answers that agent.foremost gets.
+func (s *simServer) offers(w *world, m simLost) Offers {
+	offers := NewOffers(m.replicas)
+	for range offerTries {
+		for i := range offers {
+			offer := &offers[i]
+			r := w.serverAt(offer.IP)
+			switch {
+			case r == nil || !reaches(&s.pod, &r.pod) || r.redis.running && !r.alive(w):
+				offer.Take(Unknown, Look{}, netip.Addr{}, m.master)
+			case !r.alive(w):
+				offer.Take(Refused, Look{}, netip.Addr{}, m.master)
+			default:
+				offer.Take(Answered, Look{Master: r.redis.master, History: r.redis.history, Offset: r.redis.offset}, r.redis.follows, m.master)
+			}
 		}
 	}
-	return best
+	return offers
 }
 
 // campaign is agent.campaign.
@@ -151,18 +152,42 @@ func (s *simServer) campaign(w *world, master netip.Addr) (epoch int64, elected 
 	if w.noVotes {
 		return 0, false
 	}
-	var voters []*simSentinel
-	for _, other := range w.sentinels {
-		if s.hears(w, other) && other.master == master {
-			voters = append(voters, other)
-			epoch = max(epoch, other.currentEpoch)
+	campaign := NewCampaign(s.Name, simSentinels, s.sentinelsNow(w))
+	for {
+		epoch, more := campaign.Next()
+		if !more {
+			return 0, false
+		}
+		var votes []Vote
+		for _, other := range w.sentinels {
+			if s.hears(w, other) && other.master == master {
+				votes = append(votes, other.voteFor(w, s.Name, epoch))
+			}
+		}
+		if campaign.Won(votes) {
+			return epoch, true
 		}
 	}
-	epoch++
-	for _, other := range voters {
-		other.currentEpoch, other.triedAt = epoch, w.now
+}
+
+// sentinelsNow is what the sentinels that answer this server say now.
+func (s *simServer) sentinelsNow(w *world) (views []View) {
+	for _, other := range w.sentinels {
+		if s.hears(w, other) {
+			views = append(views, other.view(w))
+		}
 	}
-	return epoch, len(voters) > simSentinels/2
+	return views
+}
+
+// stillElected is agent.stillElected. No time passes between the votes and it.
+func (s *simServer) stillElected(w *world, m simLost, epoch int64) Outcome {
+	mandate := Mandate{Master: m.master, Epoch: epoch, Sentinels: simSentinels, Quorum: simSentinels/2 + 1, DownAfter: simDownAfter, Silent: m.Silent}
+	var heard []Consent
+	for _, v := range s.sentinelsNow(w) {
+		heard = append(heard, mandate.Consent(v, true, v))
+	}
+	return mandate.Outcome(heard, len(heard), len(heard))
 }
 
 // callOff is agent.callOff.

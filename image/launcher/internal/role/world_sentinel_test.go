@@ -33,6 +33,7 @@ type simSentinel struct {
 type believes struct {
 	master                    netip.Addr
 	configEpoch, currentEpoch int64
+	vote                      Vote // the last
 	replicas                  map[netip.Addr]bool
 }
 
@@ -163,10 +164,19 @@ func (s *simSentinel) seekElection(w *world) {
 	}
 	s.currentEpoch++
 	s.triedAt = w.now
-	for _, other := range s.peers(w) {
-		other.triedAt, other.currentEpoch = w.now, max(other.currentEpoch, s.currentEpoch)
+	for _, other := range append(s.peers(w), s) {
+		other.voteFor(w, s.Name, s.currentEpoch)
 	}
 	s.lead(w)
+}
+
+// voteFor is the answer to a request for a vote (sentinelVoteLeader): once for each epoch, and for none before the latest known.
+func (s *simSentinel) voteFor(w *world, candidate string, epoch int64) Vote {
+	s.currentEpoch = max(s.currentEpoch, epoch)
+	if s.vote.Epoch < epoch && s.currentEpoch <= epoch {
+		s.vote, s.triedAt = Vote{candidate, epoch}, w.now
+	}
+	return s.vote
 }
 
 // lead starts a failover to the best replica, if there is one.

@@ -27,6 +27,7 @@ type simServer struct {
 	turnAt     time.Duration
 	heldAt     time.Duration // its writes have been held back since then; 0: they are not
 	failedAt   time.Duration // a failover was last commanded
+	failedOnce bool          // the last attempt to replace a dead master has failed
 	recordedAt time.Duration // last attempt to write the record again
 	written    *record.Record
 	views      []View

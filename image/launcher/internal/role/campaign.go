@@ -1,0 +1,151 @@
+package role
+
+import (
+	"net/netip"
+	"time"
+)
+
+// campaignTries is in how many epochs a launcher asks for votes. It does not know the latest epoch of the sentinels, which an
+// election without a result raises as well. So it skips more epochs each time.
+const campaignTries = 5
+
+// Vote is the answer of a sentinel to the request for its vote: whom it voted for last, by a run ID, and in which epoch.
+type Vote struct {
+	Leader string
+	Epoch  int64
+}
+
+// Campaign asks the sentinels to elect a launcher as the one that replaces a master: the epochs in which it asks, and whether it has
+// won. See docs/adr/0028.
+type Campaign struct {
+	id        string
+	sentinels int
+	epoch     int64
+	tries     int
+}
+
+// NewCampaign is the campaign of a launcher that asks for votes with a run ID. sentinels is how many are configured. The first epoch is
+// after all those in which the sentinels have named a master.
+func NewCampaign(id string, sentinels int, views []View) Campaign {
+	c := Campaign{id: id, sentinels: sentinels}
+	for _, v := range views {
+		c.epoch = max(c.epoch, v.ConfigEpoch)
+	}
+	return c
+}
+
+// Next gives the epoch to ask for votes in; false when the launcher has asked often enough.
+func (c *Campaign) Next() (epoch int64, ok bool) {
+	if c.tries == campaignTries {
+		return c.epoch, false
+	}
+	c.epoch += 1 << c.tries
+	c.tries++
+	return c.epoch, true
+}
+
+// For says whether a vote is for this launcher, in the present epoch.
+func (c *Campaign) For(v Vote) bool { return v.Leader == c.id && v.Epoch == c.epoch }
+
+// Won says whether a majority of the configured sentinels has voted for this launcher in the present epoch. If not, the next epoch is
+// after the latest in which a sentinel has voted.
+func (c *Campaign) Won(votes []Vote) bool {
+	n, latest := 0, c.epoch
+	for _, v := range votes {
+		if latest = max(latest, v.Epoch); c.For(v) {
+			n++
+		}
+	}
+	if n >= majorityOf(c.sentinels) {
+		return true
+	}
+	c.epoch = latest
+	return false
+}
+
+// Mandate is what the sentinels have elected a launcher for: to replace a master, in an epoch.
+type Mandate struct {
+	Master            netip.Addr
+	Epoch             int64
+	Sentinels, Quorum int // configured
+	DownAfter         time.Duration
+	// Silent: the master may run; most sentinels find it down.
+	Silent bool
+}
+
+// Consent is what one sentinel says of the master that a launcher has been elected to replace.
+type Consent int
+
+const (
+	// Unclear: it does not answer, has named another master since before the votes, or does not find a silent master down yet.
+	Unclear Consent = iota
+	// Granted: it names the master, in an earlier epoch than that of the votes, and leaves it to the launcher.
+	Granted
+	// Rival: it is replacing the master itself, or has heard of a later epoch.
+	Rival
+	// Recovered: the master, which was silent, has answered it.
+	Recovered
+)
+
+// Consent judges what a sentinel said before the votes, and says now. voted: it has voted for the launcher. A sentinel may have begun
+// a failover in the milliseconds before the votes. If it has voted for the launcher since then, nobody elects it any more: it counts the
+// votes of the latest epoch only (sentinelGetLeader). To leave the master to it would cost the seconds until it gives up.
+func (m Mandate) Consent(before View, voted bool, now View) Consent {
+	switch {
+	case now.Reach != Answered || !now.HasMaster:
+		return Unclear
+	case now.Master != m.Master && before.HasMaster && before.Master == now.Master:
+		return Unclear // it missed a failover of the past
+	case now.FailingOver && !(now.Unelected && voted), now.Master != m.Master, now.ConfigEpoch >= m.Epoch:
+		return Rival
+	case m.Silent && !FindsLost(now.Down, now.Silent, m.DownAfter):
+		return Recovered
+	case m.Silent && !now.Down:
+		return Unclear
+	}
+	return Granted
+}
+
+// Outcome is whether a launcher may use its mandate.
+type Outcome int
+
+const (
+	// Pending: more answers are to come.
+	Pending Outcome = iota
+	// Upheld: enough sentinels have granted it.
+	Upheld
+	// Superseded: a sentinel is replacing the master.
+	Superseded
+	// Obsolete: so many sentinels have heard of the silent master again that it cannot be found down any more.
+	Obsolete
+	// Unconfirmed: too few sentinels have granted it.
+	Unconfirmed
+)
+
+// Outcome judges the answers of the sentinels so far. asked is how many were asked, and wait how many answers must have come for
+// Upheld: a sentinel that replaces the master answers last.
+func (m Mandate) Outcome(heard []Consent, asked, wait int) Outcome {
+	granted, recovered, need := 0, 0, majorityOf(m.Sentinels)
+	if m.Silent {
+		need = max(need, m.Quorum)
+	}
+	for _, c := range heard {
+		switch c {
+		case Rival:
+			return Superseded
+		case Granted:
+			granted++
+		case Recovered:
+			recovered++
+		}
+	}
+	switch {
+	case granted >= need && len(heard) >= wait:
+		return Upheld
+	case len(heard) < asked:
+		return Pending
+	case recovered > 0 && asked-recovered < need:
+		return Obsolete
+	}
+	return Unconfirmed
+}

@@ -1,0 +1,133 @@
+package role
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func TestCampaignIsWonByAMajorityOfTheConfiguredSentinelsInOneEpoch(t *testing.T) {
+	own := func(epoch int64) Vote { return Vote{"this", epoch} }
+	for name, c := range map[string]struct {
+		votes []Vote
+		won   bool
+	}{
+		"all vote":                        {[]Vote{own(5), own(5), own(5)}, true},
+		"a majority votes":                {[]Vote{own(5), own(5)}, true},
+		"a majority of those that answer": {[]Vote{own(5)}, false},
+		"for somebody else":               {[]Vote{own(5), {"other", 5}, {"other", 5}}, false},
+		"in another epoch":                {[]Vote{own(5), own(4), own(6)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			campaign := NewCampaign("this", 3, []View{{ConfigEpoch: 4}, {ConfigEpoch: 2}, {}})
+			epoch, ok := campaign.Next()
+			require.True(t, ok)
+			require.EqualValues(t, 5, epoch)
+			require.Equal(t, c.won, campaign.Won(c.votes))
+		})
+	}
+}
+
+func TestCampaignGoesOnInLaterEpochsAndEnds(t *testing.T) {
+	campaign := NewCampaign("this", 3, nil)
+	var asked []int64
+	for {
+		epoch, ok := campaign.Next()
+		if !ok {
+			break
+		}
+		asked = append(asked, epoch)
+		require.False(t, campaign.Won([]Vote{{"other", 7}}))
+	}
+	require.Equal(t, []int64{1, 9, 13, 21, 37}, asked)
+}
+
+func TestSentinelConsentsUnlessItReplacesTheMasterOrHasHeardOfItAgain(t *testing.T) {
+	dead := Mandate{Master: address("a"), Epoch: 9, Sentinels: 3, Quorum: 2, DownAfter: 3 * time.Second}
+	silent := dead
+	silent.Silent = true
+	names := views("a")[0]
+	with := func(change func(*View)) View {
+		v := names
+		change(&v)
+		return v
+	}
+	other := views("b")[0]
+	begun := with(func(v *View) { v.FailingOver, v.Unelected = true, true })
+	for name, c := range map[string]struct {
+		mandate Mandate
+		before  View
+		voted   bool
+		now     View
+		want    Consent
+	}{
+		"it names the master":                        {dead, names, true, names, Granted},
+		"it does not answer":                         {dead, names, true, View{}, Unclear},
+		"it knows no master":                         {dead, names, true, View{Reach: Answered}, Unclear},
+		"it has named another all the time":          {dead, other, false, other, Unclear},
+		"it names another by now":                    {dead, names, true, other, Rival},
+		"it has heard of the epoch of the votes":     {dead, names, true, with(func(v *View) { v.ConfigEpoch = 9 }), Rival},
+		"it leads a failover":                        {dead, names, true, with(func(v *View) { v.FailingOver = true }), Rival},
+		"it has begun a failover, and voted since":   {dead, names, true, begun, Granted},
+		"it has begun a failover, and not voted":     {dead, names, false, begun, Rival},
+		"it finds the silent master down":            {silent, names, true, with(func(v *View) { v.Down = true }), Granted},
+		"it does not find the silent master down":    {silent, names, true, with(func(v *View) { v.Silent = 2900 * time.Millisecond }), Unclear},
+		"the silent master has answered it":          {silent, names, true, names, Recovered},
+		"a dead master that it does not find down":   {dead, names, true, names, Granted},
+		"it replaces the silent master it has heard": {silent, names, true, with(func(v *View) { v.FailingOver = true }), Rival},
+	} {
+		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, c.mandate.Consent(c.before, c.voted, c.now)) })
+	}
+}
+
+func TestMandateHoldsWithTheConsentOfAMajority(t *testing.T) {
+	dead := Mandate{Sentinels: 3, Quorum: 3}
+	silent := dead
+	silent.Silent = true
+	for name, c := range map[string]struct {
+		mandate     Mandate
+		heard       []Consent
+		asked, wait int
+		want        Outcome
+	}{
+		"a majority":                                {dead, []Consent{Granted, Granted}, 3, 0, Upheld},
+		"more answers are waited for":               {dead, []Consent{Granted, Granted}, 3, 3, Pending},
+		"all have answered":                         {dead, []Consent{Granted, Unclear, Granted}, 3, 3, Upheld},
+		"a minority so far":                         {dead, []Consent{Granted}, 3, 0, Pending},
+		"a minority":                                {dead, []Consent{Granted, Unclear, Unclear}, 3, 0, Unconfirmed},
+		"one is replacing the master":               {dead, []Consent{Rival}, 3, 0, Superseded},
+		"nobody was asked":                          {dead, nil, 0, 0, Unconfirmed},
+		"a silent master needs the quorum":          {silent, []Consent{Granted, Granted, Unclear}, 3, 0, Unconfirmed},
+		"a silent master, with the quorum":          {silent, []Consent{Granted, Granted, Granted}, 3, 0, Upheld},
+		"a silent master that one has heard again":  {silent, []Consent{Granted, Granted, Recovered}, 3, 0, Obsolete},
+		"a silent master that most are late to see": {Mandate{Sentinels: 5, Quorum: 3, Silent: true}, []Consent{Recovered, Granted, Unclear, Unclear, Unclear}, 5, 0, Unconfirmed},
+	} {
+		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, c.mandate.Outcome(c.heard, c.asked, c.wait)) })
+	}
+}
+
+// Whatever the sentinels answer, and in which order: a mandate is never upheld without a majority of the configured ones.
+func TestNoMandateWithoutAMajority(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := Mandate{Sentinels: rapid.SampledFrom([]int{2, 3, 5}).Draw(t, "sentinels"), Quorum: rapid.IntRange(1, 5).Draw(t, "quorum"), Silent: rapid.Bool().Draw(t, "silent")}
+		heard := rapid.SliceOfN(rapid.SampledFrom([]Consent{Unclear, Granted, Rival, Recovered}), 0, m.Sentinels).Draw(t, "heard")
+		granted, rivals := 0, 0
+		for _, c := range heard {
+			switch c {
+			case Granted:
+				granted++
+			case Rival:
+				rivals++
+			}
+		}
+		outcome := m.Outcome(heard, m.Sentinels, rapid.IntRange(0, m.Sentinels).Draw(t, "wait"))
+		if outcome == Upheld && (2*granted <= m.Sentinels || m.Silent && granted < m.Quorum || rivals > 0) {
+			t.Fatalf("upheld by %v", heard)
+		}
+		if outcome == Pending && len(heard) == m.Sentinels {
+			t.Fatal("it waits for ever")
+		}
+	})
+}
