@@ -22,8 +22,6 @@ type sentinelView struct {
 	err  error
 	// voted: it has voted for this launcher in the last campaign.
 	voted bool
-	// objective: it finds the master objectively down.
-	objective bool
 	role.View
 }
 
@@ -39,7 +37,7 @@ func askSentinels(ctx context.Context, c config.Config, l *links, pods []kube.Po
 	}
 	each(views, func(v *sentinelView) {
 		master, found, err := v.node.Master(ctx, c.MasterName)
-		v.View, v.err, v.objective = viewOf(master, found, err), err, master.ObjectiveDown
+		v.View, v.err = viewOf(master, found, err), err
 	})
 	return views
 }

@@ -129,7 +129,7 @@ func (c campaigner) awaitDown(ctx context.Context, next successor) error {
 	for {
 		err := c.stillElected(waiting, next, 0)
 		if err == nil {
-			c.awaitNotice(waiting)
+			c.awaitNotice(waiting, next)
 			return c.stillElected(ctx, next, answered(next.views)) // a sentinel that replaces the master answers last
 		}
 		if errors.Is(err, errFailoverRunning) || errors.Is(err, errAnswers) {
@@ -145,16 +145,27 @@ func (c campaigner) awaitDown(ctx context.Context, next successor) error {
 
 // awaitNotice waits until a sentinel finds the master objectively down, for noticeTime at most. The sentinel tells its users then, and does
 // not do so any more when it knows the successor.
-func (c campaigner) awaitNotice(ctx context.Context) {
+func (c campaigner) awaitNotice(ctx context.Context, next successor) {
 	ctx, cancel := context.WithTimeout(ctx, noticeTime)
 	defer cancel()
+	noticed := make(chan struct{}, 1)
 	for {
-		for _, v := range c.askSentinels(ctx) {
-			if v.objective {
-				return
+		for _, v := range next.views {
+			if v.Reach != role.Answered {
+				continue // the sentinel beside a lost master would be waited for
 			}
+			go func() {
+				if master, found, err := v.node.Master(ctx, c.config.MasterName); err == nil && found && master.ObjectiveDown {
+					select {
+					case noticed <- struct{}{}:
+					default:
+					}
+				}
+			}()
 		}
 		select {
+		case <-noticed:
+			return
 		case <-ctx.Done():
 			return
 		case <-time.After(downPoll):

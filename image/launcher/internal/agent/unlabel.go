@@ -19,10 +19,13 @@ func findsMasterDown(n redisnode.Notice) bool {
 const (
 	// silenceLook and silenceQuickLook are how often the local sentinel is asked
 	// how long its master has been silent: normally, and while a ping has not been
-	// answered for two of its periods.
+	// answered for two of its periods (suspicious).
 	silenceLook      = 500 * time.Millisecond
 	silenceQuickLook = 100 * time.Millisecond
 	suspicious       = 500 * time.Millisecond
+	// silenceAgain is when the sentinel is asked once more that has found its master lost. A sentinel that runs has read by
+	// then what had arrived for it.
+	silenceAgain = 25 * time.Millisecond
 )
 
 // watchSilence has the label taken off a master that is silent, before the
@@ -43,10 +46,15 @@ func (s *Sentinel) watchSilence(ctx context.Context) {
 		if silent && seen && !view.SubjectiveDown {
 			s.unlabelLost(ctx)
 		}
-		seen, pause = silent, silenceLook
-		if view.Silent > suspicious && !view.SubjectiveDown {
+		switch {
+		case view.SubjectiveDown || view.Silent <= suspicious:
+			pause = silenceLook
+		case silent && !seen:
+			pause = silenceAgain
+		default:
 			pause = silenceQuickLook
 		}
+		seen = silent
 	}
 }
 
