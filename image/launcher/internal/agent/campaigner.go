@@ -41,8 +41,7 @@ func campaignID() string {
 	return hex.EncodeToString(id)
 }
 
-// campaign asks the sentinels to elect this launcher as the one who replaces a master, and gives
-// the epoch in which a majority of the configured sentinels has voted for it. See docs/adr/0028.
+// campaign asks the sentinels to elect this launcher to replace a master, and gives the epoch in which a majority of the configured sentinels has voted for it. See docs/adr/0028.
 func (c campaigner) campaign(ctx context.Context, views []sentinelView, master netip.AddrPort) (epoch int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*failoverAsk)
 	defer cancel()
@@ -50,9 +49,10 @@ func (c campaigner) campaign(ctx context.Context, views []sentinelView, master n
 	campaign := role.NewCampaign(id, c.config.Sentinels, roleViews(views))
 	for ctx.Err() == nil {
 		next, ok := campaign.Next()
-		if epoch = next; !ok {
+		if !ok {
 			break
 		}
+		epoch = next
 		if campaign.Won(requestVotes(ctx, views, master, epoch, id, campaign.For)) {
 			return epoch, nil
 		}
@@ -60,7 +60,7 @@ func (c campaigner) campaign(ctx context.Context, views []sentinelView, master n
 	return 0, fmt.Errorf("%w: no majority of the sentinels voted for it in epochs up to %d", errNotElected, epoch)
 }
 
-// requestVotes asks all sentinels that name a master for their votes at once, and gives the votes. It notes which of them are for
+// requestVotes asks all sentinels that name this master for their votes at once, and gives the votes. It notes which of them are for
 // this launcher.
 func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPort, epoch int64, id string, forThis func(role.Vote) bool) (votes []role.Vote) {
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
@@ -90,8 +90,8 @@ type successor struct {
 	addr  netip.AddrPort
 	epoch int64 // in which the launcher was elected; 0 where a sentinel has promoted it
 	views []sentinelView
-	// silent: the master may run; most sentinels find it down.
-	silent bool
+	// silent: the master may run; most sentinels find it down. frozen: its launcher does not answer either.
+	silent, frozen bool
 	// pausedAt is when the first write pause of the master began, or was about to.
 	pausedAt time.Time
 }
@@ -237,9 +237,24 @@ func (c campaigner) tellOthers(ctx context.Context, next successor) {
 			replicas.Go(func() { c.redirect(ctx, ip, next) })
 		}
 	}
+	if next.frozen {
+		go c.demote(context.WithoutCancel(ctx), next) // its answer, if any, may take long
+	}
 	told := c.announce(ctx, next)
 	replicas.Wait()
 	c.log.Info("new master announced", "master", next.addr.String(), "epoch", next.epoch, "sentinels", told, "of", c.config.Sentinels)
+}
+
+// demote leaves the order to follow the successor in the socket of a master that stands still together with its launcher: the master obeys
+// when it wakes up. A launcher that runs demotes its master itself. If the master dies, its launcher may pass this connection on to the
+// successor, which must not obey.
+func (c campaigner) demote(ctx context.Context, next successor) {
+	ctx, cancel := context.WithTimeout(ctx, 2*failoverAsk)
+	defer cancel()
+	master := c.links.to(next.of.Addr(), c.config.RedisPort)
+	if master.Follow(ctx, next.addr) == nil {
+		_ = master.DropClients(ctx) // they come back to the successor
+	}
 }
 
 // redirect has a replica of the master that was replaced follow its successor.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
@@ -112,6 +113,7 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 	case role.ReplaceSilent:
 		master.replicas = o.Replicas(o.Local.History.ID)
 		master.Lost = record.Lost{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation, Reason: "most sentinels find it down", Silent: true}
+		master.frozen = slices.ContainsFunc(o.Peers, func(p role.Peer) bool { return p.IP == d.Target && p.Launcher == role.Unknown })
 	default:
 		return false, nil
 	}
@@ -134,7 +136,6 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 	case !errors.Is(err, errNotElected) && !s.failedOnce:
 		// The replica may have ended in this moment, or somebody has written the record.
 		s.failedOnce, s.failedAt = true, time.Time{}
-		s.memory.ReadAgain()
 		return true, err
 	}
 	s.failedOnce = false
@@ -145,6 +146,8 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 // labelPromoted labels this pod, which its launcher has just made master, if the decision is to label it. The next look would do the
 // same, after it has waited for the answers of the lost master.
 func (s *Server) labelPromoted(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	defer cancel()
 	s.turnAt = time.Now()
 	if d := role.Decide(s.lookAgain(ctx)); d.Label == role.MasterLabel {
 		s.label(d)
@@ -192,7 +195,7 @@ func (s *Server) fence(ctx context.Context, lost record.Lost) error {
 }
 
 // rewrite changes the record once. It returns kube.ErrChanged if somebody has written the record since it was read. The record is
-// read only where the one that is remembered is old, or does not allow the change: each request to the API lengthens a failover.
+// read only where the remembered record is old, or does not allow the change: each request to the API lengthens a failover.
 func (s *Server) rewrite(ctx context.Context, change func(record.Record) (next record.Record, changed bool, err error)) error {
 	if s.memory.RecordKnown {
 		next, changed, err := change(s.memory.Record)

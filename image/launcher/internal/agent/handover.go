@@ -30,14 +30,20 @@ func (s *Server) leave(ctx context.Context) bool {
 	leaving := role.DecideLeaving(o, time.Since(s.stopAt), s.config.ShutdownBudget)
 	var views []sentinelView
 	var known [][]netip.Addr
+	asked := false
+	if leaving.Step == role.HandOver && time.Since(s.handOverAt) < time.Second {
+		return false
+	}
 	if leaving.Step != role.StayOn {
-		// Who else is leaving must be known as of now: pods go in groups. Nothing waits for anything else here: clients wait for the end.
+		// Who else is leaving must be known as of now: pods go in groups. The API and the sentinels are asked at the same time.
 		var questions sync.WaitGroup
 		questions.Go(func() { s.refreshTerminating(ctx, o.Peers) })
-		questions.Go(func() {
-			views = askSentinels(ctx, s.config, s.links, s.api.Pods())
-			known = s.askKnown(ctx, views)
-		})
+		if asked = leaving.Step == role.HandOver; asked {
+			questions.Go(func() {
+				views = askSentinels(ctx, s.config, s.links, s.api.Pods())
+				known = s.askKnown(ctx, views)
+			})
+		}
 		questions.Wait()
 		leaving = role.DecideLeaving(o, time.Since(s.stopAt), s.config.ShutdownBudget)
 	}
@@ -46,8 +52,8 @@ func (s *Server) leave(ctx context.Context) bool {
 	case role.StayOn:
 		return false
 	case role.HandOver:
-		if time.Since(s.handOverAt) < time.Second {
-			return false
+		if !asked {
+			return false // a moment ago this pod was to leave without a hand-over
 		}
 		s.handOverAt = time.Now()
 		if !role.SentinelsKnow(known, o.Peers) {

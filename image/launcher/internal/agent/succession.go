@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
@@ -33,7 +34,9 @@ var errUnrecorded = fmt.Errorf("%w: record the death of the master", errNotElect
 type lost struct {
 	record.Lost
 	replicas []role.Replica // the replicas that may replace it
-	// remembered is the record as this launcher has read or written it last; its Version is empty if it is not known.
+	// frozen: the launcher of a silent master does not answer either. It cannot demote the master when that wakes up.
+	frozen bool
+	// remembered is the last record that this launcher has read or written. Its Version is empty if there is none.
 	remembered record.Record
 	recorded   func(r record.Record) // is told the record that has the fence
 	// promotedSelf is called when this pod has been promoted.
@@ -42,7 +45,18 @@ type lost struct {
 
 // replaceLost replaces a lost master by the replica that holds most of its data. It does what a leading sentinel
 // does, as in a hand-over; see docs/adr/0029. With errNotElected a sentinel can do it.
+//
+// The remembered record may be old. The write of the fence shows that, and replaceLost begins once more with the record of the API.
 func (c campaigner) replaceLost(ctx context.Context, master lost) error {
+	err := c.replaceOnce(ctx, master)
+	if errors.Is(err, kube.ErrChanged) && master.remembered.Version != "" {
+		master.remembered = record.Record{}
+		err = c.replaceOnce(ctx, master)
+	}
+	return err
+}
+
+func (c campaigner) replaceOnce(ctx context.Context, master lost) error {
 	if c.config.Sentinels < 2 {
 		return fmt.Errorf("%w: a single sentinel knows no other in whose name it could be told", errNotElected)
 	}
@@ -70,7 +84,7 @@ func (c campaigner) replaceLost(ctx context.Context, master lost) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, fencedAt.Add(record.CarrierTime))
 	defer cancel()
-	next := successor{of: c.redisAt(ip), addr: c.redisAt(chosen.IP), views: views, silent: master.Silent}
+	next := successor{of: c.redisAt(ip), addr: c.redisAt(chosen.IP), views: views, silent: master.Silent, frozen: master.frozen}
 	if next.epoch, err = c.campaign(ctx, views, next.of); err != nil {
 		return err
 	}
@@ -87,10 +101,12 @@ func (c campaigner) replaceLost(ctx context.Context, master lost) error {
 	if err := c.promote(ctx, nobodyWrites, next, labelled); err != nil {
 		return err
 	}
+	var told sync.WaitGroup
+	told.Go(func() { c.tellOthers(context.WithoutCancel(ctx), next) })
 	if chosen.UID == c.self.UID {
 		master.promotedSelf(ctx)
 	}
-	c.tellOthers(context.WithoutCancel(ctx), next)
+	told.Wait()
 	return nil
 }
 

@@ -15,7 +15,7 @@ type Vote struct {
 	Epoch  int64
 }
 
-// Campaign asks the sentinels to elect a launcher as the one that replaces a master: the epochs in which it asks, and whether it has
+// Campaign asks the sentinels to elect a launcher to replace a master: the epochs in which the launcher asks, and whether it has
 // won. See docs/adr/0028.
 type Campaign struct {
 	id        string
@@ -77,19 +77,20 @@ type Mandate struct {
 type Consent int
 
 const (
-	// Unclear: it does not answer, has named another master since before the votes, or does not find a silent master down yet.
+	// Unclear: the sentinel does not answer, has named another master since before the votes, or does not find a silent master down yet.
 	Unclear Consent = iota
-	// Granted: it names the master, in an earlier epoch than that of the votes, and leaves it to the launcher.
+	// Granted: the sentinel names the master, in an earlier epoch than that of the votes, and leaves the master to the launcher.
 	Granted
-	// Rival: it is replacing the master itself, or has heard of a later epoch.
+	// Rival: the sentinel is replacing the master itself, or has heard of a later epoch.
 	Rival
-	// Recovered: the master, which was silent, has answered it.
+	// Recovered: the silent master has answered the sentinel.
 	Recovered
 )
 
-// Consent judges what a sentinel said before the votes, and says now. voted: it has voted for the launcher. A sentinel may have begun
-// a failover in the milliseconds before the votes. If it has voted for the launcher since then, nobody elects it any more: it counts the
-// votes of the latest epoch only (sentinelGetLeader). To leave the master to it would cost the seconds until it gives up.
+// Consent judges what a sentinel said before the votes, and says now. voted: the sentinel has voted for the launcher. A sentinel may
+// have begun a failover in the milliseconds before the votes. If the sentinel has voted for the launcher since then, nobody elects the
+// sentinel any more: it counts the votes of the latest epoch only (sentinelGetLeader). To leave the master to it would cost the seconds
+// until it gives up.
 func (m Mandate) Consent(before View, voted bool, now View) Consent {
 	switch {
 	case now.Reach != Answered || !now.HasMaster:

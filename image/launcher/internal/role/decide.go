@@ -88,8 +88,8 @@ const (
 	// lostPatience is how long a master that cannot be reached, and that no
 	// replica can replace, is waited for.
 	lostPatience = 30 * time.Second
-	// latePatience is how long ago a sentinel that does not answer may have named a master and still count as one that
-	// does: on a busy node an answer may be late several times in a row.
+	// latePatience is for how long a silent sentinel may still know a master, since any sentinel named one. On a busy node a
+	// sentinel is late several times in a row.
 	latePatience = 5 * time.Second
 	// wrongMasterPatience is how long a replica may follow another server than the
 	// agreed master: Sentinel moves a replica itself within a second or two.

@@ -89,7 +89,7 @@ type Memory struct {
 	woken    bool      // this launcher had stood still before this look
 	views    []View
 	viewsAt  time.Time
-	namedAt  time.Time // a sentinel named a master last, or this launcher started
+	namedAt  time.Time // a sentinel named a master last, or none could be asked
 	recordAt time.Time // last attempt to read the record
 	toldAt   time.Time // the master of this replica was asked then
 

@@ -180,7 +180,7 @@ type Observation struct {
 	Fence         *Fence
 
 	Waiting time.Duration // how long this pod has been looking for its role
-	// Unnamed is how long ago a sentinel has named a master; since the start of this launcher if none has.
+	// Unnamed is how long ago any sentinel has named a master. It counts from when this launcher could first ask the sentinels.
 	Unnamed time.Duration
 	// Masterless is how long no other server has answered as master, with a majority of the sentinels in view.
 	Masterless time.Duration

@@ -39,7 +39,7 @@ func NewOffers(replicas []Replica) Offers {
 // Open says whether the replica is worth another question.
 func (o Offer) Open() bool { return !o.out && o.missed < offerTries }
 
-// Take takes an answer of the replica, or that there was none. follows is the master that it follows.
+// Take notes an answer of the replica, or its silence. follows is the master that it follows.
 func (o *Offer) Take(reach Reach, says Look, follows, lost netip.Addr) {
 	switch {
 	case reach == Refused:

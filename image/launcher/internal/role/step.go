@@ -91,8 +91,8 @@ func (m *Memory) askOthers(f Facts, local Local, now time.Time) Questions {
 	}
 	if f.Asked.Sentinels {
 		m.views, m.viewsAt = f.Views, now
-		if named, _ := (Observation{Views: f.Views}).memory(); named > 0 {
-			m.namedAt = now
+		if named, _ := (Observation{Views: f.Views}).memory(); named > 0 || m.woken || !f.PodsKnown {
+			m.namedAt = now // patience counts from when the sentinels can be asked
 		}
 	}
 	disputed := calm && !m.undisputed(f, local)

@@ -40,7 +40,8 @@ func (o Observation) Agreed() (netip.Addr, bool) {
 
 // sentinelsKnowNothing says whether a majority of the configured sentinels
 // certainly has no memory of a master: not created yet, or not running. A sentinel
-// that does not answer may have one. A minority of them counts for latePatience.
+// that does not answer may have one. Fewer than a majority of silent sentinels hold an election up only for latePatience after a
+// sentinel has named a master.
 func (o Observation) sentinelsKnowNothing() bool {
 	remembering, silent := o.memory()
 	return o.PodsKnown && remembering == 0 && (silent == 0 || o.Unnamed > latePatience) && !o.CutOff()

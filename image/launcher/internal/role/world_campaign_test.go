@@ -47,7 +47,10 @@ func (s *simServer) replaceLost(w *world, m simLost) (done bool) {
 	if !w.apiServes(&s.pod) {
 		return false
 	}
-	read := w.record
+	read := s.memory.Record
+	if !s.memory.RecordKnown || read.Replaceable(m.Lost, s.record(), w.clock()) != nil {
+		read = w.record
+	}
 	switch err := read.Replaceable(m.Lost, s.record(), w.clock()); {
 	case errors.Is(err, record.ErrNotRecorded):
 		return false
@@ -60,7 +63,7 @@ func (s *simServer) replaceLost(w *world, m simLost) (done bool) {
 		}
 	}
 	best, err := s.offers(w, m).Foremost()
-	again := err != nil && !errors.Is(err, ErrNoReplica) && !s.failedOnce
+	again := err != nil && !errors.Is(err, ErrNoReplica) && !errors.Is(err, record.ErrReplaced) && !s.failedOnce
 	if s.failedOnce = again; again {
 		s.failedAt = never
 		return true
@@ -70,6 +73,8 @@ func (s *simServer) replaceLost(w *world, m simLost) (done bool) {
 		return errors.Is(err, record.ErrReplaced)
 	}
 	if !s.write(w, read.FenceLost(m.Lost, s.record(), successor.UID, w.clock())) {
+		s.memory.ReadAgain()
+		s.failedAt = never // the next look begins once more, as agent.replaceLost does
 		return true
 	}
 	w.logf("%s fences %s", s.Name, m.UID)
