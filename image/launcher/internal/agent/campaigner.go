@@ -18,6 +18,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
 // errNotElected says that this launcher cannot replace the master, and that a sentinel can.
@@ -62,7 +63,7 @@ func (c campaigner) campaign(ctx context.Context, views []sentinelView, master n
 
 // requestVotes asks all sentinels that name this master for their votes at once, and gives the votes. It notes which of them are for
 // this launcher.
-func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPort, epoch int64, id string, forThis func(role.Vote) bool) (votes []role.Vote) {
+func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPort, epoch int64, id string, forThis func(sentinel.Vote) bool) (votes []sentinel.Vote) {
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()
 	var mu sync.Mutex
@@ -71,11 +72,10 @@ func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPo
 		if v.Reach != role.Answered || !v.HasMaster || v.Master != master.Addr() {
 			return
 		}
-		answer, err := v.node.RequestVote(ctx, master, epoch, id)
+		vote, err := v.node.RequestVote(ctx, master, epoch, id)
 		if err != nil {
 			return
 		}
-		vote := role.Vote{Leader: answer.Leader, Epoch: answer.Epoch}
 		v.voted = forThis(vote)
 		mu.Lock()
 		defer mu.Unlock()

@@ -5,14 +5,13 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
 const (
@@ -39,7 +38,7 @@ func byChoice(ctx context.Context, c config.Config, views []sentinelView, foremo
 	ctx, cancel := context.WithTimeout(ctx, choiceTime)
 	defer cancel()
 	for {
-		right, others := choosers(ctx, c, views, func(known []redisnode.KnownReplica) bool { return slices.Contains(foremost, choice(known)) })
+		right, others := choosers(ctx, c, views, func(known []sentinel.KnownReplica) bool { return slices.Contains(foremost, sentinel.Choice(known)) })
 		if len(right) > 0 {
 			return append(right, others...)
 		}
@@ -53,7 +52,7 @@ func byChoice(ctx context.Context, c config.Config, views []sentinelView, foremo
 
 // choosers are the sentinels whose memory of the replicas is good enough, and the
 // others, each in the order of views.
-func choosers(ctx context.Context, c config.Config, views []sentinelView, good func([]redisnode.KnownReplica) bool) (right, others []sentinelView) {
+func choosers(ctx context.Context, c config.Config, views []sentinelView, good func([]sentinel.KnownReplica) bool) (right, others []sentinelView) {
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()
 	is := make([]bool, len(views))
@@ -97,33 +96,6 @@ func stayingFirst(views []sentinelView, leaving string, pods []kube.Pod) []senti
 	return views
 }
 
-// eligible leaves out the replicas that Sentinel does not promote.
-func eligible(known []redisnode.KnownReplica) []redisnode.KnownReplica {
-	return slices.DeleteFunc(slices.Clone(known), func(r redisnode.KnownReplica) bool { return r.Down || r.Disconnected || r.Priority == 0 })
-}
-
-// choosesAmong says whether a sentinel with this memory promotes one of these
-// replicas, also when it asks some of them for their offset in between. Another one
-// that is not in sync may have got more than the sentinel has heard of, unless the
-// sentinel has heard that it has lost the master.
-func choosesAmong(known []redisnode.KnownReplica, replicas []netip.Addr) bool {
-	return slices.Contains(replicas, choice(known)) && !slices.ContainsFunc(eligible(known), func(r redisnode.KnownReplica) bool {
-		return r.Linked && !slices.Contains(replicas, r.Addr.Addr())
-	})
-}
-
-// choice is the replica that a sentinel with this memory promotes: the lowest
-// priority number above 0, then the highest offset, then the lowest run ID.
-func choice(known []redisnode.KnownReplica) netip.Addr {
-	known = eligible(known)
-	if len(known) == 0 {
-		return netip.Addr{}
-	}
-	return slices.MinFunc(known, func(a, b redisnode.KnownReplica) int {
-		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.Offset, a.Offset), strings.Compare(a.RunID, b.RunID))
-	}).Addr.Addr()
-}
-
 // remembered says whether a sentinel still goes by what it has heard from the Redis
 // that ran here before. That one was in sync; the next has what is on its disk, or
 // nothing, and must not be promoted for what the other had.
@@ -135,19 +107,9 @@ func (s *Server) remembered(ctx context.Context) bool {
 	if time.Since(s.heldAt) > rememberedAtMost {
 		return false
 	}
-	remembering, _ := choosers(ctx, s.config, s.views, func(known []redisnode.KnownReplica) bool { return promotesUnasked(known, s.config.PodIP) })
+	remembering, _ := choosers(ctx, s.config, s.views, func(known []sentinel.KnownReplica) bool { return sentinel.PromotesUnasked(known, s.config.PodIP) })
 	if first && len(remembering) > 0 {
 		s.log.Info("the replica is not started before the sentinels have forgotten the one that was here", "first", remembering[0].pod.Name)
 	}
 	return len(remembering) > 0
-}
-
-// promotesUnasked says whether a sentinel with this memory may promote a Redis that
-// starts now at this address before it has asked it anything. Sentinel promotes no replica
-// without an answer in the last five ping periods, and asks one for its state together
-// with the first ping of a connection, unless it has done so in the last info period.
-func promotesUnasked(known []redisnode.KnownReplica, ip netip.Addr) bool {
-	return slices.ContainsFunc(known, func(r redisnode.KnownReplica) bool {
-		return r.Addr.Addr() == ip && r.RunID != "" && r.Priority > 0 && (r.InfoAge <= redisnode.InfoPeriod || r.PongAge <= 5*redisnode.PingPeriod)
-	})
 }

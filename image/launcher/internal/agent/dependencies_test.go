@@ -47,5 +47,6 @@ func TestImageCarriesNoHelmAndNoTestLibrary(t *testing.T) {
 }
 
 func TestDecisionsArePure(t *testing.T) {
-	require.Subset(t, []string{"cmp", "errors", "fmt", "net/netip", "slices", "time", "github.com/redis-ha/redis-ha/image/launcher/internal/record"}, list(t, "-f", `{{join .Imports "\n"}}`, "./image/launcher/internal/role"))
+	require.Subset(t, []string{"cmp", "errors", "fmt", "net/netip", "slices", "time", "github.com/redis-ha/redis-ha/image/launcher/internal/record", "github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"},
+		list(t, "-f", `{{join .Imports "\n"}}`, "./image/launcher/internal/role"))
 }

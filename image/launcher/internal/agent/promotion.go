@@ -12,6 +12,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
 const (
@@ -88,7 +89,7 @@ func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node
 
 // choosersAmong are the sentinels that would promote one of these replicas for certain.
 func (s *Server) choosersAmong(ctx context.Context, views []sentinelView, replicas []netip.Addr) []sentinelView {
-	right, _ := choosers(ctx, s.config, views, func(known []redisnode.KnownReplica) bool { return choosesAmong(known, replicas) })
+	right, _ := choosers(ctx, s.config, views, func(known []sentinel.KnownReplica) bool { return sentinel.ChoosesAmong(known, replicas) })
 	return right
 }
 

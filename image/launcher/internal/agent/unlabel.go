@@ -9,6 +9,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
 // findsMasterDown says whether a sentinel's message is that it finds its master down.
@@ -78,7 +79,7 @@ func (s *Sentinel) unlabelLost(ctx context.Context) {
 		return // the loop takes the label later, when there is a successor
 	}
 	master := view.Addr.Addr()
-	if known, err := node.KnownReplicas(ctx, s.config.MasterName); err != nil || !choice(known).IsValid() {
+	if known, err := node.KnownReplicas(ctx, s.config.MasterName); err != nil || !sentinel.Choice(known).IsValid() {
 		return // nobody can succeed
 	}
 	if !s.majorityFindsLost(ctx, master, viewOf(view, found, err)) {

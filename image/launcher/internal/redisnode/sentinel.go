@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
 // MasterView is what one sentinel believes of the master.
@@ -34,24 +36,6 @@ type MasterView struct {
 	// because the master is down, has told to become master and has not seen as one yet.
 	Promoting netip.Addr
 	Quorum    int
-}
-
-// KnownReplica is a replica in a sentinel's memory.
-type KnownReplica struct {
-	Addr   netip.AddrPort
-	RunID  string
-	Offset int64 // when the sentinel last asked, up to a second ago
-	Down   bool
-	// Disconnected: the sentinel has no connection to it, and does not choose it.
-	Disconnected bool
-	Linked       bool       // it said last that its link to its master is up
-	Promoted     bool       // the sentinel that leads a failover has chosen it
-	Master       bool       // it said last that it is a master
-	Follows      netip.Addr // whom it said last that it follows
-	Priority     int        // 0: never promoted
-	// InfoAge is how long ago the sentinel last heard all this, and PongAge how long
-	// ago any answer to a ping came. Before it has heard of the replica RunID is empty.
-	InfoAge, PongAge time.Duration
 }
 
 // KnownSentinel is another sentinel in a sentinel's memory.
@@ -127,12 +111,12 @@ func (n *Node) duringFailover(ctx context.Context, name string, view MasterView,
 }
 
 // KnownReplicas lists the replicas a sentinel remembers.
-func (n *Node) KnownReplicas(ctx context.Context, name string) ([]KnownReplica, error) {
+func (n *Node) KnownReplicas(ctx context.Context, name string) ([]sentinel.KnownReplica, error) {
 	reply, err := n.Do(ctx, "SENTINEL", "REPLICAS", name)
 	if err != nil {
 		return nil, err
 	}
-	var out []KnownReplica
+	var out []sentinel.KnownReplica
 	for _, entry := range asList(reply) {
 		f := stringMap(entry)
 		priority, _ := strconv.Atoi(f["slave-priority"])
@@ -142,7 +126,7 @@ func (n *Node) KnownReplicas(ctx context.Context, name string) ([]KnownReplica, 
 			milliseconds, _ := strconv.ParseInt(f[key], 10, 64)
 			return time.Duration(milliseconds) * time.Millisecond
 		}
-		out = append(out, KnownReplica{
+		out = append(out, sentinel.KnownReplica{
 			Addr: addrPort(f["ip"], f["port"]), RunID: f["runid"], Offset: offset, Down: strings.Contains(flags, ",s_down,"),
 			Disconnected: strings.Contains(flags, ",disconnected,"), Linked: f["master-link-status"] == "ok",
 			Promoted: strings.Contains(flags, ",promoted,"), Priority: priority,
@@ -194,31 +178,25 @@ func (n *Node) FailOver(ctx context.Context, name string) error {
 	return err
 }
 
-// Vote is the vote of a sentinel for whoever may replace a master in an epoch.
-type Vote struct {
-	Leader string // run ID of whom it voted for last; "*" for nobody
-	Epoch  int64  // in which it did
-}
-
 // RequestVote asks a sentinel to vote for candidate, a run ID, as the one who replaces this master in
 // this epoch (IS-MASTER-DOWN-BY-ADDR with a run ID, which is how sentinels ask each other). A
 // sentinel votes once for each epoch, and for no epoch before the latest that it knows. It does so also
 // while the master is up. Whoever voted for another starts no failover of its own accord for twice
 // failover-timeout.
-func (n *Node) RequestVote(ctx context.Context, master netip.AddrPort, epoch int64, candidate string) (Vote, error) {
+func (n *Node) RequestVote(ctx context.Context, master netip.AddrPort, epoch int64, candidate string) (sentinel.Vote, error) {
 	reply, err := n.Do(ctx, "SENTINEL", "IS-MASTER-DOWN-BY-ADDR", master.Addr().String(), master.Port(), epoch, candidate)
 	if err != nil {
-		return Vote{}, err
+		return sentinel.Vote{}, err
 	}
 	fields := asList(reply)
 	if len(fields) != 3 {
-		return Vote{}, fmt.Errorf("the sentinel's answer to a request for its vote has %d parts instead of 3: %v", len(fields), reply)
+		return sentinel.Vote{}, fmt.Errorf("the sentinel's answer to a request for its vote has %d parts instead of 3: %v", len(fields), reply)
 	}
 	voted, err := strconv.ParseInt(fmt.Sprint(fields[2]), 10, 64)
 	if err != nil {
-		return Vote{}, fmt.Errorf("the epoch of the sentinel's vote: %w", err)
+		return sentinel.Vote{}, fmt.Errorf("the epoch of the sentinel's vote: %w", err)
 	}
-	return Vote{Leader: fmt.Sprint(fields[1]), Epoch: voted}, nil
+	return sentinel.Vote{Leader: fmt.Sprint(fields[1]), Epoch: voted}, nil
 }
 
 // Announce tells a sentinel of a master that was elected in an epoch, in the name of another sentinel
@@ -230,13 +208,6 @@ func (n *Node) Announce(ctx context.Context, as KnownSentinel, name string, mast
 	return err
 }
 
-const (
-	// InfoPeriod is how often a sentinel asks a replica for its state.
-	InfoPeriod = time.Second
-	// PingPeriod is how often a sentinel pings it.
-	PingPeriod = 250 * time.Millisecond
-)
-
 // refreshOften are the times, in milliseconds, at which a sentinel works.
 //
 // It asks every server for its state once a second instead of every 10 s, which
@@ -247,7 +218,7 @@ const (
 // failover for 2 s instead of 10. A sentinel that has stood still votes and acts
 // again after 5 s (TILT) instead of 30: by then it has an answer to twenty pings.
 var refreshOften = []any{
-	"info-period", InfoPeriod.Milliseconds(), "ping-period", PingPeriod.Milliseconds(), "election-timeout", 1500, "slave-reconf-timeout", 2000, "tilt-period", 5000,
+	"info-period", sentinel.InfoPeriod.Milliseconds(), "ping-period", sentinel.PingPeriod.Milliseconds(), "election-timeout", 1500, "slave-reconf-timeout", 2000, "tilt-period", 5000,
 }
 
 // RefreshOften makes a sentinel work at shorter intervals than its own. They

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
 func masterReply(flags string) string {
@@ -112,7 +114,7 @@ func TestWhatASentinelRemembersIsRead(t *testing.T) {
 	n := node(t, addr, "")
 	replicas, err := n.KnownReplicas(t.Context(), "mymaster")
 	require.NoError(t, err)
-	require.Equal(t, []KnownReplica{
+	require.Equal(t, []sentinel.KnownReplica{
 		{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), Follows: netip.MustParseAddr("10.0.0.9"), Linked: true, InfoAge: 730 * time.Millisecond, PongAge: 120 * time.Millisecond},
 		{Addr: netip.MustParseAddrPort("10.0.0.6:6379"), Master: true},
 		{Addr: netip.MustParseAddrPort("[fd00::3]:6379"), Down: true, Disconnected: true},
@@ -200,7 +202,7 @@ func TestSentinelIsAskedForItsVote(t *testing.T) {
 	addr, commands := fake(t, func(string) string { return "*3\r\n" + reply })
 	vote, err := node(t, addr, "").RequestVote(t.Context(), netip.MustParseAddrPort("10.0.0.1:6379"), 9, "ffff")
 	require.NoError(t, err)
-	require.Equal(t, Vote{Leader: "abcd", Epoch: 8}, vote)
+	require.Equal(t, sentinel.Vote{Leader: "abcd", Epoch: 8}, vote)
 	require.Equal(t, "SENTINEL IS-MASTER-DOWN-BY-ADDR 10.0.0.1 6379 9 ffff", commands()[0])
 
 	addr, _ = fake(t, func(string) string { return "*1\r\n:0\r\n" })

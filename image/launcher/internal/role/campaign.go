@@ -3,17 +3,13 @@ package role
 import (
 	"net/netip"
 	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
 // campaignTries is in how many epochs a launcher asks for votes. It does not know the latest epoch of the sentinels, which an
 // election without a result raises as well. So it skips more epochs each time.
 const campaignTries = 5
-
-// Vote is the answer of a sentinel to the request for its vote: whom it voted for last, by a run ID, and in which epoch.
-type Vote struct {
-	Leader string
-	Epoch  int64
-}
 
 // Campaign asks the sentinels to elect a launcher to replace a master: the epochs in which the launcher asks, and whether it has
 // won. See docs/adr/0028.
@@ -45,11 +41,11 @@ func (c *Campaign) Next() (epoch int64, ok bool) {
 }
 
 // For says whether a vote is for this launcher, in the present epoch.
-func (c *Campaign) For(v Vote) bool { return v.Leader == c.id && v.Epoch == c.epoch }
+func (c *Campaign) For(v sentinel.Vote) bool { return v.Leader == c.id && v.Epoch == c.epoch }
 
 // Won says whether a majority of the configured sentinels has voted for this launcher in the present epoch. If not, the next epoch is
 // after the latest in which a sentinel has voted.
-func (c *Campaign) Won(votes []Vote) bool {
+func (c *Campaign) Won(votes []sentinel.Vote) bool {
 	n, latest := 0, c.epoch
 	for _, v := range votes {
 		if latest = max(latest, v.Epoch); c.For(v) {

@@ -6,19 +6,21 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
 func TestCampaignIsWonByAMajorityOfTheConfiguredSentinelsInOneEpoch(t *testing.T) {
-	own := func(epoch int64) Vote { return Vote{"this", epoch} }
+	own := func(epoch int64) sentinel.Vote { return sentinel.Vote{Leader: "this", Epoch: epoch} }
 	for name, c := range map[string]struct {
-		votes []Vote
+		votes []sentinel.Vote
 		won   bool
 	}{
-		"all vote":                        {[]Vote{own(5), own(5), own(5)}, true},
-		"a majority votes":                {[]Vote{own(5), own(5)}, true},
-		"a majority of those that answer": {[]Vote{own(5)}, false},
-		"for somebody else":               {[]Vote{own(5), {"other", 5}, {"other", 5}}, false},
-		"in another epoch":                {[]Vote{own(5), own(4), own(6)}, false},
+		"all vote":                        {[]sentinel.Vote{own(5), own(5), own(5)}, true},
+		"a majority votes":                {[]sentinel.Vote{own(5), own(5)}, true},
+		"a majority of those that answer": {[]sentinel.Vote{own(5)}, false},
+		"for somebody else":               {[]sentinel.Vote{own(5), {Leader: "other", Epoch: 5}, {Leader: "other", Epoch: 5}}, false},
+		"in another epoch":                {[]sentinel.Vote{own(5), own(4), own(6)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			campaign := NewCampaign("this", 3, []View{{ConfigEpoch: 4}, {ConfigEpoch: 2}, {}})
@@ -39,7 +41,7 @@ func TestCampaignGoesOnInLaterEpochsAndEnds(t *testing.T) {
 			break
 		}
 		asked = append(asked, epoch)
-		require.False(t, campaign.Won([]Vote{{"other", 7}}))
+		require.False(t, campaign.Won([]sentinel.Vote{{Leader: "other", Epoch: 7}}))
 	}
 	require.Equal(t, []int64{1, 9, 13, 21, 37}, asked)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
 // campaignStage is a moment in which the launcher that replaces a dead master may end.
@@ -163,7 +164,7 @@ func (s *simServer) campaign(w *world, master netip.Addr) (epoch int64, elected 
 		if !more {
 			return 0, false
 		}
-		var votes []Vote
+		var votes []sentinel.Vote
 		for _, other := range w.sentinels {
 			if s.hears(w, other) && other.master == master {
 				votes = append(votes, other.voteFor(w, s.Name, epoch))

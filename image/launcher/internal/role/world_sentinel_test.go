@@ -3,6 +3,8 @@ package role
 import (
 	"net/netip"
 	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
 // simSentinel is a sentinel pod: Sentinel itself, its file, and what its
@@ -33,7 +35,7 @@ type simSentinel struct {
 type believes struct {
 	master                    netip.Addr
 	configEpoch, currentEpoch int64
-	vote                      Vote // the last
+	vote                      sentinel.Vote // the last
 	replicas                  map[netip.Addr]bool
 }
 
@@ -171,10 +173,10 @@ func (s *simSentinel) seekElection(w *world) {
 }
 
 // voteFor is the answer to a request for a vote (sentinelVoteLeader): once for each epoch, and for none before the latest known.
-func (s *simSentinel) voteFor(w *world, candidate string, epoch int64) Vote {
+func (s *simSentinel) voteFor(w *world, candidate string, epoch int64) sentinel.Vote {
 	s.currentEpoch = max(s.currentEpoch, epoch)
 	if s.vote.Epoch < epoch && s.currentEpoch <= epoch {
-		s.vote, s.triedAt = Vote{candidate, epoch}, w.now
+		s.vote, s.triedAt = sentinel.Vote{Leader: candidate, Epoch: epoch}, w.now
 	}
 	return s.vote
 }
