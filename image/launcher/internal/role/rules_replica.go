@@ -98,7 +98,7 @@ var replicaRules = []rule[*situation, Decision]{
 	},
 	{
 		ID: "master-silent",
-		When: "a majority and the quorum of the sentinels have had no answer from the recorded master for down-after less 0.6 s, and have found it down for less than 8 s. " +
+		When: "a majority and the quorum of the sentinels have had no answer from the recorded master for down-after less 0.7 s, and have found it down for less than 8 s. " +
 			"The master does not answer this replica, has no label, and is not being replaced. This replica is in sync, and no live replica holds more",
 		Then: "[replace the master](#a-silent-master)",
 		Why: "A sentinel needs several ticks of its timer for a failover. It begins none when it has voted for a launcher before it finds the master down " +

@@ -100,8 +100,8 @@ const (
 
 // SilenceLead is how long before down-after a silent master loses its label, and a replica's launcher is elected to replace
 // it. The removal starts a second in which kube-proxy does nothing. The successor's label comes about 0.1 s after the sentinels find the
-// master down; 0.3 s are left for it to come later.
-const SilenceLead = 600 * time.Millisecond
+// master down; 0.2 s are left for it to come later.
+const SilenceLead = 700 * time.Millisecond
 
 // FindsLost says whether a sentinel finds its master down, or so long silent that it
 // will soon unless there is an answer: what a majority of them finds so loses its label.

@@ -233,8 +233,8 @@ func TestSentinelThatAnotherIsAboutToTellIsNotStartedAnew(t *testing.T) {
 }
 
 func TestSilentMasterLosesItsLabelALittleBeforeDownAfter(t *testing.T) {
-	require.False(t, FindsLost(false, 2399*time.Millisecond, 3*time.Second))
-	require.True(t, FindsLost(false, 2400*time.Millisecond, 3*time.Second))
+	require.False(t, FindsLost(false, 2299*time.Millisecond, 3*time.Second))
+	require.True(t, FindsLost(false, 2300*time.Millisecond, 3*time.Second))
 	require.True(t, FindsLost(true, 0, 3*time.Second), "found down for another reason than silence")
 }
 
