@@ -45,14 +45,14 @@ type kind struct {
 
 // kinds are all faults, in the order of the table.
 var kinds = []kind{
-	{Name: "delete", Title: "master pod deleted", P50: 300 * time.Millisecond, P95: 600 * time.Millisecond, Do: deletePod},
-	{Name: "drain", Title: "node of the master drained", P50: 300 * time.Millisecond, P95: 600 * time.Millisecond, Do: drain},
-	{Name: "upgrade", Title: "all servers rolled (`helm upgrade`)", P50: 300 * time.Millisecond, P95: 600 * time.Millisecond, Do: upgrade},
-	{Name: "kill-redis", Title: "`kill -9` of redis-server on the master", P50: 400 * time.Millisecond, P95: 800 * time.Millisecond, Do: simply((*fault.Cluster).KillRedis)},
-	{Name: "kill-launcher", Title: "`kill -9` of the launcher (whole container gone)", P50: 1200 * time.Millisecond, P95: 4500 * time.Millisecond, Do: simply((*fault.Cluster).KillLauncher), Before: replaceRestarted},
-	{Name: "force-delete", Title: "master pod deleted by force", P50: 1200 * time.Millisecond, P95: 4500 * time.Millisecond, Do: forceDelete},
-	{Name: "freeze", Title: "redis-server frozen (SIGSTOP)", P50: 4500 * time.Millisecond, P95: 5500 * time.Millisecond, Do: freeze},
-	{Name: "node-lost", Title: "node of the master lost (paused)", P50: 4500 * time.Millisecond, P95: 5500 * time.Millisecond, Do: loseNode, Rest: tiltTime},
+	{Name: "delete", Title: "master pod deleted", P50: 60 * time.Millisecond, P95: 150 * time.Millisecond, Do: deletePod},
+	{Name: "drain", Title: "node of the master drained", P50: 60 * time.Millisecond, P95: 150 * time.Millisecond, Do: drain},
+	{Name: "upgrade", Title: "all servers rolled (`helm upgrade`)", P50: 60 * time.Millisecond, P95: 150 * time.Millisecond, Do: upgrade},
+	{Name: "kill-redis", Title: "`kill -9` of redis-server on the master", P50: 80 * time.Millisecond, P95: 200 * time.Millisecond, Do: simply((*fault.Cluster).KillRedis)},
+	{Name: "kill-launcher", Title: "`kill -9` of the launcher (whole container gone)", P50: 350 * time.Millisecond, P95: 1400 * time.Millisecond, Do: simply((*fault.Cluster).KillLauncher), Before: replaceRestarted},
+	{Name: "force-delete", Title: "master pod deleted by force", P50: 350 * time.Millisecond, P95: 1400 * time.Millisecond, Do: forceDelete},
+	{Name: "freeze", Title: "redis-server frozen (SIGSTOP)", P50: 3800 * time.Millisecond, P95: 4300 * time.Millisecond, Do: freeze},
+	{Name: "node-lost", Title: "node of the master lost (paused)", P50: 3800 * time.Millisecond, P95: 4300 * time.Millisecond, Do: loseNode, Rest: tiltTime},
 	{Name: "cut-off", Title: "master cut off from all pods and the API", Do: cutOff},
 	{Name: "cut-off-from-sentinels", Title: "master cut off from the sentinels only", Do: cutOffFromSentinels},
 	{Name: "kill-all", Title: "all pods killed at once, data on disk", P50: 12 * time.Second, P95: 20 * time.Second, Do: killAll, Before: reinstall, KeepsMaster: true},
