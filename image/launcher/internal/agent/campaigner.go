@@ -245,9 +245,9 @@ func (c campaigner) tellOthers(ctx context.Context, next successor) {
 	c.log.Info("new master announced", "master", next.addr.String(), "epoch", next.epoch, "sentinels", told, "of", c.config.Sentinels)
 }
 
-// demote leaves the order to follow the successor in the socket of a master that stands still together with its launcher: the master obeys
-// when it wakes up. A launcher that runs demotes its master itself. If the master dies, its launcher may pass this connection on to the
-// successor, which must not obey.
+// demote leaves the order to follow the successor in the socket of a master that stands still together with its launcher. The master obeys
+// when it wakes up. The launcher that runs beside a silent master demotes it itself. The order must not go to such a master: if it dies
+// now, its launcher passes the connection on to the successor, and the successor would follow itself.
 func (c campaigner) demote(ctx context.Context, next successor) {
 	ctx, cancel := context.WithTimeout(ctx, 2*failoverAsk)
 	defer cancel()

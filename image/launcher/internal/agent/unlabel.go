@@ -24,8 +24,8 @@ const (
 	silenceLook      = 500 * time.Millisecond
 	silenceQuickLook = 100 * time.Millisecond
 	suspicious       = 500 * time.Millisecond
-	// silenceAgain is when the sentinel is asked once more that has found its master lost. A sentinel that runs has read by
-	// then what had arrived for it.
+	// silenceAgain is the pause before the second look at a silence that takes the label off. A sentinel that had stood still
+	// has read by then what had arrived for it.
 	silenceAgain = 25 * time.Millisecond
 )
 

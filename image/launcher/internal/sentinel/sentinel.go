@@ -47,9 +47,9 @@ func eligible(known []KnownReplica) []KnownReplica {
 }
 
 // ChoosesAmong says whether a sentinel with this memory promotes one of these
-// replicas, also when it asks some of them for their offset in between. Another one
-// that is not in sync may have got more than the sentinel has heard of, unless the
-// sentinel has heard that it has lost the master.
+// replicas, also when the sentinel asks some of them for their offset in between. A replica
+// that is not among them may hold more than the sentinel has heard of, unless the
+// replica has told the sentinel that its link is down.
 func ChoosesAmong(known []KnownReplica, replicas []netip.Addr) bool {
 	return slices.Contains(replicas, Choice(known)) && !slices.ContainsFunc(eligible(known), func(r KnownReplica) bool {
 		return r.Linked && !slices.Contains(replicas, r.Addr.Addr())
@@ -69,9 +69,9 @@ func Choice(known []KnownReplica) netip.Addr {
 }
 
 // PromotesUnasked says whether a sentinel with this memory may promote a Redis that
-// starts now at this address before it has asked it anything. Sentinel promotes no replica
-// without an answer in the last five ping periods, and asks one for its state together
-// with the first ping of a connection, unless it has done so in the last info period.
+// starts now at this address before the sentinel has asked that Redis anything. Sentinel promotes no
+// replica without an answer in the last five ping periods. It asks a replica for its state together
+// with the first ping of a connection, unless it has asked in the last info period.
 func PromotesUnasked(known []KnownReplica, ip netip.Addr) bool {
 	return slices.ContainsFunc(known, func(r KnownReplica) bool {
 		return r.Addr.Addr() == ip && r.RunID != "" && r.Priority > 0 && (r.InfoAge <= InfoPeriod || r.PongAge <= 5*PingPeriod)
