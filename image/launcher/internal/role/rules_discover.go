@@ -262,8 +262,8 @@ var nobodyIsMasterRules = []rule[*situation, Decision]{
 	},
 	{
 		ID: "sentinels-know-nothing",
-		When: "no sentinel names a master. Either no sentinel is silent, or fewer than a majority are silent and no sentinel has named a master for 5 s. If a replica lives, " +
-			"also every sentinel gives a clear answer, or a majority says that it knows no master, or 30 s have passed",
+		When: "the sentinels know nothing. If a replica lives, also every sentinel gives a clear answer, or a majority says that it knows no master, or 30 s " +
+			"have passed",
 		Then: "elect",
 		Why: "Nobody else can say who is master. A live replica has what this pod may not have on its disk, so a sentinel that is late " +
 			"may still name the replica's master.",
