@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,9 +31,15 @@ type Heal func(ctx context.Context) error
 // is cut off from everything but its own node. Pods of the same node are routed
 // as well, with the CNI plugins that kind clusters have, and so cut off too.
 func (c *Cluster) CutPod(ctx context.Context, pod *corev1.Pod, peers ...corev1.Pod) (Heal, error) {
+	return c.CutPodAfter(ctx, 0, pod, peers...)
+}
+
+// CutPodAfter is CutPod after a delay. The node waits, so that the API may stand still when the cut comes. CutPodAfter returns
+// when the API tells that the rules are there.
+func (c *Cluster) CutPodAfter(ctx context.Context, delay time.Duration, pod *corev1.Pod, peers ...corev1.Pod) (Heal, error) {
 	own := pod.Status.PodIP
 	if len(peers) == 0 {
-		return c.drop(ctx, pod.Spec.NodeName, "FORWARD -s "+own, "FORWARD -d "+own)
+		return c.drop(ctx, delay, pod.Spec.NodeName, "FORWARD -s "+own, "FORWARD -d "+own)
 	}
 	var rules []string
 	for _, peer := range peers {
@@ -41,7 +48,7 @@ func (c *Cluster) CutPod(ctx context.Context, pod *corev1.Pod, peers ...corev1.P
 		}
 		rules = append(rules, "FORWARD -s "+own+" -d "+peer.Status.PodIP, "FORWARD -d "+own+" -s "+peer.Status.PodIP)
 	}
-	return c.drop(ctx, pod.Spec.NodeName, rules...)
+	return c.drop(ctx, delay, pod.Spec.NodeName, rules...)
 }
 
 // CutPodFromAPI drops what a pod sends to the API servers, wherever they run.
@@ -63,22 +70,23 @@ func (c *Cluster) CutPodFromAPI(ctx context.Context, pod *corev1.Pod) (Heal, err
 	if len(rules) == 0 {
 		return nil, fmt.Errorf("find the API servers: the Service kubernetes has no endpoints")
 	}
-	return c.drop(ctx, pod.Spec.NodeName, rules...)
+	return c.drop(ctx, 0, pod.Spec.NodeName, rules...)
 }
 
 // CutPodsOfNode drops all that pods of a node send or get, except among those
 // that are in the network of the node itself.
 func (c *Cluster) CutPodsOfNode(ctx context.Context, node string) (Heal, error) {
-	return c.drop(ctx, node, "FORWARD")
+	return c.drop(ctx, 0, node, "FORWARD")
 }
 
-// drop enters rules on a node; the same rules are taken back by the result.
-func (c *Cluster) drop(ctx context.Context, node string, rules ...string) (Heal, error) {
+// drop enters rules on a node after a delay; the same rules are taken back by the result.
+func (c *Cluster) drop(ctx context.Context, delay time.Duration, node string, rules ...string) (Heal, error) {
 	heal := func(ctx context.Context) error {
 		_, err := c.OnNode(ctx, node, firewall, append([]string{"D"}, rules...)...)
 		return err
 	}
-	_, err := c.OnNode(ctx, node, firewall, append([]string{"I"}, rules...)...)
+	script := fmt.Sprintf("sleep %.3f\n%s", delay.Seconds(), firewall)
+	_, err := c.OnNode(ctx, node, script, append([]string{"I"}, rules...)...)
 	if err != nil {
 		err = errors.Join(err, heal(ctx)) // some rules may be there
 	}
