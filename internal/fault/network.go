@@ -34,8 +34,8 @@ func (c *Cluster) CutPod(ctx context.Context, pod *corev1.Pod, peers ...corev1.P
 	return c.CutPodAfter(ctx, 0, pod, peers...)
 }
 
-// CutPodAfter is CutPod after a delay. The node waits, so that the API may stand still when the cut comes. CutPodAfter returns
-// when the API tells that the rules are there.
+// CutPodAfter is CutPod after a delay that it does not wait for. The node waits, so that the API may stand still when the cut
+// comes. Nobody is told if the cut fails then.
 func (c *Cluster) CutPodAfter(ctx context.Context, delay time.Duration, pod *corev1.Pod, peers ...corev1.Pod) (Heal, error) {
 	own := pod.Status.PodIP
 	if len(peers) == 0 {
@@ -85,7 +85,10 @@ func (c *Cluster) drop(ctx context.Context, delay time.Duration, node string, ru
 		_, err := c.OnNode(ctx, node, firewall, append([]string{"D"}, rules...)...)
 		return err
 	}
-	script := fmt.Sprintf("sleep %.3f\n%s", delay.Seconds(), firewall)
+	script := firewall
+	if delay > 0 {
+		script = fmt.Sprintf("(sleep %.3f\n%s) </dev/null >/dev/null 2>&1 &", delay.Seconds(), firewall)
+	}
 	_, err := c.OnNode(ctx, node, script, append([]string{"I"}, rules...)...)
 	if err != nil {
 		err = errors.Join(err, heal(ctx)) // some rules may be there

@@ -117,7 +117,7 @@ func TestMasterCutOffFromTheSentinelsWhileTheAPIStandsStillLosesNothingThatARepl
 	client.advance(100)
 	start := time.Now().Add(outageDelay)
 	require.NoError(t, env.PauseAPI(t.Context(), time.Until(start), apiOutage))
-	// The cut comes with the outage, and not long before it: see the end of ADR 0022. The API tells of it when the outage is over.
+	// The cut comes with the outage, and not long before it: see the end of ADR 0022.
 	heal, err := env.CutPodAfter(t.Context(), time.Until(start), before, sentinels...)
 	cleanUp(t, heal)
 	require.NoError(t, err)
