@@ -36,7 +36,7 @@ type lost struct {
 	replicas []role.Replica // the replicas that may replace it
 	// frozen: the launcher of a silent master does not answer either. It cannot demote the master when that wakes up.
 	frozen bool
-	// remembered is the last record that this launcher has read or written. Its Version is empty if there is none.
+	// remembered is the last record that this launcher has read or written. An empty Version means that there is no such record.
 	remembered record.Record
 	recorded   func(r record.Record) // is told the record that has the fence
 	// promotedSelf is called when this pod has been promoted.

@@ -73,7 +73,8 @@ type Mandate struct {
 type Consent int
 
 const (
-	// Unclear: the sentinel does not answer, has named another master since before the votes, or does not find a silent master down yet.
+	// Unclear: the sentinel does not answer; or it named another master before the votes, and still does; or it has yet to find a silent
+	// master down.
 	Unclear Consent = iota
 	// Granted: the sentinel names the master, in an earlier epoch than that of the votes, and leaves the master to the launcher.
 	Granted

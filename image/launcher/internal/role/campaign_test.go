@@ -65,20 +65,20 @@ func TestSentinelConsentsUnlessItReplacesTheMasterOrHasHeardOfItAgain(t *testing
 		now     View
 		want    Consent
 	}{
-		"it names the master":                        {dead, names, true, names, Granted},
-		"it does not answer":                         {dead, names, true, View{}, Unclear},
-		"it knows no master":                         {dead, names, true, View{Reach: Answered}, Unclear},
-		"it has named another all the time":          {dead, other, false, other, Unclear},
-		"it names another by now":                    {dead, names, true, other, Rival},
-		"it has heard of the epoch of the votes":     {dead, names, true, with(func(v *View) { v.ConfigEpoch = 9 }), Rival},
-		"it leads a failover":                        {dead, names, true, with(func(v *View) { v.FailingOver = true }), Rival},
-		"it has begun a failover, and voted since":   {dead, names, true, begun, Granted},
-		"it has begun a failover, and not voted":     {dead, names, false, begun, Rival},
-		"it finds the silent master down":            {silent, names, true, with(func(v *View) { v.Down = true }), Granted},
-		"it does not find the silent master down":    {silent, names, true, with(func(v *View) { v.Silent = 2900 * time.Millisecond }), Unclear},
-		"the silent master has answered it":          {silent, names, true, names, Recovered},
-		"a dead master that it does not find down":   {dead, names, true, names, Granted},
-		"it replaces the silent master it has heard": {silent, names, true, with(func(v *View) { v.FailingOver = true }), Rival},
+		"it names the master":                      {dead, names, true, names, Granted},
+		"it does not answer":                       {dead, names, true, View{}, Unclear},
+		"it knows no master":                       {dead, names, true, View{Reach: Answered}, Unclear},
+		"it has named another all the time":        {dead, other, false, other, Unclear},
+		"it names another by now":                  {dead, names, true, other, Rival},
+		"it has heard of the epoch of the votes":   {dead, names, true, with(func(v *View) { v.ConfigEpoch = 9 }), Rival},
+		"it leads a failover":                      {dead, names, true, with(func(v *View) { v.FailingOver = true }), Rival},
+		"it has begun a failover, and voted since": {dead, names, true, begun, Granted},
+		"it has begun a failover, without a vote":  {dead, names, false, begun, Rival},
+		"it finds the silent master down":          {silent, names, true, with(func(v *View) { v.Down = true }), Granted},
+		"it does not find the silent master down":  {silent, names, true, with(func(v *View) { v.Silent = 2900 * time.Millisecond }), Unclear},
+		"the silent master has answered it":        {silent, names, true, names, Recovered},
+		"the dead master is not found down yet":    {dead, names, true, names, Granted},
+		"it leads a failover of a silent master":   {silent, names, true, with(func(v *View) { v.FailingOver = true }), Rival},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, c.mandate.Consent(c.before, c.voted, c.now)) })
 	}
@@ -94,17 +94,17 @@ func TestMandateHoldsWithTheConsentOfAMajority(t *testing.T) {
 		asked, wait int
 		want        Outcome
 	}{
-		"a majority":                                {dead, []Consent{Granted, Granted}, 3, 0, Upheld},
-		"more answers are waited for":               {dead, []Consent{Granted, Granted}, 3, 3, Pending},
-		"all have answered":                         {dead, []Consent{Granted, Unclear, Granted}, 3, 3, Upheld},
-		"a minority so far":                         {dead, []Consent{Granted}, 3, 0, Pending},
-		"a minority":                                {dead, []Consent{Granted, Unclear, Unclear}, 3, 0, Unconfirmed},
-		"one is replacing the master":               {dead, []Consent{Rival}, 3, 0, Superseded},
-		"nobody was asked":                          {dead, nil, 0, 0, Unconfirmed},
-		"a silent master needs the quorum":          {silent, []Consent{Granted, Granted, Unclear}, 3, 0, Unconfirmed},
-		"a silent master, with the quorum":          {silent, []Consent{Granted, Granted, Granted}, 3, 0, Upheld},
-		"a silent master that one has heard again":  {silent, []Consent{Granted, Granted, Recovered}, 3, 0, Obsolete},
-		"a silent master that most are late to see": {Mandate{Sentinels: 5, Quorum: 3, Silent: true}, []Consent{Recovered, Granted, Unclear, Unclear, Unclear}, 5, 0, Unconfirmed},
+		"a majority":                                           {dead, []Consent{Granted, Granted}, 3, 0, Upheld},
+		"more answers are waited for":                          {dead, []Consent{Granted, Granted}, 3, 3, Pending},
+		"all have answered":                                    {dead, []Consent{Granted, Unclear, Granted}, 3, 3, Upheld},
+		"a minority so far":                                    {dead, []Consent{Granted}, 3, 0, Pending},
+		"a minority":                                           {dead, []Consent{Granted, Unclear, Unclear}, 3, 0, Unconfirmed},
+		"one is replacing the master":                          {dead, []Consent{Rival}, 3, 0, Superseded},
+		"nobody was asked":                                     {dead, nil, 0, 0, Unconfirmed},
+		"a silent master needs the quorum":                     {silent, []Consent{Granted, Granted, Unclear}, 3, 0, Unconfirmed},
+		"a silent master, with the quorum":                     {silent, []Consent{Granted, Granted, Granted}, 3, 0, Upheld},
+		"one sentinel hears a silent master again":             {silent, []Consent{Granted, Granted, Recovered}, 3, 0, Obsolete},
+		"most sentinels are late to find a silent master down": {Mandate{Sentinels: 5, Quorum: 3, Silent: true}, []Consent{Recovered, Granted, Unclear, Unclear, Unclear}, 5, 0, Unconfirmed},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, c.mandate.Outcome(c.heard, c.asked, c.wait)) })
 	}

@@ -34,13 +34,13 @@ func TestForemostReplicaOfALostMasterIsChosen(t *testing.T) {
 		b, c []int64
 		want string
 	}{
-		"the one that holds more":                       {[]int64{100}, []int64{120}, "c"},
-		"by what they hold now":                         {[]int64{130}, []int64{120}, "b"},
-		"the first of equals":                           {[]int64{120}, []int64{120}, "b"},
-		"one that has ended does not count":             {[]int64{100}, []int64{-1}, "b"},
-		"nor one that has lost what it held":            {[]int64{100}, []int64{110}, "b"},
-		"nor one that is silent and holds less":         {[]int64{0}, []int64{120}, "c"},
-		"one that was late is heard in the second look": {[]int64{100, 100}, []int64{0, 120}, "c"},
+		"the replica with more data":                  {[]int64{100}, []int64{120}, "c"},
+		"by what they hold now":                       {[]int64{130}, []int64{120}, "b"},
+		"the first of equals":                         {[]int64{120}, []int64{120}, "b"},
+		"a replica that has ended is left out":        {[]int64{100}, []int64{-1}, "b"},
+		"a replica that has lost data is left out":    {[]int64{100}, []int64{110}, "b"},
+		"a silent replica with less data is left out": {[]int64{0}, []int64{120}, "c"},
+		"a late replica is heard in the second look":  {[]int64{100, 100}, []int64{0, 120}, "c"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			best, err := asked(c.b, c.c).Foremost()

@@ -142,7 +142,7 @@ var contestedRules = []rule[*situation, Decision]{
 		ID:   "contested-master-outranked",
 		When: "the record does not name this pod, and another master has later data",
 		Then: "follow that master",
-		Why: "Both are masters of the past. Sentinel takes both for replicas. It does not know what data they hold, and would promote either of them " +
+		Why: "Both pods are masters of the past. Sentinel takes both for replicas. Sentinel does not know what data they hold, and would promote either pod " +
 			"(ADR 0027).",
 		Label:   ClearLabel,
 		applies: func(s *situation) bool { return !s.recorded && s.outrankedBy() != nil },

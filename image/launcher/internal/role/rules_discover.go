@@ -21,10 +21,10 @@ var masterInViewRules = []rule[*situation, Decision]{
 	},
 	{
 		ID: "past-master-ignored",
-		When: "one server says that it is master, the majority names this pod, and the record does not name that server. A replica in sync holds later data, " +
-			"or this pod does, and this pod is recorded and not fenced",
+		When: "one server says that it is master, the majority names this pod, and the record does not name that server. A replica in sync holds later data; " +
+			"or this pod holds later data, is recorded and is not fenced",
 		Then:    "ignore that master",
-		Why:     "It is a master of the past, which its own launcher makes a replica. To follow it would lose what the replicas of this pod hold.",
+		Why:     "That server is a master of the past. Its own launcher makes it a replica. If this pod followed it, the data of this pod's replicas would be lost.",
 		See:     "Nobody is master",
 		applies: func(s *situation) bool { return s.onlyMaster != nil && s.namesSelf && s.surpassed(*s.onlyMaster) },
 		decide:  func(s *situation) Decision { return decideBy(nobodyIsMasterRules, s) },

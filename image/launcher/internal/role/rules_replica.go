@@ -63,7 +63,7 @@ var replicaRules = []rule[*situation, Decision]{
 	},
 	{
 		ID:      "recorded-successor-followed",
-		When:    "the link to the named master is down, and the record names its successor. The successor says that it is master, and the named master does not say so",
+		When:    "the link to the named master is down, and the record names a successor. The successor says that it is master. The named master does not say that it is master",
 		Then:    "follow the successor",
 		Why:     "Data are safe sooner with a replica that need not wait for the sentinels.",
 		Label:   SlaveLabel,
@@ -98,10 +98,10 @@ var replicaRules = []rule[*situation, Decision]{
 	},
 	{
 		ID: "master-silent",
-		When: "a majority and the quorum of the sentinels have had no answer from the recorded master for down-after less 0.7 s, and have found it down for less than 8 s. " +
+		When: "a majority and the quorum of the sentinels have had no answer from the recorded master for down-after less 0.7 s. They have found the master down for less than 8 s. " +
 			"The master does not answer this replica, has no label, and is not being replaced. This replica is in sync, and no live replica holds more",
 		Then: "[replace the master](#a-silent-master)",
-		Why: "A sentinel needs several ticks of its timer for a failover. It begins none when it has voted for a launcher before it finds the master down " +
+		Why: "A sentinel needs several ticks of its timer for a failover. A sentinel that has voted for a launcher before it finds the master down begins no failover " +
 			"(ADR 0032).",
 		Label:   SlaveLabel,
 		applies: func(s *situation) bool { return s.followsNamed() && s.masterSilent(s.named, s.live) },

@@ -12,7 +12,7 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 		ID:      "sentinel-silent",
 		When:    "the sentinel does not answer, or knows no master",
 		Then:    "wait, not ready",
-		Why:     "It could not name the master to a client.",
+		Why:     "The sentinel could not name the master to a client.",
 		applies: func(w *watching) bool { return !w.answers() },
 		decide:  func(*watching) SentinelDecision { return SentinelDecision{Reason: "the sentinel does not answer"} },
 	},

@@ -50,15 +50,15 @@ func TestHandOverIsOrderedFromASentinelThatChoosesAReplicaInSync(t *testing.T) {
 		known []KnownReplica
 		want  bool
 	}{
-		"all that it knows are":                     {[]KnownReplica{second, third}, true},
-		"one that it does not know matters nothing": {[]KnownReplica{second}, true},
-		"another one that holds more":               {[]KnownReplica{second, third, replica(4, 9, false)}, false},
-		"another one that may hold more":            {[]KnownReplica{second, third, replica(4, 1, true)}, false},
-		"another one that holds less for good":      {[]KnownReplica{second, third, replica(4, 1, false)}, true},
-		"another one that is down":                  {[]KnownReplica{second, outsider(func(r *KnownReplica) { r.Down = true })}, true},
-		"another one without a connection":          {[]KnownReplica{second, outsider(func(r *KnownReplica) { r.Disconnected = true })}, true},
-		"another one that is never promoted":        {[]KnownReplica{second, outsider(func(r *KnownReplica) { r.Priority = 0 })}, true},
-		"none":                                      {nil, false},
+		"it knows only these replicas":          {[]KnownReplica{second, third}, true},
+		"an unknown replica changes nothing":    {[]KnownReplica{second}, true},
+		"an outsider holds more":                {[]KnownReplica{second, third, replica(4, 9, false)}, false},
+		"an outsider may hold more":             {[]KnownReplica{second, third, replica(4, 1, true)}, false},
+		"an outsider without a link holds less": {[]KnownReplica{second, third, replica(4, 1, false)}, true},
+		"an outsider is down":                   {[]KnownReplica{second, outsider(func(r *KnownReplica) { r.Down = true })}, true},
+		"an outsider is disconnected":           {[]KnownReplica{second, outsider(func(r *KnownReplica) { r.Disconnected = true })}, true},
+		"an outsider has priority 0":            {[]KnownReplica{second, outsider(func(r *KnownReplica) { r.Priority = 0 })}, true},
+		"none":                                  {nil, false},
 	} {
 		require.Equal(t, c.want, ChoosesAmong(c.known, []netip.Addr{second.Addr.Addr(), third.Addr.Addr()}), name)
 	}
