@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -77,4 +78,23 @@ func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
 	says = "master"
 	_, err = foremost(replica("127.0.0.11", 100))
 	require.ErrorIs(t, err, errReplaced, "it has been promoted")
+}
+
+// A silent master may die at any moment. Its launcher, if it runs, then passes connections on to the successor, which would follow itself.
+func TestSilentMasterIsToldToFollowOnlyWhereItsLauncherStandsStillToo(t *testing.T) {
+	for _, frozen := range []bool{false, true} {
+		t.Run(fmt.Sprintf("frozen %t", frozen), func(t *testing.T) {
+			s := launcher(t, release(t, "server-a"), "server-a")
+			master := speak(t, map[string]string{"REPLICAOF": "+OK\r\n", "CLIENT KILL": ":0\r\n"})
+			s.config.RedisPort = int(master.addr.Port())
+			next := successor{of: master.addr, addr: netip.MustParseAddrPort("127.0.0.12:6379"), epoch: 9, silent: true, frozen: frozen}
+			s.campaigner().tellOthers(t.Context(), next)
+			told := func() bool { return slices.Contains(master.heard(), "REPLICAOF 127.0.0.12 6379") }
+			if frozen {
+				require.Eventually(t, told, bound, time.Millisecond)
+			} else {
+				require.Never(t, told, 4*failoverAsk, 10*time.Millisecond, "twice the time that such an order has")
+			}
+		})
+	}
 }
