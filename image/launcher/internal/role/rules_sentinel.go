@@ -26,12 +26,15 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 	},
 	{
 		ID: "successor-unnoticed",
-		When: "the recorded master says that it is master and has been labelled for 1.5 s, or for no time if the pod that this sentinel watches is gone; " +
+		When: "the record can be read; " +
+			"the recorded master says that it is master and has been labelled for 1.5 s, or for no time if the pod that this sentinel watches is gone; " +
 			"the watched server certainly is no master any more; no sentinel runs a failover; " +
 			"and no other sentinel names the recorded master, or 6 s have passed",
-		Then:    "start the sentinel anew with the recorded master, in a later epoch",
-		Why:     "The sentinel that led the failover died before it could tell. After down-after this sentinel would promote another replica (ADR 0002).",
-		applies: func(w *watching) bool { return w.MislabelFor > w.settlePatience() && w.succeeded(w.recorded) },
+		Then: "start the sentinel anew with the recorded master, in a later epoch",
+		Why:  "The sentinel that led the failover died before it could tell. After down-after this sentinel would promote another replica (ADR 0002).",
+		applies: func(w *watching) bool {
+			return w.RecordKnown && w.MislabelFor > w.settlePatience() && w.succeeded(w.recorded)
+		},
 		decide: func(w *watching) SentinelDecision {
 			return startsAnewWith(w.recorded, "%s has replaced the master it monitors, and no sentinel has noticed")
 		},
@@ -39,11 +42,12 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 	{
 		ID: "watched-master-gone",
 		When: "the sentinel has found its master down for 12 s (longer with a failover-timeout above 8 s), " +
-			"and the record names another server that says it is master",
+			"the record can be read, and it names another server that says it is master",
 		Then: "start the sentinel anew with the recorded master, in a later epoch",
-		Why:  "Only another sentinel or a restart tells a sentinel of a new master (ADR 0002).",
+		Why: "Only another sentinel or a restart tells a sentinel of a new master (ADR 0002). " +
+			"A record that was read before may name a master of the past, which lacks what its successor has confirmed.",
 		applies: func(w *watching) bool {
-			return w.DownFor > w.seedsAfter && w.recorded != nil && w.recorded.Master && w.recorded.IP != w.Own.Master
+			return w.RecordKnown && w.DownFor > w.seedsAfter && w.recorded != nil && w.recorded.Master && w.recorded.IP != w.Own.Master
 		},
 		decide: func(w *watching) SentinelDecision {
 			return startsAnewWith(w.recorded, "the master it monitors is gone and %s is the recorded master")

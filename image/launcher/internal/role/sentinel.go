@@ -26,7 +26,9 @@ type SentinelObservation struct {
 	Servers []Peer // all server pods
 
 	FileMaster netip.Addr // what the local sentinel knew before the container restarted; may be invalid
-	MasterUID  string     // the record's master
+	MasterUID  string     // the master in the record, as it was read last
+	// RecordKnown: the last question for the record was answered. Otherwise MasterUID may be a master of the past.
+	RecordKnown bool
 
 	DownFor     time.Duration // how long the local sentinel has found its master down
 	StaleFor    time.Duration

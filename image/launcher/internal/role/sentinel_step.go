@@ -11,7 +11,8 @@ const mislabelTime = time.Second
 
 // SentinelFacts are what one look of a sentinel's launcher has found.
 type SentinelFacts struct {
-	// SentinelObservation is what was found. Step fills in the times, and ignores Servers and MasterUID where they were not asked for.
+	// SentinelObservation is what was found. Step fills in the times and RecordKnown. It ignores Servers and MasterUID where they were not
+	// asked for.
 	SentinelObservation
 	Pods       []Member // the server pods as the API has them
 	Remembered bool     // Replicas, Stale and Foreign could be read, or there is no sentinel that could remember anything
@@ -36,8 +37,9 @@ type SentinelMemory struct {
 	foreign  clock // it takes a foreign server for a replica
 	mislabel clock // a pod other than the agreed master is labelled master
 	upAt     time.Time
-	master   string // UID of the recorded master
-	recordAt time.Time
+	master   string    // UID of the recorded master, as it was read last
+	known    bool      // the last question for the record was answered
+	recordAt time.Time // of the last question for the record
 }
 
 // Step is one look of a sentinel's launcher. Where facts are missing it only asks, and the caller calls Step again with the same
@@ -61,13 +63,18 @@ func (m SentinelMemory) Step(f SentinelFacts, now time.Time) (SentinelMemory, Se
 		return m, SentinelDecision{}, ask
 	}
 	if !f.Asked.Servers {
-		o.Servers, o.MasterUID = nil, ""
+		o.Servers, o.MasterUID, o.RecordKnown = nil, "", false
 	} else {
-		o.MasterUID = m.master
+		o.MasterUID, o.RecordKnown = m.master, m.known
 	}
 	o.DownFor, o.StaleFor, o.ForeignFor, o.MislabelFor = m.down.span(now), m.stale.span(now), m.foreign.span(now), m.mislabel.span(now)
-	m.Decided = DecideSentinel(o)
-	return m, m.Decided, SentinelQuestions{}
+	d := DecideSentinel(o)
+	if d.NewEpoch && !f.Asked.Record {
+		// The sentinel is to watch another master because the record names it. The record may have changed since it was read.
+		return m, SentinelDecision{}, SentinelQuestions{Record: true}
+	}
+	m.Decided = d
+	return m, d, SentinelQuestions{}
 }
 
 // ask says what must be asked, and takes the record if it was. While all is well, the servers are not asked.
@@ -78,7 +85,7 @@ func (m *SentinelMemory) ask(f SentinelFacts, now time.Time) SentinelQuestions {
 	case !f.Asked.Servers:
 		return SentinelQuestions{Servers: true, Quick: m.Quick(now)} // the master has perhaps just been found down
 	case f.Asked.Record:
-		if m.recordAt = now; !f.RecordFailed {
+		if m.recordAt, m.known = now, !f.RecordFailed; m.known {
 			m.master = f.MasterUID
 		}
 	case now.Sub(m.recordAt) > time.Second:

@@ -1,6 +1,7 @@
 package role
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -89,4 +90,55 @@ func TestSentinelsLauncherReadsTheRecordAsSoonAsALabelIsContradicted(t *testing.
 	w.look()
 	require.True(t, w.asked.Record)
 	require.Equal(t, uid("b"), w.memory.master, "a record that cannot be read says nothing new")
+}
+
+// successorRecorded is a sentinel's launcher that has found its master b down for so long that it would start the sentinel anew with the
+// recorded master c. It has read the record a moment ago.
+func successorRecorded(t *testing.T) *watched {
+	w := newWatched(t)
+	w.facts.Own.Down = true
+	w.facts.Servers = []Peer{server("b", isDead), server("c", isMaster)}
+	w.facts.Replicas = []netip.Addr{address("c")}
+	w.record = uid("c")
+	w.look()
+	w.at = w.at.Add(seedPatience - 2*pace)
+	require.Equal(t, SentinelWait, w.look().Action)
+	require.True(t, w.asked.Record)
+	w.at = w.at.Add(pace)
+	return w
+}
+
+func TestSentinelIsGivenAnotherMasterOnlyByARecordThatTheSameLookHasRead(t *testing.T) {
+	w := successorRecorded(t)
+	d := w.look()
+	require.Equal(t, "watched-master-gone", d.Rule)
+	require.Equal(t, address("c"), d.Master)
+	require.True(t, w.asked.Record, "although it was read less than a second ago")
+
+	w = successorRecorded(t)
+	w.record = uid("b")
+	require.Equal(t, "sentinel-watches", w.look().Rule, "the record has changed since the look before")
+
+	w = successorRecorded(t)
+	w.failed, w.record = true, ""
+	require.Equal(t, "sentinel-watches", w.look().Rule, "nobody knows whether the record has changed")
+	require.True(t, w.asked.Record)
+	require.Equal(t, "sentinel-watches", w.look().Rule)
+	require.False(t, w.asked.Record, "a record that cannot be read is asked for once a second, too")
+	w.at = w.at.Add(time.Minute)
+	require.Equal(t, "sentinel-watches", w.look().Rule)
+	w.failed, w.record = false, uid("c")
+	w.at = w.at.Add(time.Second)
+	require.Equal(t, "watched-master-gone", w.look().Rule)
+}
+
+func TestSentinelsLauncherKeepsTheRecordForAStartWhileItCannotBeRead(t *testing.T) {
+	w := newWatched(t)
+	w.facts.Own.Down = true
+	w.look()
+	w.failed, w.record = true, ""
+	w.facts.SentinelObservation = watch("stopped", "none none", with("c", isMaster))
+	w.at = w.at.Add(time.Second)
+	require.Equal(t, "start-awaits-master", w.look().Rule, "the record named b: c may be a master of the past")
+	require.True(t, w.asked.Record)
 }

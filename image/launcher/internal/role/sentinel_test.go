@@ -32,8 +32,11 @@ func with(pod string, changes ...func(*Peer)) sentinelEdit {
 func hasLabel(p *Peer) { p.Label = Master }
 
 func recordNames(pod string) sentinelEdit {
-	return func(o *SentinelObservation) { o.MasterUID = uid(pod) }
+	return func(o *SentinelObservation) { o.MasterUID, o.RecordKnown = uid(pod), true }
 }
+
+// recordUnread is a record that the last question did not confirm.
+func recordUnread(o *SentinelObservation) { o.RecordKnown = false }
 
 func fileNames(pod string) sentinelEdit {
 	return func(o *SentinelObservation) { o.FileMaster = address(pod) }
@@ -114,6 +117,8 @@ func TestSentinelStartsWithTheMasterThatIsTrue(t *testing.T) {
 			starting("b", "this sentinel monitored 10.0.0.2 before")},
 		{"none while the only master is not the recorded one, and may be one of the past", watch("stopped", "none", with("b", isMaster), recordNames("c")),
 			SentinelDecision{Reason: "waiting for a server to become master"}},
+		{"none while the only master is not the recorded one of an earlier look, and the record cannot be read",
+			watch("stopped", "none", with("b", isMaster), recordNames("c"), recordUnread), SentinelDecision{Reason: "waiting for a server to become master"}},
 		{"none while no server is master", watch("stopped", "none", with("b", isReplica), recordNames("b")),
 			SentinelDecision{Reason: "waiting for a server to become master"}},
 		{"none while a server that was master does not run", watch("stopped", "", with("b", isMaster, isStopped), recordNames("b")),
@@ -146,6 +151,8 @@ func TestSentinelIsSeededAnewWhenItCannotGoOnByItself(t *testing.T) {
 			monitoring("b")},
 		{"not with a master that is not recorded", watch("b!", "b! b!", long, with("c", isMaster), recordNames("b"), knows("c")),
 			monitoring("b")},
+		{"not with the recorded one of an earlier look, where the record cannot be read",
+			watch("b!", "b! b!", long, with("c", isMaster), recordNames("c"), recordUnread, knows("c")), monitoring("b")},
 		{"its master is down and it does not know a live replica",
 			watch("b!", "b! b!", long, with("b", isStopped), with("c", isReplica), with("d", isReplica), knows("c")),
 			seeding("b", false, forgot)},
@@ -221,15 +228,18 @@ func TestSentinelTakesTheLabelOffAMasterThatAMajorityHasReplaced(t *testing.T) {
 // A seed takes a later epoch and stops a sentinel for a moment; where another
 // sentinel knows the successor, its next hello does the same without that.
 func TestSentinelThatAnotherIsAboutToTellIsNotStartedAnew(t *testing.T) {
-	missed := func(others string, mislabel time.Duration) SentinelAction {
-		o := watch("a", others, with("b", isMaster, hasLabel), with("a", isStopped), mislabelledFor(mislabel))
-		o.MasterUID = uid("b")
+	missed := func(others string, mislabel time.Duration, edits ...sentinelEdit) SentinelAction {
+		o := watch("a", others, with("b", isMaster, hasLabel), with("a", isStopped), mislabelledFor(mislabel), recordNames("b"))
+		for _, e := range edits {
+			e(&o)
+		}
 		return DecideSentinel(o).Action
 	}
 	require.Equal(t, SentinelSeed, missed("a a", settlePatience+1), "where nobody else knows the successor")
 	require.Equal(t, SentinelWait, missed("a b", settlePatience+1), "where another one names the successor")
 	require.Equal(t, SentinelWait, missed("a b", tellPatience), "within three publish periods")
 	require.Equal(t, SentinelSeed, missed("a b", tellPatience+1), "where it does not tell")
+	require.Equal(t, SentinelWait, missed("a a", settlePatience+1, recordUnread), "where the record cannot be read")
 }
 
 func TestSilentMasterLosesItsLabelALittleBeforeDownAfter(t *testing.T) {
