@@ -34,7 +34,7 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 		return successor{}, err
 	}
 	s.log.Info("elected to hand over", "epoch", next.epoch, "to", chosen.Name)
-	s.hold.guard(nil)
+	s.guard.Guard(nil)
 	next.pausedAt = time.Now()
 	if err := s.pauseAt(ctx, node, next); err != nil {
 		return successor{}, err

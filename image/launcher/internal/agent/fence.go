@@ -91,7 +91,7 @@ func (s *Server) fenceForSentinel(ctx context.Context, reason error, lost record
 	switch {
 	case errors.Is(reason, errUnrecorded):
 		return reason
-	case !s.unansweredAt.IsZero() && time.Since(s.unansweredAt) < holdGone:
+	case role.MayStillObey(s.unansweredAt, time.Now()):
 		return errUnanswered
 	}
 	return s.fence(ctx, lost)

@@ -94,6 +94,7 @@ func TestWritesGoOnAfterAnAbortedHandOverOnlyWithoutTheFence(t *testing.T) {
 			s.config.PodIP, s.config.RedisPort = redis.addr.Addr(), int(redis.addr.Port())
 			s.child = &process.Child{}
 			s.labels.want(role.Master, "abcdef", time.Now())
+			s.guard = s.newGuard()
 			c.record.Fence = &record.Fence{UID: s.self.UID, Successor: "uid-server-b"}
 			keepInRecord(t, s, c.record)
 			if c.denied {
@@ -103,9 +104,9 @@ func TestWritesGoOnAfterAnAbortedHandOverOnlyWithoutTheFence(t *testing.T) {
 			require.Equal(t, c.resumed, err == nil, "%v", err)
 			require.Equal(t, c.resumed, slices.Contains(redis.heard(), "CLIENT UNPAUSE"))
 			if !c.resumed {
-				require.Len(t, s.hold.ordered, 1, "writes are held back beside the loop")
+				require.True(t, s.guard.Threats().Any(), "writes are paused beside the loop")
 			}
-			require.Equal(t, !c.resumed, s.hold.unanswered.Load())
+			require.Equal(t, !c.resumed, s.guard.Unanswered())
 		})
 	}
 }

@@ -175,7 +175,7 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving, views []sen
 		return errors.Join(err, s.abortHandOver(ctx, errors.Is(err, errUnanswered)))
 	}
 	promoted := time.Now()
-	s.hold.unanswered.Store(false)
+	s.guard.SetUnanswered(false)
 	target := next.addr
 	var told sync.WaitGroup
 	if next.epoch > 0 {
@@ -222,40 +222,21 @@ func (s *Server) dropClients(ctx context.Context, node *redisnode.Node) {
 // abortHandOver takes the fence back and lets writes go on. A replica that was told to become master and has
 // not answered takes the label by the fence when it goes on. So writes do not go on while the fence is there.
 func (s *Server) abortHandOver(ctx context.Context, unanswered bool) error {
-	s.hold.unanswered.Store(unanswered)
-	s.hold.guard(s.child)
-	if s.losesWrites() {
-		alert(s.hold.ordered)
-	}
+	s.guard.SetUnanswered(unanswered)
+	s.guard.Guard(s.child)
+	s.guard.Pause()
 	err := s.unfence(ctx)
 	switch {
 	case errors.Is(err, errReplaced):
-		s.hold.unanswered.Store(true)
+		s.guard.SetUnanswered(true)
 		return err
 	case err != nil && unanswered:
 		return fmt.Errorf("the fence could not be taken back, and writes are held back: %w", err)
 	case err != nil:
 		s.log.Warn("the fence could not be taken back; it ends by itself", "error", err)
 	}
-	s.hold.unanswered.Store(false)
-	return s.resumeWrites(ctx)
-}
-
-// resumeWrites lets writes go on after a hand-over that was aborted, unless they are held back.
-func (s *Server) resumeWrites(ctx context.Context) error {
-	return s.hold.tell(s.child, func() error {
-		if s.losesWrites() {
-			return nil
-		}
-		return s.local().Unpause(ctx)
-	})
-}
-
-// losesWrites says whether what this master accepts now may be lost: the pod has lost the
-// label master or is gone, another server is being made master, or the sentinels may be replacing
-// this master without its knowledge.
-func (s *Server) losesWrites() bool {
-	return !s.labels.owned() || s.api.Gone() || s.hold.doomed.Load() || s.hold.unanswered.Load() || s.isolated()
+	s.guard.SetUnanswered(false)
+	return s.guard.Resume(ctx, s.child)
 }
 
 // replaceSelf promotes a successor. Where the sentinels do not elect this launcher for that, or the
@@ -271,7 +252,7 @@ func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving 
 	case errors.Is(err, errFailoverRunning):
 		// What were written now would be lost when it succeeds.
 		s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
-		s.hold.guard(nil)
+		s.guard.Guard(nil)
 		ip, err = s.awaitPromotion(node, s.campaigner().otherServers(), leaving.Successors, "", askSentinels(ctx, s.config, s.links, s.api.Pods()))
 	case errors.Is(err, errNotElected):
 		s.log.Warn("a sentinel is told to promote a successor", "reason", err)
@@ -286,14 +267,14 @@ func (s *Server) promoteBySentinel(ctx context.Context, node *redisnode.Node, su
 	if len(s.choosersAmong(ctx, s.views, successors)) == 0 {
 		return netip.Addr{}, errNoChooser
 	}
-	if s.hold.unanswered.Load() {
+	if s.guard.Unanswered() {
 		s.log.Warn("the label follows the sentinels: a replica has not answered the order to become master")
 	} else if err := s.fence(ctx, record.Lost{Member: s.self, Reason: "hand-over"}); errors.Is(err, errReplaced) {
 		return netip.Addr{}, err
 	} else if err != nil {
 		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)
 	}
-	s.hold.guard(nil)
+	s.guard.Guard(nil)
 	return s.promoteSuccessor(ctx, node, successors)
 }
 

@@ -97,22 +97,22 @@ func (l *labeller) wanted() wish {
 	return l.wish
 }
 
-// wantsMaster says whether the present wish is to be master.
-func (l *labeller) wantsMaster() bool {
+// WantsMaster says whether the present wish is to be master.
+func (l *labeller) WantsMaster() bool {
 	w := l.wanted()
 	return w.known && w.role == role.Master
 }
 
-// owned says whether the last wish was to be master, however old it is.
-func (l *labeller) owned() bool {
+// Owned says whether the last wish was to be master, however old it is.
+func (l *labeller) Owned() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.wish.known && l.wish.role == role.Master
 }
 
-// disown takes back the wish to be master, until a look that begins now leads to
+// Disown takes back the wish to be master, until a look that begins now leads to
 // it again, and says whether there was one.
-func (l *labeller) disown() bool {
+func (l *labeller) Disown() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.wish.known && l.wish.role != role.Master {

@@ -239,15 +239,15 @@ func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileItIsWished(t *testing.T)
 func TestLabellerThatIsToBeMasterSaysSo(t *testing.T) {
 	server := release(t, "server-a")
 	l, _ := labelling(t, server, "server-a")
-	require.False(t, l.wantsMaster(), "without a wish")
+	require.False(t, l.WantsMaster(), "without a wish")
 	l.want(role.Master, "abcdef", time.Now())
-	require.True(t, l.wantsMaster())
+	require.True(t, l.WantsMaster())
 	l.hold()
-	require.False(t, l.wantsMaster(), "it is uncertain")
+	require.False(t, l.WantsMaster(), "it is uncertain")
 	l.want(role.Slave, "abcdef", time.Now())
-	require.False(t, l.wantsMaster())
+	require.False(t, l.WantsMaster())
 	l.want(role.Master, "abcdef", time.Now().Add(-l.config.DownAfter-time.Millisecond))
-	require.False(t, l.wantsMaster(), "it has stood still")
+	require.False(t, l.WantsMaster(), "it has stood still")
 }
 
 func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
@@ -293,7 +293,7 @@ func TestLabelThatAnotherPodTookIsWishedForAnewOnly(t *testing.T) {
 	l.want(role.Master, "abcdef", before)
 	require.NoError(t, l.apply(t.Context()))
 	take(t, server, "server-a")
-	require.True(t, l.disown())
+	require.True(t, l.Disown())
 	l.want(role.Master, "abcdef", before)
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, map[string]int{"ok": 1}, writes, "nothing is written that was seen before")
@@ -304,7 +304,7 @@ func TestLabelThatAnotherPodTookIsWishedForAnewOnly(t *testing.T) {
 	require.Equal(t, "master", server.Pod("server-a").Labels[kube.RoleLabel], "a new look brings the label back at once")
 
 	l.want("", "", time.Now())
-	require.False(t, l.disown(), "this pod gives the label up itself")
+	require.False(t, l.Disown(), "this pod gives the label up itself")
 }
 
 func TestPodThatIsGoneDoesNotWishToBeMaster(t *testing.T) {
@@ -314,9 +314,9 @@ func TestPodThatIsGoneDoesNotWishToBeMaster(t *testing.T) {
 	require.NoError(t, l.apply(t.Context()))
 	require.NoError(t, server.RemovePod("server-a"))
 	require.Eventually(t, l.api.Gone, bound, time.Millisecond)
-	require.True(t, l.disown())
+	require.True(t, l.Disown())
 	l.want(role.Master, "abcdef", time.Now())
-	require.False(t, l.wantsMaster(), "no look leads to the label again")
+	require.False(t, l.WantsMaster(), "no look leads to the label again")
 	l.want("", "", time.Now())
 	require.True(t, l.wanted().known, "any other wish does no harm")
 }

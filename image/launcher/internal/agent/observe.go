@@ -89,7 +89,7 @@ func (s *Server) askOthers(ctx context.Context, q role.Questions, pods []kube.Po
 			facts.Views = append(facts.Views, v.View)
 			s.notePassword(v.err)
 		}
-		s.contact.sentinels(began, role.Observation{Sentinels: s.config.Sentinels, Views: facts.Views}.CutOff())
+		s.guard.HeardSentinels(began, role.Observation{Sentinels: s.config.Sentinels, Views: facts.Views}.CutOff())
 	}
 	asked.Wait()
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/writepause"
 )
 
 // A sentinel that is gone without a refusal, as a deleted pod is, once used up
@@ -31,7 +32,7 @@ func TestServersAnswerWhileASentinelTakesAllTheTimeThereIs(t *testing.T) {
 			PodUID: "uid-a", MasterName: "mymaster", RedisPort: int(replica.addr.Port()), HTTPPort: 1,
 			SentinelPort: sentinel.Addr().(*net.TCPAddr).Port,
 		},
-		log: quiet, links: newLinks(""),
+		log: quiet, links: newLinks(""), guard: &writepause.Guard{},
 	}
 	here := netip.MustParseAddr("127.0.0.1")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

@@ -46,7 +46,7 @@ func (s *Server) start(master netip.AddrPort) error {
 		return err
 	}
 	s.child, s.startedAt, s.heldAt, s.priority = child, time.Now(), time.Time{}, redisconf.BootPriority
-	s.hold.guard(child)
+	s.guard.Guard(child)
 	s.memory.ProcessStarted(time.Now())
 	follows := "nobody"
 	if master.IsValid() {
@@ -71,7 +71,7 @@ func (s *Server) childEnded() {
 	lived := time.Since(s.startedAt)
 	s.log.Warn("redis-server has ended", "error", s.child.Err(), "lived", lived.Round(time.Millisecond).String())
 	s.child = nil
-	s.hold.guard(nil)
+	s.guard.Guard(nil)
 	process.ReapOrphans()
 	s.restarts = s.restarts.After(lived, s.memory.Loaded)
 	s.processEnded(true)
@@ -95,7 +95,7 @@ func (s *Server) endRedis(signal syscall.Signal) {
 		return
 	}
 	s.child.Stop(signal, 15*time.Second)
-	s.hold.guard(nil)
+	s.guard.Guard(nil)
 	s.child = nil
 	s.processEnded(false)
 	if s.config.Persistence && !s.memory.Worth.Standing.Empty {

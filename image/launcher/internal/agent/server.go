@@ -17,6 +17,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/writepause"
 )
 
 const (
@@ -51,10 +52,9 @@ type Server struct {
 	// paceLinks are the connections of the pacer.
 	paceLinks *links
 	alerts    chan struct{} // a failover has most likely begun: look often
-	contact   contact       // with those who would tell this master of its replacement
 	self      record.Member
 
-	hold         *hold
+	guard        *writepause.Guard // pauses the writes of this master while somebody may be replacing it
 	child        *process.Child
 	startedAt    time.Time
 	heldAt       time.Time // since when a replica is not started; see remembered
@@ -92,14 +92,14 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 		config: c, api: api, web: w, log: log, metrics: m,
 		links:  newLinks(c.Password).counted(m.countQuestions(c)),
 		alerts: make(chan struct{}, 1),
-		hold:   newHold(c),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
 	s.watch = newMasterWatch(s.alerts)
 	s.pacer = s.newPacer()
 	s.labels = newLabeller(api, c, log, m.countLabelWrite)
+	s.guard = s.newGuard()
 	s.labels.onMaster = func(ctx context.Context) {
-		written, err := takeRecord(ctx, api, s.self, s.generation.Load, s.labels.wantsMaster, log)
+		written, err := takeRecord(ctx, api, s.self, s.generation.Load, s.labels.WantsMaster, log)
 		if err != nil {
 			log.Warn("the record of the master could not be written", "error", err)
 			return
@@ -107,6 +107,16 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 		s.taken.Store(&written)
 	}
 	return s
+}
+
+// newGuard prepares the pause of this master's writes while somebody may be replacing it.
+func (s *Server) newGuard() *writepause.Guard {
+	return writepause.New(writepause.Settings{
+		Redis: netip.AddrPortFrom(s.config.PodIP, uint16(s.config.RedisPort)), Password: s.config.Password, DownAfter: s.config.DownAfter, Lone: s.config.Servers == 1,
+		Label: s.labels, Disowned: s.api.Disowned(), Gone: s.api.Gone, Log: s.log,
+		AskAPI: func(ctx context.Context) error { _, err := s.api.Record(ctx); return err },
+		Alert:  func() { alert(s.alerts) },
+	})
 }
 
 // newPacer prepares the wait of this master's writes for its replicas. It has connections of its own: it gives servers little time to
@@ -119,7 +129,7 @@ func (s *Server) newPacer() *pace.Pacer {
 			return s.paceLinks.to(ip, s.config.RedisPort).Load(ctx)
 		},
 		Pause: func(ctx context.Context, limit time.Duration) error {
-			return s.hold.tell(s.hold.present(), func() error { return s.paceLinks.to(s.config.PodIP, s.config.RedisPort).PauseWrites(ctx, limit) })
+			return s.guard.Tell(s.guard.Guarded(), func() error { return s.paceLinks.to(s.config.PodIP, s.config.RedisPort).PauseWrites(ctx, limit) })
 		},
 		Waited: func(d time.Duration) { s.metrics.waited.Add(d.Seconds()) },
 	})
@@ -133,7 +143,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.labels.run(background)
-	go s.guardWrites(background)
+	go s.guard.Run(background)
 	go s.pacer.Run(background)
 	watchdog := newWatchdog(s.web)
 	defer watchdog.stop()
@@ -191,13 +201,13 @@ func (s *Server) turn(ctx context.Context) {
 		s.log.Info("decided", "state", d.State.String(), "action", d.Action.String(), "rule", d.Rule, "reason", d.Reason)
 	}
 	if o.Local.Answering {
-		s.hold.warm(ctx, s.child, s.memory.MasterSince)
+		s.guard.Warm(ctx, s.child, s.memory.MasterSince)
 		s.settleReplica(ctx, o.Local)
 	}
 	s.metrics.setState(d.State.String())
 	s.publish(o)
 	s.label(d)
-	s.hold.follow(s.plan)
+	s.guard.Follow(s.plan)
 	s.keepPassing(o.Local, d)
 	if err := s.act(ctx, o, d); err != nil && ctx.Err() == nil {
 		s.log.Warn("action failed; looking again", "action", d.Action.String(), "error", err)
@@ -228,7 +238,7 @@ func (s *Server) label(d role.Decision) {
 // it.
 func (s *Server) keepRecord(ctx context.Context, o role.Observation) {
 	own, write := s.memory.Unrecorded(o)
-	if !write || !s.labels.wantsMaster() || !s.labels.done() || time.Since(s.recordedAt) < role.CalmTick {
+	if !write || !s.labels.WantsMaster() || !s.labels.done() || time.Since(s.recordedAt) < role.CalmTick {
 		return
 	}
 	s.recordedAt = time.Now()

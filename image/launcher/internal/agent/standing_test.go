@@ -13,6 +13,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/writepause"
 )
 
 // brokenAfter is that of package role.
@@ -28,7 +29,7 @@ func disk(t *testing.T) config.Config {
 
 // keeper is the launcher of server-a, which keeps a standing in a data directory of its own.
 func keeper(t *testing.T) *Server {
-	s := &Server{config: disk(t), self: record.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet, hold: &hold{}}
+	s := &Server{config: disk(t), self: record.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet, guard: &writepause.Guard{}}
 	t.Cleanup(s.disk().wait)
 	return s
 }
@@ -78,7 +79,7 @@ func TestDataWithoutAWordAreBetterThanNone(t *testing.T) {
 func TestFilesThatRedisMadeBeforeItHadDataAreNone(t *testing.T) {
 	empty := role.Standing{Empty: true}
 	c := config.Config{Persistence: true, DataDir: t.TempDir(), RunDir: t.TempDir(), RedisServer: "true", BindAddress: "127.0.0.1"}
-	s := &Server{config: c, log: quiet, hold: &hold{}}
+	s := &Server{config: c, log: quiet, guard: &writepause.Guard{}}
 	s.memory.Worth.Standing = readStanding(c)
 	require.Equal(t, empty, s.memory.Worth.Standing)
 	require.NoError(t, s.start(netip.MustParseAddrPort("127.0.0.2:6379")))
@@ -141,7 +142,7 @@ func TestStandingOfALaterMasterIsWrittenAtOnce(t *testing.T) {
 }
 
 func TestDataOfAnEndedProcessWithoutPersistenceAreGone(t *testing.T) {
-	s := &Server{log: quiet, startedAt: time.Now(), memory: role.Memory{Claimed: true}, hold: &hold{}}
+	s := &Server{log: quiet, startedAt: time.Now(), memory: role.Memory{Claimed: true}, guard: &writepause.Guard{}}
 	child, err := process.Start("true")
 	require.NoError(t, err)
 	<-child.Done()
@@ -181,7 +182,7 @@ func TestDataThatRedisCannotLoadSeveralTimesAreToldToBeBroken(t *testing.T) {
 }
 
 func TestDataThatRedisHasLoadedAreNotBrokenHoweverOftenItEnds(t *testing.T) {
-	s := &Server{config: disk(t), log: quiet, restarts: role.Restarts{Unloaded: brokenAfter - 1}, hold: &hold{}}
+	s := &Server{config: disk(t), log: quiet, restarts: role.Restarts{Unloaded: brokenAfter - 1}, guard: &writepause.Guard{}}
 	s.memory.Worth.Standing = role.Standing{Generation: 5, Master: true, Offset: 7}
 	for crash := range 2 * brokenAfter {
 		s.memory.Loaded = true
@@ -204,7 +205,7 @@ func endChild(t *testing.T, s *Server) {
 }
 
 func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
-	s := &Server{config: disk(t), log: quiet, hold: &hold{}, restarts: role.Restarts{Crashes: brokenAfter, Unloaded: brokenAfter}}
+	s := &Server{config: disk(t), log: quiet, guard: &writepause.Guard{}, restarts: role.Restarts{Crashes: brokenAfter, Unloaded: brokenAfter}}
 	writeStanding(t, s.config, role.Standing{Generation: 5, Master: true})
 	s.setDataAside()
 	s.keepEmpty()
@@ -247,7 +248,7 @@ func TestDumpOfAnEarlierProcessIsNotLoadedWithoutPersistence(t *testing.T) {
 	c := config.Config{DataDir: t.TempDir(), RunDir: t.TempDir(), RedisServer: "true", BindAddress: "127.0.0.1"}
 	dump := filepath.Join(c.DataDir, "dump.rdb")
 	require.NoError(t, os.WriteFile(dump, []byte("REDIS0011"), 0o600))
-	s := &Server{config: c, log: quiet, hold: &hold{}}
+	s := &Server{config: c, log: quiet, guard: &writepause.Guard{}}
 	require.NoError(t, s.start(netip.AddrPort{}))
 	<-s.child.Done()
 	require.NoFileExists(t, dump)

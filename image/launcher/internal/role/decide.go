@@ -55,11 +55,11 @@ func (a Action) String() string {
 
 // Decision is what to do and why.
 type Decision struct {
-	State  State
-	Label  Label
-	Action Action
-	Target netip.Addr // the server to follow or to replace, or the master whose failovers to end
-	Doomed bool       // another is being made master in place of this one: what is written now would be lost
+	State         State
+	Label         Label
+	Action        Action
+	Target        netip.Addr // the server to follow or to replace, or the master whose failovers to end
+	BeingReplaced bool       // another is being made master in place of this one: what is written now would be lost
 	// Succeeded: a former replica of this master says it is master, and neither the API nor most sentinels can be asked; or
 	// another launcher is replacing this master, which most sentinels had found down.
 	Succeeded bool
@@ -142,7 +142,7 @@ func Decide(o Observation) Decision {
 	case o.Local.Master:
 		d := decideBy(masterRules, s)
 		d.Succeeded = o.formerReplicaServes() || o.fencedByAnother()
-		d.Doomed = d.Succeeded || o.aboutToBeReplaced()
+		d.BeingReplaced = d.Succeeded || o.aboutToBeReplaced()
 		return d
 	default:
 		return decideBy(replicaRules, s)

@@ -7,7 +7,7 @@ import (
 
 // A successor that stands still before the sentinels have seen it as master is none
 // for them: they replace the same predecessor again, by another.
-func TestWritesOfAMasterThatTheSentinelsHaveNotSeenAreDoomed(t *testing.T) {
+func TestWritesOfAMasterThatTheSentinelsHaveNotSeenAreHeldBack(t *testing.T) {
 	promoting := func(o *Observation) { o.Views[0].Promoting = address("c") }
 	chosen := func(o *Observation) { o.Views[0].Chosen = address("c") }
 	labelled := func(o *Observation) { o.Self.Label = Master }
@@ -29,7 +29,7 @@ func TestWritesOfAMasterThatTheSentinelsHaveNotSeenAreDoomed(t *testing.T) {
 		"and when a sentinel names the other in a later epoch": {observe(awake, sentinels("c a a"), func(o *Observation) { o.Views[0].ConfigEpoch = 9 }, peer("c", isMaster)), true},
 		"not in the same epoch":                                {observe(awake, sentinels("c a a"), peer("c", isMaster)), false},
 	} {
-		if d := Decide(c.observation); d.Doomed != c.want {
+		if d := Decide(c.observation); d.BeingReplaced != c.want {
 			t.Errorf("%s: %+v", name, d)
 		}
 	}
@@ -48,7 +48,7 @@ func TestIsolatedMasterSeesThatItsFormerReplicaIsMaster(t *testing.T) {
 		"nor where the record can be read":                   {observe(isolated, func(o *Observation) { o.RecordKnown, o.MasterUID = true, "uid-a" }, peer("c", isMaster, history("c", "a"))), false},
 		"nor where most sentinels answer, and name this one": {observe(isolated, sentinels("silent a a"), peer("c", isMaster, history("c", "a"))), false},
 	} {
-		if d := Decide(c.observation); d.Succeeded != c.want || d.Doomed != c.want {
+		if d := Decide(c.observation); d.Succeeded != c.want || d.BeingReplaced != c.want {
 			t.Errorf("%s: %+v", name, d)
 		}
 	}
@@ -59,9 +59,9 @@ func TestRecordedMasterDoesNotTakeItsLabelBackFromALaterMaster(t *testing.T) {
 	named := together(runsAsMaster(time.Hour), recorded("a"), sentinels("a c silent"), func(o *Observation) { o.Views[1].ConfigEpoch = 9 }, peer("c", isMaster))
 	check(t, []claim{
 		{"that a sentinel names in a later epoch", observe(named, func(o *Observation) { o.Self.Label = "" }),
-			Decision{State: Uncertain, Doomed: true, Reason: "this pod is the recorded master, has lost its label, and another server is about to replace it"}},
+			Decision{State: Uncertain, BeingReplaced: true, Reason: "this pod is the recorded master, has lost its label, and another server is about to replace it"}},
 		{"but does not give it up either", observe(named, func(o *Observation) { o.Self.Label = Master }),
-			Decision{State: Serving, Label: MasterLabel, Doomed: true, Reason: "this pod is the recorded master and the sentinels do not name another"}},
+			Decision{State: Serving, Label: MasterLabel, BeingReplaced: true, Reason: "this pod is the recorded master and the sentinels do not name another"}},
 	})
 }
 

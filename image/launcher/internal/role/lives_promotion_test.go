@@ -302,11 +302,11 @@ func TestMasterThatAnswersWhileItIsReplacedHoldsWritesBack(t *testing.T) {
 	w.write(w.record.FenceLost(dead, other.record(), other.UID, w.clock()))
 	first.Label = "" // a sentinel's launcher has taken it
 	w.live(time.Second)
-	require.True(t, first.plan.Hold)
+	require.True(t, first.plan.Pause)
 	require.True(t, first.plan.Succeeded, "for as long as it may take")
 	require.Empty(t, first.Label)
 	w.live(record.CarrierPatience + record.Skew)
-	require.False(t, first.plan.Hold)
+	require.False(t, first.plan.Pause)
 	require.Equal(t, Master, first.Label)
 	w.endsWell(t)
 }

@@ -57,6 +57,6 @@ func TestRedisThatRefusesTheLauncherIsAlive(t *testing.T) {
 	m, plan := m.Step(facts, now)
 	require.Equal(t, Local{Running: true, Full: true}, plan.Seen.Local)
 	require.Zero(t, m.Silent(now))
-	require.False(t, plan.Hold, "its writes are not held back")
+	require.False(t, plan.Pause, "its writes are not held back")
 	require.Empty(t, m.NotReady(plan.Seen, now))
 }

@@ -111,22 +111,6 @@ func FindsLost(down bool, silent, downAfter time.Duration) bool {
 	return down || silent >= downAfter-SilenceLead
 }
 
-// isolationLead is how long before down-after an isolated master holds writes back. It leaves
-// time for the order of the pause on a busy node.
-const isolationLead = 500 * time.Millisecond
-
-// Isolated says whether the sentinels may be about to replace a master that has heard nothing for so long,
-// neither from the API nor from most sentinels.
-func Isolated(unheard, downAfter time.Duration) bool { return unheard >= downAfter-isolationLead }
-
-// isolationPatience is how much longer than down-after the sentinels may need to replace an isolated
-// master. They may notice its silence a second after the master notices theirs, and an
-// election without a winner ends after 1.5 s.
-const isolationPatience = 2 * time.Second
-
-// ReplacedWithin is the time in which the sentinels have replaced an isolated master, if they can.
-func ReplacedWithin(downAfter time.Duration) time.Duration { return downAfter + isolationPatience }
-
 // watching is an observation and what the rules of a sentinel's launcher share.
 type watching struct {
 	SentinelObservation

@@ -114,7 +114,7 @@ func TestMasterThatIsBeingReplacedIsNotLabelled(t *testing.T) {
 	giveWay := Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: "the record names server-b as master in place of this one"}
 	awake := together(runsAsMaster(time.Hour), local(was), recorded("b"), replaced("a"), sentinels("a a a"))
 	left := uncertain(HoldLabel, "a sentinel is replacing this pod")
-	left.Doomed = true
+	left.BeingReplaced = true
 	switched := func(to string) edit {
 		return func(o *Observation) {
 			o.Views = views("a a " + to + "*")

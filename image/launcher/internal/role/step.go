@@ -19,8 +19,8 @@ type Plan struct {
 	SetMinReplicas bool
 	// Promotable: Sentinel may promote this server.
 	Promotable bool
-	// Hold: the writes of this master wait, since another server is being made master, or may be.
-	Hold bool
+	// Pause: the writes of this master pause, since another server is being made master, or may be.
+	Pause bool
 }
 
 // serviceAfter is how long the pod list may be missing before the sentinel Service is asked for the master.
@@ -56,7 +56,7 @@ func (m Memory) Step(f Facts, now time.Time) (Memory, Plan) {
 	}
 	m.Decided = d
 	silent := local.Running && !local.Answering && m.last.Master && !m.last.Loading && local.Silent > silenceLimit
-	p := Plan{Decision: d, Seen: o, Hold: silent || d.Doomed && d.Action == Wait, Promotable: local.Synced && !f.Self.Terminating}
+	p := Plan{Decision: d, Seen: o, Pause: silent || d.BeingReplaced && d.Action == Wait, Promotable: local.Synced && !f.Self.Terminating}
 	p.MinReplicas, p.SetMinReplicas = m.minReplicas(f, local, now)
 	return m, p
 }

@@ -160,14 +160,14 @@ func TestMasterThatDoesNotAnswerStaysConfirmed(t *testing.T) {
 func TestWritesOfASilentMasterAreHeldBack(t *testing.T) {
 	l := newLooker(t, here).master().settle()
 	l.facts.Own.Answered = false
-	require.False(t, l.look().Hold)
+	require.False(t, l.look().Pause)
 	l.at = l.at.Add(silenceLimit)
-	require.True(t, l.look().Hold)
-	require.False(t, l.master().look().Hold)
+	require.True(t, l.look().Pause)
+	require.False(t, l.master().look().Pause)
 	l = newLooker(t, there).replica().settle()
 	l.facts.Own.Answered = false
 	l.at = l.at.Add(silenceLimit)
-	require.False(t, l.look().Hold, "a replica has no writes")
+	require.False(t, l.look().Pause, "a replica has no writes")
 }
 
 func TestReplicaAsksItsMasterUntilItKnowsTheGenerationOfItsData(t *testing.T) {
@@ -221,7 +221,7 @@ func TestFenceIsAsOldAsItHasBeenSeen(t *testing.T) {
 	l.at = l.at.Add(record.CarrierPatience + record.Skew)
 	plan := l.look()
 	require.Greater(t, plan.Seen.Fence.Age, record.CarrierPatience+record.Skew)
-	require.False(t, plan.Hold)
+	require.False(t, plan.Pause)
 }
 
 func TestRecordThatWasWrittenWithTheLabelIsKnownAtTheNextLook(t *testing.T) {

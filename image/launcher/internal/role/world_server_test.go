@@ -98,7 +98,7 @@ func (s *simServer) turn(w *world) {
 	if d.Reason != before.Reason || d.Action != before.Action {
 		w.logf("%s: %v, %v: %s", s.Name, d.State, d.Action, d.Reason)
 	}
-	mark(&s.heldAt, s.plan.Hold, w.now)
+	mark(&s.heldAt, s.plan.Pause, w.now)
 	s.label(w, d)
 	s.act(w, o, d)
 	s.keepRecord(w, o)
