@@ -91,7 +91,7 @@ func (s *Server) fenceForSentinel(ctx context.Context, reason error, lost record
 	switch {
 	case errors.Is(reason, errUnrecorded):
 		return reason
-	case role.MayStillObey(s.unansweredAt, time.Now()):
+	case !s.unansweredAt.IsZero() && time.Since(s.unansweredAt) < 30*time.Second:
 		return errUnanswered
 	}
 	return s.fence(ctx, lost)

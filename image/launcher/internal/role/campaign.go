@@ -147,13 +147,3 @@ func (m Mandate) Outcome(heard []Consent, asked, wait int) Outcome {
 	}
 	return Unconfirmed
 }
-
-// orderLasts is how long a replica that has not answered counts as a replica that may still execute the order to become master. The
-// order has no end of its own. The kubelet restarts a Redis that stands still for a minute.
-const orderLasts = 30 * time.Second
-
-// MayStillObey says whether a replica that was told to become master, and had not answered when the order ended, may still execute the order.
-// Zero means that every order was answered.
-func MayStillObey(unanswered, now time.Time) bool {
-	return !unanswered.IsZero() && now.Sub(unanswered) < orderLasts
-}

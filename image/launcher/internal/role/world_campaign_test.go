@@ -36,70 +36,73 @@ func (s *simServer) breakOff(w *world, after string) {
 	w.restart(s, time.Second)
 }
 
-// simLost is agent.lost.
-type simLost struct {
-	record.Lost
-	master   netip.Addr
-	replicas []Replica
-}
-
-// replaceLost is agent.replaceLost. false: a sentinel can do it.
-func (s *simServer) replaceLost(w *world, m simLost) (done bool) {
+// replaceLost is succession.Replace.
+func (s *simServer) replaceLost(w *world, lost Lost) Ending {
 	if !w.apiServes(&s.pod) {
-		return false
+		return NotElected
 	}
 	read := s.memory.Record
-	if !s.memory.RecordKnown || read.Replaceable(m.Lost, s.record(), w.clock()) != nil {
+	if !s.memory.RecordKnown || read.Replaceable(lost.Lost, s.record(), w.clock()) != nil {
 		read = w.record
 	}
-	switch err := read.Replaceable(m.Lost, s.record(), w.clock()); {
+	switch err := read.Replaceable(lost.Lost, s.record(), w.clock()); {
 	case errors.Is(err, record.ErrNotRecorded):
-		return false
+		return NotElected
 	case err != nil:
-		return true
+		return ReplacedByAnother
 	}
 	for _, other := range w.sentinels {
 		if s.hears(w, other) && other.leads != nil {
-			return true
+			return ReplacedByAnother
 		}
 	}
-	best, err := s.offers(w, m).Foremost()
-	again := err != nil && !errors.Is(err, ErrNoReplica) && !errors.Is(err, record.ErrReplaced) && !s.failedOnce
-	if s.failedOnce = again; again {
-		s.failedAt = never
-		return true
-	}
+	best, err := s.offers(w, lost).Foremost()
 	successor := w.serverAt(best.IP)
-	if err != nil || successor == nil {
-		return errors.Is(err, record.ErrReplaced)
+	switch {
+	case errors.Is(err, record.ErrReplaced):
+		return ReplacedByAnother
+	case errors.Is(err, ErrNoReplica) || err == nil && successor == nil:
+		return NotElected
+	case err != nil:
+		return Failed
 	}
-	if !s.write(w, read.FenceLost(m.Lost, s.record(), successor.UID, w.clock())) {
+	if !s.write(w, read.FenceLost(lost.Lost, s.record(), successor.UID, w.clock())) {
 		s.memory.ReadAgain()
-		s.failedAt = never // the next look begins once more, as agent.replaceLost does
-		return true
+		return Failed // the next look begins once more, as succession.Replace does
 	}
-	w.logf("%s fences %s", s.Name, m.UID)
-	end := w.nextCampaign()
+	w.logf("%s fences %s", s.Name, lost.UID)
+	return s.replaceBy(w, lost, successor)
+}
+
+// replaceBy is the part of an attempt that follows the fence. The launcher may end anywhere in it.
+func (s *simServer) replaceBy(w *world, lost Lost, successor *simServer) Ending {
+	end, master := w.nextCampaign(), lost.at()
 	if end == endedAfterTheFence {
 		s.breakOff(w, "fenced the master")
-		return true
+		return Replaced
 	}
-	epoch, elected := s.campaign(w, m.master)
+	epoch, elected := s.campaign(w, master)
 	switch {
-	case !elected || s.stillElected(w, m, epoch) != Upheld:
-		return false
+	case !elected || s.stillElected(w, lost, epoch) != Upheld:
+		return NotElected
 	case end == endedAfterTheVotes:
 		s.breakOff(w, "been elected")
-		return true
+		return Replaced
 	}
 	w.mayBecomeMaster(successor)
 	successor.becomeMaster(w, "promoted by the launcher of "+s.Name)
 	if end == endedAfterThePromotion {
 		s.breakOff(w, "promoted the successor")
-		return true
+		return Replaced
 	}
-	s.tellOthers(w, m, successor, epoch, end == endedAfterOneSentinelWasTold)
-	return true
+	s.tellOthers(w, master, successor, epoch, end == endedAfterOneSentinelWasTold)
+	return Replaced
+}
+
+// at is the address of a lost master, which the simulated release always knows.
+func (l Lost) at() netip.Addr {
+	ip, _ := l.Address()
+	return ip
 }
 
 // write writes the record, and remembers it.
@@ -111,8 +114,8 @@ func (s *simServer) write(w *world, r record.Record) bool {
 	return ok
 }
 
-// tellOthers is agent.tellOthers.
-func (s *simServer) tellOthers(w *world, m simLost, successor *simServer, epoch int64, onlyOne bool) {
+// tellOthers is what a launcher does after a promotion.
+func (s *simServer) tellOthers(w *world, master netip.Addr, successor *simServer, epoch int64, onlyOne bool) {
 	for _, other := range w.sentinels {
 		if s.hears(w, other) && other.configEpoch < epoch {
 			other.switchTo(w, successor.IP, epoch)
@@ -123,7 +126,7 @@ func (s *simServer) tellOthers(w *world, m simLost, successor *simServer, epoch 
 		}
 	}
 	for _, other := range w.servers {
-		if other != successor && other.alive(w) && reaches(&s.pod, &other.pod) && !other.redis.master && other.redis.follows == m.master {
+		if other != successor && other.alive(w) && reaches(&s.pod, &other.pod) && !other.redis.master && other.redis.follows == master {
 			other.follow(w, successor.IP)
 		}
 	}
@@ -133,27 +136,27 @@ func (s *simServer) hears(w *world, other *simSentinel) bool {
 	return other.running && w.now >= other.thawAt && reaches(&s.pod, &other.pod)
 }
 
-// offers are the answers that agent.foremost gets.
-func (s *simServer) offers(w *world, m simLost) Offers {
-	offers := NewOffers(m.replicas)
+// offers are the answers of the replicas of a lost master.
+func (s *simServer) offers(w *world, lost Lost) Offers {
+	offers := NewOffers(lost.Replicas)
 	for range offerTries {
 		for i := range offers {
 			offer := &offers[i]
 			r := w.serverAt(offer.IP)
 			switch {
 			case r == nil || !reaches(&s.pod, &r.pod) || r.redis.running && !r.alive(w):
-				offer.Take(Unknown, Look{}, netip.Addr{}, m.master)
+				offer.Take(Unknown, Look{}, netip.Addr{}, lost.at())
 			case !r.alive(w):
-				offer.Take(Refused, Look{}, netip.Addr{}, m.master)
+				offer.Take(Refused, Look{}, netip.Addr{}, lost.at())
 			default:
-				offer.Take(Answered, Look{Master: r.redis.master, History: r.redis.history, Offset: r.redis.offset}, r.redis.follows, m.master)
+				offer.Take(Answered, Look{Master: r.redis.master, History: r.redis.history, Offset: r.redis.offset}, r.redis.follows, lost.at())
 			}
 		}
 	}
 	return offers
 }
 
-// campaign is agent.campaign.
+// campaign asks the sentinels for their votes.
 func (s *simServer) campaign(w *world, master netip.Addr) (epoch int64, elected bool) {
 	if w.noVotes {
 		return 0, false
@@ -186,9 +189,9 @@ func (s *simServer) sentinelsNow(w *world) (views []View) {
 	return views
 }
 
-// stillElected is agent.stillElected. No time passes between the votes and it.
-func (s *simServer) stillElected(w *world, m simLost, epoch int64) Outcome {
-	mandate := Mandate{Master: m.master, Epoch: epoch, Sentinels: simSentinels, Quorum: simSentinels/2 + 1, DownAfter: simDownAfter, Silent: m.Silent}
+// stillElected asks the sentinels once more before a promotion. No time passes between the votes and it.
+func (s *simServer) stillElected(w *world, lost Lost, epoch int64) Outcome {
+	mandate := Mandate{Master: lost.at(), Epoch: epoch, Sentinels: simSentinels, Quorum: simSentinels/2 + 1, DownAfter: simDownAfter, Silent: lost.Silent}
 	var heard []Consent
 	for _, v := range s.sentinelsNow(w) {
 		heard = append(heard, mandate.Consent(v, true, v))
@@ -201,7 +204,7 @@ func (s *simServer) callOff(w *world, master netip.Addr) {
 	for i, v := range s.views {
 		if v.FailingOver && v.Master == master {
 			w.logf("%s calls the failover of %s off", s.Name, s.asked[i].Name)
-			s.failedAt = never
+			s.attempts = s.attempts.AtOnce()
 			s.asked[i].stop()
 		}
 	}
@@ -209,30 +212,23 @@ func (s *simServer) callOff(w *world, master netip.Addr) {
 
 // failOver replaces the master, or commands a failover to one sentinel.
 func (s *simServer) failOver(w *world, o Observation, d Decision) {
-	pause := 2 * time.Second
-	switch d.Action {
-	case Nudge:
-		pause = record.OrderAge
-	case ReplaceSilent:
-		pause = 0 // less than a step
-	}
-	if w.now-s.failedAt < pause {
+	if !s.attempts.Due(d.Action, w.clock()) {
 		return
 	}
-	s.failedAt = w.now
-	lost := simLost{Lost: record.Lost{Member: s.record()}, master: s.IP, replicas: o.Replicas(s.memory.ServedHistory)}
-	if d.Action == ReplaceDead || d.Action == ReplaceSilent {
-		lost.Lost = record.Lost{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation}
-		lost.master, lost.replicas, lost.Silent = d.Target, o.Replicas(o.Local.History.ID), d.Action == ReplaceSilent
-	}
-	if d.Action != Nudge && s.replaceLost(w, lost) {
-		return
-	}
-	if d.Action == ReplaceSilent {
-		if next, changed := w.record.Withdraw(lost.Lost, s.record()); changed && w.apiServes(&s.pod) {
-			s.write(w, next)
+	s.attempts = s.attempts.Begin(w.clock())
+	lost, replaces := s.memory.LostMaster(o, d)
+	if replaces {
+		var left Remainder
+		s.attempts, left = s.attempts.End(lost, s.replaceLost(w, lost), w.clock())
+		switch left {
+		case Nothing:
+			return
+		case Withdraw:
+			if next, changed := w.record.Withdraw(lost.Lost, s.record()); changed && w.apiServes(&s.pod) {
+				s.write(w, next)
+			}
+			return
 		}
-		return
 	}
 	if s.announceFailover(w, d, lost.Lost) {
 		s.commandFailover(w, d.Target)

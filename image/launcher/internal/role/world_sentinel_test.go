@@ -145,7 +145,7 @@ func (s *simSentinel) switchTo(w *world, ip netip.Addr, configEpoch int64) {
 	w.logf("%s switches to master %v (epoch %d)", s.Name, ip, configEpoch)
 	s.replicas[s.master] = true
 	delete(s.replicas, ip)
-	s.master, s.configEpoch, s.leads, s.triedAt = ip, configEpoch, nil, never
+	s.master, s.configEpoch, s.leads, s.triedAt = ip, configEpoch, nil, -time.Hour
 	s.heard, s.slaveAt, s.down, s.wrongAt = w.now, 0, false, map[netip.Addr]time.Duration{}
 }
 
@@ -413,7 +413,7 @@ func (s *simSentinel) seed(w *world, d SentinelDecision, o SentinelObservation) 
 		}
 	}
 	w.logf("%s starts with master %v (epoch %d)", s.Name, b.master, b.configEpoch)
-	s.running, s.believes, s.told, s.leads, s.triedAt = true, b, map[netip.Addr]told{}, nil, never
+	s.running, s.believes, s.told, s.leads, s.triedAt = true, b, map[netip.Addr]told{}, nil, -time.Hour
 	s.heard, s.slaveAt, s.down, s.wrongAt = w.now, 0, false, map[netip.Addr]time.Duration{}
 }
 

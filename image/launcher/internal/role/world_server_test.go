@@ -26,8 +26,7 @@ type simServer struct {
 	wasRunning bool
 	turnAt     time.Duration
 	heldAt     time.Duration // its writes have been held back since then; 0: they are not
-	failedAt   time.Duration // a failover was last commanded
-	failedOnce bool          // the last attempt to replace a dead master has failed
+	attempts   Attempts      // to replace a master
 	recordedAt time.Duration // last attempt to write the record again
 	written    *record.Record
 	views      []View
@@ -41,8 +40,6 @@ type simServer struct {
 	acts       int // looks with an effect
 }
 
-const never = -time.Hour
-
 // clock is the present moment.
 func (w *world) clock() time.Time { return epoch.Add(w.now) }
 
@@ -53,7 +50,7 @@ func (s *simServer) boot(w *world) {
 	if w.persistence && s.disk.writes > 0 {
 		worth = filed
 	}
-	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, hungryUntil: s.hungryUntil, acks: map[*simServer]time.Duration{}, failedAt: never}
+	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, hungryUntil: s.hungryUntil, acks: map[*simServer]time.Duration{}}
 	fresh.memory = NewMemory(worth, epoch.Add(max(w.now, s.upAt)))
 	fresh.memory.Worth.Filed = filed
 	*s = fresh
