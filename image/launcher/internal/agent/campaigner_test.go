@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
 // voter is a sentinel that votes as Sentinel does: once for each epoch, and for no epoch before the
@@ -46,9 +47,9 @@ func (v *voter) answer(command string) string {
 func electorate(t *testing.T, current ...int64) (views []sentinelView, voters []*voter) {
 	for i, epoch := range current {
 		v := &voter{current: epoch}
-		s := speak(t, map[string]string{})
-		s.answerBy("SENTINEL IS-MASTER-DOWN-BY-ADDR", v.answer)
-		view := sentinelView{node: newLinks("").to(s.addr.Addr(), int(s.addr.Port())), View: role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr("10.0.0.1")}}
+		s := fakeredis.Start(t, map[string]string{})
+		s.AnswerBy("SENTINEL IS-MASTER-DOWN-BY-ADDR", v.answer)
+		view := sentinelView{node: newLinks("").to(s.Addr.Addr(), int(s.Addr.Port())), View: role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr("10.0.0.1")}}
 		view.pod.Name = fmt.Sprintf("sentinel-%d", i)
 		if epoch < 0 {
 			view.Reach = role.Unknown
@@ -101,21 +102,21 @@ func TestSentinelsThatNameAnotherMasterAreNotAskedForTheirVotes(t *testing.T) {
 }
 
 func TestNewMasterIsAnnouncedToEverySentinelInTheNameOfAnother(t *testing.T) {
-	sentinel := func(peers, names string) *speaker {
-		return speak(t, map[string]string{"SENTINEL SENTINELS": peers, "PUBLISH": ":1\r\n", "SENTINEL MASTER": masterReply(names, "master")})
+	sentinel := func(peers, names string) *fakeredis.Server {
+		return fakeredis.Start(t, map[string]string{"SENTINEL SENTINELS": peers, "PUBLISH": ":1\r\n", "SENTINEL MASTER": fakeredis.Master(names, "master")})
 	}
-	peer := "*1\r\n*6\r\n$2\r\nip\r\n$8\r\n10.0.0.5\r\n$4\r\nport\r\n$5\r\n26379\r\n$5\r\nrunid\r\n$2\r\nef\r\n"
+	peer := "*1\r\n" + fakeredis.List("ip", "10.0.0.5", "port", "26379", "runid", "ef")
 	knows, ignores, alone := sentinel(peer, "10.0.0.2"), sentinel(peer, "10.0.0.1"), sentinel("*0\r\n", "10.0.0.1")
 	next := successor{addr: netip.MustParseAddrPort("10.0.0.2:6379"), epoch: 9}
-	for _, v := range []*speaker{knows, ignores, alone} {
-		next.views = append(next.views, sentinelView{node: newLinks("").to(v.addr.Addr(), int(v.addr.Port())), View: role.View{Reach: role.Answered}})
+	for _, v := range []*fakeredis.Server{knows, ignores, alone} {
+		next.views = append(next.views, sentinelView{node: newLinks("").to(v.Addr.Addr(), int(v.Addr.Port())), View: role.View{Reach: role.Answered}})
 	}
 	s := &Server{config: config.Config{MasterName: "mymaster"}, log: quiet}
 	require.Equal(t, 1, s.campaigner().announce(t.Context(), next), "one names it then")
 	const hello = "PUBLISH __sentinel__:hello 10.0.0.5,26379,ef,9,mymaster,10.0.0.2,6379,9"
-	require.Contains(t, knows.heard(), hello)
-	require.Contains(t, ignores.heard(), hello)
-	require.False(t, strings.Contains(strings.Join(alone.heard(), "\n"), "PUBLISH"), "it would take the sender for a new sentinel")
+	require.Contains(t, knows.Heard(), hello)
+	require.Contains(t, ignores.Heard(), hello)
+	require.False(t, strings.Contains(strings.Join(alone.Heard(), "\n"), "PUBLISH"), "it would take the sender for a new sentinel")
 }
 
 func within(t *testing.T) context.Context {
@@ -126,32 +127,32 @@ func within(t *testing.T) context.Context {
 
 // Whether a replica that did not answer has obeyed decides whether writes may go on here.
 func TestPromotionIsOrderedWithWritesPausedUntilItIsAnswered(t *testing.T) {
-	master := speak(t, map[string]string{"CLIENT PAUSE": "+OK\r\n"})
-	replica := speak(t, map[string]string{"CLIENT KILL": ":0\r\n"})
+	master := fakeredis.Start(t, map[string]string{"CLIENT PAUSE": "+OK\r\n"})
+	replica := fakeredis.Start(t, map[string]string{"CLIENT KILL": ":0\r\n"})
 	orders := 0
-	replica.answerBy("REPLICAOF", func(string) string {
+	replica.AnswerBy("REPLICAOF", func(string) string {
 		if orders++; orders < 3 {
 			return "" // nothing comes
 		}
 		return "+OK\r\n"
 	})
-	s := &Server{links: newLinks(""), log: quiet, config: config.Config{RedisPort: int(replica.addr.Port()), DownAfter: 3 * time.Second}}
-	node := s.links.to(master.addr.Addr(), int(master.addr.Port()))
+	s := &Server{links: newLinks(""), log: quiet, config: config.Config{RedisPort: int(replica.Addr.Port()), DownAfter: 3 * time.Second}}
+	node := s.links.to(master.Addr.Addr(), int(master.Addr.Port()))
 	nobody := func(netip.Addr) bool { return false }
-	require.NoError(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.addr}, nobody))
+	require.NoError(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.Addr}, nobody))
 	require.Equal(t, 3, orders)
-	require.Equal(t, 2, strings.Count(strings.Join(master.heard(), "\n"), "CLIENT PAUSE 1500 WRITE"), "the pause is renewed before each further order")
-	require.Contains(t, replica.heard(), "CLIENT KILL TYPE normal SKIPME yes", "its readers come back to a slave")
+	require.Equal(t, 2, strings.Count(strings.Join(master.Heard(), "\n"), "CLIENT PAUSE 1500 WRITE"), "the pause is renewed before each further order")
+	require.Contains(t, replica.Heard(), "CLIENT KILL TYPE normal SKIPME yes", "its readers come back to a slave")
 
-	replica.answerBy("REPLICAOF", func(string) string { return "" })
-	require.NoError(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.addr}, func(netip.Addr) bool { return true }), "it has the label")
+	replica.AnswerBy("REPLICAOF", func(string) string { return "" })
+	require.NoError(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.Addr}, func(netip.Addr) bool { return true }), "it has the label")
 	began := time.Now()
-	require.ErrorIs(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.addr}, nobody), errUnanswered)
+	require.ErrorIs(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.Addr}, nobody), errUnanswered)
 	require.Less(t, time.Since(began), 2*promotionWait)
 
-	replica.answerBy("REPLICAOF", func(string) string { return "-NOPERM it may not\r\n" })
+	replica.AnswerBy("REPLICAOF", func(string) string { return "-NOPERM it may not\r\n" })
 	began = time.Now()
-	err := s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.addr}, nobody)
+	err := s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.Addr}, nobody)
 	require.ErrorContains(t, err, "NOPERM")
 	require.NotErrorIs(t, err, errUnanswered)
 	require.Less(t, time.Since(began), promotionWait/2, "it has refused")
@@ -174,8 +175,8 @@ func TestLauncherIsStillElectedWhileAMajorityNamesTheMaster(t *testing.T) {
 	s := &Server{config: config.Config{MasterName: "mymaster", Sentinels: 3}, log: quiet}
 	of := netip.MustParseAddrPort("10.0.0.1:6379")
 	view := func(before, now string) sentinelView {
-		v := speak(t, map[string]string{"SENTINEL MASTER": masterReply(now, "master")})
-		return sentinelView{node: newLinks("").to(v.addr.Addr(), int(v.addr.Port())),
+		v := fakeredis.Start(t, map[string]string{"SENTINEL MASTER": fakeredis.Master(now, "master")})
+		return sentinelView{node: newLinks("").to(v.Addr.Addr(), int(v.Addr.Port())),
 			View: role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr(before)}}
 	}
 	next := successor{of: of, epoch: 9, views: []sentinelView{view("10.0.0.1", "10.0.0.1"), view("10.0.0.9", "10.0.0.9"), view("10.0.0.1", "10.0.0.1")}}
@@ -193,38 +194,38 @@ func TestSilentMasterIsReplacedWhenAMajorityFindsItDown(t *testing.T) {
 	s := &Server{config: config.Config{MasterName: "mymaster", Sentinels: 3, DownAfter: 3 * time.Second}, log: quiet}
 	next := successor{of: netip.MustParseAddrPort("10.0.0.1:6379"), epoch: 9, silent: true}
 	says := func(flags, silent string) string {
-		return strings.Replace(masterReply("10.0.0.1", flags), "*10", "*12", 1) + text("last-ping-sent") + text(silent)
+		return fakeredis.Master("10.0.0.1", flags, "last-ping-sent", silent)
 	}
-	var speakers []*speaker
+	var speakers []*fakeredis.Server
 	for range 3 {
-		v := speak(t, map[string]string{"SENTINEL MASTER": says("master", "2600")})
+		v := fakeredis.Start(t, map[string]string{"SENTINEL MASTER": says("master", "2600")})
 		speakers = append(speakers, v)
-		next.views = append(next.views, sentinelView{node: newLinks("").to(v.addr.Addr(), int(v.addr.Port())),
+		next.views = append(next.views, sentinelView{node: newLinks("").to(v.Addr.Addr(), int(v.Addr.Port())),
 			View: role.View{Reach: role.Answered, HasMaster: true, Master: next.of.Addr()}})
 	}
 	still := func() error { return s.campaigner().stillElected(t.Context(), next, 0) }
 	err := still()
 	require.ErrorContains(t, err, "finds it down: false")
 	require.NotErrorIs(t, err, errAnswers)
-	speakers[0].answerFromNowOn("SENTINEL MASTER", says("master,s_down", "3100"))
+	speakers[0].Answer("SENTINEL MASTER", says("master,s_down", "3100"))
 	require.Error(t, still(), "one of three")
-	speakers[1].answerFromNowOn("SENTINEL MASTER", says("master,s_down", "3100"))
+	speakers[1].Answer("SENTINEL MASTER", says("master,s_down", "3100"))
 	require.NoError(t, still())
-	speakers[2].answerFromNowOn("SENTINEL MASTER", says("master", "0"))
+	speakers[2].Answer("SENTINEL MASTER", says("master", "0"))
 	require.NoError(t, still(), "one of three gets answers")
-	speakers[1].answerFromNowOn("SENTINEL MASTER", says("master", "100"))
+	speakers[1].Answer("SENTINEL MASTER", says("master", "100"))
 	require.ErrorIs(t, still(), errAnswers, "most of them get answers")
-	speakers[1].answerFromNowOn("SENTINEL MASTER", says("master,s_down,failover_in_progress", "3100"))
+	speakers[1].Answer("SENTINEL MASTER", says("master,s_down,failover_in_progress", "3100"))
 	require.ErrorIs(t, still(), errFailoverRunning)
-	waits := strings.Replace(says("master,s_down,failover_in_progress", "3100"), "*12", "*14", 1) + text("failover-state") + text("wait_start")
-	speakers[1].answerFromNowOn("SENTINEL MASTER", waits)
+	waits := fakeredis.Master("10.0.0.1", "master,s_down,failover_in_progress", "last-ping-sent", "3100", "failover-state", "wait_start")
+	speakers[1].Answer("SENTINEL MASTER", waits)
 	require.ErrorIs(t, still(), errFailoverRunning, "it may be elected by votes of an earlier epoch")
 	next.views[1].voted = true
 	require.NoError(t, still(), "it has begun, and has voted for this launcher in a later epoch")
 	next.views[1].voted = false
-	speakers[1].answerFromNowOn("SENTINEL MASTER", strings.Replace(says("master", "0"), "10.0.0.1", "10.0.0.2", 1))
+	speakers[1].Answer("SENTINEL MASTER", fakeredis.Master("10.0.0.2", "master", "last-ping-sent", "0"))
 	require.ErrorIs(t, still(), errFailoverRunning, "it has replaced it")
-	speakers[1].answerFromNowOn("SENTINEL MASTER", says("master,s_down", "3100"))
+	speakers[1].Answer("SENTINEL MASTER", says("master,s_down", "3100"))
 	s.config.Quorum = 3
 	require.Error(t, still(), "the quorum is larger than the majority")
 }

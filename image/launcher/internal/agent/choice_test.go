@@ -10,18 +10,14 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
 // remembers is the answer to SENTINEL REPLICAS of a sentinel with these offsets
 // of 10.0.0.2 and 10.0.0.3.
 func remembers(second, third int) map[string]string {
 	entry := func(ip string, offset int) string {
-		words := []string{"ip", ip, "port", "6379", "flags", "slave", "slave-priority", "100", "slave-repl-offset", fmt.Sprint(offset)}
-		out := fmt.Sprintf("*%d\r\n", len(words))
-		for _, word := range words {
-			out += text(word)
-		}
-		return out
+		return fakeredis.List("ip", ip, "port", "6379", "flags", "slave", "slave-priority", "100", "slave-repl-offset", fmt.Sprint(offset))
 	}
 	return map[string]string{"SENTINEL REPLICAS": "*2\r\n" + entry("10.0.0.2", second) + entry("10.0.0.3", third)}
 }
@@ -48,14 +44,10 @@ func TestFailoverIsCommandedToASentinelThatKnowsWhoHoldsTheData(t *testing.T) {
 		})
 	}
 }
+
 func TestReplicaIsNotHeldBackForever(t *testing.T) {
-	entry := []string{
-		"ip", "10.0.0.4", "port", "6379", "flags", "slave", "runid", "a", "slave-priority", "100", "info-refresh", "10", "last-ok-ping-reply", "10",
-	}
-	reply := fmt.Sprintf("*1\r\n*%d\r\n", len(entry))
-	for _, word := range entry {
-		reply += text(word)
-	}
+	reply := "*1\r\n" + fakeredis.List("ip", "10.0.0.4", "port", "6379", "flags", "slave", "runid", "a", "slave-priority", "100",
+		"info-refresh", "10", "last-ok-ping-reply", "10")
 	view, _ := sentinelAt(t, "first", "10.0.0.1", map[string]string{"SENTINEL REPLICAS": reply})
 	s := &Server{config: config.Config{MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.4")}, log: quiet}
 	require.False(t, s.remembered(t.Context()), "no sentinel answers")

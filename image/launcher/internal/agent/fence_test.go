@@ -10,6 +10,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
 // Both may have read the record before either has written it.
@@ -88,10 +89,10 @@ func TestWritesGoOnAfterAnAbortedHandOverOnlyWithoutTheFence(t *testing.T) {
 		"the successor has written itself into the record":   {record.Record{Master: member("server-b"), Previous: member("server-a")}, false, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			redis := speak(t, map[string]string{"CLIENT UNPAUSE": "+OK\r\n"})
+			redis := fakeredis.Start(t, map[string]string{"CLIENT UNPAUSE": "+OK\r\n"})
 			server := release(t, "server-a")
 			s := launcher(t, server, "server-a")
-			s.config.PodIP, s.config.RedisPort = redis.addr.Addr(), int(redis.addr.Port())
+			s.config.PodIP, s.config.RedisPort = redis.Addr.Addr(), int(redis.Addr.Port())
 			s.child = &process.Child{}
 			s.labels.want(role.Master, "abcdef", time.Now())
 			s.guard = s.newGuard()
@@ -102,7 +103,7 @@ func TestWritesGoOnAfterAnAbortedHandOverOnlyWithoutTheFence(t *testing.T) {
 			}
 			err := s.abortHandOver(t.Context(), c.unanswered)
 			require.Equal(t, c.resumed, err == nil, "%v", err)
-			require.Equal(t, c.resumed, slices.Contains(redis.heard(), "CLIENT UNPAUSE"))
+			require.Equal(t, c.resumed, slices.Contains(redis.Heard(), "CLIENT UNPAUSE"))
 			if !c.resumed {
 				require.True(t, s.guard.Threats().Any(), "writes are paused beside the loop")
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/writepause"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
 // A sentinel that is gone without a refusal, as a deleted pod is, once used up
@@ -24,12 +25,12 @@ func TestServersAnswerWhileASentinelTakesAllTheTimeThereIs(t *testing.T) {
 	sentinel, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = sentinel.Close() }()
-	replica := speak(t, map[string]string{
-		"INFO": text("role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:up\r\nslave_repl_offset:7\r\n"),
+	replica := fakeredis.Start(t, map[string]string{
+		"INFO": fakeredis.Text("role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:up\r\nslave_repl_offset:7\r\n"),
 	})
 	s := &Server{
 		config: config.Config{
-			PodUID: "uid-a", MasterName: "mymaster", RedisPort: int(replica.addr.Port()), HTTPPort: 1,
+			PodUID: "uid-a", MasterName: "mymaster", RedisPort: int(replica.Addr.Port()), HTTPPort: 1,
 			SentinelPort: sentinel.Addr().(*net.TCPAddr).Port,
 		},
 		log: quiet, links: newLinks(""), guard: &writepause.Guard{},
@@ -65,8 +66,8 @@ func TestQuickQuestionsTakeNoLongerThanOneLookOfAFailover(t *testing.T) {
 
 // The link that a replica reports may be to a process of its master that has ended.
 func TestReplicaAsksItsMasterForItsHistory(t *testing.T) {
-	master := speak(t, map[string]string{"INFO": text("role:master\r\nmaster_replid:m\r\n")})
-	s := &Server{config: config.Config{RedisPort: int(master.addr.Port())}, log: quiet, links: newLinks("")}
+	master := fakeredis.Start(t, map[string]string{"INFO": fakeredis.Text("role:master\r\nmaster_replid:m\r\n")})
+	s := &Server{config: config.Config{RedisPort: int(master.Addr.Port())}, log: quiet, links: newLinks("")}
 	here := netip.MustParseAddr("127.0.0.1")
 	require.Equal(t, role.Told{History: "m"}, s.askMaster(t.Context(), here, "m"), "its launcher does not answer")
 	require.Equal(t, role.Told{History: "m"}, s.askMaster(t.Context(), here, "another"))
@@ -74,19 +75,19 @@ func TestReplicaAsksItsMasterForItsHistory(t *testing.T) {
 
 // A launcher that has demoted its own Redis has ended its clients' connections. The look that finds the replica must not end them again.
 func TestClientsOfADemotedMasterAreDroppedOnce(t *testing.T) {
-	redis := speak(t, map[string]string{"CLIENT UNPAUSE": "+OK\r\n", "CLIENT KILL": ":3\r\n", "INFO": text("role:master\r\nmaster_replid:m\r\n")})
-	s := &Server{config: config.Config{PodIP: redis.addr.Addr(), RedisPort: int(redis.addr.Port())}, log: quiet, links: newLinks(""), child: &process.Child{}}
+	redis := fakeredis.Start(t, map[string]string{"CLIENT UNPAUSE": "+OK\r\n", "CLIENT KILL": ":3\r\n", "INFO": fakeredis.Text("role:master\r\nmaster_replid:m\r\n")})
+	s := &Server{config: config.Config{PodIP: redis.Addr.Addr(), RedisPort: int(redis.Addr.Port())}, log: quiet, links: newLinks(""), child: &process.Child{}}
 	s.pacer = pace.New(pace.Settings{Log: quiet})
 	s.askOwn(t.Context())
 	require.False(t, s.demoting)
 	s.demoting = true
 	require.NoError(t, s.finishDemotion(t.Context()))
-	redis.answerFromNowOn("INFO", text("role:slave\r\nmaster_replid:m\r\n"))
+	redis.Answer("INFO", fakeredis.Text("role:slave\r\nmaster_replid:m\r\n"))
 	s.askOwn(t.Context())
 	require.False(t, s.demoting, "it was this launcher")
-	redis.answerFromNowOn("INFO", text("role:master\r\nmaster_replid:m\r\n"))
+	redis.Answer("INFO", fakeredis.Text("role:master\r\nmaster_replid:m\r\n"))
 	s.askOwn(t.Context())
-	redis.answerFromNowOn("INFO", text("role:slave\r\nmaster_replid:m\r\n"))
+	redis.Answer("INFO", fakeredis.Text("role:slave\r\nmaster_replid:m\r\n"))
 	s.askOwn(t.Context())
 	require.True(t, s.demoting, "it was somebody else")
 }

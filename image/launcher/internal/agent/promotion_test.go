@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
 // endedSentinel is one whose process has ended.
@@ -30,7 +31,7 @@ func TestFailoverStateIsWhatTheSentinelsTell(t *testing.T) {
 	replacing, idle := "master,failover_in_progress", "master"
 	answers := func(master, flags string) func(*testing.T, string) sentinelView {
 		return func(t *testing.T, name string) sentinelView {
-			view, _ := sentinelAt(t, name, own, map[string]string{"SENTINEL MASTER": masterReply(master, flags)})
+			view, _ := sentinelAt(t, name, own, map[string]string{"SENTINEL MASTER": fakeredis.Master(master, flags)})
 			return view
 		}
 	}
@@ -72,7 +73,7 @@ func TestFailoverEndsOnlyWhenItHasBeenOverForAMoment(t *testing.T) {
 
 	limited, cancel := context.WithTimeout(t.Context(), 3*promotionLag)
 	defer cancel()
-	running, _ := sentinelAt(t, "told", "10.0.0.1", map[string]string{"SENTINEL MASTER": masterReply("10.0.0.1", "master,failover_in_progress")})
+	running, _ := sentinelAt(t, "told", "10.0.0.1", map[string]string{"SENTINEL MASTER": fakeredis.Master("10.0.0.1", "master,failover_in_progress")})
 	require.False(t, awaitFailoverEnd(limited, settings, []sentinelView{running}, "told"))
 }
 
@@ -81,7 +82,7 @@ func TestFailoverEndsOnlyWhenItHasBeenOverForAMoment(t *testing.T) {
 // the past.
 func TestPromotionOfAReplicaThatCameLateIsSeen(t *testing.T) {
 	link := func(role, master string) string {
-		return text("role:" + role + "\r\nmaster_host:" + master + "\r\nmaster_port:6379\r\nmaster_link_status:up\r\n")
+		return fakeredis.Text("role:" + role + "\r\nmaster_host:" + master + "\r\nmaster_port:6379\r\nmaster_link_status:up\r\n")
 	}
 	for name, c := range map[string]struct {
 		inSync bool
@@ -95,24 +96,24 @@ func TestPromotionOfAReplicaThatCameLateIsSeen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			replica := speak(t, map[string]string{"INFO": c.first})
-			s := &Server{links: newLinks(""), config: config.Config{PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.addr.Port())}}
+			replica := fakeredis.Start(t, map[string]string{"INFO": c.first})
+			s := &Server{links: newLinks(""), config: config.Config{PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.Addr.Port())}}
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
-			servers, successors := []netip.Addr{replica.addr.Addr()}, []netip.Addr{}
+			servers, successors := []netip.Addr{replica.Addr.Addr()}, []netip.Addr{}
 			if c.inSync {
 				successors = servers
 			}
 			promoted := s.watchPromotion(ctx, servers, successors)
-			require.Eventually(t, func() bool { return len(replica.heard()) > 1 }, time.Second, time.Millisecond, "questions")
-			replica.answerFromNowOn("INFO", link("master", ""))
+			require.Eventually(t, func() bool { return len(replica.Heard()) > 1 }, time.Second, time.Millisecond, "questions")
+			replica.Answer("INFO", link("master", ""))
 			if c.seen {
 				require.Eventually(t, func() bool { return len(promoted) == 1 }, time.Second, time.Millisecond, "the promotion to be seen")
-				require.Equal(t, replica.addr.Addr(), <-promoted)
+				require.Equal(t, replica.Addr.Addr(), <-promoted)
 				return
 			}
-			asked := len(replica.heard())
-			require.Eventually(t, func() bool { return len(replica.heard()) > asked+5 }, time.Second, time.Millisecond, "questions")
+			asked := len(replica.Heard())
+			require.Eventually(t, func() bool { return len(replica.Heard()) > asked+5 }, time.Second, time.Millisecond, "questions")
 			require.Empty(t, promoted)
 		})
 	}
@@ -120,14 +121,14 @@ func TestPromotionOfAReplicaThatCameLateIsSeen(t *testing.T) {
 
 // The command may come when almost all of the first pause is over.
 func TestPauseIsRenewedAsSoonAsAFailoverIsCommanded(t *testing.T) {
-	master := speak(t, map[string]string{"CLIENT PAUSE": "+OK\r\n"})
-	replica := speak(t, map[string]string{"INFO": text("role:slave\r\n")})
+	master := fakeredis.Start(t, map[string]string{"CLIENT PAUSE": "+OK\r\n"})
+	replica := fakeredis.Start(t, map[string]string{"INFO": fakeredis.Text("role:slave\r\n")})
 	s := &Server{links: newLinks(""), config: config.Config{
-		MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.addr.Port()), DownAfter: 3 * time.Second,
+		MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.Addr.Port()), DownAfter: 3 * time.Second,
 	}}
-	node := s.links.to(master.addr.Addr(), int(master.addr.Port()))
-	replicas := []netip.Addr{replica.addr.Addr()}
+	node := s.links.to(master.Addr.Addr(), int(master.Addr.Port()))
+	replicas := []netip.Addr{replica.Addr.Addr()}
 	_, err := s.awaitPromotion(node, replicas, replicas, "told", []sentinelView{endedSentinel(t, "told")})
 	require.ErrorIs(t, err, errFailoverEnded)
-	require.Contains(t, master.heard(), "CLIENT PAUSE 1500 WRITE", "in the first quarter of a pause")
+	require.Contains(t, master.Heard(), "CLIENT PAUSE 1500 WRITE", "in the first quarter of a pause")
 }

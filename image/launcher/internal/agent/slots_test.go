@@ -23,6 +23,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 	_ "github.com/redis-ha/redis-ha/tests/seed"
 )
 
@@ -163,7 +164,7 @@ func closedPort(t *testing.T) int {
 
 func TestPodAnswersIfItsSentinelOrItsLauncherDoes(t *testing.T) {
 	port := func(address string) int { return int(netip.MustParseAddrPort(address).Port()) }
-	sentinel := port(speak(t, map[string]string{"SENTINEL MASTER": "-ERR No such master with that name\r\n"}).addr.String())
+	sentinel := port(fakeredis.Start(t, map[string]string{"SENTINEL MASTER": "-ERR No such master with that name\r\n"}).Addr.String())
 	frozen, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer frozen.Close()
@@ -181,7 +182,7 @@ func TestPodAnswersIfItsSentinelOrItsLauncherDoes(t *testing.T) {
 		"the sentinel answers":            {sentinel, closedPort(t), true},
 		"the launcher answers":            {closedPort(t), launcher(http.StatusOK), true},
 		"the launcher has no status yet":  {closedPort(t), launcher(http.StatusServiceUnavailable), true},
-		"the sentinel refuses a password": {port(speak(t, map[string]string{"SENTINEL": "-NOAUTH Authentication required.\r\n"}).addr.String()), closedPort(t), true},
+		"the sentinel refuses a password": {port(fakeredis.Start(t, map[string]string{"SENTINEL": "-NOAUTH Authentication required.\r\n"}).Addr.String()), closedPort(t), true},
 	} {
 		s := &Sentinel{config: config.Config{SentinelPort: c.sentinel, HTTPPort: c.launcher, MasterName: "mymaster"}, links: newLinks("")}
 		require.Equal(t, c.want, s.answers(t.Context(), kube.Pod{IP: netip.MustParseAddr("127.0.0.1")}), name)

@@ -12,6 +12,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
 func TestDeathOfAMasterIsRecordedUnlessSomebodyHasWrittenSince(t *testing.T) {
@@ -35,9 +36,9 @@ func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
 	shown := func() bool { return len(s.api.Pods()) == 3 }
 	require.Eventually(t, shown, bound, time.Millisecond)
 	says, offset, linked, asked := "slave", 90, "up", 0
-	late := speakAt(t, "127.0.0.11:0", nil)
-	s.config.RedisPort = int(late.addr.Port())
-	late.answerBy("INFO", func(string) string {
+	late := fakeredis.StartAt(t, "127.0.0.11:0", nil)
+	s.config.RedisPort = int(late.Addr.Port())
+	late.AnswerBy("INFO", func(string) string {
 		if asked++; asked == 1 {
 			return "" // nothing comes in time
 		}
@@ -45,7 +46,7 @@ func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
 		if offset = min(offset+20, 150); asked > 6 {
 			linked = "down"
 		}
-		return text(fmt.Sprintf("role:%s\r\nmaster_replid:dead\r\nmaster_host:127.0.0.10\r\nmaster_port:6379\r\nmaster_link_status:%s\r\nslave_repl_offset:%d\r\n", says, linked, offset))
+		return fakeredis.Text(fmt.Sprintf("role:%s\r\nmaster_replid:dead\r\nmaster_host:127.0.0.10\r\nmaster_port:6379\r\nmaster_link_status:%s\r\nslave_repl_offset:%d\r\n", says, linked, offset))
 	})
 	foremost := func(replicas ...role.Replica) (string, error) {
 		pod, err := s.campaigner().foremost(t.Context(), lost{replicas: replicas}, netip.MustParseAddr("127.0.0.10"))
@@ -62,7 +63,7 @@ func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
 	_, err = foremost(gone)
 	require.ErrorIs(t, err, errNotElected, "its Redis has ended")
 
-	speakAt(t, fmt.Sprintf("127.0.0.12:%d", s.config.RedisPort), map[string]string{}).answerBy("INFO", func(string) string { return "" })
+	fakeredis.StartAt(t, fmt.Sprintf("127.0.0.12:%d", s.config.RedisPort), map[string]string{}).AnswerBy("INFO", func(string) string { return "" })
 	found, err = foremost(here, replica("127.0.0.12", 140))
 	require.NoError(t, err, "a replica that is silent and held less")
 	require.Equal(t, "server-b", found)
@@ -85,11 +86,11 @@ func TestSilentMasterIsToldToFollowOnlyWhereItsLauncherStandsStillToo(t *testing
 	for _, frozen := range []bool{false, true} {
 		t.Run(fmt.Sprintf("frozen %t", frozen), func(t *testing.T) {
 			s := launcher(t, release(t, "server-a"), "server-a")
-			master := speak(t, map[string]string{"REPLICAOF": "+OK\r\n", "CLIENT KILL": ":0\r\n"})
-			s.config.RedisPort = int(master.addr.Port())
-			next := successor{of: master.addr, addr: netip.MustParseAddrPort("127.0.0.12:6379"), epoch: 9, silent: true, frozen: frozen}
+			master := fakeredis.Start(t, map[string]string{"REPLICAOF": "+OK\r\n", "CLIENT KILL": ":0\r\n"})
+			s.config.RedisPort = int(master.Addr.Port())
+			next := successor{of: master.Addr, addr: netip.MustParseAddrPort("127.0.0.12:6379"), epoch: 9, silent: true, frozen: frozen}
 			s.campaigner().tellOthers(t.Context(), next)
-			told := func() bool { return slices.Contains(master.heard(), "REPLICAOF 127.0.0.12 6379") }
+			told := func() bool { return slices.Contains(master.Heard(), "REPLICAOF 127.0.0.12 6379") }
 			if frozen {
 				require.Eventually(t, told, bound, time.Millisecond)
 			} else {

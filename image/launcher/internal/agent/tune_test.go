@@ -11,6 +11,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
 func TestSentinelMayPromoteAReplicaInSyncAndNobodyElse(t *testing.T) {
@@ -25,14 +26,14 @@ func TestSentinelMayPromoteAReplicaInSyncAndNobodyElse(t *testing.T) {
 		"a master loses it, before it is replaced": {role.Local{Master: true}, 100, "CONFIG SET replica-priority 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			redis := speak(t, map[string]string{"CONFIG": "+OK\r\n"})
-			s := &Server{config: config.Config{PodIP: redis.addr.Addr(), RedisPort: int(redis.addr.Port())}, log: quiet, links: newLinks(""), priority: c.now}
+			redis := fakeredis.Start(t, map[string]string{"CONFIG": "+OK\r\n"})
+			s := &Server{config: config.Config{PodIP: redis.Addr.Addr(), RedisPort: int(redis.Addr.Port())}, log: quiet, links: newLinks(""), priority: c.now}
 			s.info.Priority = c.now
 			plan := role.Plan{Seen: role.Observation{Local: c.local}, Promotable: c.local.Synced}
 			s.prioritise(t.Context(), plan)
 			s.prioritise(t.Context(), plan)
 			var told []string
-			for _, command := range redis.heard() {
+			for _, command := range redis.Heard() {
 				if strings.HasPrefix(strings.ToUpper(command), "CONFIG") {
 					told = append(told, command)
 				}
