@@ -12,7 +12,7 @@ import (
 func (s *Server) askMaster(ctx context.Context, master netip.Addr, history string) (told role.Told) {
 	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
 	defer cancel()
-	info, err := s.links.to(master, s.config.RedisPort).Info(ctx)
+	info, err := s.links.To(master, s.config.RedisPort).Info(ctx)
 	if err != nil || !info.Master {
 		return told
 	}

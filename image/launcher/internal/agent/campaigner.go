@@ -28,7 +28,7 @@ var errNotElected = errors.New("this launcher was not elected to replace the mas
 type campaigner struct {
 	config config.Config
 	api    *kube.Client
-	links  *links
+	links  *Links
 	log    *slog.Logger
 	self   record.Member
 }
@@ -188,7 +188,7 @@ func (c campaigner) promote(ctx context.Context, pause func(context.Context) err
 		defer cancel()
 		return f(ctx)
 	}
-	replica := c.links.to(next.addr.Addr(), c.config.RedisPort)
+	replica := c.links.To(next.addr.Addr(), c.config.RedisPort)
 	if ctx.Err() != nil {
 		return fmt.Errorf("promote %v: the time for it is over: %w", next.addr, ctx.Err())
 	}
@@ -251,7 +251,7 @@ func (c campaigner) tellOthers(ctx context.Context, next successor) {
 func (c campaigner) demote(ctx context.Context, next successor) {
 	ctx, cancel := context.WithTimeout(ctx, 2*failoverAsk)
 	defer cancel()
-	master := c.links.to(next.of.Addr(), c.config.RedisPort)
+	master := c.links.To(next.of.Addr(), c.config.RedisPort)
 	if master.Follow(ctx, next.addr) == nil {
 		_ = master.DropClients(ctx) // they come back to the successor
 	}
@@ -259,7 +259,7 @@ func (c campaigner) demote(ctx context.Context, next successor) {
 
 // redirect has a replica of the master that was replaced follow its successor.
 func (c campaigner) redirect(ctx context.Context, ip netip.Addr, next successor) {
-	replica := c.links.to(ip, c.config.RedisPort)
+	replica := c.links.To(ip, c.config.RedisPort)
 	info, err := replica.Info(ctx)
 	if err == nil && (info.Master || info.MasterAddr.Addr() != next.of.Addr()) {
 		return // it is no replica of that master

@@ -49,7 +49,7 @@ func electorate(t *testing.T, current ...int64) (views []sentinelView, voters []
 		v := &voter{current: epoch}
 		s := fakeredis.Start(t, map[string]string{})
 		s.AnswerBy("SENTINEL IS-MASTER-DOWN-BY-ADDR", v.answer)
-		view := sentinelView{node: newLinks("").to(s.Addr.Addr(), int(s.Addr.Port())), View: role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr("10.0.0.1")}}
+		view := sentinelView{node: NewLinks("").To(s.Addr.Addr(), int(s.Addr.Port())), View: role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr("10.0.0.1")}}
 		view.pod.Name = fmt.Sprintf("sentinel-%d", i)
 		if epoch < 0 {
 			view.Reach = role.Unknown
@@ -109,7 +109,7 @@ func TestNewMasterIsAnnouncedToEverySentinelInTheNameOfAnother(t *testing.T) {
 	knows, ignores, alone := sentinel(peer, "10.0.0.2"), sentinel(peer, "10.0.0.1"), sentinel("*0\r\n", "10.0.0.1")
 	next := successor{addr: netip.MustParseAddrPort("10.0.0.2:6379"), epoch: 9}
 	for _, v := range []*fakeredis.Server{knows, ignores, alone} {
-		next.views = append(next.views, sentinelView{node: newLinks("").to(v.Addr.Addr(), int(v.Addr.Port())), View: role.View{Reach: role.Answered}})
+		next.views = append(next.views, sentinelView{node: NewLinks("").To(v.Addr.Addr(), int(v.Addr.Port())), View: role.View{Reach: role.Answered}})
 	}
 	s := &Server{config: config.Config{MasterName: "mymaster"}, log: quiet}
 	require.Equal(t, 1, s.campaigner().announce(t.Context(), next), "one names it then")
@@ -136,8 +136,8 @@ func TestPromotionIsOrderedWithWritesPausedUntilItIsAnswered(t *testing.T) {
 		}
 		return "+OK\r\n"
 	})
-	s := &Server{links: newLinks(""), log: quiet, config: config.Config{RedisPort: int(replica.Addr.Port()), DownAfter: 3 * time.Second}}
-	node := s.links.to(master.Addr.Addr(), int(master.Addr.Port()))
+	s := &Server{links: NewLinks(""), log: quiet, config: config.Config{RedisPort: int(replica.Addr.Port()), DownAfter: 3 * time.Second}}
+	node := s.links.To(master.Addr.Addr(), int(master.Addr.Port()))
 	nobody := func(netip.Addr) bool { return false }
 	require.NoError(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.Addr}, nobody))
 	require.Equal(t, 3, orders)
@@ -176,7 +176,7 @@ func TestLauncherIsStillElectedWhileAMajorityNamesTheMaster(t *testing.T) {
 	of := netip.MustParseAddrPort("10.0.0.1:6379")
 	view := func(before, now string) sentinelView {
 		v := fakeredis.Start(t, map[string]string{"SENTINEL MASTER": fakeredis.Master(now, "master")})
-		return sentinelView{node: newLinks("").to(v.Addr.Addr(), int(v.Addr.Port())),
+		return sentinelView{node: NewLinks("").To(v.Addr.Addr(), int(v.Addr.Port())),
 			View: role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr(before)}}
 	}
 	next := successor{of: of, epoch: 9, views: []sentinelView{view("10.0.0.1", "10.0.0.1"), view("10.0.0.9", "10.0.0.9"), view("10.0.0.1", "10.0.0.1")}}
@@ -200,7 +200,7 @@ func TestSilentMasterIsReplacedWhenAMajorityFindsItDown(t *testing.T) {
 	for range 3 {
 		v := fakeredis.Start(t, map[string]string{"SENTINEL MASTER": says("master", "2600")})
 		speakers = append(speakers, v)
-		next.views = append(next.views, sentinelView{node: newLinks("").to(v.Addr.Addr(), int(v.Addr.Port())),
+		next.views = append(next.views, sentinelView{node: NewLinks("").To(v.Addr.Addr(), int(v.Addr.Port())),
 			View: role.View{Reach: role.Answered, HasMaster: true, Master: next.of.Addr()}})
 	}
 	still := func() error { return s.campaigner().stillElected(t.Context(), next, 0) }

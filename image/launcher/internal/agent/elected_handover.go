@@ -89,7 +89,7 @@ func (s *Server) awaitCaughtUp(ctx context.Context, limit time.Duration, node *r
 		return fmt.Errorf("read the offset to reach: %w", err)
 	}
 	for offset := info.Offset; ; {
-		info, err := s.links.to(addr.Addr(), s.config.RedisPort).Info(ctx)
+		info, err := s.links.To(addr.Addr(), s.config.RedisPort).Info(ctx)
 		if err == nil && info.LinkUp && info.MasterAddr.Addr() == s.config.PodIP && info.Offset >= offset {
 			return nil
 		}

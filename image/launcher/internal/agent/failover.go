@@ -28,11 +28,11 @@ type sentinelView struct {
 // askSentinels asks all sentinel pods for their view of the master, at once. A pod that
 // should have ended is left out: its identity may be that of another pod by now, and
 // both would count.
-func askSentinels(ctx context.Context, c config.Config, l *links, pods []kube.Pod) []sentinelView {
+func askSentinels(ctx context.Context, c config.Config, l *Links, pods []kube.Pod) []sentinelView {
 	var views []sentinelView
 	for _, pod := range pods {
 		if pod.Sentinel && pod.IP.IsValid() && !(pod.Terminating && !pod.Ready) && !pod.Overdue(time.Now()) {
-			views = append(views, sentinelView{pod: pod, node: l.to(pod.IP, c.SentinelPort)})
+			views = append(views, sentinelView{pod: pod, node: l.To(pod.IP, c.SentinelPort)})
 		}
 	}
 	each(views, func(v *sentinelView) {

@@ -42,9 +42,9 @@ func sentinelAt(t *testing.T, name, master string, changes map[string]string) (s
 		answers[command] = answer
 	}
 	s := fakeredis.Start(t, answers)
-	l := newLinks("")
+	l := NewLinks("")
 	view := role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr(master)}
-	return sentinelView{pod: kube.Pod{Name: name}, node: l.to(s.Addr.Addr(), int(s.Addr.Port())), View: view}, s
+	return sentinelView{pod: kube.Pod{Name: name}, node: l.To(s.Addr.Addr(), int(s.Addr.Port())), View: view}, s
 }
 
 func commanded(s *fakeredis.Server) bool {
@@ -124,27 +124,27 @@ func TestSentinelThatIsPassedOverIsNamedWithItsReason(t *testing.T) {
 
 func TestErrorInReplyTellsNothingAboutRoles(t *testing.T) {
 	s := fakeredis.Start(t, map[string]string{"INFO": "-BUSY a script runs\r\n"})
-	_, err := newLinks("").to(s.Addr.Addr(), int(s.Addr.Port())).Info(t.Context())
+	_, err := NewLinks("").To(s.Addr.Addr(), int(s.Addr.Port())).Info(t.Context())
 	require.Equal(t, role.Unknown, reach(err))
 	require.Equal(t, role.Answered, reach(nil))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := netip.MustParseAddrPort(listener.Addr().String())
 	require.NoError(t, listener.Close())
-	_, err = newLinks("").to(addr.Addr(), int(addr.Port())).Info(t.Context())
+	_, err = NewLinks("").To(addr.Addr(), int(addr.Port())).Info(t.Context())
 	require.Equal(t, role.Refused, reach(err))
 }
 
 func TestConnectionsToAddressesOfNobodyAreDropped(t *testing.T) {
-	l := newLinks("")
-	kept, dropped := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
-	one := l.to(kept, 1)
-	two := l.to(dropped, 1)
-	require.Same(t, one, l.to(kept, 1))
-	require.NotSame(t, one, l.to(kept, 2))
-	l.keep(map[netip.Addr]bool{kept: true})
-	require.Same(t, one, l.to(kept, 1))
-	require.NotSame(t, two, l.to(dropped, 1))
+	l := NewLinks("")
+	own, kept, dropped := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")
+	local, one, two := l.To(own, 1), l.To(kept, 1), l.To(dropped, 1)
+	require.Same(t, one, l.To(kept, 1))
+	require.NotSame(t, one, l.To(kept, 2))
+	l.Keep(own, []kube.Pod{{IP: kept}})
+	require.Same(t, local, l.To(own, 1))
+	require.Same(t, one, l.To(kept, 1))
+	require.NotSame(t, two, l.To(dropped, 1))
 }
 
 func TestEveryElementIsAskedAtOnce(t *testing.T) {

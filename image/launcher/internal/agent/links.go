@@ -1,34 +1,35 @@
-// Package agent joins observation, decision and action: it is the loop of a
-// server pod and the loop of a sentinel pod.
 package agent
 
 import (
 	"net/netip"
 	"sync"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 )
 
-// links keeps one connection to every Redis and Sentinel that is talked to.
-type links struct {
+// Links keeps one connection to every Redis and every sentinel that the launcher talks to. It is safe for concurrent use.
+type Links struct {
 	mu       sync.Mutex
 	password string
 	count    func(netip.AddrPort) // called for each command; nil: nobody counts
 	nodes    map[netip.AddrPort]*redisnode.Node
 }
 
-func newLinks(password string) *links {
-	return &links{password: password, nodes: map[netip.AddrPort]*redisnode.Node{}}
+// NewLinks gives links without a connection. An empty password means no authentication.
+func NewLinks(password string) *Links {
+	return &Links{password: password, nodes: map[netip.AddrPort]*redisnode.Node{}}
 }
 
-// counted has the commands of all connections counted, and gives the links themselves.
-func (l *links) counted(count func(netip.AddrPort)) *links {
+// Counted has count called with the address for each command on any of the connections, and gives the links themselves. Call it before
+// To.
+func (l *Links) Counted(count func(netip.AddrPort)) *Links {
 	l.count = count
 	return l
 }
 
-// to gives the connection to an address.
-func (l *links) to(ip netip.Addr, port int) *redisnode.Node {
+// To gives the connection to an address. The connection opens with its first command.
+func (l *Links) To(ip netip.Addr, port int) *redisnode.Node {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	addr := netip.AddrPortFrom(ip, uint16(port))
@@ -43,13 +44,17 @@ func (l *links) to(ip netip.Addr, port int) *redisnode.Node {
 	return node
 }
 
-// keep closes the connections to all addresses but these: an address that no
-// pod of the release has may be anybody's.
-func (l *links) keep(ips map[netip.Addr]bool) {
+// Keep closes the connections to all addresses but own and those of the pods. Anybody may have an address that no pod of the release
+// has.
+func (l *Links) Keep(own netip.Addr, pods []kube.Pod) {
+	kept := map[netip.Addr]bool{own: true}
+	for _, pod := range pods {
+		kept[pod.IP] = true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for addr, node := range l.nodes {
-		if !ips[addr.Addr()] {
+		if !kept[addr.Addr()] {
 			node.Close()
 			delete(l.nodes, addr)
 		}

@@ -24,7 +24,9 @@ func (s *Server) look(ctx context.Context) role.Plan {
 		if plan.Ask == (role.Questions{}) {
 			s.memory = next
 			s.generation.Store(s.memory.Own)
-			s.forget(s.api.Pods())
+			pods := s.api.Pods()
+			s.links.Keep(s.config.PodIP, pods)
+			s.paceLinks.Keep(s.config.PodIP, pods)
 			return plan
 		}
 		s.ask(ctx, plan.Ask, &facts)
@@ -166,7 +168,7 @@ func (s *Server) askPeers(ctx context.Context, pods []kube.Pod) []role.Peer {
 				p.Launcher = role.Refused
 			}
 		}()
-		info, err := s.links.to(p.IP, s.config.RedisPort).Info(ctx)
+		info, err := s.links.To(p.IP, s.config.RedisPort).Info(ctx)
 		<-statusKnown
 		p.Redis = reach(err)
 		s.notePassword(err)
@@ -203,16 +205,6 @@ func (s *Server) notePassword(err error) {
 	}
 }
 
-// forget drops the connections to addresses that no pod of the release has.
-func (s *Server) forget(pods []kube.Pod) {
-	ips := map[netip.Addr]bool{s.config.PodIP: true}
-	for _, pod := range pods {
-		ips[pod.IP] = true
-	}
-	s.links.keep(ips)
-	s.paceLinks.keep(ips)
-}
-
 // askService asks the sentinel Service for the master, and gives its address if it says that it is master. It serves where the pod
 // list is not to be had for long.
 func (s *Server) askService(ctx context.Context) netip.Addr {
@@ -223,11 +215,11 @@ func (s *Server) askService(ctx context.Context) netip.Addr {
 		s.log.Debug("the sentinel Service has no address", "error", err)
 	}
 	for _, ip := range ips {
-		view, found, err := s.links.to(ip.Unmap(), s.config.SentinelPort).Master(ctx, s.config.MasterName)
+		view, found, err := s.links.To(ip.Unmap(), s.config.SentinelPort).Master(ctx, s.config.MasterName)
 		if err != nil || !found || view.Addr.Addr() == s.config.PodIP {
 			continue
 		}
-		info, err := s.links.to(view.Addr.Addr(), s.config.RedisPort).Info(ctx)
+		info, err := s.links.To(view.Addr.Addr(), s.config.RedisPort).Info(ctx)
 		if err == nil && info.Master {
 			return view.Addr.Addr()
 		}

@@ -99,7 +99,7 @@ func (s *Server) awaitOffset(ctx context.Context, successors []netip.Addr, offse
 	for {
 		behind := 0
 		for _, ip := range successors {
-			info, err := s.links.to(ip, s.config.RedisPort).Info(ctx)
+			info, err := s.links.To(ip, s.config.RedisPort).Info(ctx)
 			if err != nil || info.Offset < offset || !info.LinkUp {
 				behind++
 			}
@@ -123,7 +123,7 @@ func (s *Server) watchPromotion(ctx context.Context, servers, successors []netip
 	for _, ip := range servers {
 		go func() {
 			for inSync := slices.Contains(successors, ip); ctx.Err() == nil; {
-				info, err := s.links.to(ip, s.config.RedisPort).Info(ctx)
+				info, err := s.links.To(ip, s.config.RedisPort).Info(ctx)
 				if err == nil && info.Master && inSync {
 					promoted <- ip
 					return

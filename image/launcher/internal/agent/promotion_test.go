@@ -20,7 +20,7 @@ func endedSentinel(t *testing.T, name string) sentinelView {
 	require.NoError(t, err)
 	addr := netip.MustParseAddrPort(listener.Addr().String())
 	require.NoError(t, listener.Close())
-	return sentinelView{pod: kube.Pod{Name: name}, node: newLinks("").to(addr.Addr(), int(addr.Port()))}
+	return sentinelView{pod: kube.Pod{Name: name}, node: NewLinks("").To(addr.Addr(), int(addr.Port()))}
 }
 
 // While a failover runs, a hand-over that has waited long enough must not let
@@ -97,7 +97,7 @@ func TestPromotionOfAReplicaThatCameLateIsSeen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			replica := fakeredis.Start(t, map[string]string{"INFO": c.first})
-			s := &Server{links: newLinks(""), config: config.Config{PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.Addr.Port())}}
+			s := &Server{links: NewLinks(""), config: config.Config{PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.Addr.Port())}}
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
 			servers, successors := []netip.Addr{replica.Addr.Addr()}, []netip.Addr{}
@@ -123,10 +123,10 @@ func TestPromotionOfAReplicaThatCameLateIsSeen(t *testing.T) {
 func TestPauseIsRenewedAsSoonAsAFailoverIsCommanded(t *testing.T) {
 	master := fakeredis.Start(t, map[string]string{"CLIENT PAUSE": "+OK\r\n"})
 	replica := fakeredis.Start(t, map[string]string{"INFO": fakeredis.Text("role:slave\r\n")})
-	s := &Server{links: newLinks(""), config: config.Config{
+	s := &Server{links: NewLinks(""), config: config.Config{
 		MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.Addr.Port()), DownAfter: 3 * time.Second,
 	}}
-	node := s.links.to(master.Addr.Addr(), int(master.Addr.Port()))
+	node := s.links.To(master.Addr.Addr(), int(master.Addr.Port()))
 	replicas := []netip.Addr{replica.Addr.Addr()}
 	_, err := s.awaitPromotion(node, replicas, replicas, "told", []sentinelView{endedSentinel(t, "told")})
 	require.ErrorIs(t, err, errFailoverEnded)

@@ -47,7 +47,7 @@ type Sentinel struct {
 	web     *web.Server
 	log     *slog.Logger
 	metrics *Metrics
-	links   *links
+	links   *Links
 	labels  *labeller
 	teller  *notify.Teller
 	self    record.Member
@@ -69,7 +69,7 @@ type Sentinel struct {
 func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Sentinel {
 	s := &Sentinel{
 		config: c, api: api, web: w, log: log, metrics: m,
-		links:  newLinks(c.Password).counted(m.countQuestions(c)),
+		links:  NewLinks(c.Password).Counted(m.countQuestions(c)),
 		labels: newLabeller(api, c, log, m.countLabelWrite),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
@@ -80,7 +80,7 @@ func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, l
 
 // configEpoch asks the own sentinel for the epoch of the master that it names.
 func (s *Sentinel) configEpoch(ctx context.Context) (int64, error) {
-	master, found, err := s.links.to(s.config.PodIP, s.config.SentinelPort).Master(ctx, s.config.MasterName)
+	master, found, err := s.links.To(s.config.PodIP, s.config.SentinelPort).Master(ctx, s.config.MasterName)
 	if err == nil && !found {
 		err = errors.New("the sentinel knows no master")
 	}
@@ -181,7 +181,7 @@ func (s *Sentinel) answers(ctx context.Context, pod kube.Pod) bool {
 		err := web.FetchStatus(ctx, pod.IP.String(), s.config.HTTPPort, &status)
 		launcher <- err == nil || errors.Is(err, web.ErrNotServing)
 	}()
-	_, _, err := s.links.to(pod.IP, s.config.SentinelPort).Master(ctx, s.config.MasterName)
+	_, _, err := s.links.To(pod.IP, s.config.SentinelPort).Master(ctx, s.config.MasterName)
 	return <-launcher || redisnode.ReachOf(err) == redisnode.Answered
 }
 
@@ -337,13 +337,4 @@ func (s *Sentinel) listen(ctx context.Context) {
 		case <-time.After(sentinelQuickTick):
 		}
 	}
-}
-
-// forget drops the connections to addresses that no pod of the release has.
-func (s *Sentinel) forget(pods []kube.Pod) {
-	ips := map[netip.Addr]bool{s.config.PodIP: true}
-	for _, pod := range pods {
-		ips[pod.IP] = true
-	}
-	s.links.keep(ips)
 }

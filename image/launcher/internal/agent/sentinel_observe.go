@@ -14,7 +14,7 @@ import (
 // look asks for the facts that the next decision lacks, until it is made, and gives what it was made from.
 func (s *Sentinel) look(ctx context.Context) (role.SentinelObservation, role.SentinelDecision) {
 	pods := s.api.Pods()
-	s.forget(pods)
+	s.links.Keep(s.config.PodIP, pods)
 	facts := s.begin(ctx, pods)
 	for {
 		next, decision, ask := s.memory.Step(facts, time.Now())
@@ -81,7 +81,7 @@ func (s *Sentinel) ask(ctx context.Context, q role.SentinelQuestions, facts *rol
 
 // observeKnown reads what the local sentinel remembers, and says whether it could.
 func (s *Sentinel) observeKnown(ctx context.Context, o *role.SentinelObservation, pods []kube.Pod) bool {
-	node := s.links.to(s.config.PodIP, s.config.SentinelPort)
+	node := s.links.To(s.config.PodIP, s.config.SentinelPort)
 	exists := map[netip.Addr]bool{}
 	for _, pod := range pods {
 		exists[pod.IP] = true
@@ -117,7 +117,7 @@ func (s *Sentinel) askServers(ctx context.Context, pods []kube.Pod) []role.Peer 
 	}
 	sort.Slice(servers, func(i, j int) bool { return servers[i].Name < servers[j].Name })
 	each(servers, func(p *role.Peer) {
-		info, err := s.links.to(p.IP, s.config.RedisPort).Info(ctx)
+		info, err := s.links.To(p.IP, s.config.RedisPort).Info(ctx)
 		p.Redis = reach(err)
 		if err == nil {
 			p.Master, p.LinkUp, p.Offset = info.Master && !info.Loading, !info.Master && info.LinkUp, info.Offset

@@ -1,3 +1,4 @@
+// Package agent joins observation, decision and action: it is the loop of a server pod and the loop of a sentinel pod.
 package agent
 
 import (
@@ -43,14 +44,14 @@ type Server struct {
 	web     *web.Server
 	log     *slog.Logger
 	metrics *Metrics
-	links   *links
+	links   *Links
 	labels  *labeller
 	taken   atomic.Pointer[record.Record] // the record that was written after the label, for the next turn
 	reading chan recordAnswer             // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
 	pacer   *pace.Pacer
 	// paceLinks are the connections of the pacer.
-	paceLinks *links
+	paceLinks *Links
 	alerts    chan struct{} // a failover has most likely begun: look often
 	self      record.Member
 
@@ -90,7 +91,7 @@ type Server struct {
 func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
 	s := &Server{
 		config: c, api: api, web: w, log: log, metrics: m,
-		links:  newLinks(c.Password).counted(m.countQuestions(c)),
+		links:  NewLinks(c.Password).Counted(m.countQuestions(c)),
 		alerts: make(chan struct{}, 1),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
@@ -122,14 +123,14 @@ func (s *Server) newGuard() *writepause.Guard {
 // newPacer prepares the wait of this master's writes for its replicas. It has connections of its own: it gives servers little time to
 // answer, and the loop, whose decisions depend on answers, gives a server less time that was just silent.
 func (s *Server) newPacer() *pace.Pacer {
-	s.paceLinks = newLinks(s.config.Password).counted(s.metrics.countQuestions(s.config))
+	s.paceLinks = NewLinks(s.config.Password).Counted(s.metrics.countQuestions(s.config))
 	return pace.New(pace.Settings{
 		Limit: s.config.MaxReplicationLag, Longest: role.PauseLimit(s.config.DownAfter) / 2, Silence: s.config.MinReplicasMaxLag, Self: s.config.PodIP, Log: s.log,
 		Load: func(ctx context.Context, ip netip.Addr) (redisnode.Info, error) {
-			return s.paceLinks.to(ip, s.config.RedisPort).Load(ctx)
+			return s.paceLinks.To(ip, s.config.RedisPort).Load(ctx)
 		},
 		Pause: func(ctx context.Context, limit time.Duration) error {
-			return s.guard.Tell(s.guard.Guarded(), func() error { return s.paceLinks.to(s.config.PodIP, s.config.RedisPort).PauseWrites(ctx, limit) })
+			return s.guard.Tell(s.guard.Guarded(), func() error { return s.paceLinks.To(s.config.PodIP, s.config.RedisPort).PauseWrites(ctx, limit) })
 		},
 		Waited: func(d time.Duration) { s.metrics.waited.Add(d.Seconds()) },
 	})
@@ -384,4 +385,4 @@ func (s *Server) checkPods(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) local() *redisnode.Node { return s.links.to(s.config.PodIP, s.config.RedisPort) }
+func (s *Server) local() *redisnode.Node { return s.links.To(s.config.PodIP, s.config.RedisPort) }

@@ -184,7 +184,7 @@ func TestPodAnswersIfItsSentinelOrItsLauncherDoes(t *testing.T) {
 		"the launcher has no status yet":  {closedPort(t), launcher(http.StatusServiceUnavailable), true},
 		"the sentinel refuses a password": {port(fakeredis.Start(t, map[string]string{"SENTINEL": "-NOAUTH Authentication required.\r\n"}).Addr.String()), closedPort(t), true},
 	} {
-		s := &Sentinel{config: config.Config{SentinelPort: c.sentinel, HTTPPort: c.launcher, MasterName: "mymaster"}, links: newLinks("")}
+		s := &Sentinel{config: config.Config{SentinelPort: c.sentinel, HTTPPort: c.launcher, MasterName: "mymaster"}, links: NewLinks("")}
 		require.Equal(t, c.want, s.answers(t.Context(), kube.Pod{IP: netip.MustParseAddr("127.0.0.1")}), name)
 	}
 	require.False(t, (&Sentinel{}).answers(t.Context(), kube.Pod{}), "it has no address")
@@ -194,7 +194,7 @@ func TestPodAnswersIfItsSentinelOrItsLauncherDoes(t *testing.T) {
 func TestSentinelOfAPodThatShouldHaveEndedIsNotAsked(t *testing.T) {
 	ip := netip.MustParseAddr("127.0.0.1")
 	ended := time.Now().Add(-time.Minute)
-	views := askSentinels(t.Context(), config.Config{SentinelPort: closedPort(t)}, newLinks(""), []kube.Pod{
+	views := askSentinels(t.Context(), config.Config{SentinelPort: closedPort(t)}, NewLinks(""), []kube.Pod{
 		{Name: "stays", IP: ip, Sentinel: true, Ready: true},
 		{Name: "leaves", IP: ip, Sentinel: true, Ready: true, Terminating: true, GraceEnds: time.Now()},
 		{Name: "should have ended", IP: ip, Sentinel: true, Ready: true, Terminating: true, GraceEnds: ended},

@@ -237,7 +237,7 @@ func (c campaigner) askOffers(ctx context.Context, master netip.Addr, offers rol
 		if !o.Open() {
 			return
 		}
-		info, err := c.links.to(o.IP, c.config.RedisPort).Info(ctx)
+		info, err := c.links.To(o.IP, c.config.RedisPort).Info(ctx)
 		o.Take(reach(err), lookOf(info), info.MasterAddr.Addr(), master)
 	})
 }

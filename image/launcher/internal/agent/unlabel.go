@@ -41,7 +41,7 @@ func (s *Sentinel) watchSilence(ctx context.Context) {
 		case <-time.After(pause):
 		}
 		asking, cancel := context.WithTimeout(ctx, silenceLook)
-		view, found, err := s.links.to(s.config.PodIP, s.config.SentinelPort).Master(asking, s.config.MasterName)
+		view, found, err := s.links.To(s.config.PodIP, s.config.SentinelPort).Master(asking, s.config.MasterName)
 		cancel()
 		silent := err == nil && found && s.findsLost(view)
 		if silent && seen && !view.SubjectiveDown {
@@ -73,7 +73,7 @@ func (s *Sentinel) findsLost(view redisnode.MasterView) bool {
 // second more. So the sync is spent on the lost pod, some 0.7 s before there is a
 // successor, and the next one moves everything.
 func (s *Sentinel) unlabelLost(ctx context.Context) {
-	node := s.links.to(s.config.PodIP, s.config.SentinelPort)
+	node := s.links.To(s.config.PodIP, s.config.SentinelPort)
 	view, found, err := node.Master(ctx, s.config.MasterName)
 	if err != nil || !found || !s.findsLost(view) {
 		return // the loop takes the label later, when there is a successor
@@ -107,7 +107,7 @@ func (s *Sentinel) majorityFindsLost(ctx context.Context, master netip.Addr, loc
 			continue
 		}
 		asked++
-		go func() { answers <- viewOf(s.links.to(pod.IP, s.config.SentinelPort).Master(ctx, s.config.MasterName)) }()
+		go func() { answers <- viewOf(s.links.To(pod.IP, s.config.SentinelPort).Master(ctx, s.config.MasterName)) }()
 	}
 	views := []role.View{local}
 	for ; asked > 0; asked-- {
