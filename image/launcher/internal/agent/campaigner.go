@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
@@ -26,14 +27,17 @@ var errNotElected = errors.New("this launcher was not elected to replace the mas
 
 // campaigner is a launcher that asks the sentinels to elect it to replace a master; see docs/adr/0028.
 type campaigner struct {
+	ask    observe.Asker
 	config config.Config
 	api    *kube.Client
-	links  *Links
+	links  *observe.Links
 	log    *slog.Logger
 	self   record.Member
 }
 
-func (s *Server) campaigner() campaigner { return campaigner{s.config, s.api, s.links, s.log, s.self} }
+func (s *Server) campaigner() campaigner {
+	return campaigner{s.asker(), s.config, s.api, s.links, s.log, s.self}
+}
 
 // campaignID is the run ID with which this launcher asks for votes. No sentinel has it.
 func campaignID() string {
@@ -42,58 +46,83 @@ func campaignID() string {
 	return hex.EncodeToString(id)
 }
 
-// campaign asks the sentinels to elect this launcher to replace a master, and gives the epoch in which a majority of the configured sentinels has voted for it. See docs/adr/0028.
-func (c campaigner) campaign(ctx context.Context, views []sentinelView, master netip.AddrPort) (epoch int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 4*failoverAsk)
+// campaign asks the sentinels to elect this launcher, so that it replaces a master by its successor. It sets next.epoch to the epoch in
+// which a majority of the configured sentinels has voted for this launcher, and notes which sentinels have. With errNotElected no
+// majority has. See docs/adr/0028.
+func (c campaigner) campaign(ctx context.Context, next *successor) error {
+	ctx, cancel := context.WithTimeout(ctx, 4*observe.QuickAnswer)
 	defer cancel()
 	id := campaignID()
-	campaign := role.NewCampaign(id, c.config.Sentinels, roleViews(views))
+	campaign := role.NewCampaign(id, c.config.Sentinels, next.views())
 	for ctx.Err() == nil {
-		next, ok := campaign.Next()
+		epoch, ok := campaign.Next()
 		if !ok {
 			break
 		}
-		epoch = next
-		if campaign.Won(requestVotes(ctx, views, master, epoch, id, campaign.For)) {
-			return epoch, nil
+		next.epoch = epoch
+		if campaign.Won(next.requestVotes(ctx, id, campaign.For)) {
+			return nil
 		}
 	}
-	return 0, fmt.Errorf("%w: no majority of the sentinels voted for it in epochs up to %d", errNotElected, epoch)
+	return fmt.Errorf("%w: no majority of the sentinels voted for it in epochs up to %d", errNotElected, next.epoch)
 }
 
-// requestVotes asks all sentinels that name this master for their votes at once, and gives the votes. It notes which of them are for
-// this launcher.
-func requestVotes(ctx context.Context, views []sentinelView, master netip.AddrPort, epoch int64, id string, forThis func(sentinel.Vote) bool) (votes []sentinel.Vote) {
-	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+// successor is a replica that becomes master, and the sentinels that elect this launcher for that.
+type successor struct {
+	of       netip.AddrPort // the master that it replaces
+	addr     netip.AddrPort
+	epoch    int64 // in which the launcher was elected; 0 where a sentinel has promoted it
+	electors []elector
+	// silent: the master may run; most sentinels find it down. frozen: its launcher does not answer either.
+	silent, frozen bool
+	// pausedAt is when the first write pause of the master began, or was about to.
+	pausedAt time.Time
+}
+
+// elector is a sentinel, what it said before the votes, and whether it has voted for this launcher in the last round of the campaign.
+type elector struct {
+	observe.SentinelView
+	voted bool
+}
+
+// successor gives the replica of a pod as the successor of a master. views are the fresh answers of the sentinels.
+func (c campaigner) successor(of, by netip.Addr, views []observe.SentinelView) successor {
+	next := successor{of: c.redisAt(of), addr: c.redisAt(by)}
+	for _, v := range views {
+		next.electors = append(next.electors, elector{SentinelView: v})
+	}
+	return next
+}
+
+// views gives what the sentinels said before the votes.
+func (n *successor) views() (views []role.View) {
+	for _, e := range n.electors {
+		views = append(views, e.View)
+	}
+	return views
+}
+
+// requestVotes asks all sentinels that name the master for their votes in the epoch, at once. It notes which votes are for this launcher,
+// and gives all.
+func (n *successor) requestVotes(ctx context.Context, id string, forThis func(sentinel.Vote) bool) (votes []sentinel.Vote) {
+	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	var mu sync.Mutex
-	each(views, func(v *sentinelView) {
-		v.voted = false
-		if v.Reach != role.Answered || !v.HasMaster || v.Master != master.Addr() {
+	observe.Each(n.electors, func(e *elector) {
+		e.voted = false
+		if e.Reach != role.Answered || !e.HasMaster || e.Master != n.of.Addr() {
 			return
 		}
-		vote, err := v.node.RequestVote(ctx, master, epoch, id)
+		vote, err := e.Node.RequestVote(ctx, n.of, n.epoch, id)
 		if err != nil {
 			return
 		}
-		v.voted = forThis(vote)
+		e.voted = forThis(vote)
 		mu.Lock()
 		defer mu.Unlock()
 		votes = append(votes, vote)
 	})
 	return votes
-}
-
-// successor is a replica that becomes master, and what tells the sentinels so.
-type successor struct {
-	of    netip.AddrPort // the master that it replaces
-	addr  netip.AddrPort
-	epoch int64 // in which the launcher was elected; 0 where a sentinel has promoted it
-	views []sentinelView
-	// silent: the master may run; most sentinels find it down. frozen: its launcher does not answer either.
-	silent, frozen bool
-	// pausedAt is when the first write pause of the master began, or was about to.
-	pausedAt time.Time
 }
 
 // redisAt gives the address of the Redis of a pod.
@@ -128,7 +157,7 @@ func (c campaigner) otherServers() []netip.Addr {
 // epoch. It waits for a majority, and for that many answers if they come in time: a sentinel that replaces the master answers
 // last. Sentinels begin by themselves only where a master is dead.
 func (c campaigner) stillElected(ctx context.Context, next successor, wait int) error {
-	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	mandate := role.Mandate{
 		Master: next.of.Addr(), Epoch: next.epoch, Sentinels: c.config.Sentinels, Quorum: c.config.Quorum, DownAfter: c.config.DownAfter, Silent: next.silent,
@@ -137,17 +166,17 @@ func (c campaigner) stillElected(ctx context.Context, next successor, wait int) 
 		role.Consent
 		says string
 	}
-	answers, asked := make(chan answer, len(next.views)), 0
-	for _, v := range next.views {
-		if v.Reach != role.Answered {
+	answers, asked := make(chan answer, len(next.electors)), 0
+	for _, e := range next.electors {
+		if e.Reach != role.Answered {
 			continue
 		}
 		asked++
 		go func() {
-			master, found, err := v.node.Master(ctx, c.config.MasterName)
+			master, found, err := e.Node.Master(ctx, c.config.MasterName)
 			says := fmt.Sprintf("sentinel %s names %v in epoch %d (finds it down: %t, replaces it: %t, error: %v)",
-				v.pod.Name, master.Addr, master.ConfigEpoch, master.SubjectiveDown, master.FailingOver, err)
-			answers <- answer{mandate.Consent(v.View, v.voted, viewOf(master, found, err)), says}
+				e.Pod.Name, master.Addr, master.ConfigEpoch, master.SubjectiveDown, master.FailingOver, err)
+			answers <- answer{mandate.Consent(e.View, e.voted, observe.ViewOf(master, found, err)), says}
 		}()
 	}
 	var heard []role.Consent
@@ -219,7 +248,7 @@ func (c campaigner) promote(ctx context.Context, pause func(context.Context) err
 // dropReaders ends the connections of the clients of a replica that was promoted, as Sentinel does, so that
 // they come back to a slave.
 func (c campaigner) dropReaders(ctx context.Context, promoted *redisnode.Node) {
-	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	if err := promoted.DropClients(ctx); err != nil {
 		c.log.Debug("clients of the promoted replica could not be dropped; they stay with it", "error", err)
@@ -229,7 +258,7 @@ func (c campaigner) dropReaders(ctx context.Context, promoted *redisnode.Node) {
 // tellOthers tells the sentinels of the successor, and has the other replicas follow it. Whoever does
 // not answer is told later: the sentinels by each other, the replicas by the sentinels.
 func (c campaigner) tellOthers(ctx context.Context, next successor) {
-	ctx, cancel := context.WithTimeout(ctx, 2*failoverAsk)
+	ctx, cancel := context.WithTimeout(ctx, 2*observe.QuickAnswer)
 	defer cancel()
 	var replicas sync.WaitGroup
 	for _, ip := range append(c.otherServers(), c.config.PodIP) {
@@ -249,7 +278,7 @@ func (c campaigner) tellOthers(ctx context.Context, next successor) {
 // when it wakes up. The launcher that runs beside a silent master demotes it itself. The order must not go to such a master: if it dies
 // now, its launcher passes the connection on to the successor, and the successor would follow itself.
 func (c campaigner) demote(ctx context.Context, next successor) {
-	ctx, cancel := context.WithTimeout(ctx, 2*failoverAsk)
+	ctx, cancel := context.WithTimeout(ctx, 2*observe.QuickAnswer)
 	defer cancel()
 	master := c.links.To(next.of.Addr(), c.config.RedisPort)
 	if master.Follow(ctx, next.addr) == nil {
@@ -276,8 +305,8 @@ func (c campaigner) redirect(ctx context.Context, ip netip.Addr, next successor)
 // that name it then. The others hear of it from these within two seconds.
 func (c campaigner) announce(ctx context.Context, next successor) int {
 	var told atomic.Int64
-	each(next.views, func(v *sentinelView) {
-		if v.Reach == role.Answered && c.announceTo(ctx, v, next) {
+	observe.Each(next.electors, func(e *elector) {
+		if e.Reach == role.Answered && c.announceTo(ctx, e.Node, next) {
 			told.Add(1)
 		}
 	})
@@ -285,15 +314,15 @@ func (c campaigner) announce(ctx context.Context, next successor) int {
 }
 
 // announceTo tells a sentinel of the new master in the name of a sentinel that it knows.
-func (c campaigner) announceTo(ctx context.Context, v *sentinelView, next successor) (told bool) {
-	known, err := v.node.KnownSentinels(ctx, c.config.MasterName)
+func (c campaigner) announceTo(ctx context.Context, sentinel *redisnode.Node, next successor) (told bool) {
+	known, err := sentinel.KnownSentinels(ctx, c.config.MasterName)
 	i := slices.IndexFunc(known, func(k redisnode.KnownSentinel) bool { return k.Addr.IsValid() && k.ID != "" })
 	if err != nil || i < 0 {
 		return false
 	}
-	if err := v.node.Announce(ctx, known[i], c.config.MasterName, next.addr, next.epoch); err != nil {
+	if err := sentinel.Announce(ctx, known[i], c.config.MasterName, next.addr, next.epoch); err != nil {
 		return false
 	}
-	master, found, err := v.node.Master(ctx, c.config.MasterName)
+	master, found, err := sentinel.Master(ctx, c.config.MasterName)
 	return err == nil && found && master.Addr == next.addr
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
@@ -43,20 +44,28 @@ func (v *voter) answer(command string) string {
 	return fmt.Sprintf("*3\r\n:0\r\n$%d\r\n%s\r\n:%d\r\n", len(leader), leader, v.voted)
 }
 
-// electorate are sentinels that know these epochs, a negative one for a sentinel that does not answer.
-func electorate(t *testing.T, current ...int64) (views []sentinelView, voters []*voter) {
+// electorate gives a successor of 10.0.0.1, and the sentinels, which know these epochs. A negative epoch stands for a sentinel that does
+// not answer.
+func electorate(t *testing.T, current ...int64) (next successor, voters []*voter) {
+	next.of = netip.MustParseAddrPort("10.0.0.1:6379")
 	for i, epoch := range current {
 		v := &voter{current: epoch}
 		s := fakeredis.Start(t, map[string]string{})
 		s.AnswerBy("SENTINEL IS-MASTER-DOWN-BY-ADDR", v.answer)
-		view := sentinelView{node: NewLinks("").To(s.Addr.Addr(), int(s.Addr.Port())), View: role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr("10.0.0.1")}}
-		view.pod.Name = fmt.Sprintf("sentinel-%d", i)
+		e := electorAt(s, "10.0.0.1")
+		e.Pod.Name = fmt.Sprintf("sentinel-%d", i)
 		if epoch < 0 {
-			view.Reach = role.Unknown
+			e.Reach = role.Unknown
 		}
-		views, voters = append(views, view), append(voters, v)
+		next.electors, voters = append(next.electors, e), append(voters, v)
 	}
-	return views, voters
+	return next, voters
+}
+
+// electorAt is a sentinel that named a master before the votes.
+func electorAt(s *fakeredis.Server, master string) elector {
+	view := role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr(master)}
+	return elector{SentinelView: observe.SentinelView{Node: observe.NewLinks("").To(s.Addr.Addr(), int(s.Addr.Port())), View: view}}
 }
 
 func TestLauncherIsElectedByAMajorityOfTheConfiguredSentinels(t *testing.T) {
@@ -72,9 +81,9 @@ func TestLauncherIsElectedByAMajorityOfTheConfiguredSentinels(t *testing.T) {
 		"most know a much later epoch":                {[]int64{1000, 0, 1000}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			views, voters := electorate(t, c.epochs...)
+			next, voters := electorate(t, c.epochs...)
 			s := &Server{config: config.Config{Sentinels: 3, RedisPort: 6379, PodIP: netip.MustParseAddr("10.0.0.1")}, log: quiet}
-			epoch, err := s.campaigner().campaign(t.Context(), views, s.campaigner().redisAt(s.config.PodIP))
+			err := s.campaigner().campaign(t.Context(), &next)
 			if !c.elected {
 				require.ErrorIs(t, err, errNotElected)
 				return
@@ -82,7 +91,7 @@ func TestLauncherIsElectedByAMajorityOfTheConfiguredSentinels(t *testing.T) {
 			require.NoError(t, err)
 			votes := 0
 			for _, v := range voters {
-				if v.voted == epoch && len(v.leader) == 40 {
+				if v.voted == next.epoch && len(v.leader) == 40 {
 					votes++
 				}
 			}
@@ -92,11 +101,10 @@ func TestLauncherIsElectedByAMajorityOfTheConfiguredSentinels(t *testing.T) {
 }
 
 func TestSentinelsThatNameAnotherMasterAreNotAskedForTheirVotes(t *testing.T) {
-	views, voters := electorate(t, 0, 0, 0)
-	views[0].Master, views[1].HasMaster = netip.MustParseAddr("10.0.0.2"), false
+	next, voters := electorate(t, 0, 0, 0)
+	next.electors[0].Master, next.electors[1].HasMaster = netip.MustParseAddr("10.0.0.2"), false
 	s := &Server{config: config.Config{Sentinels: 3, RedisPort: 6379, PodIP: netip.MustParseAddr("10.0.0.1")}, log: quiet}
-	_, err := s.campaigner().campaign(t.Context(), views, s.campaigner().redisAt(s.config.PodIP))
-	require.ErrorIs(t, err, errNotElected)
+	require.ErrorIs(t, s.campaigner().campaign(t.Context(), &next), errNotElected)
 	require.Zero(t, voters[0].voted)
 	require.Zero(t, voters[1].voted)
 }
@@ -109,7 +117,7 @@ func TestNewMasterIsAnnouncedToEverySentinelInTheNameOfAnother(t *testing.T) {
 	knows, ignores, alone := sentinel(peer, "10.0.0.2"), sentinel(peer, "10.0.0.1"), sentinel("*0\r\n", "10.0.0.1")
 	next := successor{addr: netip.MustParseAddrPort("10.0.0.2:6379"), epoch: 9}
 	for _, v := range []*fakeredis.Server{knows, ignores, alone} {
-		next.views = append(next.views, sentinelView{node: NewLinks("").To(v.Addr.Addr(), int(v.Addr.Port())), View: role.View{Reach: role.Answered}})
+		next.electors = append(next.electors, electorAt(v, "10.0.0.1"))
 	}
 	s := &Server{config: config.Config{MasterName: "mymaster"}, log: quiet}
 	require.Equal(t, 1, s.campaigner().announce(t.Context(), next), "one names it then")
@@ -136,7 +144,7 @@ func TestPromotionIsOrderedWithWritesPausedUntilItIsAnswered(t *testing.T) {
 		}
 		return "+OK\r\n"
 	})
-	s := &Server{links: NewLinks(""), log: quiet, config: config.Config{RedisPort: int(replica.Addr.Port()), DownAfter: 3 * time.Second}}
+	s := &Server{links: observe.NewLinks(""), log: quiet, config: config.Config{RedisPort: int(replica.Addr.Port()), DownAfter: 3 * time.Second}}
 	node := s.links.To(master.Addr.Addr(), int(master.Addr.Port()))
 	nobody := func(netip.Addr) bool { return false }
 	require.NoError(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.Addr}, nobody))
@@ -174,16 +182,14 @@ func TestPromotionIsOrderedWithWritesPausedUntilItIsAnswered(t *testing.T) {
 func TestLauncherIsStillElectedWhileAMajorityNamesTheMaster(t *testing.T) {
 	s := &Server{config: config.Config{MasterName: "mymaster", Sentinels: 3}, log: quiet}
 	of := netip.MustParseAddrPort("10.0.0.1:6379")
-	view := func(before, now string) sentinelView {
-		v := fakeredis.Start(t, map[string]string{"SENTINEL MASTER": fakeredis.Master(now, "master")})
-		return sentinelView{node: NewLinks("").To(v.Addr.Addr(), int(v.Addr.Port())),
-			View: role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr(before)}}
+	names := func(before, now string) elector {
+		return electorAt(fakeredis.Start(t, map[string]string{"SENTINEL MASTER": fakeredis.Master(now, "master")}), before)
 	}
-	next := successor{of: of, epoch: 9, views: []sentinelView{view("10.0.0.1", "10.0.0.1"), view("10.0.0.9", "10.0.0.9"), view("10.0.0.1", "10.0.0.1")}}
+	next := successor{of: of, epoch: 9, electors: []elector{names("10.0.0.1", "10.0.0.1"), names("10.0.0.9", "10.0.0.9"), names("10.0.0.1", "10.0.0.1")}}
 	require.NoError(t, s.campaigner().stillElected(t.Context(), next, 3))
-	next.views[1] = view("10.0.0.1", "10.0.0.9")
+	next.electors[1] = names("10.0.0.1", "10.0.0.9")
 	require.ErrorIs(t, s.campaigner().stillElected(t.Context(), next, 3), errFailoverRunning)
-	next.views[0], next.views[1] = view("10.0.0.9", "10.0.0.9"), view("10.0.0.9", "10.0.0.9")
+	next.electors[0], next.electors[1] = names("10.0.0.9", "10.0.0.9"), names("10.0.0.9", "10.0.0.9")
 	err := s.campaigner().stillElected(t.Context(), next, 3)
 	require.Error(t, err)
 	require.NotErrorIs(t, err, errFailoverRunning, "a minority names the master")
@@ -200,8 +206,7 @@ func TestSilentMasterIsReplacedWhenAMajorityFindsItDown(t *testing.T) {
 	for range 3 {
 		v := fakeredis.Start(t, map[string]string{"SENTINEL MASTER": says("master", "2600")})
 		speakers = append(speakers, v)
-		next.views = append(next.views, sentinelView{node: NewLinks("").To(v.Addr.Addr(), int(v.Addr.Port())),
-			View: role.View{Reach: role.Answered, HasMaster: true, Master: next.of.Addr()}})
+		next.electors = append(next.electors, electorAt(v, "10.0.0.1"))
 	}
 	still := func() error { return s.campaigner().stillElected(t.Context(), next, 0) }
 	err := still()
@@ -220,9 +225,9 @@ func TestSilentMasterIsReplacedWhenAMajorityFindsItDown(t *testing.T) {
 	waits := fakeredis.Master("10.0.0.1", "master,s_down,failover_in_progress", "last-ping-sent", "3100", "failover-state", "wait_start")
 	speakers[1].Answer("SENTINEL MASTER", waits)
 	require.ErrorIs(t, still(), errFailoverRunning, "it may be elected by votes of an earlier epoch")
-	next.views[1].voted = true
+	next.electors[1].voted = true
 	require.NoError(t, still(), "it has begun, and has voted for this launcher in a later epoch")
-	next.views[1].voted = false
+	next.electors[1].voted = false
 	speakers[1].Answer("SENTINEL MASTER", fakeredis.Master("10.0.0.2", "master", "last-ping-sent", "0"))
 	require.ErrorIs(t, still(), errFailoverRunning, "it has replaced it")
 	speakers[1].Answer("SENTINEL MASTER", says("master,s_down", "3100"))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
@@ -31,7 +32,7 @@ const (
 // up to a second ago. A write that one replica has acknowledged since then, and
 // another has not, could be lost. Each of the sentinels asked at another moment;
 // where none of them knows enough, they soon will.
-func byChoice(ctx context.Context, c config.Config, views []sentinelView, foremost []netip.Addr) []sentinelView {
+func byChoice(ctx context.Context, c config.Config, views []observe.SentinelView, foremost []netip.Addr) []observe.SentinelView {
 	if len(foremost) == 0 {
 		return views
 	}
@@ -52,15 +53,15 @@ func byChoice(ctx context.Context, c config.Config, views []sentinelView, foremo
 
 // choosers are the sentinels whose memory of the replicas is good enough, and the
 // others, each in the order of views.
-func choosers(ctx context.Context, c config.Config, views []sentinelView, good func([]sentinel.KnownReplica) bool) (right, others []sentinelView) {
-	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+func choosers(ctx context.Context, c config.Config, views []observe.SentinelView, good func([]sentinel.KnownReplica) bool) (right, others []observe.SentinelView) {
+	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	is := make([]bool, len(views))
 	var asked sync.WaitGroup
 	for i, v := range views {
 		if v.Reach == role.Answered {
 			asked.Go(func() {
-				known, err := v.node.KnownReplicas(ctx, c.MasterName)
+				known, err := v.Node.KnownReplicas(ctx, c.MasterName)
 				is[i] = err == nil && good(known)
 			})
 		}
@@ -79,20 +80,20 @@ func choosers(ctx context.Context, c config.Config, views []sentinelView, good f
 // stayingFirst puts those sentinels last that are leaving, or run on the node of
 // the pod that hands over: who drains a node ends both within a moment, and a
 // sentinel that ends has its failover end with it.
-func stayingFirst(views []sentinelView, leaving string, pods []kube.Pod) []sentinelView {
+func stayingFirst(views []observe.SentinelView, leaving string, pods []kube.Pod) []observe.SentinelView {
 	node := ""
 	for _, pod := range pods {
 		if pod.UID == leaving {
 			node = pod.Node
 		}
 	}
-	rank := func(v sentinelView) int {
-		if v.pod.Terminating || node != "" && v.pod.Node == node {
+	rank := func(v observe.SentinelView) int {
+		if v.Pod.Terminating || node != "" && v.Pod.Node == node {
 			return 1
 		}
 		return 0
 	}
-	slices.SortStableFunc(views, func(a, b sentinelView) int { return cmp.Compare(rank(a), rank(b)) })
+	slices.SortStableFunc(views, func(a, b observe.SentinelView) int { return cmp.Compare(rank(a), rank(b)) })
 	return views
 }
 
@@ -109,7 +110,7 @@ func (s *Server) remembered(ctx context.Context) bool {
 	}
 	remembering, _ := choosers(ctx, s.config, s.views, func(known []sentinel.KnownReplica) bool { return sentinel.PromotesUnasked(known, s.config.PodIP) })
 	if first && len(remembering) > 0 {
-		s.log.Info("the replica is not started before the sentinels have forgotten the one that was here", "first", remembering[0].pod.Name)
+		s.log.Info("the replica is not started before the sentinels have forgotten the one that was here", "first", remembering[0].Pod.Name)
 	}
 	return len(remembering) > 0
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
@@ -38,7 +39,7 @@ func TestFailoverIsCommandedToASentinelThatKnowsWhoHoldsTheData(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			first, _ := sentinelAt(t, "first", master, c.first)
 			second, _ := sentinelAt(t, "second", master, c.second)
-			told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first, second}, first.Master, c.foremost)
+			told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first, second}, first.Master, c.foremost)
 			require.NoError(t, err)
 			require.Equal(t, c.told, told)
 		})
@@ -51,7 +52,7 @@ func TestReplicaIsNotHeldBackForever(t *testing.T) {
 	view, _ := sentinelAt(t, "first", "10.0.0.1", map[string]string{"SENTINEL REPLICAS": reply})
 	s := &Server{config: config.Config{MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.4")}, log: quiet}
 	require.False(t, s.remembered(t.Context()), "no sentinel answers")
-	s.views = []sentinelView{view}
+	s.views = []observe.SentinelView{view}
 	require.True(t, s.remembered(t.Context()))
 	s.heldAt = time.Now().Add(-rememberedAtMost - time.Second)
 	require.False(t, s.remembered(t.Context()), "who answers at this address is not the replica that was here")
@@ -59,17 +60,17 @@ func TestReplicaIsNotHeldBackForever(t *testing.T) {
 
 func TestSentinelsThatStayAreToldFirst(t *testing.T) {
 	pods := []kube.Pod{{UID: "master", Node: "x"}, {UID: "other", Node: "y"}}
-	views := func() (list []sentinelView) {
+	views := func() (list []observe.SentinelView) {
 		for _, pod := range []kube.Pod{
 			{Name: "beside", Node: "x"}, {Name: "leaving", Node: "y", Terminating: true}, {Name: "first", Node: "y"}, {Name: "second", Node: "z"},
 		} {
-			list = append(list, sentinelView{pod: pod})
+			list = append(list, observe.SentinelView{Pod: pod})
 		}
 		return list
 	}
-	names := func(list []sentinelView) (out []string) {
+	names := func(list []observe.SentinelView) (out []string) {
 		for _, v := range list {
-			out = append(out, v.pod.Name)
+			out = append(out, v.Pod.Name)
 		}
 		return out
 	}

@@ -46,6 +46,22 @@ func TestImageCarriesNoHelmAndNoTestLibrary(t *testing.T) {
 	}
 }
 
+// layers are the packages that decide, ask and act, and which packages of the launcher each of them may import.
+var layers = map[string][]string{
+	"observe": {"config", "kube", "redisnode", "role", "sentinel", "web"},
+}
+
+func TestPackagesImportOnlyTheLayersBelow(t *testing.T) {
+	const internal = "github.com/redis-ha/redis-ha/image/launcher/internal/"
+	for name, below := range layers {
+		for _, path := range list(t, "-f", `{{join .Imports "\n"}}`, "./image/launcher/internal/"+name) {
+			if imported, ours := strings.CutPrefix(path, internal); ours {
+				require.Contains(t, below, imported, "imports of package %s", name)
+			}
+		}
+	}
+}
+
 func TestDecisionsArePure(t *testing.T) {
 	require.Subset(t, []string{"cmp", "errors", "fmt", "net/netip", "slices", "time", "github.com/redis-ha/redis-ha/image/launcher/internal/record", "github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"},
 		list(t, "-f", `{{join .Imports "\n"}}`, "./image/launcher/internal/role"))

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
@@ -13,7 +14,7 @@ import (
 // promoteElected promotes the first of some replicas. views are fresh. It writes the hand-over and the replica into the record, asks the
 // sentinels to elect this launcher, pauses writes, waits until the replica has everything, and promotes it. After an
 // error writes may still be paused. After errUnanswered the replica may be master.
-func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, replicas []netip.Addr, views []sentinelView) (successor, error) {
+func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, replicas []netip.Addr, views []observe.SentinelView) (successor, error) {
 	if s.config.Sentinels < 2 {
 		return successor{}, fmt.Errorf("%w: a single sentinel knows no other in whose name it could be told", errNotElected)
 	}
@@ -22,15 +23,14 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 	if chosen.UID == "" {
 		return successor{}, fmt.Errorf("%w: the pod with the address %v is gone", errNotElected, replicas[0])
 	}
-	if failingOver(views) {
+	if observe.FailingOver(views) {
 		return successor{}, errFailoverRunning
 	}
 	if err := s.fenceFor(ctx, chosen.UID, s.namedBy(views)); err != nil {
 		return successor{}, err
 	}
-	next := successor{of: c.redisAt(s.config.PodIP), addr: c.redisAt(chosen.IP), views: views}
-	var err error
-	if next.epoch, err = c.campaign(ctx, views, next.of); err != nil {
+	next := c.successor(s.config.PodIP, chosen.IP, views)
+	if err := c.campaign(ctx, &next); err != nil {
 		return successor{}, err
 	}
 	s.log.Info("elected to hand over", "epoch", next.epoch, "to", chosen.Name)
@@ -45,8 +45,8 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 }
 
 // namedBy says whether a majority of the sentinels names this pod.
-func (s *Server) namedBy(views []sentinelView) bool {
-	named, ok := role.Observation{Sentinels: s.config.Sentinels, Views: roleViews(views)}.Agreed()
+func (s *Server) namedBy(views []observe.SentinelView) bool {
+	named, ok := role.Observation{Sentinels: s.config.Sentinels, Views: observe.Views(views)}.Agreed()
 	return ok && named == s.config.PodIP
 }
 

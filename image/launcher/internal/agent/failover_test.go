@@ -1,16 +1,15 @@
 package agent
 
 import (
-	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
@@ -27,7 +26,7 @@ func TestFailoverIsNotCommandedToASentinelThatNamesAnotherMasterByNow(t *testing
 		t.Run(name, func(t *testing.T) {
 			view, s := sentinelAt(t, "first", master, map[string]string{"SENTINEL MASTER": now})
 			other, untold := sentinelAt(t, "second", master, nil)
-			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{view, other}, netip.MustParseAddr(master), nil)
+			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{view, other}, netip.MustParseAddr(master), nil)
 			require.ErrorIs(t, err, errFailoverRunning)
 			require.False(t, commanded(s))
 			require.False(t, commanded(untold), "nor to another, whose view may be behind")
@@ -36,15 +35,15 @@ func TestFailoverIsNotCommandedToASentinelThatNamesAnotherMasterByNow(t *testing
 }
 
 // sentinelAt is a sentinel that names a master; changes replace answers.
-func sentinelAt(t *testing.T, name, master string, changes map[string]string) (sentinelView, *fakeredis.Server) {
+func sentinelAt(t *testing.T, name, master string, changes map[string]string) (observe.SentinelView, *fakeredis.Server) {
 	answers := map[string]string{"INFO sentinel": fakeredis.Text("sentinel_tilt:0\r\n"), "SENTINEL FAILOVER": "+OK\r\n"}
 	for command, answer := range changes {
 		answers[command] = answer
 	}
 	s := fakeredis.Start(t, answers)
-	l := NewLinks("")
+	l := observe.NewLinks("")
 	view := role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr(master)}
-	return sentinelView{pod: kube.Pod{Name: name}, node: l.To(s.Addr.Addr(), int(s.Addr.Port())), View: view}, s
+	return observe.SentinelView{Pod: kube.Pod{Name: name}, Node: l.To(s.Addr.Addr(), int(s.Addr.Port())), View: view}, s
 }
 
 func commanded(s *fakeredis.Server) bool {
@@ -73,7 +72,7 @@ func TestFailoverIsCommandedToOneSentinelThatCanDoIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			first, _ := sentinelAt(t, "first", c.master, c.first)
 			second, other := sentinelAt(t, "second", master, nil)
-			told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first, second}, netip.MustParseAddr(master), nil)
+			told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first, second}, netip.MustParseAddr(master), nil)
 			require.Equal(t, c.told, told)
 			require.Equal(t, c.second, commanded(other))
 			if c.problem == "" {
@@ -87,8 +86,8 @@ func TestFailoverIsCommandedToOneSentinelThatCanDoIt(t *testing.T) {
 
 func TestNoSecondFailoverIsCommandedWhileOneIsGoingOn(t *testing.T) {
 	first, speaker := sentinelAt(t, "first", "10.0.0.1", nil)
-	second := sentinelView{View: role.View{Reach: role.Answered, HasMaster: true, FailingOver: true}}
-	_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first, second}, first.Master, nil)
+	second := observe.SentinelView{View: role.View{Reach: role.Answered, HasMaster: true, FailingOver: true}}
+	_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first, second}, first.Master, nil)
 	require.ErrorIs(t, err, errFailoverRunning)
 	require.Empty(t, speaker.Heard())
 }
@@ -98,7 +97,7 @@ func TestSentinelThatHasBegunAFailoverMeanwhileIsNotFollowedByTheNext(t *testing
 	const master = "10.0.0.1"
 	first, _ := sentinelAt(t, "first", master, map[string]string{"SENTINEL FAILOVER": "-INPROG Failover already in progress\r\n"})
 	second, untold := sentinelAt(t, "second", master, nil)
-	told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first, second}, first.Master, nil)
+	told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first, second}, first.Master, nil)
 	require.ErrorIs(t, err, errFailoverRunning)
 	require.ErrorContains(t, err, "sentinel first")
 	require.Empty(t, told)
@@ -114,43 +113,10 @@ func TestSentinelThatIsPassedOverIsNamedWithItsReason(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			first, s := sentinelAt(t, "first", master, map[string]string{"INFO sentinel": c.info})
-			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []sentinelView{first}, first.Master, nil)
+			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first}, first.Master, nil)
 			require.ErrorContains(t, err, c.want)
 			require.NotContains(t, err.Error(), "nil")
 			require.False(t, commanded(s))
 		})
 	}
-}
-
-func TestErrorInReplyTellsNothingAboutRoles(t *testing.T) {
-	s := fakeredis.Start(t, map[string]string{"INFO": "-BUSY a script runs\r\n"})
-	_, err := NewLinks("").To(s.Addr.Addr(), int(s.Addr.Port())).Info(t.Context())
-	require.Equal(t, role.Unknown, reach(err))
-	require.Equal(t, role.Answered, reach(nil))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := netip.MustParseAddrPort(listener.Addr().String())
-	require.NoError(t, listener.Close())
-	_, err = NewLinks("").To(addr.Addr(), int(addr.Port())).Info(t.Context())
-	require.Equal(t, role.Refused, reach(err))
-}
-
-func TestConnectionsToAddressesOfNobodyAreDropped(t *testing.T) {
-	l := NewLinks("")
-	own, kept, dropped := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")
-	local, one, two := l.To(own, 1), l.To(kept, 1), l.To(dropped, 1)
-	require.Same(t, one, l.To(kept, 1))
-	require.NotSame(t, one, l.To(kept, 2))
-	l.Keep(own, []kube.Pod{{IP: kept}})
-	require.Same(t, local, l.To(own, 1))
-	require.Same(t, one, l.To(kept, 1))
-	require.NotSame(t, two, l.To(dropped, 1))
-}
-
-func TestEveryElementIsAskedAtOnce(t *testing.T) {
-	var meet sync.WaitGroup
-	numbers := []int{1, 2, 3}
-	meet.Add(len(numbers))
-	each(numbers, func(n *int) { meet.Done(); meet.Wait(); *n *= 10 })
-	require.Equal(t, []int{10, 20, 30}, numbers)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
@@ -40,7 +41,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 	if done {
 		return reason
 	}
-	views := s.campaigner().askSentinels(ctx)
+	views := s.asker().QuickSentinels(ctx, s.api.Pods())
 	var master netip.Addr
 	foremost := o.Foremost()
 	switch d.Action {
@@ -146,7 +147,7 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 // labelPromoted labels this pod, which its launcher has just made master, if the decision is to label it. The next look would do the
 // same, after it has waited for the answers of the lost master.
 func (s *Server) labelPromoted(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	s.turnAt = time.Now()
 	if d := role.Decide(s.lookAgain(ctx)); d.Label == role.MasterLabel {
@@ -179,9 +180,9 @@ func (s *Server) leaveToSentinels(ctx context.Context, silent record.Lost, reaso
 func (s *Server) callOff(ctx context.Context, master netip.Addr) {
 	for _, v := range s.views {
 		if v.FailingOver && v.Master == master {
-			v.node.Shutdown(ctx)
+			v.Node.Shutdown(ctx)
 			s.failedAt = time.Time{} // the next one need not wait for it
-			s.log.Info("failover called off", "sentinel", v.pod.Name)
+			s.log.Info("failover called off", "sentinel", v.Pod.Name)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
@@ -28,7 +29,7 @@ func (s *Server) leave(ctx context.Context) bool {
 	}
 	o := s.lookAgain(ctx)
 	leaving := role.DecideLeaving(o, time.Since(s.stopAt), s.config.ShutdownBudget)
-	var views []sentinelView
+	var views []observe.SentinelView
 	var known [][]netip.Addr
 	asked := false
 	if leaving.Step == role.HandOver && time.Since(s.handOverAt) < time.Second {
@@ -40,7 +41,7 @@ func (s *Server) leave(ctx context.Context) bool {
 		questions.Go(func() { s.refreshTerminating(ctx, o.Peers) })
 		if asked = leaving.Step == role.HandOver; asked {
 			questions.Go(func() {
-				views = askSentinels(ctx, s.config, s.links, s.api.Pods())
+				views = s.asker().Sentinels(ctx, s.api.Pods())
 				known = s.askKnown(ctx, views)
 			})
 		}
@@ -123,13 +124,13 @@ func (s *Server) noteLeaving(d role.Leaving) {
 
 // askKnown asks the sentinels that name a master which of its replicas they would promote. A sentinel that does not answer any more is
 // left out.
-func (s *Server) askKnown(ctx context.Context, views []sentinelView) (lists [][]netip.Addr) {
+func (s *Server) askKnown(ctx context.Context, views []observe.SentinelView) (lists [][]netip.Addr) {
 	var mu sync.Mutex
-	each(views, func(v *sentinelView) {
+	observe.Each(views, func(v *observe.SentinelView) {
 		if v.Reach != role.Answered || !v.HasMaster {
 			return
 		}
-		known, err := v.node.KnownReplicas(ctx, s.config.MasterName)
+		known, err := v.Node.KnownReplicas(ctx, s.config.MasterName)
 		if err != nil {
 			return
 		}
@@ -167,7 +168,7 @@ func (s *Server) refreshTerminating(ctx context.Context, peers []role.Peer) {
 // out: their clients see the connection close and send them again. From then
 // on connections that arrive here are passed on to the successor. Where the record cannot be
 // written or the sentinels do not elect this launcher, a sentinel is told to do it.
-func (s *Server) handOver(ctx context.Context, leaving role.Leaving, views []sentinelView) error {
+func (s *Server) handOver(ctx context.Context, leaving role.Leaving, views []observe.SentinelView) error {
 	began := time.Now()
 	node := s.local()
 	next, err := s.replaceSelf(ctx, node, leaving, views)
@@ -241,7 +242,7 @@ func (s *Server) abortHandOver(ctx context.Context, unanswered bool) error {
 
 // replaceSelf promotes a successor. Where the sentinels do not elect this launcher for that, or the
 // record cannot be written, it tells a sentinel to promote one.
-func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving role.Leaving, views []sentinelView) (successor, error) {
+func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving role.Leaving, views []observe.SentinelView) (successor, error) {
 	next, err := s.promoteElected(ctx, node, leaving.Candidates, views)
 	if err == nil {
 		return next, nil
@@ -253,7 +254,7 @@ func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving 
 		// What were written now would be lost when it succeeds.
 		s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
 		s.guard.Guard(nil)
-		ip, err = s.awaitPromotion(node, s.campaigner().otherServers(), leaving.Successors, "", askSentinels(ctx, s.config, s.links, s.api.Pods()))
+		ip, err = s.awaitPromotion(node, s.campaigner().otherServers(), leaving.Successors, "", s.asker().Sentinels(ctx, s.api.Pods()))
 	case errors.Is(err, errNotElected):
 		s.log.Warn("a sentinel is told to promote a successor", "reason", err)
 		ip, err = s.promoteBySentinel(ctx, node, leaving.Successors)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
@@ -33,7 +34,7 @@ func TestServersAnswerWhileASentinelTakesAllTheTimeThereIs(t *testing.T) {
 			PodUID: "uid-a", MasterName: "mymaster", RedisPort: int(replica.Addr.Port()), HTTPPort: 1,
 			SentinelPort: sentinel.Addr().(*net.TCPAddr).Port,
 		},
-		log: quiet, links: NewLinks(""), guard: &writepause.Guard{},
+		log: quiet, links: observe.NewLinks(""), guard: &writepause.Guard{},
 	}
 	here := netip.MustParseAddr("127.0.0.1")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -54,29 +55,20 @@ func TestQuickQuestionsTakeNoLongerThanOneLookOfAFailover(t *testing.T) {
 	master, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = master.Close() }()
-	s := &Server{config: config.Config{PodUID: "uid-a", RedisPort: master.Addr().(*net.TCPAddr).Port, HTTPPort: 1}, log: quiet, links: NewLinks("")}
+	s := &Server{config: config.Config{PodUID: "uid-a", RedisPort: master.Addr().(*net.TCPAddr).Port, HTTPPort: 1}, log: quiet, links: observe.NewLinks("")}
 	began := time.Now()
 	var facts role.Facts
 	s.askOthers(t.Context(), role.Questions{Servers: true, Quick: true}, []kube.Pod{
 		{Name: "server-b", UID: "uid-b", IP: netip.MustParseAddr("127.0.0.1"), Server: true, Ready: true},
 	}, &facts)
-	require.Less(t, time.Since(began), 2*failoverAsk)
+	require.Less(t, time.Since(began), 2*observe.QuickAnswer)
 	require.Len(t, facts.Peers, 1, "they were asked")
-}
-
-// The link that a replica reports may be to a process of its master that has ended.
-func TestReplicaAsksItsMasterForItsHistory(t *testing.T) {
-	master := fakeredis.Start(t, map[string]string{"INFO": fakeredis.Text("role:master\r\nmaster_replid:m\r\n")})
-	s := &Server{config: config.Config{RedisPort: int(master.Addr.Port())}, log: quiet, links: NewLinks("")}
-	here := netip.MustParseAddr("127.0.0.1")
-	require.Equal(t, role.Told{History: "m"}, s.askMaster(t.Context(), here, "m"), "its launcher does not answer")
-	require.Equal(t, role.Told{History: "m"}, s.askMaster(t.Context(), here, "another"))
 }
 
 // A launcher that has demoted its own Redis has ended its clients' connections. The look that finds the replica must not end them again.
 func TestClientsOfADemotedMasterAreDroppedOnce(t *testing.T) {
 	redis := fakeredis.Start(t, map[string]string{"CLIENT UNPAUSE": "+OK\r\n", "CLIENT KILL": ":3\r\n", "INFO": fakeredis.Text("role:master\r\nmaster_replid:m\r\n")})
-	s := &Server{config: config.Config{PodIP: redis.Addr.Addr(), RedisPort: int(redis.Addr.Port())}, log: quiet, links: NewLinks(""), child: &process.Child{}}
+	s := &Server{config: config.Config{PodIP: redis.Addr.Addr(), RedisPort: int(redis.Addr.Port())}, log: quiet, links: observe.NewLinks(""), child: &process.Child{}}
 	s.pacer = pace.New(pace.Settings{Log: quiet})
 	s.askOwn(t.Context())
 	require.False(t, s.demoting)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
@@ -64,7 +65,7 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 // commandPromotion waits for the successors to have everything and tells one of
 // the sentinels, of which it also gives the views, to promote one of them. With
 // errFailoverRunning one has been told by somebody else.
-func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node *redisnode.Node, successors []netip.Addr) (string, []sentinelView, error) {
+func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node *redisnode.Node, successors []netip.Addr) (string, []observe.SentinelView, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	info, err := node.Info(ctx)
@@ -75,8 +76,8 @@ func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node
 		return "", nil, err
 	}
 	pods := s.api.Pods()
-	views := stayingFirst(askSentinels(ctx, s.config, s.links, pods), s.self.UID, pods)
-	if failingOver(views) {
+	views := stayingFirst(s.asker().Sentinels(ctx, pods), s.self.UID, pods)
+	if observe.FailingOver(views) {
 		return "", views, errFailoverRunning
 	}
 	right := s.choosersAmong(ctx, views, successors)
@@ -88,7 +89,7 @@ func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node
 }
 
 // choosersAmong are the sentinels that would promote one of these replicas for certain.
-func (s *Server) choosersAmong(ctx context.Context, views []sentinelView, replicas []netip.Addr) []sentinelView {
+func (s *Server) choosersAmong(ctx context.Context, views []observe.SentinelView, replicas []netip.Addr) []observe.SentinelView {
 	right, _ := choosers(ctx, s.config, views, func(known []sentinel.KnownReplica) bool { return sentinel.ChoosesAmong(known, replicas) })
 	return right
 }
@@ -145,7 +146,7 @@ func (s *Server) watchPromotion(ctx context.Context, servers, successors []netip
 // When its time is up and another sentinel is replacing this master, as they do
 // where the first has crashed, it waits once more: what were written now would
 // be lost a moment later.
-func (s *Server) awaitPromotion(node *redisnode.Node, servers, successors []netip.Addr, sentinel string, views []sentinelView) (netip.Addr, error) {
+func (s *Server) awaitPromotion(node *redisnode.Node, servers, successors []netip.Addr, sentinel string, views []observe.SentinelView) (netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*promotionWait)
 	defer cancel()
 	ended := make(chan struct{})
@@ -183,7 +184,7 @@ func (s *Server) awaitPromotion(node *redisnode.Node, servers, successors []neti
 
 // awaitFailoverEnd waits until the failover has been over for promotionLag; false
 // when ctx ended before.
-func awaitFailoverEnd(ctx context.Context, c config.Config, views []sentinelView, told string) bool {
+func awaitFailoverEnd(ctx context.Context, c config.Config, views []observe.SentinelView, told string) bool {
 	over := time.Now()
 	for {
 		select {
@@ -214,21 +215,21 @@ const (
 )
 
 // failoverState asks these sentinels how the failover of this master goes.
-func failoverState(ctx context.Context, c config.Config, views []sentinelView, told string) progress {
-	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+func failoverState(ctx context.Context, c config.Config, views []observe.SentinelView, told string) progress {
+	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	var mu sync.Mutex
 	found := failoverUnclear
-	each(slices.Clone(views), func(v *sentinelView) {
-		master, known, err := v.node.Master(ctx, c.MasterName)
+	observe.Each(slices.Clone(views), func(v *observe.SentinelView) {
+		master, known, err := v.Node.Master(ctx, c.MasterName)
 		mu.Lock()
 		defer mu.Unlock()
 		own := known && master.Addr.Addr() == c.PodIP
 		switch {
 		case err == nil && own && master.FailingOver:
 			found = failoverRuns
-		case v.pod.Name != told || found == failoverRuns:
-		case err == nil && own, reach(err) == role.Refused:
+		case v.Pod.Name != told || found == failoverRuns:
+		case err == nil && own, observe.ReachOf(err) == role.Refused:
 			found = failoverOver
 		}
 	})

@@ -11,16 +11,17 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
 // endedSentinel is one whose process has ended.
-func endedSentinel(t *testing.T, name string) sentinelView {
+func endedSentinel(t *testing.T, name string) observe.SentinelView {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := netip.MustParseAddrPort(listener.Addr().String())
 	require.NoError(t, listener.Close())
-	return sentinelView{pod: kube.Pod{Name: name}, node: NewLinks("").To(addr.Addr(), int(addr.Port()))}
+	return observe.SentinelView{Pod: kube.Pod{Name: name}, Node: observe.NewLinks("").To(addr.Addr(), int(addr.Port()))}
 }
 
 // While a failover runs, a hand-over that has waited long enough must not let
@@ -29,18 +30,18 @@ func endedSentinel(t *testing.T, name string) sentinelView {
 func TestFailoverStateIsWhatTheSentinelsTell(t *testing.T) {
 	const own, other = "10.0.0.1", "10.0.0.9"
 	replacing, idle := "master,failover_in_progress", "master"
-	answers := func(master, flags string) func(*testing.T, string) sentinelView {
-		return func(t *testing.T, name string) sentinelView {
+	answers := func(master, flags string) func(*testing.T, string) observe.SentinelView {
+		return func(t *testing.T, name string) observe.SentinelView {
 			view, _ := sentinelAt(t, name, own, map[string]string{"SENTINEL MASTER": fakeredis.Master(master, flags)})
 			return view
 		}
 	}
-	silent := func(t *testing.T, name string) sentinelView {
+	silent := func(t *testing.T, name string) observe.SentinelView {
 		view, _ := sentinelAt(t, name, own, map[string]string{"SENTINEL MASTER": ""})
 		return view
 	}
 	for name, c := range map[string]struct {
-		told, untold func(*testing.T, string) sentinelView
+		told, untold func(*testing.T, string) observe.SentinelView
 		want         progress
 	}{
 		"it replaces this master":                       {answers(own, replacing), answers(own, idle), failoverRuns},
@@ -57,7 +58,7 @@ func TestFailoverStateIsWhatTheSentinelsTell(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			settings := config.Config{MasterName: "mymaster", PodIP: netip.MustParseAddr(own)}
-			views := []sentinelView{c.untold(t, "untold"), c.told(t, "told")}
+			views := []observe.SentinelView{c.untold(t, "untold"), c.told(t, "told")}
 			require.Equal(t, c.want, failoverState(t.Context(), settings, views, "told"))
 			views[0], views[1] = views[1], views[0]
 			require.Equal(t, c.want, failoverState(t.Context(), settings, views, "told"), "in another order")
@@ -68,13 +69,13 @@ func TestFailoverStateIsWhatTheSentinelsTell(t *testing.T) {
 func TestFailoverEndsOnlyWhenItHasBeenOverForAMoment(t *testing.T) {
 	settings := config.Config{MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.1")}
 	began := time.Now()
-	require.True(t, awaitFailoverEnd(t.Context(), settings, []sentinelView{endedSentinel(t, "told")}, "told"))
+	require.True(t, awaitFailoverEnd(t.Context(), settings, []observe.SentinelView{endedSentinel(t, "told")}, "told"))
 	require.GreaterOrEqual(t, time.Since(began), promotionLag)
 
 	limited, cancel := context.WithTimeout(t.Context(), 3*promotionLag)
 	defer cancel()
 	running, _ := sentinelAt(t, "told", "10.0.0.1", map[string]string{"SENTINEL MASTER": fakeredis.Master("10.0.0.1", "master,failover_in_progress")})
-	require.False(t, awaitFailoverEnd(limited, settings, []sentinelView{running}, "told"))
+	require.False(t, awaitFailoverEnd(limited, settings, []observe.SentinelView{running}, "told"))
 }
 
 // A server that was not in sync when the hand-over began may be the one that the
@@ -97,7 +98,7 @@ func TestPromotionOfAReplicaThatCameLateIsSeen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			replica := fakeredis.Start(t, map[string]string{"INFO": c.first})
-			s := &Server{links: NewLinks(""), config: config.Config{PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.Addr.Port())}}
+			s := &Server{links: observe.NewLinks(""), config: config.Config{PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.Addr.Port())}}
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
 			servers, successors := []netip.Addr{replica.Addr.Addr()}, []netip.Addr{}
@@ -123,12 +124,12 @@ func TestPromotionOfAReplicaThatCameLateIsSeen(t *testing.T) {
 func TestPauseIsRenewedAsSoonAsAFailoverIsCommanded(t *testing.T) {
 	master := fakeredis.Start(t, map[string]string{"CLIENT PAUSE": "+OK\r\n"})
 	replica := fakeredis.Start(t, map[string]string{"INFO": fakeredis.Text("role:slave\r\n")})
-	s := &Server{links: NewLinks(""), config: config.Config{
+	s := &Server{links: observe.NewLinks(""), config: config.Config{
 		MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.1"), RedisPort: int(replica.Addr.Port()), DownAfter: 3 * time.Second,
 	}}
 	node := s.links.To(master.Addr.Addr(), int(master.Addr.Port()))
 	replicas := []netip.Addr{replica.Addr.Addr()}
-	_, err := s.awaitPromotion(node, replicas, replicas, "told", []sentinelView{endedSentinel(t, "told")})
+	_, err := s.awaitPromotion(node, replicas, replicas, "told", []observe.SentinelView{endedSentinel(t, "told")})
 	require.ErrorIs(t, err, errFailoverEnded)
 	require.Contains(t, master.Heard(), "CLIENT PAUSE 1500 WRITE", "in the first quarter of a pause")
 }

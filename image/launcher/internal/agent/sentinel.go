@@ -13,6 +13,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/notify"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
@@ -47,7 +48,7 @@ type Sentinel struct {
 	web     *web.Server
 	log     *slog.Logger
 	metrics *Metrics
-	links   *Links
+	links   *observe.Links
 	labels  *labeller
 	teller  *notify.Teller
 	self    record.Member
@@ -61,15 +62,15 @@ type Sentinel struct {
 	id        string // empty until a slot is held
 
 	memory role.SentinelMemory
-	views  []sentinelView // the last answers of the sentinels
-	reason string         // the last reason that was logged
+	views  []observe.SentinelView // the last answers of the sentinels
+	reason string                 // the last reason that was logged
 }
 
 // NewSentinel prepares the loop.
 func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Sentinel {
 	s := &Sentinel{
 		config: c, api: api, web: w, log: log, metrics: m,
-		links:  NewLinks(c.Password).Counted(m.countQuestions(c)),
+		links:  observe.NewLinks(c.Password).Counted(m.countQuestions(c)),
 		labels: newLabeller(api, c, log, m.countLabelWrite),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
@@ -281,17 +282,17 @@ func (s *Sentinel) seed(ctx context.Context, d role.SentinelDecision, o role.Sen
 			seed.ConfigEpoch = max(seed.ConfigEpoch, v.ConfigEpoch)
 		}
 		seed.CurrentEpoch = max(seed.CurrentEpoch, v.ConfigEpoch)
-		if v.pod.UID == s.self.UID {
+		if v.Pod.UID == s.self.UID {
 			continue
 		}
 		var status SentinelStatus
-		if web.FetchStatus(ctx, v.pod.IP.String(), s.config.HTTPPort, &status) == nil {
+		if web.FetchStatus(ctx, v.Pod.IP.String(), s.config.HTTPPort, &status) == nil {
 			seed.CurrentEpoch = max(seed.CurrentEpoch, status.CurrentEpoch)
 		}
 		for slot, holder := range s.slots.Holders {
-			if holder.UID == v.pod.UID {
+			if holder.UID == v.Pod.UID {
 				seed.Sentinels = append(seed.Sentinels, redisconf.KnownSentinel{
-					Addr: netip.AddrPortFrom(v.pod.IP, uint16(s.config.SentinelPort)), ID: sentinelID(s.slots.Cluster, slot),
+					Addr: netip.AddrPortFrom(v.Pod.IP, uint16(s.config.SentinelPort)), ID: sentinelID(s.slots.Cluster, slot),
 				})
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
@@ -26,8 +27,6 @@ const (
 	quickTick = 200 * time.Millisecond
 	// failoverTick is how often it is asked while a failover is under way or may be; see role.Memory.Hurry.
 	failoverTick = 25 * time.Millisecond
-	// failoverAsk is how long all answers of one such look are waited for.
-	failoverAsk = 150 * time.Millisecond
 	// hungAfter is how long Redis may not answer before the kubelet restarts the container.
 	hungAfter = 60 * time.Second
 	// stuckAfter is how long the loop may take for one turn before the same.
@@ -44,14 +43,14 @@ type Server struct {
 	web     *web.Server
 	log     *slog.Logger
 	metrics *Metrics
-	links   *Links
+	links   *observe.Links
 	labels  *labeller
 	taken   atomic.Pointer[record.Record] // the record that was written after the label, for the next turn
 	reading chan recordAnswer             // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
 	pacer   *pace.Pacer
 	// paceLinks are the connections of the pacer.
-	paceLinks *Links
+	paceLinks *observe.Links
 	alerts    chan struct{} // a failover has most likely begun: look often
 	self      record.Member
 
@@ -65,16 +64,16 @@ type Server struct {
 	standingFile *standingFile // the standing on disk; see disk
 
 	memory       role.Memory
-	plan         role.Plan      // the last one
-	turnAt       time.Time      // when the present turn began
-	info         redisnode.Info // the last answer of Redis
-	full         bool           // Redis refuses the launcher as a client
-	views        []sentinelView // the last answers of the sentinels
-	failedAt     time.Time      // when a failover was last commanded
-	failedOnce   bool           // the last attempt to replace a dead master has failed
-	unansweredAt time.Time      // when a replica last did not answer the order to replace a dead master
-	priority     int            // replica-priority as last set or told
-	lacks        string         // what this master does not have; see role.Lacks
+	plan         role.Plan              // the last one
+	turnAt       time.Time              // when the present turn began
+	info         redisnode.Info         // the last answer of Redis
+	full         bool                   // Redis refuses the launcher as a client
+	views        []observe.SentinelView // the last answers of the sentinels
+	failedAt     time.Time              // when a failover was last commanded
+	failedOnce   bool                   // the last attempt to replace a dead master has failed
+	unansweredAt time.Time              // when a replica last did not answer the order to replace a dead master
+	priority     int                    // replica-priority as last set or told
+	lacks        string                 // what this master does not have; see role.Lacks
 	// generation is a copy of role.Memory.Own for the goroutines beside the loop.
 	generation    atomic.Int64
 	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
@@ -91,7 +90,7 @@ type Server struct {
 func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
 	s := &Server{
 		config: c, api: api, web: w, log: log, metrics: m,
-		links:  NewLinks(c.Password).Counted(m.countQuestions(c)),
+		links:  observe.NewLinks(c.Password).Counted(m.countQuestions(c)),
 		alerts: make(chan struct{}, 1),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
@@ -123,7 +122,7 @@ func (s *Server) newGuard() *writepause.Guard {
 // newPacer prepares the wait of this master's writes for its replicas. It has connections of its own: it gives servers little time to
 // answer, and the loop, whose decisions depend on answers, gives a server less time that was just silent.
 func (s *Server) newPacer() *pace.Pacer {
-	s.paceLinks = NewLinks(s.config.Password).Counted(s.metrics.countQuestions(s.config))
+	s.paceLinks = observe.NewLinks(s.config.Password).Counted(s.metrics.countQuestions(s.config))
 	return pace.New(pace.Settings{
 		Limit: s.config.MaxReplicationLag, Longest: role.PauseLimit(s.config.DownAfter) / 2, Silence: s.config.MinReplicasMaxLag, Self: s.config.PodIP, Log: s.log,
 		Load: func(ctx context.Context, ip netip.Addr) (redisnode.Info, error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
@@ -99,7 +100,7 @@ func (t *slotTaker) look(ctx context.Context, overdue []kube.Pod) {
 	for _, pod := range overdue {
 		asked = append(asked, question{pod: pod})
 	}
-	each(asked, func(q *question) { q.answers = t.answers(ctx, q.pod) })
+	observe.Each(asked, func(q *question) { q.answers = t.answers(ctx, q.pod) })
 	silent := map[string]int{}
 	for _, q := range asked {
 		if !q.answers {

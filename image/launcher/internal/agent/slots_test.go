@@ -19,6 +19,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
@@ -184,23 +185,10 @@ func TestPodAnswersIfItsSentinelOrItsLauncherDoes(t *testing.T) {
 		"the launcher has no status yet":  {closedPort(t), launcher(http.StatusServiceUnavailable), true},
 		"the sentinel refuses a password": {port(fakeredis.Start(t, map[string]string{"SENTINEL": "-NOAUTH Authentication required.\r\n"}).Addr.String()), closedPort(t), true},
 	} {
-		s := &Sentinel{config: config.Config{SentinelPort: c.sentinel, HTTPPort: c.launcher, MasterName: "mymaster"}, links: NewLinks("")}
+		s := &Sentinel{config: config.Config{SentinelPort: c.sentinel, HTTPPort: c.launcher, MasterName: "mymaster"}, links: observe.NewLinks("")}
 		require.Equal(t, c.want, s.answers(t.Context(), kube.Pod{IP: netip.MustParseAddr("127.0.0.1")}), name)
 	}
 	require.False(t, (&Sentinel{}).answers(t.Context(), kube.Pod{}), "it has no address")
-}
-
-// Its sentinel may have the identity of another pod, and would count twice.
-func TestSentinelOfAPodThatShouldHaveEndedIsNotAsked(t *testing.T) {
-	ip := netip.MustParseAddr("127.0.0.1")
-	ended := time.Now().Add(-time.Minute)
-	views := askSentinels(t.Context(), config.Config{SentinelPort: closedPort(t)}, NewLinks(""), []kube.Pod{
-		{Name: "stays", IP: ip, Sentinel: true, Ready: true},
-		{Name: "leaves", IP: ip, Sentinel: true, Ready: true, Terminating: true, GraceEnds: time.Now()},
-		{Name: "should have ended", IP: ip, Sentinel: true, Ready: true, Terminating: true, GraceEnds: ended},
-	})
-	require.Len(t, views, 2)
-	require.Equal(t, "leaves", views[1].pod.Name)
 }
 
 func TestSentinelOfAPodThatShouldHaveEndedEndsAndGivesItsIdentityBack(t *testing.T) {

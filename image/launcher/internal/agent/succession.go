@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
@@ -69,8 +70,8 @@ func (c campaigner) replaceOnce(ctx context.Context, master lost) error {
 	if err != nil {
 		return err
 	}
-	views := c.askSentinels(ctx)
-	if failingOver(views) {
+	views := c.ask.QuickSentinels(ctx, c.api.Pods())
+	if observe.FailingOver(views) {
 		return errFailoverRunning
 	}
 	chosen, err := c.foremost(ctx, master, ip)
@@ -84,8 +85,9 @@ func (c campaigner) replaceOnce(ctx context.Context, master lost) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, fencedAt.Add(record.CarrierTime))
 	defer cancel()
-	next := successor{of: c.redisAt(ip), addr: c.redisAt(chosen.IP), views: views, silent: master.Silent, frozen: master.frozen}
-	if next.epoch, err = c.campaign(ctx, views, next.of); err != nil {
+	next := c.successor(ip, chosen.IP, views)
+	next.silent, next.frozen = master.Silent, master.frozen
+	if err := c.campaign(ctx, &next); err != nil {
 		return err
 	}
 	c.log.Info("elected to replace the master", "master", master.Name, "by", chosen.Name, "epoch", next.epoch, "reason", master.Reason)
@@ -113,21 +115,14 @@ func (c campaigner) replaceOnce(ctx context.Context, master lost) error {
 // nobodyWrites is the pause of a master that does not run.
 func nobodyWrites(context.Context) error { return nil }
 
-// answered counts the sentinels that have answered.
-func answered(views []sentinelView) (n int) {
-	for _, v := range views {
-		if v.Reach == role.Answered {
-			n++
+// answered counts the sentinels that answered before the votes.
+func (n *successor) answered() (count int) {
+	for _, e := range n.electors {
+		if e.Reach == role.Answered {
+			count++
 		}
 	}
-	return n
-}
-
-// askSentinels asks the sentinels for no longer than one look of a failover.
-func (c campaigner) askSentinels(ctx context.Context) []sentinelView {
-	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
-	defer cancel()
-	return askSentinels(ctx, c.config, c.links, c.api.Pods())
+	return count
 }
 
 // errAnswers says that a master that was silent answers the sentinels, or has its label, again.
@@ -138,7 +133,7 @@ var errAnswers = errors.New("the master answers again")
 // within a tenth of a second. So awaitDown waits until a majority finds a silent master down.
 func (c campaigner) awaitDown(ctx context.Context, next successor) error {
 	if !next.silent {
-		return c.stillElected(ctx, next, answered(next.views))
+		return c.stillElected(ctx, next, next.answered())
 	}
 	waiting, cancel := context.WithTimeout(ctx, role.SilenceLead+downLag)
 	defer cancel()
@@ -146,7 +141,7 @@ func (c campaigner) awaitDown(ctx context.Context, next successor) error {
 		err := c.stillElected(waiting, next, 0)
 		if err == nil {
 			c.awaitNotice(waiting, next)
-			return c.stillElected(ctx, next, answered(next.views)) // a sentinel that replaces the master answers last
+			return c.stillElected(ctx, next, next.answered()) // a sentinel that replaces the master answers last
 		}
 		if errors.Is(err, errFailoverRunning) || errors.Is(err, errAnswers) {
 			return err
@@ -166,12 +161,12 @@ func (c campaigner) awaitNotice(ctx context.Context, next successor) {
 	defer cancel()
 	noticed := make(chan struct{}, 1)
 	for {
-		for _, v := range next.views {
-			if v.Reach != role.Answered {
+		for _, e := range next.electors {
+			if e.Reach != role.Answered {
 				continue // the sentinel beside a lost master would be waited for
 			}
 			go func() {
-				if master, found, err := v.node.Master(ctx, c.config.MasterName); err == nil && found && master.ObjectiveDown {
+				if master, found, err := e.Node.Master(ctx, c.config.MasterName); err == nil && found && master.ObjectiveDown {
 					select {
 					case noticed <- struct{}{}:
 					default:
@@ -231,14 +226,14 @@ func (c campaigner) foremost(ctx context.Context, master lost, ip netip.Addr) (k
 
 // askOffers asks replicas of a master for their offsets, for no longer than one look of a failover.
 func (c campaigner) askOffers(ctx context.Context, master netip.Addr, offers role.Offers) {
-	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
-	each(offers, func(o *role.Offer) {
+	observe.Each(offers, func(o *role.Offer) {
 		if !o.Open() {
 			return
 		}
 		info, err := c.links.To(o.IP, c.config.RedisPort).Info(ctx)
-		o.Take(reach(err), lookOf(info), info.MasterAddr.Addr(), master)
+		o.Take(observe.ReachOf(err), observe.LookOf(info), info.MasterAddr.Addr(), master)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
@@ -94,7 +95,7 @@ func TestSilentMasterIsToldToFollowOnlyWhereItsLauncherStandsStillToo(t *testing
 			if frozen {
 				require.Eventually(t, told, bound, time.Millisecond)
 			} else {
-				require.Never(t, told, 4*failoverAsk, 10*time.Millisecond, "twice the time that such an order has")
+				require.Never(t, told, 4*observe.QuickAnswer, 10*time.Millisecond, "twice the time that such an order has")
 			}
 		})
 	}

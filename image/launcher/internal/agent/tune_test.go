@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
@@ -27,7 +28,7 @@ func TestSentinelMayPromoteAReplicaInSyncAndNobodyElse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			redis := fakeredis.Start(t, map[string]string{"CONFIG": "+OK\r\n"})
-			s := &Server{config: config.Config{PodIP: redis.Addr.Addr(), RedisPort: int(redis.Addr.Port())}, log: quiet, links: NewLinks(""), priority: c.now}
+			s := &Server{config: config.Config{PodIP: redis.Addr.Addr(), RedisPort: int(redis.Addr.Port())}, log: quiet, links: observe.NewLinks(""), priority: c.now}
 			s.info.Priority = c.now
 			plan := role.Plan{Seen: role.Observation{Local: c.local}, Promotable: c.local.Synced}
 			s.prioritise(t.Context(), plan)
@@ -67,7 +68,7 @@ func TestRedisThatRefusesTheLauncherIsAlive(t *testing.T) {
 		}
 	}()
 	addr := netip.MustParseAddrPort(listener.Addr().String())
-	s := &Server{config: config.Config{PodIP: addr.Addr(), RedisPort: int(addr.Port())}, log: quiet, links: NewLinks(""), child: &process.Child{}}
+	s := &Server{config: config.Config{PodIP: addr.Addr(), RedisPort: int(addr.Port())}, log: quiet, links: observe.NewLinks(""), child: &process.Child{}}
 	own := s.askOwn(t.Context())
 	require.True(t, own.Running && own.Full && !own.Answered)
 	require.True(t, s.full)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
@@ -82,7 +83,7 @@ func (s *Sentinel) unlabelLost(ctx context.Context) {
 	if known, err := node.KnownReplicas(ctx, s.config.MasterName); err != nil || !sentinel.Choice(known).IsValid() {
 		return // nobody can succeed
 	}
-	if !s.majorityFindsLost(ctx, master, viewOf(view, found, err)) {
+	if !s.majorityFindsLost(ctx, master, observe.ViewOf(view, found, err)) {
 		return // the sentinel that makes it a majority has its launcher do it
 	}
 	for _, pod := range s.api.Pods() {
@@ -97,7 +98,7 @@ func (s *Sentinel) unlabelLost(ctx context.Context) {
 // majorityFindsLost asks the other sentinels whether they find this master lost,
 // as the local sentinel does. It waits for no more answers than it needs: one may be on the lost node.
 func (s *Sentinel) majorityFindsLost(ctx context.Context, master netip.Addr, local role.View) bool {
-	ctx, cancel := context.WithTimeout(ctx, failoverAsk)
+	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	pods := s.api.Pods()
 	answers := make(chan role.View, len(pods))
@@ -107,7 +108,9 @@ func (s *Sentinel) majorityFindsLost(ctx context.Context, master netip.Addr, loc
 			continue
 		}
 		asked++
-		go func() { answers <- viewOf(s.links.To(pod.IP, s.config.SentinelPort).Master(ctx, s.config.MasterName)) }()
+		go func() {
+			answers <- observe.ViewOf(s.links.To(pod.IP, s.config.SentinelPort).Master(ctx, s.config.MasterName))
+		}()
 	}
 	views := []role.View{local}
 	for ; asked > 0; asked-- {
