@@ -11,6 +11,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakerelease"
 )
 
 // Both may have read the record before either has written it.
@@ -28,11 +29,7 @@ func TestOrderThatWasRecordedMeanwhileIsNotGivenAgain(t *testing.T) {
 // keepInRecord writes a record.
 func keepInRecord(t *testing.T, s *Server, want record.Record) {
 	t.Helper()
-	now, err := s.api.Record(t.Context())
-	require.NoError(t, err)
-	now.Master, now.Previous, now.Fence, now.Order, now.Generation = want.Master, want.Previous, want.Fence, want.Order, want.Generation
-	_, err = s.api.WriteRecord(t.Context(), now)
-	require.NoError(t, err)
+	fakerelease.SetRecord(t, s.api, want)
 }
 
 func TestHandOverIsLeftToASentinelWhereTheRecordCannotTell(t *testing.T) {
