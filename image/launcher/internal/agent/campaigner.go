@@ -22,11 +22,32 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
-// errNotElected says that this launcher cannot replace the master, and that a sentinel can.
-var errNotElected = errors.New("this launcher was not elected to replace the master")
+const (
+	// PollEvery is the pause between two questions to a Redis while clients wait for the answer.
+	PollEvery = 5 * time.Millisecond
+	// FenceTime is how long the API may take to record that a master is dead. Without the record the label moves a second
+	// later; to wait for longer for an API that does not answer would cost more.
+	FenceTime = 700 * time.Millisecond
+)
 
-// campaigner is a launcher that asks the sentinels to elect it to replace a master; see docs/adr/0028.
-type campaigner struct {
+var (
+	// ErrNotElected says that this launcher cannot replace the master, and that a sentinel can.
+	ErrNotElected = errors.New("this launcher was not elected to replace the master")
+	// ErrSingleSentinel is ErrNotElected in a release with one sentinel.
+	ErrSingleSentinel = fmt.Errorf("%w: a single sentinel knows no other in whose name it could be told", ErrNotElected)
+	// ErrUnrecorded is ErrNotElected where the API did not record the death of the master.
+	ErrUnrecorded = fmt.Errorf("%w: record the death of the master", ErrNotElected)
+	// ErrFailoverRunning says that a sentinel is replacing the master, or has replaced it.
+	ErrFailoverRunning = errors.New("a sentinel is replacing the master, or has replaced it")
+	// ErrAnswers says that a master that was silent answers the sentinels, or has its label, again.
+	ErrAnswers = errors.New("the master answers again")
+	// ErrUnanswered says that a replica was told to become master and has not answered. The replica may be master, or may become
+	// master when it goes on.
+	ErrUnanswered = errors.New("the replica has not answered the order to become master")
+)
+
+// Carrier is the launcher of one pod, which carries out the replacement of a master.
+type Carrier struct {
 	ask    observe.Asker
 	config config.Config
 	api    *kube.Client
@@ -35,8 +56,9 @@ type campaigner struct {
 	self   record.Member
 }
 
-func (s *Server) campaigner() campaigner {
-	return campaigner{s.asker(), s.config, s.api, s.links, s.log, s.self}
+// New gives the launcher of the pod self. It asks and commands the other processes over the links of ask.
+func New(ask observe.Asker, api *kube.Client, self record.Member) Carrier {
+	return Carrier{ask: ask, config: ask.Config, api: api, links: ask.Links, log: ask.Log, self: self}
 }
 
 // campaignID is the run ID with which this launcher asks for votes. No sentinel has it.
@@ -46,10 +68,36 @@ func campaignID() string {
 	return hex.EncodeToString(id)
 }
 
-// campaign asks the sentinels to elect this launcher, so that it replaces a master by its successor. It sets next.epoch to the epoch in
-// which a majority of the configured sentinels has voted for this launcher, and notes which sentinels have. With errNotElected no
-// majority has. See docs/adr/0028.
-func (c campaigner) campaign(ctx context.Context, next *successor) error {
+// Successor is a replica that becomes master, and the sentinels that elect this launcher for that.
+type Successor struct {
+	Addr     netip.AddrPort // of its Redis
+	Epoch    int64          // in which this launcher was elected; 0 where a sentinel has promoted the replica
+	of       netip.AddrPort // the Redis of the master that it replaces
+	electors []elector
+	// silent: the master may run; most sentinels find it down. frozen: its launcher does not answer either.
+	silent, frozen bool
+}
+
+// elector is a sentinel, what it said before the votes, and whether it has voted for this launcher in the last round of the campaign.
+type elector struct {
+	observe.SentinelView
+	voted bool
+}
+
+// Successor gives the replica with the address by as the successor of the master with the address of. views are the answers of the
+// sentinels, no older than a moment.
+func (c Carrier) Successor(of, by netip.Addr, views []observe.SentinelView) Successor {
+	next := Successor{of: c.redisAt(of), Addr: c.redisAt(by)}
+	for _, v := range views {
+		next.electors = append(next.electors, elector{SentinelView: v})
+	}
+	return next
+}
+
+// Campaign asks the sentinels to elect this launcher, so that it replaces a master by its successor. It sets next.Epoch to the epoch in
+// which a majority of the configured sentinels has voted for this launcher, and notes which sentinels have. With ErrNotElected no
+// majority has voted for this launcher in any of the epochs that role.Campaign names, or 0.6 s have passed.
+func (c Carrier) Campaign(ctx context.Context, next *Successor) error {
 	ctx, cancel := context.WithTimeout(ctx, 4*observe.QuickAnswer)
 	defer cancel()
 	id := campaignID()
@@ -59,52 +107,35 @@ func (c campaigner) campaign(ctx context.Context, next *successor) error {
 		if !ok {
 			break
 		}
-		next.epoch = epoch
+		next.Epoch = epoch
 		if campaign.Won(next.requestVotes(ctx, id, campaign.For)) {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: no majority of the sentinels voted for it in epochs up to %d", errNotElected, next.epoch)
-}
-
-// successor is a replica that becomes master, and the sentinels that elect this launcher for that.
-type successor struct {
-	of       netip.AddrPort // the master that it replaces
-	addr     netip.AddrPort
-	epoch    int64 // in which the launcher was elected; 0 where a sentinel has promoted it
-	electors []elector
-	// silent: the master may run; most sentinels find it down. frozen: its launcher does not answer either.
-	silent, frozen bool
-	// pausedAt is when the first write pause of the master began, or was about to.
-	pausedAt time.Time
-}
-
-// elector is a sentinel, what it said before the votes, and whether it has voted for this launcher in the last round of the campaign.
-type elector struct {
-	observe.SentinelView
-	voted bool
-}
-
-// successor gives the replica of a pod as the successor of a master. views are the fresh answers of the sentinels.
-func (c campaigner) successor(of, by netip.Addr, views []observe.SentinelView) successor {
-	next := successor{of: c.redisAt(of), addr: c.redisAt(by)}
-	for _, v := range views {
-		next.electors = append(next.electors, elector{SentinelView: v})
-	}
-	return next
+	return fmt.Errorf("%w: no majority of the sentinels voted for it in epochs up to %d", ErrNotElected, next.Epoch)
 }
 
 // views gives what the sentinels said before the votes.
-func (n *successor) views() (views []role.View) {
+func (n *Successor) views() (views []role.View) {
 	for _, e := range n.electors {
 		views = append(views, e.View)
 	}
 	return views
 }
 
+// answered counts the sentinels that answered before the votes.
+func (n *Successor) answered() (count int) {
+	for _, e := range n.electors {
+		if e.Reach == role.Answered {
+			count++
+		}
+	}
+	return count
+}
+
 // requestVotes asks all sentinels that name the master for their votes in the epoch, at once. It notes which votes are for this launcher,
 // and gives all.
-func (n *successor) requestVotes(ctx context.Context, id string, forThis func(sentinel.Vote) bool) (votes []sentinel.Vote) {
+func (n *Successor) requestVotes(ctx context.Context, id string, forThis func(sentinel.Vote) bool) (votes []sentinel.Vote) {
 	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	var mu sync.Mutex
@@ -113,7 +144,7 @@ func (n *successor) requestVotes(ctx context.Context, id string, forThis func(se
 		if e.Reach != role.Answered || !e.HasMaster || e.Master != n.of.Addr() {
 			return
 		}
-		vote, err := e.Node.RequestVote(ctx, n.of, n.epoch, id)
+		vote, err := e.Node.RequestVote(ctx, n.of, n.Epoch, id)
 		if err != nil {
 			return
 		}
@@ -126,12 +157,21 @@ func (n *successor) requestVotes(ctx context.Context, id string, forThis func(se
 }
 
 // redisAt gives the address of the Redis of a pod.
-func (c campaigner) redisAt(ip netip.Addr) netip.AddrPort {
+func (c Carrier) redisAt(ip netip.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ip, uint16(c.config.RedisPort))
 }
 
+// Pod gives the pod with an address. With ErrNotElected no pod has it.
+func (c Carrier) Pod(ip netip.Addr) (kube.Pod, error) {
+	pod := c.podAt(ip)
+	if pod.UID == "" {
+		return kube.Pod{}, fmt.Errorf("%w: the pod with the address %v is gone", ErrNotElected, ip)
+	}
+	return pod, nil
+}
+
 // podAt gives the pod with an address. The zero value means that no pod has it.
-func (c campaigner) podAt(ip netip.Addr) kube.Pod {
+func (c Carrier) podAt(ip netip.Addr) kube.Pod {
 	for _, pod := range c.api.Pods() {
 		if pod.IP == ip {
 			return pod
@@ -140,9 +180,12 @@ func (c campaigner) podAt(ip netip.Addr) kube.Pod {
 	return kube.Pod{}
 }
 
-// otherServers gives all servers but this pod. A sentinel may choose any of them: a server that was not
+// labelled says whether the pod with an address has the label master.
+func (c Carrier) labelled(ip netip.Addr) bool { return c.podAt(ip).Role == role.Master }
+
+// OtherServers gives the addresses of all servers but this pod. A sentinel may choose any of them: a server that was not
 // in sync when the successors were found may be in sync a moment later.
-func (c campaigner) otherServers() []netip.Addr {
+func (c Carrier) OtherServers() []netip.Addr {
 	var others []netip.Addr
 	for _, pod := range c.api.Pods() {
 		if pod.Server && pod.IP.IsValid() && pod.IP != c.config.PodIP {
@@ -152,33 +195,26 @@ func (c campaigner) otherServers() []netip.Addr {
 	return others
 }
 
-// stillElected asks the sentinels that have answered before once more. A majority must name the master still, in an epoch
-// before that of the votes. With errFailoverRunning a sentinel has begun to replace the master, or has heard of a later
-// epoch. It waits for a majority, and for that many answers if they come in time: a sentinel that replaces the master answers
-// last. Sentinels begin by themselves only where a master is dead.
-func (c campaigner) stillElected(ctx context.Context, next successor, wait int) error {
+// answer is what a sentinel says after the votes: as role judges it, and in words.
+type answer struct {
+	role.Consent
+	says string
+}
+
+// StillElected asks the sentinels that answered before the votes once more. It returns nil if a majority still names the master, in an
+// epoch before that of the votes. A majority must also find the master down if it is silent. StillElected waits until wait sentinels
+// have answered, or 0.15 s have passed: a sentinel that replaces the master answers last. Sentinels begin by themselves only where a
+// master is dead; otherwise wait may be 0.
+//
+// With ErrFailoverRunning a sentinel has begun to replace the master, or has heard of a later epoch. With ErrAnswers so many sentinels get
+// answers from the silent master that no majority can find it down. With another error too few sentinels have confirmed.
+func (c Carrier) StillElected(ctx context.Context, next Successor, wait int) error {
 	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	mandate := role.Mandate{
-		Master: next.of.Addr(), Epoch: next.epoch, Sentinels: c.config.Sentinels, Quorum: c.config.Quorum, DownAfter: c.config.DownAfter, Silent: next.silent,
+		Master: next.of.Addr(), Epoch: next.Epoch, Sentinels: c.config.Sentinels, Quorum: c.config.Quorum, DownAfter: c.config.DownAfter, Silent: next.silent,
 	}
-	type answer struct {
-		role.Consent
-		says string
-	}
-	answers, asked := make(chan answer, len(next.electors)), 0
-	for _, e := range next.electors {
-		if e.Reach != role.Answered {
-			continue
-		}
-		asked++
-		go func() {
-			master, found, err := e.Node.Master(ctx, c.config.MasterName)
-			says := fmt.Sprintf("sentinel %s names %v in epoch %d (finds it down: %t, replaces it: %t, error: %v)",
-				e.Pod.Name, master.Addr, master.ConfigEpoch, master.SubjectiveDown, master.FailingOver, err)
-			answers <- answer{mandate.Consent(e.View, e.voted, observe.ViewOf(master, found, err)), says}
-		}()
-	}
+	answers, asked := c.askElectors(ctx, next, mandate)
 	var heard []role.Consent
 	unclear := "too few have answered"
 	for {
@@ -194,32 +230,47 @@ func (c campaigner) stillElected(ctx context.Context, next successor, wait int) 
 		case role.Upheld:
 			return nil
 		case role.Superseded:
-			return fmt.Errorf("%w: %s", errFailoverRunning, last.says)
+			return fmt.Errorf("%w: %s", ErrFailoverRunning, last.says)
 		case role.Obsolete:
-			return errAnswers
+			return ErrAnswers
 		case role.Unconfirmed:
 			return fmt.Errorf("most sentinels did not confirm that they still name the master: %s", unclear)
 		}
 	}
 }
 
-// errUnanswered says that a replica was told to become master and has not answered: it may be master, or
-// may become it when it goes on.
-var errUnanswered = errors.New("the replica has not answered the order to become master")
+// askElectors asks the sentinels that answered before the votes for the master, at once. It gives their answers as they come, and the
+// number of sentinels that it has asked.
+func (c Carrier) askElectors(ctx context.Context, next Successor, mandate role.Mandate) (<-chan answer, int) {
+	answers, asked := make(chan answer, len(next.electors)), 0
+	for _, e := range next.electors {
+		if e.Reach != role.Answered {
+			continue
+		}
+		asked++
+		go func() {
+			master, found, err := e.Node.Master(ctx, c.config.MasterName)
+			says := fmt.Sprintf("sentinel %s names %v in epoch %d (finds it down: %t, replaces it: %t, error: %v)",
+				e.Pod.Name, master.Addr, master.ConfigEpoch, master.SubjectiveDown, master.FailingOver, err)
+			answers <- answer{mandate.Consent(e.View, e.voted, observe.ViewOf(master, found, err)), says}
+		}()
+	}
+	return answers, asked
+}
 
-// promote makes a replica master. The writes of its master must be paused. It repeats the order, and renews the
-// pause, until the replica has answered, its process has ended, its label tells that it was promoted, or ctx ends.
-// An order that was not answered may still be executed: the error is errUnanswered then.
-func (c campaigner) promote(ctx context.Context, pause func(context.Context) error, next successor, labelled func(netip.Addr) bool) error {
+// Promote makes the successor master. The writes of the present master must be paused, and pause must renew that. Promote repeats the
+// order, and renews the pause, until the replica has answered, its process has ended, labelled says that its address has the label
+// master, or ctx ends. The replica may still execute an order that it has not answered: the error is ErrUnanswered then.
+func (c Carrier) Promote(ctx context.Context, pause func(context.Context) error, next Successor, labelled func(netip.Addr) bool) error {
 	limit := role.PauseLimit(c.config.DownAfter)
 	order := func(f func(context.Context) error) error {
 		ctx, cancel := context.WithTimeout(ctx, limit/4)
 		defer cancel()
 		return f(ctx)
 	}
-	replica := c.links.To(next.addr.Addr(), c.config.RedisPort)
+	replica := c.links.To(next.Addr.Addr(), c.config.RedisPort)
 	if ctx.Err() != nil {
-		return fmt.Errorf("promote %v: the time for it is over: %w", next.addr, ctx.Err())
+		return fmt.Errorf("promote %v: the time for it is over: %w", next.Addr, ctx.Err())
 	}
 	for unanswered := false; ; {
 		err := order(replica.Promote)
@@ -227,27 +278,27 @@ func (c campaigner) promote(ctx context.Context, pause func(context.Context) err
 		case err == nil:
 			c.dropReaders(ctx, replica)
 			return nil
-		case labelled(next.addr.Addr()):
+		case labelled(next.Addr.Addr()):
 			return nil
 		case redisnode.ReachOf(err) == redisnode.Unknown:
 			unanswered = true
 		case redisnode.ReachOf(err) == redisnode.Refused || !unanswered:
-			return fmt.Errorf("promote %v: %w", next.addr, err) // no process has this order, or it was refused
+			return fmt.Errorf("promote %v: %w", next.Addr, err) // no process has this order, or it was refused
 		}
 		if err := order(pause); err != nil {
-			return fmt.Errorf("%w: %v; and writes cannot be paused any longer: %w", errUnanswered, next.addr, err)
+			return fmt.Errorf("%w: %v; and writes cannot be paused any longer: %w", ErrUnanswered, next.Addr, err)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %v: %w", errUnanswered, next.addr, err)
-		case <-time.After(pollEvery):
+			return fmt.Errorf("%w: %v: %w", ErrUnanswered, next.Addr, err)
+		case <-time.After(PollEvery):
 		}
 	}
 }
 
 // dropReaders ends the connections of the clients of a replica that was promoted, as Sentinel does, so that
 // they come back to a slave.
-func (c campaigner) dropReaders(ctx context.Context, promoted *redisnode.Node) {
+func (c Carrier) dropReaders(ctx context.Context, promoted *redisnode.Node) {
 	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	if err := promoted.DropClients(ctx); err != nil {
@@ -255,14 +306,14 @@ func (c campaigner) dropReaders(ctx context.Context, promoted *redisnode.Node) {
 	}
 }
 
-// tellOthers tells the sentinels of the successor, and has the other replicas follow it. Whoever does
-// not answer is told later: the sentinels by each other, the replicas by the sentinels.
-func (c campaigner) tellOthers(ctx context.Context, next successor) {
+// TellOthers tells the sentinels of the new master, and has the other replicas follow it, for 0.3 s at most. If a sentinel does not
+// answer, the other sentinels tell it later. If a replica does not answer, the sentinels tell it.
+func (c Carrier) TellOthers(ctx context.Context, next Successor) {
 	ctx, cancel := context.WithTimeout(ctx, 2*observe.QuickAnswer)
 	defer cancel()
 	var replicas sync.WaitGroup
-	for _, ip := range append(c.otherServers(), c.config.PodIP) {
-		if ip != next.addr.Addr() && ip != next.of.Addr() {
+	for _, ip := range append(c.OtherServers(), c.config.PodIP) {
+		if ip != next.Addr.Addr() && ip != next.of.Addr() {
 			replicas.Go(func() { c.redirect(ctx, ip, next) })
 		}
 	}
@@ -271,39 +322,39 @@ func (c campaigner) tellOthers(ctx context.Context, next successor) {
 	}
 	told := c.announce(ctx, next)
 	replicas.Wait()
-	c.log.Info("new master announced", "master", next.addr.String(), "epoch", next.epoch, "sentinels", told, "of", c.config.Sentinels)
+	c.log.Info("new master announced", "master", next.Addr.String(), "epoch", next.Epoch, "sentinels", told, "of", c.config.Sentinels)
 }
 
 // demote leaves the order to follow the successor in the socket of a master that stands still together with its launcher. The master obeys
 // when it wakes up. The launcher that runs beside a silent master demotes it itself. The order must not go to such a master: if it dies
 // now, its launcher passes the connection on to the successor, and the successor would follow itself.
-func (c campaigner) demote(ctx context.Context, next successor) {
+func (c Carrier) demote(ctx context.Context, next Successor) {
 	ctx, cancel := context.WithTimeout(ctx, 2*observe.QuickAnswer)
 	defer cancel()
 	master := c.links.To(next.of.Addr(), c.config.RedisPort)
-	if master.Follow(ctx, next.addr) == nil {
+	if master.Follow(ctx, next.Addr) == nil {
 		_ = master.DropClients(ctx) // they come back to the successor
 	}
 }
 
 // redirect has a replica of the master that was replaced follow its successor.
-func (c campaigner) redirect(ctx context.Context, ip netip.Addr, next successor) {
+func (c Carrier) redirect(ctx context.Context, ip netip.Addr, next Successor) {
 	replica := c.links.To(ip, c.config.RedisPort)
 	info, err := replica.Info(ctx)
 	if err == nil && (info.Master || info.MasterAddr.Addr() != next.of.Addr()) {
 		return // it is no replica of that master
 	}
 	if err == nil {
-		err = replica.Follow(ctx, next.addr)
+		err = replica.Follow(ctx, next.Addr)
 	}
 	if err != nil {
 		c.log.Debug("a replica could not be told of the new master; the sentinels tell it", "replica", ip.String(), "error", err)
 	}
 }
 
-// announce tells every sentinel of the master that was elected, and gives the number of those
-// that name it then. The others hear of it from these within two seconds.
-func (c campaigner) announce(ctx context.Context, next successor) int {
+// announce tells every sentinel of the new master, and gives the number of sentinels that name it then. The other sentinels hear
+// of it from these within two seconds.
+func (c Carrier) announce(ctx context.Context, next Successor) int {
 	var told atomic.Int64
 	observe.Each(next.electors, func(e *elector) {
 		if e.Reach == role.Answered && c.announceTo(ctx, e.Node, next) {
@@ -314,15 +365,15 @@ func (c campaigner) announce(ctx context.Context, next successor) int {
 }
 
 // announceTo tells a sentinel of the new master in the name of a sentinel that it knows.
-func (c campaigner) announceTo(ctx context.Context, sentinel *redisnode.Node, next successor) (told bool) {
+func (c Carrier) announceTo(ctx context.Context, sentinel *redisnode.Node, next Successor) (told bool) {
 	known, err := sentinel.KnownSentinels(ctx, c.config.MasterName)
 	i := slices.IndexFunc(known, func(k redisnode.KnownSentinel) bool { return k.Addr.IsValid() && k.ID != "" })
 	if err != nil || i < 0 {
 		return false
 	}
-	if err := sentinel.Announce(ctx, known[i], c.config.MasterName, next.addr, next.epoch); err != nil {
+	if err := sentinel.Announce(ctx, known[i], c.config.MasterName, next.Addr, next.Epoch); err != nil {
 		return false
 	}
 	master, found, err := sentinel.Master(ctx, c.config.MasterName)
-	return err == nil && found && master.Addr == next.addr
+	return err == nil && found && master.Addr == next.Addr
 }

@@ -14,9 +14,28 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakerelease"
 )
+
+// carrier gives a launcher that does not use the API.
+func carrier(c config.Config) Carrier {
+	return New(observe.Asker{Config: c, Links: observe.NewLinks(""), Log: quiet}, nil, record.Member{})
+}
+
+// launcherOf gives the launcher of a pod of a release. Its Redis servers have the given port; 0 means the default port.
+func launcherOf(t *testing.T, server *fakeapi.Server, pod string, redisPort int) Carrier {
+	t.Helper()
+	c := fakerelease.Config(t, server, pod)
+	api := fakerelease.Connect(t, server, c)
+	if redisPort != 0 {
+		c.RedisPort = redisPort
+	}
+	return New(observe.Asker{Config: c, Links: observe.NewLinks(""), Log: quiet}, api, record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()})
+}
 
 // voter is a sentinel that votes as Sentinel does: once for each epoch, and for no epoch before the
 // latest that it knows.
@@ -46,7 +65,7 @@ func (v *voter) answer(command string) string {
 
 // electorate gives a successor of 10.0.0.1, and the sentinels, which know these epochs. A negative epoch stands for a sentinel that does
 // not answer.
-func electorate(t *testing.T, current ...int64) (next successor, voters []*voter) {
+func electorate(t *testing.T, current ...int64) (next Successor, voters []*voter) {
 	next.of = netip.MustParseAddrPort("10.0.0.1:6379")
 	for i, epoch := range current {
 		v := &voter{current: epoch}
@@ -82,16 +101,15 @@ func TestLauncherIsElectedByAMajorityOfTheConfiguredSentinels(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			next, voters := electorate(t, c.epochs...)
-			s := &Server{config: config.Config{Sentinels: 3, RedisPort: 6379, PodIP: netip.MustParseAddr("10.0.0.1")}, log: quiet}
-			err := s.campaigner().campaign(t.Context(), &next)
+			err := carrier(config.Config{Sentinels: 3}).Campaign(t.Context(), &next)
 			if !c.elected {
-				require.ErrorIs(t, err, errNotElected)
+				require.ErrorIs(t, err, ErrNotElected)
 				return
 			}
 			require.NoError(t, err)
 			votes := 0
 			for _, v := range voters {
-				if v.voted == next.epoch && len(v.leader) == 40 {
+				if v.voted == next.Epoch && len(v.leader) == 40 {
 					votes++
 				}
 			}
@@ -103,8 +121,8 @@ func TestLauncherIsElectedByAMajorityOfTheConfiguredSentinels(t *testing.T) {
 func TestSentinelsThatNameAnotherMasterAreNotAskedForTheirVotes(t *testing.T) {
 	next, voters := electorate(t, 0, 0, 0)
 	next.electors[0].Master, next.electors[1].HasMaster = netip.MustParseAddr("10.0.0.2"), false
-	s := &Server{config: config.Config{Sentinels: 3, RedisPort: 6379, PodIP: netip.MustParseAddr("10.0.0.1")}, log: quiet}
-	require.ErrorIs(t, s.campaigner().campaign(t.Context(), &next), errNotElected)
+	c := carrier(config.Config{Sentinels: 3})
+	require.ErrorIs(t, c.Campaign(t.Context(), &next), ErrNotElected)
 	require.Zero(t, voters[0].voted)
 	require.Zero(t, voters[1].voted)
 }
@@ -115,20 +133,23 @@ func TestNewMasterIsAnnouncedToEverySentinelInTheNameOfAnother(t *testing.T) {
 	}
 	peer := "*1\r\n" + fakeredis.List("ip", "10.0.0.5", "port", "26379", "runid", "ef")
 	knows, ignores, alone := sentinel(peer, "10.0.0.2"), sentinel(peer, "10.0.0.1"), sentinel("*0\r\n", "10.0.0.1")
-	next := successor{addr: netip.MustParseAddrPort("10.0.0.2:6379"), epoch: 9}
+	next := Successor{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), Epoch: 9}
 	for _, v := range []*fakeredis.Server{knows, ignores, alone} {
 		next.electors = append(next.electors, electorAt(v, "10.0.0.1"))
 	}
-	s := &Server{config: config.Config{MasterName: "mymaster"}, log: quiet}
-	require.Equal(t, 1, s.campaigner().announce(t.Context(), next), "one names it then")
+	c := carrier(config.Config{MasterName: "mymaster"})
+	require.Equal(t, 1, c.announce(t.Context(), next), "one names it then")
 	const hello = "PUBLISH __sentinel__:hello 10.0.0.5,26379,ef,9,mymaster,10.0.0.2,6379,9"
 	require.Contains(t, knows.Heard(), hello)
 	require.Contains(t, ignores.Heard(), hello)
 	require.False(t, strings.Contains(strings.Join(alone.Heard(), "\n"), "PUBLISH"), "it would take the sender for a new sentinel")
 }
 
+// promotionTime is the time that these tests give a promotion.
+const promotionTime = 5 * time.Second
+
 func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), promotionWait)
+	ctx, cancel := context.WithTimeout(t.Context(), promotionTime)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -144,61 +165,62 @@ func TestPromotionIsOrderedWithWritesPausedUntilItIsAnswered(t *testing.T) {
 		}
 		return "+OK\r\n"
 	})
-	s := &Server{links: observe.NewLinks(""), log: quiet, config: config.Config{RedisPort: int(replica.Addr.Port()), DownAfter: 3 * time.Second}}
-	node := s.links.To(master.Addr.Addr(), int(master.Addr.Port()))
+	c := carrier(config.Config{RedisPort: int(replica.Addr.Port()), DownAfter: 3 * time.Second})
+	node := c.links.To(master.Addr.Addr(), int(master.Addr.Port()))
+	pause := func(ctx context.Context) error { return node.PauseWrites(ctx, role.PauseLimit(c.config.DownAfter)) }
 	nobody := func(netip.Addr) bool { return false }
-	require.NoError(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.Addr}, nobody))
+	require.NoError(t, c.Promote(within(t), pause, Successor{Addr: replica.Addr}, nobody))
 	require.Equal(t, 3, orders)
 	require.Equal(t, 2, strings.Count(strings.Join(master.Heard(), "\n"), "CLIENT PAUSE 1500 WRITE"), "the pause is renewed before each further order")
 	require.Contains(t, replica.Heard(), "CLIENT KILL TYPE normal SKIPME yes", "its readers come back to a slave")
 
 	replica.AnswerBy("REPLICAOF", func(string) string { return "" })
-	require.NoError(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.Addr}, func(netip.Addr) bool { return true }), "it has the label")
+	require.NoError(t, c.Promote(within(t), pause, Successor{Addr: replica.Addr}, func(netip.Addr) bool { return true }), "it has the label")
 	began := time.Now()
-	require.ErrorIs(t, s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.Addr}, nobody), errUnanswered)
-	require.Less(t, time.Since(began), 2*promotionWait)
+	require.ErrorIs(t, c.Promote(within(t), pause, Successor{Addr: replica.Addr}, nobody), ErrUnanswered)
+	require.Less(t, time.Since(began), 2*promotionTime)
 
 	replica.AnswerBy("REPLICAOF", func(string) string { return "-NOPERM it may not\r\n" })
 	began = time.Now()
-	err := s.campaigner().promote(within(t), s.pausing(node), successor{addr: replica.Addr}, nobody)
+	err := c.Promote(within(t), pause, Successor{Addr: replica.Addr}, nobody)
 	require.ErrorContains(t, err, "NOPERM")
-	require.NotErrorIs(t, err, errUnanswered)
-	require.Less(t, time.Since(began), promotionWait/2, "it has refused")
+	require.NotErrorIs(t, err, ErrUnanswered)
+	require.Less(t, time.Since(began), promotionTime/2, "it has refused")
 
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := gone.Addr().(*net.TCPAddr)
 	require.NoError(t, gone.Close())
-	s.config.RedisPort = address.Port
+	c.config.RedisPort = address.Port
 	began = time.Now()
-	err = s.campaigner().promote(within(t), s.pausing(node), successor{addr: netip.MustParseAddrPort(address.String())}, nobody)
-	require.NotErrorIs(t, err, errUnanswered)
+	err = c.Promote(within(t), pause, Successor{Addr: netip.MustParseAddrPort(address.String())}, nobody)
+	require.NotErrorIs(t, err, ErrUnanswered)
 	require.ErrorContains(t, err, "promote")
-	require.Less(t, time.Since(began), promotionWait/2, "a process that has ended is no master")
+	require.Less(t, time.Since(began), promotionTime/2, "a process that has ended is no master")
 }
 
 // A sentinel may have missed an earlier failover and name a former master. The launcher replaces the present master all
 // the same. It gives up when a sentinel has changed the master that it names since the votes.
 func TestLauncherIsStillElectedWhileAMajorityNamesTheMaster(t *testing.T) {
-	s := &Server{config: config.Config{MasterName: "mymaster", Sentinels: 3}, log: quiet}
+	c := carrier(config.Config{MasterName: "mymaster", Sentinels: 3})
 	of := netip.MustParseAddrPort("10.0.0.1:6379")
 	names := func(before, now string) elector {
 		return electorAt(fakeredis.Start(t, map[string]string{"SENTINEL MASTER": fakeredis.Master(now, "master")}), before)
 	}
-	next := successor{of: of, epoch: 9, electors: []elector{names("10.0.0.1", "10.0.0.1"), names("10.0.0.9", "10.0.0.9"), names("10.0.0.1", "10.0.0.1")}}
-	require.NoError(t, s.campaigner().stillElected(t.Context(), next, 3))
+	next := Successor{of: of, Epoch: 9, electors: []elector{names("10.0.0.1", "10.0.0.1"), names("10.0.0.9", "10.0.0.9"), names("10.0.0.1", "10.0.0.1")}}
+	require.NoError(t, c.StillElected(t.Context(), next, 3))
 	next.electors[1] = names("10.0.0.1", "10.0.0.9")
-	require.ErrorIs(t, s.campaigner().stillElected(t.Context(), next, 3), errFailoverRunning)
+	require.ErrorIs(t, c.StillElected(t.Context(), next, 3), ErrFailoverRunning)
 	next.electors[0], next.electors[1] = names("10.0.0.9", "10.0.0.9"), names("10.0.0.9", "10.0.0.9")
-	err := s.campaigner().stillElected(t.Context(), next, 3)
+	err := c.StillElected(t.Context(), next, 3)
 	require.Error(t, err)
-	require.NotErrorIs(t, err, errFailoverRunning, "a minority names the master")
+	require.NotErrorIs(t, err, ErrFailoverRunning, "a minority names the master")
 }
 
 // A launcher is elected to replace a silent master before the sentinels find it down, and promotes nobody before a majority does.
 func TestSilentMasterIsReplacedWhenAMajorityFindsItDown(t *testing.T) {
-	s := &Server{config: config.Config{MasterName: "mymaster", Sentinels: 3, DownAfter: 3 * time.Second}, log: quiet}
-	next := successor{of: netip.MustParseAddrPort("10.0.0.1:6379"), epoch: 9, silent: true}
+	c := carrier(config.Config{MasterName: "mymaster", Sentinels: 3, DownAfter: 3 * time.Second})
+	next := Successor{of: netip.MustParseAddrPort("10.0.0.1:6379"), Epoch: 9, silent: true}
 	says := func(flags, silent string) string {
 		return fakeredis.Master("10.0.0.1", flags, "last-ping-sent", silent)
 	}
@@ -208,10 +230,10 @@ func TestSilentMasterIsReplacedWhenAMajorityFindsItDown(t *testing.T) {
 		speakers = append(speakers, v)
 		next.electors = append(next.electors, electorAt(v, "10.0.0.1"))
 	}
-	still := func() error { return s.campaigner().stillElected(t.Context(), next, 0) }
+	still := func() error { return c.StillElected(t.Context(), next, 0) }
 	err := still()
 	require.ErrorContains(t, err, "finds it down: false")
-	require.NotErrorIs(t, err, errAnswers)
+	require.NotErrorIs(t, err, ErrAnswers)
 	speakers[0].Answer("SENTINEL MASTER", says("master,s_down", "3100"))
 	require.Error(t, still(), "one of three")
 	speakers[1].Answer("SENTINEL MASTER", says("master,s_down", "3100"))
@@ -219,18 +241,18 @@ func TestSilentMasterIsReplacedWhenAMajorityFindsItDown(t *testing.T) {
 	speakers[2].Answer("SENTINEL MASTER", says("master", "0"))
 	require.NoError(t, still(), "one of three gets answers")
 	speakers[1].Answer("SENTINEL MASTER", says("master", "100"))
-	require.ErrorIs(t, still(), errAnswers, "most of them get answers")
+	require.ErrorIs(t, still(), ErrAnswers, "most of them get answers")
 	speakers[1].Answer("SENTINEL MASTER", says("master,s_down,failover_in_progress", "3100"))
-	require.ErrorIs(t, still(), errFailoverRunning)
+	require.ErrorIs(t, still(), ErrFailoverRunning)
 	waits := fakeredis.Master("10.0.0.1", "master,s_down,failover_in_progress", "last-ping-sent", "3100", "failover-state", "wait_start")
 	speakers[1].Answer("SENTINEL MASTER", waits)
-	require.ErrorIs(t, still(), errFailoverRunning, "it may be elected by votes of an earlier epoch")
+	require.ErrorIs(t, still(), ErrFailoverRunning, "it may be elected by votes of an earlier epoch")
 	next.electors[1].voted = true
 	require.NoError(t, still(), "it has begun, and has voted for this launcher in a later epoch")
 	next.electors[1].voted = false
 	speakers[1].Answer("SENTINEL MASTER", fakeredis.Master("10.0.0.2", "master", "last-ping-sent", "0"))
-	require.ErrorIs(t, still(), errFailoverRunning, "it has replaced it")
+	require.ErrorIs(t, still(), ErrFailoverRunning, "it has replaced it")
 	speakers[1].Answer("SENTINEL MASTER", says("master,s_down", "3100"))
-	s.config.Quorum = 3
+	c.config.Quorum = 3
 	require.Error(t, still(), "the quorum is larger than the majority")
 }

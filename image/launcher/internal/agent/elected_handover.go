@@ -11,29 +11,38 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
+// successor is the replica that becomes master in the place of this one.
+type successor struct {
+	Successor
+	pausedAt time.Time // when the first write pause of this master began, or was about to
+}
+
+// carrier gives what replaces a master in the name of this pod.
+func (s *Server) carrier() Carrier { return New(s.asker(), s.api, s.self) }
+
 // promoteElected promotes the first of some replicas. views are fresh. It writes the hand-over and the replica into the record, asks the
 // sentinels to elect this launcher, pauses writes, waits until the replica has everything, and promotes it. After an
-// error writes may still be paused. After errUnanswered the replica may be master.
+// error writes may still be paused. After ErrUnanswered the replica may be master.
 func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, replicas []netip.Addr, views []observe.SentinelView) (successor, error) {
 	if s.config.Sentinels < 2 {
-		return successor{}, fmt.Errorf("%w: a single sentinel knows no other in whose name it could be told", errNotElected)
+		return successor{}, ErrSingleSentinel
 	}
-	c := s.campaigner()
-	chosen := c.podAt(replicas[0])
-	if chosen.UID == "" {
-		return successor{}, fmt.Errorf("%w: the pod with the address %v is gone", errNotElected, replicas[0])
+	c := s.carrier()
+	chosen, err := c.Pod(replicas[0])
+	if err != nil {
+		return successor{}, err
 	}
 	if observe.FailingOver(views) {
-		return successor{}, errFailoverRunning
+		return successor{}, ErrFailoverRunning
 	}
 	if err := s.fenceFor(ctx, chosen.UID, s.namedBy(views)); err != nil {
 		return successor{}, err
 	}
-	next := c.successor(s.config.PodIP, chosen.IP, views)
-	if err := c.campaign(ctx, &next); err != nil {
+	next := successor{Successor: c.Successor(s.config.PodIP, chosen.IP, views)}
+	if err := c.Campaign(ctx, &next.Successor); err != nil {
 		return successor{}, err
 	}
-	s.log.Info("elected to hand over", "epoch", next.epoch, "to", chosen.Name)
+	s.log.Info("elected to hand over", "epoch", next.Epoch, "to", chosen.Name)
 	s.guard.Guard(nil)
 	next.pausedAt = time.Now()
 	if err := s.pauseAt(ctx, node, next); err != nil {
@@ -41,7 +50,13 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), promotionWait)
 	defer cancel()
-	return next, c.promote(limited, s.pausing(node), next, s.labelled)
+	return next, c.Promote(limited, s.pausing(node), next.Successor, s.labelled)
+}
+
+// pausing gives what pauses the writes of a node.
+func (s *Server) pausing(node *redisnode.Node) func(context.Context) error {
+	limit := role.PauseLimit(s.config.DownAfter)
+	return func(ctx context.Context) error { return node.PauseWrites(ctx, limit) }
 }
 
 // namedBy says whether a majority of the sentinels names this pod.
@@ -63,11 +78,11 @@ func (s *Server) pauseAt(ctx context.Context, node *redisnode.Node, next success
 		if err := node.PauseWrites(ctx, limit); err != nil {
 			return fmt.Errorf("pause writes: %w", err)
 		}
-		if err := s.awaitCaughtUp(ctx, limit/2, node, next.addr); err != nil {
+		if err := s.awaitCaughtUp(ctx, limit/2, node, next.Addr); err != nil {
 			return err
 		}
 		// A vote does not keep a sentinel from a failover that somebody orders.
-		if err := s.campaigner().stillElected(ctx, next, 0); err != nil {
+		if err := s.carrier().StillElected(ctx, next.Successor, 0); err != nil {
 			return err
 		}
 		if err := node.PauseWrites(ctx, limit); err != nil {
@@ -77,7 +92,7 @@ func (s *Server) pauseAt(ctx context.Context, node *redisnode.Node, next success
 			return nil // no write was executed in between
 		}
 	}
-	return fmt.Errorf("the pause of %v ended %d times before the replica %v had everything", limit, pauseTries, next.addr)
+	return fmt.Errorf("the pause of %v ended %d times before the replica %v had everything", limit, pauseTries, next.Addr)
 }
 
 // awaitCaughtUp waits until a replica has everything that this master, whose writes are paused, has.

@@ -14,11 +14,6 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
-// fenceTime is how long a dead master waits for the API to record that it is
-// dead. Without the record the label moves a second later; an API that does not
-// answer costs more.
-const fenceTime = 700 * time.Millisecond
-
 // silentPause is the time between two attempts to replace a silent master.
 const silentPause = 250 * time.Millisecond
 
@@ -50,7 +45,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 		if f := s.memory.Record.Fence; f != nil && f.UID == s.self.UID && f.By != "" && time.Since(f.At) < pause {
 			return nil // a replica has just commanded it; two failovers would take the same epoch
 		}
-		limited, cancel := context.WithTimeout(ctx, fenceTime)
+		limited, cancel := context.WithTimeout(ctx, FenceTime)
 		defer cancel()
 		err := s.fenceForSentinel(limited, reason, record.Lost{Member: s.self, Reason: "redis-server has ended"})
 		if errors.Is(err, errReplaced) {
@@ -74,7 +69,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 		}
 	}
 	sentinel, err := commandFailover(ctx, s.config, views, master, foremost)
-	if errors.Is(err, errFailoverRunning) {
+	if errors.Is(err, ErrFailoverRunning) {
 		return nil
 	}
 	if err == nil {
@@ -86,55 +81,55 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 
 // fenceForSentinel writes a fence without a successor before a sentinel is told to fail over. reason is why this
 // launcher cannot replace the master. If the API has just failed to record that, fenceForSentinel returns reason and does
-// not ask the API again. If a replica may still obey an order of this launcher, it returns errUnanswered: such a
+// not ask the API again. If a replica may still obey an order of this launcher, it returns ErrUnanswered: such a
 // fence would give that replica the label.
 func (s *Server) fenceForSentinel(ctx context.Context, reason error, lost record.Lost) error {
 	switch {
-	case errors.Is(reason, errUnrecorded):
+	case errors.Is(reason, ErrUnrecorded):
 		return reason
 	case !s.unansweredAt.IsZero() && time.Since(s.unansweredAt) < 30*time.Second:
-		return errUnanswered
+		return ErrUnanswered
 	}
 	return s.fence(ctx, lost)
 }
 
 // replaceAsLeader replaces a dead master by the sentinels' votes. If done is false, a sentinel can do it, and err says why.
 func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role.Decision) (done bool, err error) {
-	master := lost{recorded: s.setRecord, promotedSelf: s.labelPromoted}
+	master := Lost{Recorded: s.setRecord, PromotedSelf: s.labelPromoted}
 	if s.memory.RecordKnown {
-		master.remembered = s.memory.Record
+		master.Remembered = s.memory.Record
 	}
 	switch d.Action {
 	case role.FailOver:
 		master.Lost = record.Lost{Member: s.self, Reason: "redis-server has ended"}
-		master.replicas = o.Replicas(s.memory.ServedHistory)
+		master.Replicas = o.Replicas(s.memory.ServedHistory)
 	case role.ReplaceDead:
-		master.replicas = o.Replicas(o.Local.History.ID)
+		master.Replicas = o.Replicas(o.Local.History.ID)
 		master.Lost = record.Lost{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation, Reason: "its container has ended"}
 	case role.ReplaceSilent:
-		master.replicas = o.Replicas(o.Local.History.ID)
+		master.Replicas = o.Replicas(o.Local.History.ID)
 		master.Lost = record.Lost{Member: s.memory.Record.Master, Generation: s.memory.Record.Generation, Reason: "most sentinels find it down", Silent: true}
-		master.frozen = slices.ContainsFunc(o.Peers, func(p role.Peer) bool { return p.IP == d.Target && p.Launcher == role.Unknown })
+		master.Frozen = slices.ContainsFunc(o.Peers, func(p role.Peer) bool { return p.IP == d.Target && p.Launcher == role.Unknown })
 	default:
 		return false, nil
 	}
-	err = s.campaigner().replaceLost(ctx, master)
+	err = s.carrier().ReplaceLost(ctx, master)
 	switch {
-	case err != nil && master.Silent && !errors.Is(err, errUnanswered):
+	case err != nil && master.Silent && !errors.Is(err, ErrUnanswered):
 		return true, s.leaveToSentinels(ctx, master.Lost, err)
 	case err == nil:
 		s.failedOnce, s.unansweredAt = false, time.Time{}
 		s.metrics.failovers.WithLabelValues(d.Action.String()).Inc()
 		return true, nil
-	case errors.Is(err, errFailoverRunning) || errors.Is(err, errReplaced):
+	case errors.Is(err, ErrFailoverRunning) || errors.Is(err, errReplaced):
 		s.failedOnce = false
 		s.log.Debug("another launcher or a sentinel replaces the dead master", "reason", err)
 		s.memory.ReadAgain()
 		return true, nil
-	case errors.Is(err, errUnanswered):
+	case errors.Is(err, ErrUnanswered):
 		s.failedOnce, s.unansweredAt = false, time.Now()
 		return true, err
-	case !errors.Is(err, errNotElected) && !s.failedOnce:
+	case !errors.Is(err, ErrNotElected) && !s.failedOnce:
 		// The replica may have ended in this moment, or somebody has written the record.
 		s.failedOnce, s.failedAt = true, time.Time{}
 		return true, err
@@ -246,7 +241,7 @@ var errReplaced = record.ErrReplaced
 
 // fenceFor records that this master promotes a successor in its place. named says that a majority of the
 // sentinels names this pod. With errReplaced somebody else replaces this master, or has replaced it.
-// With errNotElected the record cannot tell, and a sentinel can promote.
+// With ErrNotElected the record cannot tell, and a sentinel can promote.
 func (s *Server) fenceFor(ctx context.Context, successor string, named bool) error {
 	err := s.rewrite(ctx, func(r record.Record) (record.Record, bool, error) {
 		next, err := r.HandOver(s.self, successor, named, time.Now())
@@ -258,7 +253,7 @@ func (s *Server) fenceFor(ctx context.Context, successor string, named bool) err
 	case errors.Is(err, kube.ErrChanged):
 		return fmt.Errorf("record the hand-over: %w", err)
 	default:
-		return fmt.Errorf("%w: record the hand-over: %w", errNotElected, err)
+		return fmt.Errorf("%w: record the hand-over: %w", ErrNotElected, err)
 	}
 }
 

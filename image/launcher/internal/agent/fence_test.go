@@ -36,11 +36,11 @@ func TestHandOverIsLeftToASentinelWhereTheRecordCannotTell(t *testing.T) {
 	server := release(t, "server-a")
 	s := launcher(t, server, "server-a")
 	keepInRecord(t, s, record.Record{Master: member("server-b")})
-	require.ErrorIs(t, s.fenceFor(t.Context(), "uid-server-b", true), errNotElected, "the record is old, and the sentinels name this pod")
+	require.ErrorIs(t, s.fenceFor(t.Context(), "uid-server-b", true), ErrNotElected, "the record is old, and the sentinels name this pod")
 	require.ErrorIs(t, s.fenceFor(t.Context(), "uid-server-b", false), errReplaced)
 	keepInRecord(t, s, record.Record{Master: s.self})
 	server.Deny("server-a", "update", "leases")
-	require.ErrorIs(t, s.fenceFor(t.Context(), "uid-server-b", true), errNotElected, "the API does not record it")
+	require.ErrorIs(t, s.fenceFor(t.Context(), "uid-server-b", true), ErrNotElected, "the API does not record it")
 }
 
 func TestHandOverIsRecordedByOneRequestWhereTheRememberedRecordIsCurrent(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 )
 
 // pollEvery is how often nodes are asked while writes are paused.
-const pollEvery = 5 * time.Millisecond
+const pollEvery = PollEvery
 
 // labelWait is how long a master that has handed over waits for its successor's
 // label before it takes its own away.
@@ -173,14 +173,14 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving, views []obs
 	node := s.local()
 	next, err := s.replaceSelf(ctx, node, leaving, views)
 	if err != nil {
-		return errors.Join(err, s.abortHandOver(ctx, errors.Is(err, errUnanswered)))
+		return errors.Join(err, s.abortHandOver(ctx, errors.Is(err, ErrUnanswered)))
 	}
 	promoted := time.Now()
 	s.guard.SetUnanswered(false)
-	target := next.addr
+	target := next.Addr
 	var told sync.WaitGroup
-	if next.epoch > 0 {
-		told.Go(func() { s.campaigner().tellOthers(context.WithoutCancel(ctx), next) })
+	if next.Epoch > 0 {
+		told.Go(func() { s.carrier().TellOthers(context.WithoutCancel(ctx), next.Successor) })
 	}
 	defer told.Wait() // for 0.3 s at most
 	if s.stopListening(ctx, node) {
@@ -250,16 +250,16 @@ func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving 
 	var ip netip.Addr
 	paused := time.Now()
 	switch {
-	case errors.Is(err, errFailoverRunning):
+	case errors.Is(err, ErrFailoverRunning):
 		// What were written now would be lost when it succeeds.
 		s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
 		s.guard.Guard(nil)
-		ip, err = s.awaitPromotion(node, s.campaigner().otherServers(), leaving.Successors, "", s.asker().Sentinels(ctx, s.api.Pods()))
-	case errors.Is(err, errNotElected):
+		ip, err = s.awaitPromotion(node, s.carrier().OtherServers(), leaving.Successors, "", s.asker().Sentinels(ctx, s.api.Pods()))
+	case errors.Is(err, ErrNotElected):
 		s.log.Warn("a sentinel is told to promote a successor", "reason", err)
 		ip, err = s.promoteBySentinel(ctx, node, leaving.Successors)
 	}
-	return successor{addr: netip.AddrPortFrom(ip, uint16(s.config.RedisPort)), pausedAt: paused}, err
+	return successor{Successor{Addr: netip.AddrPortFrom(ip, uint16(s.config.RedisPort))}, paused}, err
 }
 
 // promoteBySentinel tells a sentinel to promote one of the successors. The fence lets any of them take the label

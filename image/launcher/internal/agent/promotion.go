@@ -46,7 +46,7 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 		}
 		sentinel, views, err := s.commandPromotion(ctx, limit-100*time.Millisecond, node, successors)
 		switch {
-		case errors.Is(err, errFailoverRunning):
+		case errors.Is(err, ErrFailoverRunning):
 			// What were written now would be lost when it succeeds.
 			s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
 		case err != nil:
@@ -54,7 +54,7 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 		default:
 			s.log.Info("failover commanded", "sentinel", sentinel, "reason", "hand-over")
 		}
-		successor, err := s.awaitPromotion(node, s.campaigner().otherServers(), successors, sentinel, views)
+		successor, err := s.awaitPromotion(node, s.carrier().OtherServers(), successors, sentinel, views)
 		if !errors.Is(err, errFailoverEnded) || time.Since(began) > promotionWait {
 			return successor, err
 		}
@@ -64,7 +64,7 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 
 // commandPromotion waits for the successors to have everything and tells one of
 // the sentinels, of which it also gives the views, to promote one of them. With
-// errFailoverRunning one has been told by somebody else.
+// ErrFailoverRunning one has been told by somebody else.
 func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node *redisnode.Node, successors []netip.Addr) (string, []observe.SentinelView, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -78,7 +78,7 @@ func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node
 	pods := s.api.Pods()
 	views := stayingFirst(s.asker().Sentinels(ctx, pods), s.self.UID, pods)
 	if observe.FailingOver(views) {
-		return "", views, errFailoverRunning
+		return "", views, ErrFailoverRunning
 	}
 	right := s.choosersAmong(ctx, views, successors)
 	if len(right) == 0 {

@@ -14,31 +14,32 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakerelease"
 )
 
 func TestDeathOfAMasterIsRecordedUnlessSomebodyHasWrittenSince(t *testing.T) {
-	s := launcher(t, release(t, "server-a"), "server-a")
-	keepInRecord(t, s, record.Record{Master: member("server-b")})
-	master := lost{Lost: record.Lost{Member: member("server-b"), Reason: "it has ended"}, recorded: s.setRecord}
-	read, err := s.campaigner().recordOf(t.Context(), master)
+	c := launcherOf(t, fakerelease.New(t, "server-a"), "server-a", 0)
+	fakerelease.SetRecord(t, c.api, record.Record{Master: fakerelease.Member("server-b")})
+	var written record.Record
+	master := Lost{Lost: record.Lost{Member: fakerelease.Member("server-b"), Reason: "it has ended"}, Recorded: func(r record.Record) { written = r }}
+	read, err := c.recordOf(t.Context(), master)
 	require.NoError(t, err)
-	require.NoError(t, s.campaigner().fenceLost(t.Context(), read, master, "uid-chosen", time.Now()))
-	require.ErrorIs(t, s.campaigner().fenceLost(t.Context(), read, master, "uid-chosen", time.Now()), kube.ErrChanged, "somebody has written since")
-	require.Equal(t, "uid-chosen", s.memory.Record.Fence.Successor)
+	require.NoError(t, c.fenceLost(t.Context(), read, master, "uid-chosen", time.Now()))
+	require.ErrorIs(t, c.fenceLost(t.Context(), read, master, "uid-chosen", time.Now()), kube.ErrChanged, "somebody has written since")
+	require.Equal(t, "uid-chosen", written.Fence.Successor)
 
-	keepInRecord(t, s, record.Record{Master: member("server-b")})
-	master.Member = s.self
-	_, err = s.campaigner().recordOf(t.Context(), master)
-	require.ErrorIs(t, err, errNotElected, "its own death, of which the record knows nothing")
+	fakerelease.SetRecord(t, c.api, record.Record{Master: fakerelease.Member("server-b")})
+	master.Member = c.self
+	_, err = c.recordOf(t.Context(), master)
+	require.ErrorIs(t, err, ErrNotElected, "its own death, of which the record knows nothing")
 }
 
 func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
-	s := launcher(t, release(t, "server-a", "server-b", "server-c"), "server-a")
-	shown := func() bool { return len(s.api.Pods()) == 3 }
+	late := fakeredis.StartAt(t, "127.0.0.11:0", nil)
+	c := launcherOf(t, fakerelease.New(t, "server-a", "server-b", "server-c"), "server-a", int(late.Addr.Port()))
+	shown := func() bool { return len(c.api.Pods()) == 3 }
 	require.Eventually(t, shown, bound, time.Millisecond)
 	says, offset, linked, asked := "slave", 90, "up", 0
-	late := fakeredis.StartAt(t, "127.0.0.11:0", nil)
-	s.config.RedisPort = int(late.Addr.Port())
 	late.AnswerBy("INFO", func(string) string {
 		if asked++; asked == 1 {
 			return "" // nothing comes in time
@@ -50,7 +51,7 @@ func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
 		return fakeredis.Text(fmt.Sprintf("role:%s\r\nmaster_replid:dead\r\nmaster_host:127.0.0.10\r\nmaster_port:6379\r\nmaster_link_status:%s\r\nslave_repl_offset:%d\r\n", says, linked, offset))
 	})
 	foremost := func(replicas ...role.Replica) (string, error) {
-		pod, err := s.campaigner().foremost(t.Context(), lost{replicas: replicas}, netip.MustParseAddr("127.0.0.10"))
+		pod, err := c.foremost(t.Context(), Lost{Replicas: replicas}, netip.MustParseAddr("127.0.0.10"))
 		return pod.Name, err
 	}
 	replica := func(ip string, offset int64) role.Replica {
@@ -62,35 +63,34 @@ func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
 	require.Equal(t, "server-b", found)
 	require.Greater(t, asked, 6, "it waits until the replica has noticed the end of the master")
 	_, err = foremost(gone)
-	require.ErrorIs(t, err, errNotElected, "its Redis has ended")
+	require.ErrorIs(t, err, ErrNotElected, "its Redis has ended")
 
-	fakeredis.StartAt(t, fmt.Sprintf("127.0.0.12:%d", s.config.RedisPort), map[string]string{}).AnswerBy("INFO", func(string) string { return "" })
+	fakeredis.StartAt(t, fmt.Sprintf("127.0.0.12:%d", c.config.RedisPort), map[string]string{}).AnswerBy("INFO", func(string) string { return "" })
 	found, err = foremost(here, replica("127.0.0.12", 140))
 	require.NoError(t, err, "a replica that is silent and held less")
 	require.Equal(t, "server-b", found)
 	_, err = foremost(here, replica("127.0.0.12", 160))
 	require.ErrorContains(t, err, "127.0.0.12, which held most, does not answer")
-	require.NotErrorIs(t, err, errNotElected, "the next look waits for it")
+	require.NotErrorIs(t, err, ErrNotElected, "the next look waits for it")
 
 	here.History.ID = "another"
 	_, err = foremost(here)
-	require.ErrorIs(t, err, errNotElected, "it has restarted since the look")
+	require.ErrorIs(t, err, ErrNotElected, "it has restarted since the look")
 	_, err = foremost(replica("127.0.0.11", 200))
-	require.ErrorIs(t, err, errNotElected, "it holds less than the look found")
+	require.ErrorIs(t, err, ErrNotElected, "it holds less than the look found")
 	says = "master"
 	_, err = foremost(replica("127.0.0.11", 100))
-	require.ErrorIs(t, err, errReplaced, "it has been promoted")
+	require.ErrorIs(t, err, record.ErrReplaced, "it has been promoted")
 }
 
 // A silent master may die at any moment. Its launcher, if it runs, then passes connections on to the successor, which would follow itself.
 func TestSilentMasterIsToldToFollowOnlyWhereItsLauncherStandsStillToo(t *testing.T) {
 	for _, frozen := range []bool{false, true} {
 		t.Run(fmt.Sprintf("frozen %t", frozen), func(t *testing.T) {
-			s := launcher(t, release(t, "server-a"), "server-a")
 			master := fakeredis.Start(t, map[string]string{"REPLICAOF": "+OK\r\n", "CLIENT KILL": ":0\r\n"})
-			s.config.RedisPort = int(master.Addr.Port())
-			next := successor{of: master.Addr, addr: netip.MustParseAddrPort("127.0.0.12:6379"), epoch: 9, silent: true, frozen: frozen}
-			s.campaigner().tellOthers(t.Context(), next)
+			c := launcherOf(t, fakerelease.New(t, "server-a"), "server-a", int(master.Addr.Port()))
+			next := Successor{of: master.Addr, Addr: netip.MustParseAddrPort("127.0.0.12:6379"), Epoch: 9, silent: true, frozen: frozen}
+			c.TellOthers(t.Context(), next)
 			told := func() bool { return slices.Contains(master.Heard(), "REPLICAOF 127.0.0.12 6379") }
 			if frozen {
 				require.Eventually(t, told, bound, time.Millisecond)
