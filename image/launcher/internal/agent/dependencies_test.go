@@ -48,7 +48,8 @@ func TestImageCarriesNoHelmAndNoTestLibrary(t *testing.T) {
 
 // layers are the packages that decide, ask and act, and which packages of the launcher each of them may import.
 var layers = map[string][]string{
-	"observe": {"config", "kube", "redisnode", "role", "sentinel", "web"},
+	"observe":    {"config", "kube", "redisnode", "role", "sentinel", "web"},
+	"succession": {"config", "kube", "observe", "record", "redisnode", "role", "sentinel"},
 }
 
 func TestPackagesImportOnlyTheLayersBelow(t *testing.T) {

@@ -9,23 +9,24 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/succession"
 )
 
 // successor is the replica that becomes master in the place of this one.
 type successor struct {
-	Successor
+	succession.Successor
 	pausedAt time.Time // when the first write pause of this master began, or was about to
 }
 
 // carrier gives what replaces a master in the name of this pod.
-func (s *Server) carrier() Carrier { return New(s.asker(), s.api, s.self) }
+func (s *Server) carrier() succession.Carrier { return succession.New(s.asker(), s.api, s.self) }
 
 // promoteElected promotes the first of some replicas. views are fresh. It writes the hand-over and the replica into the record, asks the
 // sentinels to elect this launcher, pauses writes, waits until the replica has everything, and promotes it. After an
-// error writes may still be paused. After ErrUnanswered the replica may be master.
+// error writes may still be paused. After succession.ErrUnanswered the replica may be master.
 func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, replicas []netip.Addr, views []observe.SentinelView) (successor, error) {
 	if s.config.Sentinels < 2 {
-		return successor{}, ErrSingleSentinel
+		return successor{}, succession.ErrSingleSentinel
 	}
 	c := s.carrier()
 	chosen, err := c.Pod(replicas[0])
@@ -33,7 +34,7 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 		return successor{}, err
 	}
 	if observe.FailingOver(views) {
-		return successor{}, ErrFailoverRunning
+		return successor{}, succession.ErrFailoverRunning
 	}
 	if err := s.fenceFor(ctx, chosen.UID, s.namedBy(views)); err != nil {
 		return successor{}, err

@@ -10,16 +10,17 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/succession"
 )
 
 // commandFailover tells one sentinel to replace master, and gives its name. A sentinel
 // in TILT is passed over: it would obey some seconds later. If a sentinel refuses, the
 // next one is told. If it does not answer, nobody else is told, since it may have obeyed.
-// If it is replacing the master already, the error is ErrFailoverRunning.
+// If it is replacing the master already, the error is succession.ErrFailoverRunning.
 // foremost are the replicas to promote one of; nil: it does not matter which.
 func commandFailover(ctx context.Context, c config.Config, views []observe.SentinelView, master netip.Addr, foremost []netip.Addr) (string, error) {
 	if observe.FailingOver(views) {
-		return "", ErrFailoverRunning
+		return "", succession.ErrFailoverRunning
 	}
 	return tellOne(ctx, c, byChoice(ctx, c, views, foremost), master)
 }
@@ -36,9 +37,9 @@ func tellOne(ctx context.Context, c config.Config, views []observe.SentinelView,
 		now, found, err := v.Node.Master(ctx, c.MasterName)
 		switch {
 		case err == nil && now.FailingOver:
-			return "", ErrFailoverRunning
+			return "", succession.ErrFailoverRunning
 		case err == nil && (!found || now.Addr.Addr() != master):
-			return "", fmt.Errorf("%w: sentinel %s names %v by now", ErrFailoverRunning, v.Pod.Name, now.Addr)
+			return "", fmt.Errorf("%w: sentinel %s names %v by now", succession.ErrFailoverRunning, v.Pod.Name, now.Addr)
 		}
 		if err := ableToAct(ctx, v); err != nil {
 			problems = append(problems, err)
@@ -49,7 +50,7 @@ func tellOne(ctx context.Context, c config.Config, views []observe.SentinelView,
 		case err == nil:
 			return v.Pod.Name, nil
 		case errors.Is(err, redisnode.ErrFailoverRunning):
-			return "", fmt.Errorf("%w: sentinel %s has begun", ErrFailoverRunning, v.Pod.Name)
+			return "", fmt.Errorf("%w: sentinel %s has begun", succession.ErrFailoverRunning, v.Pod.Name)
 		}
 		problems = append(problems, fmt.Errorf("sentinel %s: %w", v.Pod.Name, err))
 		if redisnode.ReachOf(err) == redisnode.Unknown {

@@ -11,6 +11,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/succession"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
@@ -27,7 +28,7 @@ func TestFailoverIsNotCommandedToASentinelThatNamesAnotherMasterByNow(t *testing
 			view, s := sentinelAt(t, "first", master, map[string]string{"SENTINEL MASTER": now})
 			other, untold := sentinelAt(t, "second", master, nil)
 			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{view, other}, netip.MustParseAddr(master), nil)
-			require.ErrorIs(t, err, ErrFailoverRunning)
+			require.ErrorIs(t, err, succession.ErrFailoverRunning)
 			require.False(t, commanded(s))
 			require.False(t, commanded(untold), "nor to another, whose view may be behind")
 		})
@@ -88,7 +89,7 @@ func TestNoSecondFailoverIsCommandedWhileOneIsGoingOn(t *testing.T) {
 	first, speaker := sentinelAt(t, "first", "10.0.0.1", nil)
 	second := observe.SentinelView{View: role.View{Reach: role.Answered, HasMaster: true, FailingOver: true}}
 	_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first, second}, first.Master, nil)
-	require.ErrorIs(t, err, ErrFailoverRunning)
+	require.ErrorIs(t, err, succession.ErrFailoverRunning)
 	require.Empty(t, speaker.Heard())
 }
 
@@ -98,7 +99,7 @@ func TestSentinelThatHasBegunAFailoverMeanwhileIsNotFollowedByTheNext(t *testing
 	first, _ := sentinelAt(t, "first", master, map[string]string{"SENTINEL FAILOVER": "-INPROG Failover already in progress\r\n"})
 	second, untold := sentinelAt(t, "second", master, nil)
 	told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first, second}, first.Master, nil)
-	require.ErrorIs(t, err, ErrFailoverRunning)
+	require.ErrorIs(t, err, succession.ErrFailoverRunning)
 	require.ErrorContains(t, err, "sentinel first")
 	require.Empty(t, told)
 	require.False(t, commanded(untold))

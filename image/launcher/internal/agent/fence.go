@@ -12,6 +12,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/succession"
 )
 
 // silentPause is the time between two attempts to replace a silent master.
@@ -45,7 +46,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 		if f := s.memory.Record.Fence; f != nil && f.UID == s.self.UID && f.By != "" && time.Since(f.At) < pause {
 			return nil // a replica has just commanded it; two failovers would take the same epoch
 		}
-		limited, cancel := context.WithTimeout(ctx, FenceTime)
+		limited, cancel := context.WithTimeout(ctx, succession.FenceTime)
 		defer cancel()
 		err := s.fenceForSentinel(limited, reason, record.Lost{Member: s.self, Reason: "redis-server has ended"})
 		if errors.Is(err, errReplaced) {
@@ -69,7 +70,7 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 		}
 	}
 	sentinel, err := commandFailover(ctx, s.config, views, master, foremost)
-	if errors.Is(err, ErrFailoverRunning) {
+	if errors.Is(err, succession.ErrFailoverRunning) {
 		return nil
 	}
 	if err == nil {
@@ -81,21 +82,21 @@ func (s *Server) failOver(ctx context.Context, o role.Observation, d role.Decisi
 
 // fenceForSentinel writes a fence without a successor before a sentinel is told to fail over. reason is why this
 // launcher cannot replace the master. If the API has just failed to record that, fenceForSentinel returns reason and does
-// not ask the API again. If a replica may still obey an order of this launcher, it returns ErrUnanswered: such a
+// not ask the API again. If a replica may still obey an order of this launcher, it returns succession.ErrUnanswered: such a
 // fence would give that replica the label.
 func (s *Server) fenceForSentinel(ctx context.Context, reason error, lost record.Lost) error {
 	switch {
-	case errors.Is(reason, ErrUnrecorded):
+	case errors.Is(reason, succession.ErrUnrecorded):
 		return reason
 	case !s.unansweredAt.IsZero() && time.Since(s.unansweredAt) < 30*time.Second:
-		return ErrUnanswered
+		return succession.ErrUnanswered
 	}
 	return s.fence(ctx, lost)
 }
 
 // replaceAsLeader replaces a dead master by the sentinels' votes. If done is false, a sentinel can do it, and err says why.
 func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role.Decision) (done bool, err error) {
-	master := Lost{Recorded: s.setRecord, PromotedSelf: s.labelPromoted}
+	master := succession.Lost{Recorded: s.setRecord, PromotedSelf: s.labelPromoted}
 	if s.memory.RecordKnown {
 		master.Remembered = s.memory.Record
 	}
@@ -115,21 +116,21 @@ func (s *Server) replaceAsLeader(ctx context.Context, o role.Observation, d role
 	}
 	err = s.carrier().ReplaceLost(ctx, master)
 	switch {
-	case err != nil && master.Silent && !errors.Is(err, ErrUnanswered):
+	case err != nil && master.Silent && !errors.Is(err, succession.ErrUnanswered):
 		return true, s.leaveToSentinels(ctx, master.Lost, err)
 	case err == nil:
 		s.failedOnce, s.unansweredAt = false, time.Time{}
 		s.metrics.failovers.WithLabelValues(d.Action.String()).Inc()
 		return true, nil
-	case errors.Is(err, ErrFailoverRunning) || errors.Is(err, errReplaced):
+	case errors.Is(err, succession.ErrFailoverRunning) || errors.Is(err, errReplaced):
 		s.failedOnce = false
 		s.log.Debug("another launcher or a sentinel replaces the dead master", "reason", err)
 		s.memory.ReadAgain()
 		return true, nil
-	case errors.Is(err, ErrUnanswered):
+	case errors.Is(err, succession.ErrUnanswered):
 		s.failedOnce, s.unansweredAt = false, time.Now()
 		return true, err
-	case !errors.Is(err, ErrNotElected) && !s.failedOnce:
+	case !errors.Is(err, succession.ErrNotElected) && !s.failedOnce:
 		// The replica may have ended in this moment, or somebody has written the record.
 		s.failedOnce, s.failedAt = true, time.Time{}
 		return true, err
@@ -241,7 +242,7 @@ var errReplaced = record.ErrReplaced
 
 // fenceFor records that this master promotes a successor in its place. named says that a majority of the
 // sentinels names this pod. With errReplaced somebody else replaces this master, or has replaced it.
-// With ErrNotElected the record cannot tell, and a sentinel can promote.
+// With succession.ErrNotElected the record cannot tell, and a sentinel can promote.
 func (s *Server) fenceFor(ctx context.Context, successor string, named bool) error {
 	err := s.rewrite(ctx, func(r record.Record) (record.Record, bool, error) {
 		next, err := r.HandOver(s.self, successor, named, time.Now())
@@ -253,7 +254,7 @@ func (s *Server) fenceFor(ctx context.Context, successor string, named bool) err
 	case errors.Is(err, kube.ErrChanged):
 		return fmt.Errorf("record the hand-over: %w", err)
 	default:
-		return fmt.Errorf("%w: record the hand-over: %w", ErrNotElected, err)
+		return fmt.Errorf("%w: record the hand-over: %w", succession.ErrNotElected, err)
 	}
 }
 

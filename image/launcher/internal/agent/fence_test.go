@@ -10,6 +10,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/succession"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakerelease"
 )
@@ -36,11 +37,11 @@ func TestHandOverIsLeftToASentinelWhereTheRecordCannotTell(t *testing.T) {
 	server := release(t, "server-a")
 	s := launcher(t, server, "server-a")
 	keepInRecord(t, s, record.Record{Master: member("server-b")})
-	require.ErrorIs(t, s.fenceFor(t.Context(), "uid-server-b", true), ErrNotElected, "the record is old, and the sentinels name this pod")
+	require.ErrorIs(t, s.fenceFor(t.Context(), "uid-server-b", true), succession.ErrNotElected, "the record is old, and the sentinels name this pod")
 	require.ErrorIs(t, s.fenceFor(t.Context(), "uid-server-b", false), errReplaced)
 	keepInRecord(t, s, record.Record{Master: s.self})
 	server.Deny("server-a", "update", "leases")
-	require.ErrorIs(t, s.fenceFor(t.Context(), "uid-server-b", true), ErrNotElected, "the API does not record it")
+	require.ErrorIs(t, s.fenceFor(t.Context(), "uid-server-b", true), succession.ErrNotElected, "the API does not record it")
 }
 
 func TestHandOverIsRecordedByOneRequestWhereTheRememberedRecordIsCurrent(t *testing.T) {

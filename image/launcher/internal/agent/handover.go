@@ -13,10 +13,11 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/succession"
 )
 
 // pollEvery is how often nodes are asked while writes are paused.
-const pollEvery = PollEvery
+const pollEvery = succession.PollEvery
 
 // labelWait is how long a master that has handed over waits for its successor's
 // label before it takes its own away.
@@ -173,7 +174,7 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving, views []obs
 	node := s.local()
 	next, err := s.replaceSelf(ctx, node, leaving, views)
 	if err != nil {
-		return errors.Join(err, s.abortHandOver(ctx, errors.Is(err, ErrUnanswered)))
+		return errors.Join(err, s.abortHandOver(ctx, errors.Is(err, succession.ErrUnanswered)))
 	}
 	promoted := time.Now()
 	s.guard.SetUnanswered(false)
@@ -250,16 +251,16 @@ func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving 
 	var ip netip.Addr
 	paused := time.Now()
 	switch {
-	case errors.Is(err, ErrFailoverRunning):
+	case errors.Is(err, succession.ErrFailoverRunning):
 		// What were written now would be lost when it succeeds.
 		s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
 		s.guard.Guard(nil)
 		ip, err = s.awaitPromotion(node, s.carrier().OtherServers(), leaving.Successors, "", s.asker().Sentinels(ctx, s.api.Pods()))
-	case errors.Is(err, ErrNotElected):
+	case errors.Is(err, succession.ErrNotElected):
 		s.log.Warn("a sentinel is told to promote a successor", "reason", err)
 		ip, err = s.promoteBySentinel(ctx, node, leaving.Successors)
 	}
-	return successor{Successor{Addr: netip.AddrPortFrom(ip, uint16(s.config.RedisPort))}, paused}, err
+	return successor{succession.Successor{Addr: netip.AddrPortFrom(ip, uint16(s.config.RedisPort))}, paused}, err
 }
 
 // promoteBySentinel tells a sentinel to promote one of the successors. The fence lets any of them take the label

@@ -14,6 +14,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/succession"
 )
 
 const (
@@ -46,7 +47,7 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 		}
 		sentinel, views, err := s.commandPromotion(ctx, limit-100*time.Millisecond, node, successors)
 		switch {
-		case errors.Is(err, ErrFailoverRunning):
+		case errors.Is(err, succession.ErrFailoverRunning):
 			// What were written now would be lost when it succeeds.
 			s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
 		case err != nil:
@@ -64,7 +65,7 @@ func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, suc
 
 // commandPromotion waits for the successors to have everything and tells one of
 // the sentinels, of which it also gives the views, to promote one of them. With
-// ErrFailoverRunning one has been told by somebody else.
+// succession.ErrFailoverRunning one has been told by somebody else.
 func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node *redisnode.Node, successors []netip.Addr) (string, []observe.SentinelView, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -78,7 +79,7 @@ func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node
 	pods := s.api.Pods()
 	views := stayingFirst(s.asker().Sentinels(ctx, pods), s.self.UID, pods)
 	if observe.FailingOver(views) {
-		return "", views, ErrFailoverRunning
+		return "", views, succession.ErrFailoverRunning
 	}
 	right := s.choosersAmong(ctx, views, successors)
 	if len(right) == 0 {

@@ -1,4 +1,7 @@
-package agent
+// Package succession replaces a master by a replica, as a leading sentinel does: it asks the sentinels for their votes, records which
+// replica it promotes, promotes that replica, and announces the new master. Package role decides when, and judges the answers. See
+// docs/adr/0028 and docs/adr/0029.
+package succession
 
 import (
 	"context"

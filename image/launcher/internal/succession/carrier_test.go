@@ -1,8 +1,9 @@
-package agent
+package succession
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -21,13 +22,17 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakerelease"
 )
 
+const bound = 10 * time.Second
+
+var quiet = slog.New(slog.DiscardHandler)
+
 // carrier gives a launcher that does not use the API.
 func carrier(c config.Config) Carrier {
 	return New(observe.Asker{Config: c, Links: observe.NewLinks(""), Log: quiet}, nil, record.Member{})
 }
 
-// launcherOf gives the launcher of a pod of a release. Its Redis servers have the given port; 0 means the default port.
-func launcherOf(t *testing.T, server *fakeapi.Server, pod string, redisPort int) Carrier {
+// launcher gives the launcher of a pod of a release. Its Redis servers have the given port; 0 means the default port.
+func launcher(t *testing.T, server *fakeapi.Server, pod string, redisPort int) Carrier {
 	t.Helper()
 	c := fakerelease.Config(t, server, pod)
 	api := fakerelease.Connect(t, server, c)

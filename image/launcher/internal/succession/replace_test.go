@@ -1,4 +1,4 @@
-package agent
+package succession
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ import (
 )
 
 func TestDeathOfAMasterIsRecordedUnlessSomebodyHasWrittenSince(t *testing.T) {
-	c := launcherOf(t, fakerelease.New(t, "server-a"), "server-a", 0)
+	c := launcher(t, fakerelease.New(t, "server-a"), "server-a", 0)
 	fakerelease.SetRecord(t, c.api, record.Record{Master: fakerelease.Member("server-b")})
 	var written record.Record
 	master := Lost{Lost: record.Lost{Member: fakerelease.Member("server-b"), Reason: "it has ended"}, Recorded: func(r record.Record) { written = r }}
@@ -36,7 +36,7 @@ func TestDeathOfAMasterIsRecordedUnlessSomebodyHasWrittenSince(t *testing.T) {
 
 func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
 	late := fakeredis.StartAt(t, "127.0.0.11:0", nil)
-	c := launcherOf(t, fakerelease.New(t, "server-a", "server-b", "server-c"), "server-a", int(late.Addr.Port()))
+	c := launcher(t, fakerelease.New(t, "server-a", "server-b", "server-c"), "server-a", int(late.Addr.Port()))
 	shown := func() bool { return len(c.api.Pods()) == 3 }
 	require.Eventually(t, shown, bound, time.Millisecond)
 	says, offset, linked, asked := "slave", 90, "up", 0
@@ -88,7 +88,7 @@ func TestSilentMasterIsToldToFollowOnlyWhereItsLauncherStandsStillToo(t *testing
 	for _, frozen := range []bool{false, true} {
 		t.Run(fmt.Sprintf("frozen %t", frozen), func(t *testing.T) {
 			master := fakeredis.Start(t, map[string]string{"REPLICAOF": "+OK\r\n", "CLIENT KILL": ":0\r\n"})
-			c := launcherOf(t, fakerelease.New(t, "server-a"), "server-a", int(master.Addr.Port()))
+			c := launcher(t, fakerelease.New(t, "server-a"), "server-a", int(master.Addr.Port()))
 			next := Successor{of: master.Addr, Addr: netip.MustParseAddrPort("127.0.0.12:6379"), Epoch: 9, silent: true, frozen: frozen}
 			c.TellOthers(t.Context(), next)
 			told := func() bool { return slices.Contains(master.Heard(), "REPLICAOF 127.0.0.12 6379") }
