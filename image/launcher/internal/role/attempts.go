@@ -96,7 +96,9 @@ func pauseBefore(action Action) time.Duration {
 }
 
 // Due says whether it is time for the attempt that a decision wants.
-func (a Attempts) Due(action Action, now time.Time) bool { return now.Sub(a.began) >= pauseBefore(action) }
+func (a Attempts) Due(action Action, now time.Time) bool {
+	return now.Sub(a.began) >= pauseBefore(action)
+}
 
 // Begin notes the beginning of an attempt.
 func (a Attempts) Begin(now time.Time) Attempts {
