@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/identity"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/notify"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
@@ -55,7 +56,7 @@ type Sentinel struct {
 	child     *process.Child
 	startedAt time.Time
 	restarts  role.Restarts
-	taker     *slotTaker
+	identity  *identity.Taker
 	slot      int
 	slots     kube.Slots
 	id        string // empty until a slot is held
@@ -73,7 +74,7 @@ func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, l
 		labels: newLabeller(api, c, log, m.countLabelWrite),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
-	s.taker = &slotTaker{api: api, self: s.self, n: c.Sentinels, log: log, answers: s.answers}
+	s.identity = identity.New(api, s.self, c.Sentinels, s.answers, log)
 	s.teller = notify.New(c, api, log, s.configEpoch)
 	return s
 }
@@ -113,7 +114,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-stop:
 			s.log.Info("TERM received: leaving")
 			s.stopSentinel()
-			if err := releaseSlot(ctx, s.api, s.self); err != nil {
+			if err := s.identity.Release(ctx); err != nil {
 				s.log.Warn("the sentinel's identity could not be given back; it becomes free when this pod is gone", "error", err)
 			}
 			return nil
@@ -147,12 +148,12 @@ func (s *Sentinel) turn(ctx context.Context) error {
 		return nil
 	}
 	if s.id == "" {
-		slot, slots, err := s.taker.take(ctx)
+		slot, slots, err := s.identity.Take(ctx)
 		if err != nil {
 			s.report(role.SentinelDecision{Reason: err.Error()})
 			return nil
 		}
-		s.slot, s.slots, s.id = slot, slots, sentinelID(slots.Cluster, slot)
+		s.slot, s.slots, s.id = slot, slots, identity.ID(slots.Cluster, slot)
 		s.log.Info("sentinel identity taken", "slot", slot, "id", s.id)
 	}
 	o, d := s.look(ctx)
@@ -204,7 +205,7 @@ func (s *Sentinel) retire(ctx context.Context) {
 	if s.id == "" {
 		return
 	}
-	if err := releaseSlot(ctx, s.api, s.self); err != nil {
+	if err := s.identity.Release(ctx); err != nil {
 		s.log.Warn("the sentinel's identity could not be given back; trying again", "error", err)
 		return
 	}
@@ -291,7 +292,7 @@ func (s *Sentinel) seed(ctx context.Context, d role.SentinelDecision, o role.Sen
 		for slot, holder := range s.slots.Holders {
 			if holder.UID == v.pod.UID {
 				seed.Sentinels = append(seed.Sentinels, redisconf.KnownSentinel{
-					Addr: netip.AddrPortFrom(v.pod.IP, uint16(s.config.SentinelPort)), ID: sentinelID(s.slots.Cluster, slot),
+					Addr: netip.AddrPortFrom(v.pod.IP, uint16(s.config.SentinelPort)), ID: identity.ID(s.slots.Cluster, slot),
 				})
 			}
 		}

@@ -1,4 +1,8 @@
-package agent
+// Package identity gives each sentinel pod one of the stable identities of the release, so that a pod that replaces another is the same
+// sentinel at a new address.
+//
+// An identity is a slot in the Lease of the sentinels. There are as many slots as configured sentinels.
+package identity
 
 import (
 	"context"
@@ -7,19 +11,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
-// errNoSlot says that all identities are held by other pods; one becomes free when
+// ErrNoSlot says that all identities are held by other pods; one becomes free when
 // the pod that is being replaced has ended, or is lost with its node.
-var errNoSlot = errors.New("all sentinel identities are held by other pods")
+var ErrNoSlot = errors.New("all sentinel identities are held by other pods")
 
-// sentinelID is the stable identity of a slot: Sentinel replaces a peer with a
+// ID is the stable identity of a slot: Sentinel replaces a peer with a
 // known ID and a new address instead of counting it twice for ever.
-func sentinelID(cluster string, slot int) string {
+func ID(cluster string, slot int) string {
 	sum := sha1.Sum(fmt.Appendf(nil, "%s/%d", cluster, slot))
 	return hex.EncodeToString(sum[:])
 }
@@ -32,8 +37,8 @@ const (
 	lostLook = time.Second
 )
 
-// slotTaker takes one of n identities for the pod self.
-type slotTaker struct {
+// Taker takes one of n identities for the pod self.
+type Taker struct {
 	api  *kube.Client
 	self record.Member
 	n    int
@@ -45,11 +50,17 @@ type slotTaker struct {
 	silent  map[string]int // by the UIDs of overdue holders: how many looks in a row have found them silent
 }
 
-// take gives this pod an identity, and keeps the one it has. A slot is free when
+// New prepares a Taker of one of n identities for the pod self. answers says whether the sentinel of a pod, or its launcher, answers.
+// The Taker may call it for several pods at once.
+func New(api *kube.Client, self record.Member, n int, answers func(ctx context.Context, pod kube.Pod) bool, log *slog.Logger) *Taker {
+	return &Taker{api: api, self: self, n: n, answers: answers, log: log}
+}
+
+// Take gives this pod an identity, and keeps the one it has. A slot is free when
 // nobody holds it, when its holder is no pod any more, or when its holder is lost. The
 // pods are read after the slots, so a holder that is not there has certainly gone. The
-// error is errNoSlot if all slots are held.
-func (t *slotTaker) take(ctx context.Context) (int, kube.Slots, error) {
+// error is ErrNoSlot if all slots are held.
+func (t *Taker) Take(ctx context.Context) (int, kube.Slots, error) {
 	for {
 		slots, err := t.api.Slots(ctx)
 		if err != nil {
@@ -65,7 +76,7 @@ func (t *slotTaker) take(ctx context.Context) (int, kube.Slots, error) {
 			slot, changed = chooseSlot(slots.Holders, pods, t.lost(), t.self, t.n)
 		}
 		if slot < 0 {
-			return 0, slots, errNoSlot
+			return 0, slots, ErrNoSlot
 		}
 		if !changed {
 			return slot, slots, nil
@@ -86,7 +97,7 @@ func (t *slotTaker) take(ctx context.Context) (int, kube.Slots, error) {
 }
 
 // look asks the overdue holders, at most once in lostLook, and counts who is silent.
-func (t *slotTaker) look(ctx context.Context, overdue []kube.Pod) {
+func (t *Taker) look(ctx context.Context, overdue []kube.Pod) {
 	if time.Since(t.askedAt) < lostLook {
 		return
 	}
@@ -99,7 +110,11 @@ func (t *slotTaker) look(ctx context.Context, overdue []kube.Pod) {
 	for _, pod := range overdue {
 		asked = append(asked, question{pod: pod})
 	}
-	each(asked, func(q *question) { q.answers = t.answers(ctx, q.pod) })
+	var wait sync.WaitGroup
+	for i := range asked {
+		wait.Go(func() { asked[i].answers = t.answers(ctx, asked[i].pod) })
+	}
+	wait.Wait()
 	silent := map[string]int{}
 	for _, q := range asked {
 		if !q.answers {
@@ -110,7 +125,7 @@ func (t *slotTaker) look(ctx context.Context, overdue []kube.Pod) {
 }
 
 // lost gives the UIDs of the overdue holders that have been silent for long.
-func (t *slotTaker) lost() map[string]bool {
+func (t *Taker) lost() map[string]bool {
 	lost := map[string]bool{}
 	for uid, looks := range t.silent {
 		lost[uid] = looks >= lostLooks
@@ -172,16 +187,16 @@ func chooseSlot(holders map[int]record.Member, pods []kube.Pod, lost map[string]
 	return slot, changed
 }
 
-// releaseSlot gives the identity back, after the sentinel has ended.
-func releaseSlot(ctx context.Context, api *kube.Client, self record.Member) error {
+// Release gives the identity back, after the sentinel has ended.
+func (t *Taker) Release(ctx context.Context) error {
 	for {
-		slots, err := api.Slots(ctx)
+		slots, err := t.api.Slots(ctx)
 		if err != nil {
 			return err
 		}
 		found := false
 		for i, holder := range slots.Holders {
-			if holder.UID == self.UID {
+			if holder.UID == t.self.UID {
 				delete(slots.Holders, i)
 				found = true
 			}
@@ -189,7 +204,7 @@ func releaseSlot(ctx context.Context, api *kube.Client, self record.Member) erro
 		if !found {
 			return nil
 		}
-		if err = api.WriteSlots(ctx, slots); !errors.Is(err, kube.ErrChanged) {
+		if err = t.api.WriteSlots(ctx, slots); !errors.Is(err, kube.ErrChanged) {
 			return err
 		}
 	}

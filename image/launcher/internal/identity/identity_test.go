@@ -1,29 +1,30 @@
-package agent
+package identity
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube/kubetest"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
 	_ "github.com/redis-ha/redis-ha/tests/seed"
+)
+
+var (
+	quiet    = kubetest.Quiet
+	release  = kubetest.Release
+	settings = kubetest.Settings
+	connect  = kubetest.Connect
+	member   = kubetest.Member
 )
 
 func TestSlotOfALivingPodIsNeverTaken(t *testing.T) {
@@ -94,8 +95,8 @@ func TestPodKeepsItsSlotAndWritesNothing(t *testing.T) {
 }
 
 // taker takes one of n slots for a pod of a release whose pods all answer.
-func taker(api *kube.Client, pod string, n int) *slotTaker {
-	return &slotTaker{api: api, self: member(pod), n: n, log: quiet, answers: func(context.Context, kube.Pod) bool { return true }}
+func taker(api *kube.Client, pod string, n int) *Taker {
+	return New(api, member(pod), n, func(context.Context, kube.Pod) bool { return true }, quiet)
 }
 
 // lose leaves a pod as the API has it when its node is lost: terminating beyond its grace period.
@@ -107,7 +108,7 @@ func TestSlotOfALostPodIsTakenWhenItHasBeenSilentForLong(t *testing.T) {
 	server := release(t, "sentinel-a", "sentinel-b", "sentinel-c")
 	api := connect(t, server, settings(t, server, "sentinel-c"))
 	for _, name := range []string{"sentinel-a", "sentinel-b"} {
-		_, _, err := taker(api, name, 2).take(t.Context())
+		_, _, err := taker(api, name, 2).Take(t.Context())
 		require.NoError(t, err)
 	}
 	answer, asked := true, map[string]int{}
@@ -115,14 +116,14 @@ func TestSlotOfALostPodIsTakenWhenItHasBeenSilentForLong(t *testing.T) {
 	next.answers = func(_ context.Context, pod kube.Pod) bool { asked[pod.Name]++; return answer }
 	take := func() (int, error) {
 		next.askedAt = next.askedAt.Add(-lostLook)
-		slot, _, err := next.take(t.Context())
+		slot, _, err := next.Take(t.Context())
 		return slot, err
 	}
 	requireNone := func(looks int, why string) {
 		t.Helper()
 		for range looks {
 			_, err := take()
-			require.ErrorIs(t, err, errNoSlot, why)
+			require.ErrorIs(t, err, ErrNoSlot, why)
 		}
 	}
 	answer = false
@@ -141,89 +142,16 @@ func TestSlotOfALostPodIsTakenWhenItHasBeenSilentForLong(t *testing.T) {
 	answer = false
 	requireNone(lostLooks-1, "the silence counts from its beginning")
 	next.askedAt = time.Now()
-	_, _, err := next.take(t.Context())
-	require.ErrorIs(t, err, errNoSlot, "two looks in a moment count once")
+	_, _, err := next.Take(t.Context())
+	require.ErrorIs(t, err, ErrNoSlot, "two looks in a moment count once")
 	slot, err := take()
 	require.NoError(t, err)
 	require.Equal(t, 1, slot)
 	require.Empty(t, asked["sentinel-a"])
-	require.NoError(t, releaseSlot(t.Context(), api, member("sentinel-b")))
+	require.NoError(t, taker(api, "sentinel-b", 2).Release(t.Context()))
 	slots, err := api.Slots(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, map[int]record.Member{0: member("sentinel-a"), 1: member("sentinel-c")}, slots.Holders, "the lost pod cannot give it back")
-}
-
-// closedPort is a port of 127.0.0.1 on which nobody listens.
-func closedPort(t *testing.T) int {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
-}
-
-func TestPodAnswersIfItsSentinelOrItsLauncherDoes(t *testing.T) {
-	port := func(address string) int { return int(netip.MustParseAddrPort(address).Port()) }
-	sentinel := port(speak(t, map[string]string{"SENTINEL MASTER": "-ERR No such master with that name\r\n"}).addr.String())
-	frozen, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer frozen.Close()
-	launcher := func(code int) int {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code); _, _ = w.Write([]byte("{}")) }))
-		t.Cleanup(server.Close)
-		return port(server.Listener.Addr().String())
-	}
-	for name, c := range map[string]struct {
-		sentinel, launcher int
-		want               bool
-	}{
-		"nothing listens":                 {closedPort(t), closedPort(t), false},
-		"both are frozen":                 {port(frozen.Addr().String()), port(frozen.Addr().String()), false},
-		"the sentinel answers":            {sentinel, closedPort(t), true},
-		"the launcher answers":            {closedPort(t), launcher(http.StatusOK), true},
-		"the launcher has no status yet":  {closedPort(t), launcher(http.StatusServiceUnavailable), true},
-		"the sentinel refuses a password": {port(speak(t, map[string]string{"SENTINEL": "-NOAUTH Authentication required.\r\n"}).addr.String()), closedPort(t), true},
-	} {
-		s := &Sentinel{config: config.Config{SentinelPort: c.sentinel, HTTPPort: c.launcher, MasterName: "mymaster"}, links: newLinks("")}
-		require.Equal(t, c.want, s.answers(t.Context(), kube.Pod{IP: netip.MustParseAddr("127.0.0.1")}), name)
-	}
-	require.False(t, (&Sentinel{}).answers(t.Context(), kube.Pod{}), "it has no address")
-}
-
-// Its sentinel may have the identity of another pod, and would count twice.
-func TestSentinelOfAPodThatShouldHaveEndedIsNotAsked(t *testing.T) {
-	ip := netip.MustParseAddr("127.0.0.1")
-	ended := time.Now().Add(-time.Minute)
-	views := askSentinels(t.Context(), config.Config{SentinelPort: closedPort(t)}, newLinks(""), []kube.Pod{
-		{Name: "stays", IP: ip, Sentinel: true, Ready: true},
-		{Name: "leaves", IP: ip, Sentinel: true, Ready: true, Terminating: true, GraceEnds: time.Now()},
-		{Name: "should have ended", IP: ip, Sentinel: true, Ready: true, Terminating: true, GraceEnds: ended},
-	})
-	require.Len(t, views, 2)
-	require.Equal(t, "leaves", views[1].pod.Name)
-}
-
-func TestSentinelOfAPodThatShouldHaveEndedEndsAndGivesItsIdentityBack(t *testing.T) {
-	server := release(t, "sentinel-a")
-	c := settings(t, server, "sentinel-a")
-	registry := prometheus.NewRegistry()
-	s := NewSentinel(c, connect(t, server, c), web.New(registry), NewMetrics(registry), quiet)
-	_, _, err := s.taker.take(t.Context())
-	require.NoError(t, err)
-	s.id = "taken"
-	child, err := process.Start("sleep", "60")
-	require.NoError(t, err)
-	s.child = child
-	require.False(t, s.outlived())
-	lose(t, server, "sentinel-a", time.Minute)
-	require.Eventually(t, s.outlived, bound, time.Millisecond)
-	require.NoError(t, s.turn(t.Context()))
-	<-child.Done()
-	require.Empty(t, s.id)
-	slots, err := s.api.Slots(t.Context())
-	require.NoError(t, err)
-	require.Empty(t, slots.Holders)
-	require.NoError(t, s.turn(t.Context()))
-	require.Empty(t, s.id, "it takes no other one")
 }
 
 func TestPodsThatStartTogetherGetDifferentSlots(t *testing.T) {
@@ -239,7 +167,7 @@ func TestPodsThatStartTogetherGetDifferentSlots(t *testing.T) {
 	for i, name := range names {
 		api := apis[i]
 		wait.Go(func() {
-			slot, slots, err := taker(api, name, 3).take(t.Context())
+			slot, slots, err := taker(api, name, 3).Take(t.Context())
 			if err != nil || slots.Holders[slot] != member(name) {
 				t.Errorf("%s: slot %d of %v, %v", name, slot, slots, err)
 			}
@@ -255,37 +183,37 @@ func TestSlotIsFreeWhenItsPodIsGoneOrGivesItBack(t *testing.T) {
 	server := release(t, "sentinel-a", "sentinel-b", "sentinel-c")
 	api := connect(t, server, settings(t, server, "sentinel-a"))
 	for i, name := range []string{"sentinel-a", "sentinel-b"} {
-		slot, _, err := taker(api, name, 2).take(t.Context())
+		slot, _, err := taker(api, name, 2).Take(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, i, slot)
 	}
-	_, _, err := taker(api, "sentinel-c", 2).take(t.Context())
-	require.ErrorIs(t, err, errNoSlot)
+	_, _, err := taker(api, "sentinel-c", 2).Take(t.Context())
+	require.ErrorIs(t, err, ErrNoSlot)
 	require.NoError(t, server.RemovePod("sentinel-b"))
-	slot, _, err := taker(api, "sentinel-c", 2).take(t.Context())
+	slot, _, err := taker(api, "sentinel-c", 2).Take(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, slot)
 
-	require.NoError(t, releaseSlot(t.Context(), api, member("sentinel-a")))
-	require.NoError(t, releaseSlot(t.Context(), api, member("sentinel-a")), "once more does no harm")
+	require.NoError(t, taker(api, "sentinel-a", 2).Release(t.Context()))
+	require.NoError(t, taker(api, "sentinel-a", 2).Release(t.Context()), "once more does no harm")
 	slots, err := api.Slots(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, map[int]record.Member{1: member("sentinel-c")}, slots.Holders)
 
 	server.Deny("", "get", "leases")
-	_, _, err = taker(api, "sentinel-a", 2).take(t.Context())
+	_, _, err = taker(api, "sentinel-a", 2).Take(t.Context())
 	require.Error(t, err)
-	require.False(t, errors.Is(err, errNoSlot))
-	require.Error(t, releaseSlot(t.Context(), api, member("sentinel-a")))
+	require.False(t, errors.Is(err, ErrNoSlot))
+	require.Error(t, taker(api, "sentinel-a", 2).Release(t.Context()))
 	server.Allow("", "get", "leases")
 	server.Deny("", "list", "pods")
-	_, _, err = taker(api, "sentinel-a", 2).take(t.Context())
+	_, _, err = taker(api, "sentinel-a", 2).Take(t.Context())
 	require.ErrorContains(t, err, `grant the verb "list" on "pods"`, "without the list no holder is known to be gone")
 }
 
 func TestIdentityIsStableAndOfTheFormThatSentinelWants(t *testing.T) {
-	require.Regexp(t, `^[0-9a-f]{40}$`, sentinelID("cluster", 0))
-	require.Equal(t, sentinelID("cluster", 1), sentinelID("cluster", 1))
-	require.NotEqual(t, sentinelID("cluster", 1), sentinelID("cluster", 2))
-	require.NotEqual(t, sentinelID("cluster", 1), sentinelID("other", 1))
+	require.Regexp(t, `^[0-9a-f]{40}$`, ID("cluster", 0))
+	require.Equal(t, ID("cluster", 1), ID("cluster", 1))
+	require.NotEqual(t, ID("cluster", 1), ID("cluster", 2))
+	require.NotEqual(t, ID("cluster", 1), ID("other", 1))
 }
