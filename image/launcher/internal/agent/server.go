@@ -16,6 +16,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/standingfile"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/writepause"
 )
@@ -59,9 +60,9 @@ type Server struct {
 	startedAt    time.Time
 	heldAt       time.Time // since when a replica is not started; see remembered
 	restarts     role.Restarts
-	handed       role.Standing // the standing that was last handed over to be written
-	standingAt   time.Time     // when that was
-	standingFile *standingFile // the standing on disk; see disk
+	handed       role.Standing      // the standing that was last handed over to be written
+	standingAt   time.Time          // when that was
+	standingFile *standingfile.File // the standing on disk; see disk
 
 	memory       role.Memory
 	plan         role.Plan      // the last one
@@ -138,7 +139,7 @@ func (s *Server) newPacer() *pace.Pacer {
 // Run works until stop is closed and the pod has handed over, or ctx ends.
 func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	s.memory = role.NewMemory(s.loadStanding(), time.Now())
-	defer func() { s.disk().waitFor(lastStanding) }()
+	defer func() { s.disk().WaitFor(lastStanding) }()
 	go s.api.Run(ctx)
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
