@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
@@ -208,42 +206,6 @@ func deletionCost(r string) string {
 		return "100"
 	}
 	return "0"
-}
-
-// takeRecordAt writes this pod, which is master, into the record, if the record is
-// still as it was read and does not name this pod as it is master now.
-func takeRecordAt(ctx context.Context, api *kube.Client, read record.Record, self record.Member, own int64) (record.Record, error) {
-	if read.Names(self, own) {
-		return read, nil
-	}
-	return api.WriteRecord(ctx, read.Claim(self))
-}
-
-// errNotWished: this pod was labelled master, and is not to be master any more.
-var errNotWished = errors.New("this pod is not to be master any more")
-
-// takeRecord writes this pod into the record as the master, unless it is recorded. It
-// reads the record again when somebody else has written, and asks each time whether
-// the pod is still to be master: the pod that has written may have replaced it. If it is not,
-// the record stays, and the error is errNotWished.
-func takeRecord(ctx context.Context, api *kube.Client, self record.Member, own func() int64, wished func() bool, log *slog.Logger) (record.Record, error) {
-	for {
-		read, err := api.Record(ctx)
-		if err != nil || read.Names(self, own()) {
-			return read, err
-		}
-		if !wished() || read.LeftToAnother(self, time.Now()) {
-			return read, errNotWished
-		}
-		written, err := takeRecordAt(ctx, api, read, self, own())
-		if errors.Is(err, kube.ErrChanged) {
-			continue
-		}
-		if err == nil {
-			log.Info("this pod is the recorded master", "generation", written.Generation)
-		}
-		return written, err
-	}
 }
 
 // done says whether the labels are as wished.

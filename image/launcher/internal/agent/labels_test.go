@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
 )
@@ -159,83 +158,6 @@ func TestFailedWriteIsTriedAgain(t *testing.T) {
 	<-ended
 }
 
-func TestMasterWritesItselfIntoTheRecordWhenItIsLabelled(t *testing.T) {
-	server := release(t, "server-a")
-	s := launcher(t, server, "server-a")
-	s.labels.want(role.Slave, "abcdef", time.Now())
-	require.NoError(t, s.labels.apply(t.Context()))
-	record, err := s.api.Record(t.Context())
-	require.NoError(t, err)
-	require.False(t, record.Initialised, "a slave does not")
-	s.labels.want(role.Master, "abcdef", time.Now())
-	require.NoError(t, s.labels.apply(t.Context()))
-	record, err = s.api.Record(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, s.self, record.Master)
-	require.True(t, record.Initialised)
-	require.EqualValues(t, 1, record.Generation)
-}
-
-func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
-	server := release(t, "server-a", "server-b")
-	api := connect(t, server, settings(t, server, "server-a"))
-	_, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
-	require.NoError(t, err)
-	taken, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
-	require.NoError(t, err)
-	require.EqualValues(t, 2, taken.Generation)
-	require.Equal(t, member("server-b"), taken.Master)
-	require.Equal(t, member("server-a"), taken.Previous)
-	writes := len(server.Writes(time.Time{}))
-	again, err := takeRecord(t.Context(), api, member("server-b"), func() int64 { return 2 }, always, quiet)
-	require.NoError(t, err)
-	require.Equal(t, taken, again)
-	require.Len(t, server.Writes(time.Time{}), writes, "what is true is not written again")
-
-	fenced := taken
-	fenced.Fence = &record.Fence{UID: "uid-server-b", At: time.Now()}
-	_, err = api.WriteRecord(t.Context(), fenced)
-	require.NoError(t, err)
-	taken, err = takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
-	require.NoError(t, err)
-	require.Nil(t, taken.Fence, "a master that is labelled again is not fenced")
-	require.Equal(t, member("server-a"), taken.Previous)
-}
-
-// unrecorded is the generation of a master that is in no record.
-func unrecorded() int64 { return 0 }
-
-// always is the wish of a pod that is to be master.
-func always() bool { return true }
-
-// A record that has changed names, perhaps, a master that has replaced this pod.
-func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileItIsWished(t *testing.T) {
-	for _, wished := range []bool{true, false} {
-		server := release(t, "server-a", "server-b")
-		api := connect(t, server, settings(t, server, "server-a"))
-		asked := 0
-		record, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, func() bool {
-			if asked++; asked > 1 {
-				return wished
-			}
-			_, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
-			require.NoError(t, err)
-			return true
-		}, quiet)
-		require.Equal(t, 2, asked)
-		kept, readErr := api.Record(t.Context())
-		require.NoError(t, readErr)
-		if wished {
-			require.NoError(t, err)
-			require.Equal(t, member("server-a"), record.Master)
-			require.Equal(t, member("server-a"), kept.Master)
-			continue
-		}
-		require.ErrorIs(t, err, errNotWished)
-		require.Equal(t, member("server-b"), kept.Master, "it serves, and this pod does not want to any more")
-	}
-}
-
 func TestLabellerThatIsToBeMasterSaysSo(t *testing.T) {
 	server := release(t, "server-a")
 	l, _ := labelling(t, server, "server-a")
@@ -248,29 +170,6 @@ func TestLabellerThatIsToBeMasterSaysSo(t *testing.T) {
 	require.False(t, l.WantsMaster())
 	l.want(role.Master, "abcdef", time.Now().Add(-l.config.DownAfter-time.Millisecond))
 	require.False(t, l.WantsMaster(), "it has stood still")
-}
-
-func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
-	server := release(t, "server-a")
-	s := launcher(t, server, "server-a")
-	server.Deny("", "update", "leases")
-	s.labels.want(role.Master, "abcdef", time.Now())
-	require.NoError(t, s.labels.apply(t.Context()))
-	server.Allow("", "update", "leases")
-	record, err := s.api.Record(t.Context())
-	require.NoError(t, err)
-	require.False(t, record.Initialised)
-	s.setRecord(record)
-	s.memory.Decided = role.Decision{Label: role.MasterLabel}
-	self := role.Observation{Self: role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP}}
-	s.keepRecord(t.Context(), self)
-	record, err = s.api.Record(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, s.self, record.Master)
-	writes := len(server.Writes(time.Time{}))
-	s.recordedAt = time.Time{}
-	s.keepRecord(t.Context(), self)
-	require.Len(t, server.Writes(time.Time{}), writes)
 }
 
 func TestAddressIsALabelValueInEveryForm(t *testing.T) {
@@ -319,15 +218,4 @@ func TestPodThatIsGoneDoesNotWishToBeMaster(t *testing.T) {
 	require.False(t, l.WantsMaster(), "no look leads to the label again")
 	l.want("", "", time.Now())
 	require.True(t, l.wanted().known, "any other wish does no harm")
-}
-
-// Another pod may have been master in between, while nobody could write that down.
-func TestMasterThatIsPromotedAgainTakesANewGeneration(t *testing.T) {
-	server := release(t, "server-a")
-	api := connect(t, server, settings(t, server, "server-a"))
-	first, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
-	require.NoError(t, err)
-	second, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
-	require.NoError(t, err)
-	require.Equal(t, first.Generation+1, second.Generation)
 }

@@ -99,14 +99,7 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	s.pacer = s.newPacer()
 	s.labels = newLabeller(api, c, log, m.countLabelWrite)
 	s.guard = s.newGuard()
-	s.labels.onMaster = func(ctx context.Context) {
-		written, err := takeRecord(ctx, api, s.self, s.generation.Load, s.labels.WantsMaster, log)
-		if err != nil {
-			log.Warn("the record of the master could not be written", "error", err)
-			return
-		}
-		s.taken.Store(&written)
-	}
+	s.labels.onMaster = s.recordAfterLabel
 	return s
 }
 
