@@ -15,58 +15,37 @@ import (
 const (
 	// runIDLength is how many characters of the run ID become the label runID.
 	runIDLength = 6
-	// cacheLag is how long after a patch the pod cache may still show the old labels.
-	cacheLag = 2 * time.Second
 	// labelRetry is the pause after a failed patch.
 	labelRetry = 250 * time.Millisecond
 )
 
-// wish is what the pod's labels should be.
-type wish struct {
-	known bool // false: leave them as they are
-	role  string
-	runID string
-}
-
-// labeller keeps the pod's labels as wished. It works beside the loop, so that
+// labeller keeps the pod's labels as desired. It works beside the loop, so that
 // an API server that does not answer never delays a decision about Redis.
 type labeller struct {
 	api    *kube.Client
 	config config.Config
 	log    *slog.Logger
 	count  func(result string)
+	now    func() time.Time
+	kick   chan struct{}
 
 	mu      sync.Mutex
-	wish    wish
-	seenAt  time.Time // when the look began that the wish follows from
-	applied wish
-	at      time.Time
-	// disownedAt is when another pod took the label master off this one, or this one was gone.
-	disownedAt time.Time
-	kick       chan struct{}
+	desired role.DesiredLabel
 
 	onMaster func(ctx context.Context) // called after the label master has been written
 }
 
 func newLabeller(api *kube.Client, c config.Config, log *slog.Logger, count func(string)) *labeller {
-	return &labeller{api: api, config: c, log: log, count: count, kick: make(chan struct{}, 1)}
+	return &labeller{api: api, config: c, log: log, count: count, now: time.Now, kick: make(chan struct{}, 1)}
 }
 
-// want replaces the wish by one that follows from a look that began at seenAt.
+// want replaces the desired labels by labels that follow from a look that began at seenAt.
 func (l *labeller) want(label, runID string, seenAt time.Time) {
 	if len(runID) > runIDLength {
 		runID = runID[:runIDLength]
 	}
 	l.mu.Lock()
-	if gone := label == role.Master && l.api.Gone(); gone || l.disownedAt.After(seenAt) {
-		if gone {
-			l.wish = wish{} // there is no pod to label
-		}
-		l.mu.Unlock()
-		return // it was seen before somebody knew better
-	}
-	changed := !l.wish.known || l.wish.role != label || l.wish.runID != runID
-	l.wish, l.seenAt = wish{known: true, role: label, runID: runID}, seenAt
+	changed := l.desired.Want(label, runID, seenAt, l.api.Gone())
 	l.mu.Unlock()
 	if changed {
 		select {
@@ -76,48 +55,43 @@ func (l *labeller) want(label, runID string, seenAt time.Time) {
 	}
 }
 
-// hold leaves the labels as they are, whoever changes them, until the next wish.
+// hold leaves the labels as they are, whoever changes them, until the next call of want.
 func (l *labeller) hold() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.wish.known = false
+	l.desired.Hold()
 }
 
-// wanted is the present wish. To be master is no wish any more when it follows
-// from a look as old as a failover takes: the pod has stood still since then,
-// and must look again first.
-func (l *labeller) wanted() wish {
+// wanted returns the labels that are desired now.
+func (l *labeller) wanted() role.PodLabels {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.wish.role == role.Master && time.Since(l.seenAt) > l.config.DownAfter {
-		return wish{}
-	}
-	return l.wish
+	return l.desired.At(l.now(), l.config.DownAfter)
 }
 
-// WantsMaster says whether the present wish is to be master.
-func (l *labeller) WantsMaster() bool {
-	w := l.wanted()
-	return w.known && w.role == role.Master
-}
+// WantsMaster says whether this pod is to be master now.
+func (l *labeller) WantsMaster() bool { return l.wanted().Master() }
 
-// Owned says whether the last wish was to be master, however old it is.
+// Owned says whether this pod was last desired to be master, however long ago.
 func (l *labeller) Owned() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.wish.known && l.wish.role == role.Master
+	return l.desired.Owned()
 }
 
-// Disown takes back the wish to be master, until a look that begins now leads to
-// it again, and says whether there was one.
+// Disown takes back the desire to be master, until a look that begins now leads to
+// it again, and says whether there was such a desire.
 func (l *labeller) Disown() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.wish.known && l.wish.role != role.Master {
-		return false
-	}
-	l.wish, l.at, l.disownedAt = wish{}, time.Time{}, time.Now()
-	return true
+	return l.desired.Disown(l.now())
+}
+
+// done says whether the labels are as desired.
+func (l *labeller) done() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.desired.Done()
 }
 
 // run works until ctx ends.
@@ -142,21 +116,23 @@ func (l *labeller) run(ctx context.Context) {
 	}
 }
 
-// current is what the API has, or was told a moment ago.
-func (l *labeller) current() (wish, bool) {
+// current returns the labels that the API has, or has accepted a moment ago. known is false if the pods that are watched do not hold this
+// pod.
+func (l *labeller) current() (current role.PodLabels, known bool) {
 	l.mu.Lock()
-	applied, at := l.applied, l.at
+	written, recent := l.desired.Written(l.now())
 	l.mu.Unlock()
-	if time.Since(at) < cacheLag {
-		return applied, true
+	if recent {
+		return written, true
 	}
 	for _, pod := range l.api.Pods() {
 		if pod.UID == l.config.PodUID {
+			// Labels with an earlier address of this pod count as unknown, so they are written again.
 			ok := pod.Role == "" || pod.PodIPLabel == l.ipLabel()
-			return wish{known: ok, role: pod.Role, runID: pod.RunID}, true
+			return role.PodLabels{Known: ok, Role: pod.Role, RunID: pod.RunID}, true
 		}
 	}
-	return wish{}, false
+	return role.PodLabels{}, false
 }
 
 // ipLabel is the pod's address as a label value, which must not hold colons.
@@ -164,25 +140,26 @@ func (l *labeller) ipLabel() string {
 	return strings.Trim(strings.ReplaceAll(l.config.PodIP.String(), ":", "-"), "-")
 }
 
-// apply writes the labels if they differ from the wish.
+// apply writes the labels if they are not as desired.
 func (l *labeller) apply(ctx context.Context) error {
 	wanted := l.wanted()
-	if !wanted.known {
+	if !wanted.Known {
 		return nil
 	}
-	current, ok := l.current()
-	if ok && current == wanted {
+	current, known := l.current()
+	switch {
+	case !known:
+		return nil
+	case current == wanted:
 		l.mu.Lock()
-		l.applied = wanted
+		l.desired.Found(wanted)
 		l.mu.Unlock()
-	}
-	if !ok || current == wanted {
 		return nil
 	}
-	labels := map[string]string{kube.RoleLabel: wanted.role, kube.PodIPLabel: l.ipLabel(), kube.RunIDLabel: wanted.runID}
+	labels := map[string]string{kube.RoleLabel: wanted.Role, kube.PodIPLabel: l.ipLabel(), kube.RunIDLabel: wanted.RunID}
 	annotations := map[string]string{}
 	if !l.config.Sentinel {
-		annotations[kube.DeletionCost] = deletionCost(wanted.role)
+		annotations[kube.DeletionCost] = deletionCost(wanted.Role)
 	}
 	err := l.api.PatchLabels(ctx, labels, annotations)
 	if err != nil {
@@ -191,10 +168,10 @@ func (l *labeller) apply(ctx context.Context) error {
 	}
 	l.count("ok")
 	l.mu.Lock()
-	l.applied, l.at = wanted, time.Now()
+	l.desired.Wrote(wanted, l.now())
 	l.mu.Unlock()
-	l.log.Info("labels written", "redis-role", wanted.role, "runID", wanted.runID)
-	if wanted.role == role.Master && l.onMaster != nil && l.wanted() == wanted {
+	l.log.Info("labels written", "redis-role", wanted.Role, "runID", wanted.RunID)
+	if wanted.Role == role.Master && l.onMaster != nil && l.wanted() == wanted {
 		l.onMaster(ctx)
 	}
 	return nil
@@ -206,11 +183,4 @@ func deletionCost(r string) string {
 		return "100"
 	}
 	return "0"
-}
-
-// done says whether the labels are as wished.
-func (l *labeller) done() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.applied == l.wish
 }

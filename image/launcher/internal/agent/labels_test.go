@@ -15,6 +15,15 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
 )
 
+// cacheLag is how long after a write the watched pods do not count; see role.DesiredLabel.
+const cacheLag = 2 * time.Second
+
+// pass lets time pass for a labeller.
+func pass(l *labeller, span time.Duration) {
+	before := l.now
+	l.now = func() time.Time { return before().Add(span) }
+}
+
 // labelling gives a labeller of a pod, not yet at work, and counts its writes.
 func labelling(t *testing.T, server *fakeapi.Server, pod string) (*labeller, map[string]int) {
 	c := settings(t, server, pod)
@@ -26,7 +35,7 @@ func labelling(t *testing.T, server *fakeapi.Server, pod string) (*labeller, map
 func seen(t *testing.T, l *labeller, roleLabel string) {
 	t.Helper()
 	shown(t, l, roleLabel)
-	l.at = time.Time{} // the list is believed again
+	pass(l, cacheLag) // the list is believed again
 }
 
 func shown(t *testing.T, l *labeller, roleLabel string) {
@@ -45,31 +54,31 @@ func take(t *testing.T, server *fakeapi.Server, pod string) {
 	require.NoError(t, server.UpdatePod(pod, func(p *corev1.Pod) { delete(p.Labels, kube.RoleLabel) }))
 }
 
-func TestLabelsOfAPodAreWrittenAsWished(t *testing.T) {
+func TestLabelsOfAPodAreWrittenAsDesired(t *testing.T) {
 	server := release(t, "server-a", "sentinel-a")
 	l, writes := labelling(t, server, "server-a")
 	require.NoError(t, l.apply(t.Context()))
-	require.Empty(t, writes, "without a wish nothing is written")
+	require.Empty(t, writes, "without a look nothing is written")
 
-	l.want(role.Master, "0123456789abcdef", time.Now())
+	l.want(role.Master, "0123456789abcdef", l.now())
 	require.NoError(t, l.apply(t.Context()))
 	pod := server.Pod("server-a")
 	require.Equal(t, map[string]string{"app": "redis-ha", "component": "server", "redis-role": "master", "podIP": "127.0.0.10", "runID": "012345"}, pod.Labels)
 	require.Equal(t, "100", pod.Annotations[kube.DeletionCost])
 	require.True(t, l.done())
 
-	l.want(role.Slave, "0123456789abcdef", time.Now())
+	l.want(role.Slave, "0123456789abcdef", l.now())
 	require.False(t, l.done())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, "0", server.Pod("server-a").Annotations[kube.DeletionCost])
 
-	l.want("", "", time.Now())
+	l.want("", "", l.now())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, map[string]string{"app": "redis-ha", "component": "server", "podIP": "127.0.0.10"}, server.Pod("server-a").Labels)
 	require.Equal(t, map[string]int{"ok": 3}, writes)
 
 	l, _ = labelling(t, server, "sentinel-a")
-	l.want(role.Sentinel, "abcdef0", time.Now())
+	l.want(role.Sentinel, "abcdef0", l.now())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, "sentinel", server.Pod("sentinel-a").Labels[kube.RoleLabel])
 	require.Empty(t, server.Pod("sentinel-a").Annotations, "a sentinel has no deletion cost")
@@ -79,17 +88,17 @@ func TestLabelsOfAPodAreWrittenAsWished(t *testing.T) {
 func TestLabelsThatAreTrueAreNotWrittenAgain(t *testing.T) {
 	server := release(t, "server-a")
 	l, writes := labelling(t, server, "server-a")
-	l.want(role.Slave, "abcdef", time.Now())
+	l.want(role.Slave, "abcdef", l.now())
 	require.NoError(t, l.apply(t.Context()))
 	seen(t, l, "slave")
 	for range 5 {
-		l.want(role.Slave, "abcdef", time.Now())
+		l.want(role.Slave, "abcdef", l.now())
 		require.NoError(t, l.apply(t.Context()))
 	}
 	require.Equal(t, map[string]int{"ok": 1}, writes)
 
 	next, writes := labelling(t, server, "server-a")
-	next.want(role.Slave, "abcdef", time.Now())
+	next.want(role.Slave, "abcdef", next.now())
 	require.NoError(t, next.apply(t.Context()))
 	require.Empty(t, writes, "a launcher that starts again finds them true")
 	require.True(t, next.done())
@@ -101,15 +110,15 @@ func TestLabelsOfAnEarlierProcessOrAddressAreRepaired(t *testing.T) {
 		p.Labels[kube.RoleLabel], p.Labels[kube.PodIPLabel], p.Labels[kube.RunIDLabel] = "slave", "10.9.9.9", "abcdef"
 	}))
 	l, _ := labelling(t, server, "server-a")
-	l.want(role.Slave, "abcdef", time.Now())
+	l.want(role.Slave, "abcdef", l.now())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, "127.0.0.10", server.Pod("server-a").Labels[kube.PodIPLabel])
 }
 
-func TestLabelThatSomebodyTookIsWrittenAgainOnlyWhileItIsWished(t *testing.T) {
+func TestLabelThatSomebodyTookIsWrittenAgainOnlyWhileItIsDesired(t *testing.T) {
 	server := release(t, "server-a")
 	l, writes := labelling(t, server, "server-a")
-	l.want(role.Master, "abcdef", time.Now())
+	l.want(role.Master, "abcdef", l.now())
 	require.NoError(t, l.apply(t.Context()))
 	seen(t, l, "master")
 	take(t, server, "server-a")
@@ -117,22 +126,22 @@ func TestLabelThatSomebodyTookIsWrittenAgainOnlyWhileItIsWished(t *testing.T) {
 	l.hold()
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, 1, writes["ok"], "an uncertain launcher leaves the label as it is")
-	l.want(role.Master, "abcdef", time.Now())
+	l.want(role.Master, "abcdef", l.now())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, "master", server.Pod("server-a").Labels[kube.RoleLabel])
 }
 
-// A pod that has stood still wakes up with the wish of the moment before.
-func TestWishToBeMasterIsForgottenWhenItIsOlderThanAFailoverTakes(t *testing.T) {
+// A pod that has stood still wakes up with the desire of the moment before.
+func TestDesireToBeMasterIsForgottenWhenItIsOlderThanAFailoverTakes(t *testing.T) {
 	server := release(t, "server-a")
 	l, writes := labelling(t, server, "server-a")
-	l.want(role.Master, "abcdef", time.Now().Add(-l.config.DownAfter-time.Millisecond))
+	l.want(role.Master, "abcdef", l.now().Add(-l.config.DownAfter-time.Millisecond))
 	require.NoError(t, l.apply(t.Context()))
 	require.Empty(t, writes)
-	l.want(role.Master, "abcdef", time.Now())
+	l.want(role.Master, "abcdef", l.now())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, "master", server.Pod("server-a").Labels[kube.RoleLabel])
-	l.want("", "", time.Now().Add(-time.Hour))
+	l.want("", "", l.now().Add(-time.Hour))
 	require.NoError(t, l.apply(t.Context()))
 	require.Empty(t, server.Pod("server-a").Labels[kube.RoleLabel], "to be nothing is safe at any age")
 }
@@ -141,7 +150,7 @@ func TestFailedWriteIsTriedAgain(t *testing.T) {
 	server := release(t, "server-a")
 	l, _ := labelling(t, server, "server-a")
 	server.Deny("", "patch", "pods")
-	l.want(role.Slave, "abcdef", time.Now())
+	l.want(role.Slave, "abcdef", l.now())
 	require.ErrorContains(t, l.apply(t.Context()), `grant the verb "patch" on "pods"`)
 	require.False(t, l.done())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -151,9 +160,9 @@ func TestFailedWriteIsTriedAgain(t *testing.T) {
 	server.Allow("", "patch", "pods")
 	require.Eventually(t, l.done, bound, 5*time.Millisecond)
 	began := time.Now()
-	l.want(role.Master, "abcdef", time.Now())
+	l.want(role.Master, "abcdef", l.now())
 	require.Eventually(t, l.done, bound, time.Millisecond)
-	require.Less(t, time.Since(began), 500*time.Millisecond, "a new wish is written at once")
+	require.Less(t, time.Since(began), 500*time.Millisecond, "a new label is written at once")
 	cancel()
 	<-ended
 }
@@ -161,14 +170,14 @@ func TestFailedWriteIsTriedAgain(t *testing.T) {
 func TestLabellerThatIsToBeMasterSaysSo(t *testing.T) {
 	server := release(t, "server-a")
 	l, _ := labelling(t, server, "server-a")
-	require.False(t, l.WantsMaster(), "without a wish")
-	l.want(role.Master, "abcdef", time.Now())
+	require.False(t, l.WantsMaster(), "without a look")
+	l.want(role.Master, "abcdef", l.now())
 	require.True(t, l.WantsMaster())
 	l.hold()
 	require.False(t, l.WantsMaster(), "it is uncertain")
-	l.want(role.Slave, "abcdef", time.Now())
+	l.want(role.Slave, "abcdef", l.now())
 	require.False(t, l.WantsMaster())
-	l.want(role.Master, "abcdef", time.Now().Add(-l.config.DownAfter-time.Millisecond))
+	l.want(role.Master, "abcdef", l.now().Add(-l.config.DownAfter-time.Millisecond))
 	require.False(t, l.WantsMaster(), "it has stood still")
 }
 
@@ -177,18 +186,18 @@ func TestAddressIsALabelValueInEveryForm(t *testing.T) {
 	l, _ := labelling(t, server, "server-a")
 	for i, address := range []string{"fd00::1", "::1", "fd00::"} {
 		l.config.PodIP = netip.MustParseAddr(address)
-		l.want(role.Slave, fmt.Sprint(i), time.Now())
-		l.at = time.Time{}
+		l.want(role.Slave, fmt.Sprint(i), l.now())
+		pass(l, cacheLag)
 		require.NoError(t, l.apply(t.Context()), address)
 		require.Regexp(t, `^[0-9a-z]([-.0-9a-z]*[0-9a-z])?$`, server.Pod("server-a").Labels[kube.PodIPLabel])
 	}
 }
 
 // A look that began before another pod took the label saw less than that pod.
-func TestLabelThatAnotherPodTookIsWishedForAnewOnly(t *testing.T) {
+func TestLabelThatAnotherPodTookIsWrittenAgainAfterANewLookOnly(t *testing.T) {
 	server := release(t, "server-a")
 	l, writes := labelling(t, server, "server-a")
-	before := time.Now()
+	before := l.now()
 	l.want(role.Master, "abcdef", before)
 	require.NoError(t, l.apply(t.Context()))
 	take(t, server, "server-a")
@@ -198,24 +207,24 @@ func TestLabelThatAnotherPodTookIsWishedForAnewOnly(t *testing.T) {
 	require.Equal(t, map[string]int{"ok": 1}, writes, "nothing is written that was seen before")
 
 	shown(t, l, "")
-	l.want(role.Master, "abcdef", time.Now())
+	l.want(role.Master, "abcdef", l.now())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, "master", server.Pod("server-a").Labels[kube.RoleLabel], "a new look brings the label back at once")
 
-	l.want("", "", time.Now())
+	l.want("", "", l.now())
 	require.False(t, l.Disown(), "this pod gives the label up itself")
 }
 
-func TestPodThatIsGoneDoesNotWishToBeMaster(t *testing.T) {
+func TestPodThatIsGoneIsNotLabelledMaster(t *testing.T) {
 	server := release(t, "server-a")
 	l, _ := labelling(t, server, "server-a")
-	l.want(role.Master, "abcdef", time.Now())
+	l.want(role.Master, "abcdef", l.now())
 	require.NoError(t, l.apply(t.Context()))
 	require.NoError(t, server.RemovePod("server-a"))
 	require.Eventually(t, l.api.Gone, bound, time.Millisecond)
 	require.True(t, l.Disown())
-	l.want(role.Master, "abcdef", time.Now())
+	l.want(role.Master, "abcdef", l.now())
 	require.False(t, l.WantsMaster(), "no look leads to the label again")
-	l.want("", "", time.Now())
-	require.True(t, l.wanted().known, "any other wish does no harm")
+	l.want("", "", l.now())
+	require.True(t, l.wanted().Known, "any other label does no harm")
 }
