@@ -13,6 +13,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/identity"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/labels"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/notify"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
@@ -49,7 +50,7 @@ type Sentinel struct {
 	log     *slog.Logger
 	metrics *Metrics
 	links   *links
-	labels  *labeller
+	labels  *labels.Labeller
 	teller  *notify.Teller
 	self    record.Member
 
@@ -71,7 +72,7 @@ func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, l
 	s := &Sentinel{
 		config: c, api: api, web: w, log: log, metrics: m,
 		links:  newLinks(c.Password).counted(m.countQuestions(c)),
-		labels: newLabeller(api, c, log, m.countLabelWrite),
+		labels: labels.New(api, c, log, m.countLabelWrite),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
 	s.identity = identity.New(api, s.self, c.Sentinels, s.answers, log)
@@ -93,7 +94,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.api.Run(background)
-	go s.labels.run(background)
+	go s.labels.Run(background)
 	go s.listen(background)
 	go s.watchSilence(background)
 	watchdog := newWatchdog(s.web)
@@ -225,7 +226,7 @@ func (s *Sentinel) report(d role.SentinelDecision) {
 		return
 	}
 	s.web.SetHealth(web.Health{})
-	s.labels.want(role.Sentinel, s.id, time.Now())
+	s.labels.Want(role.Sentinel, s.id, time.Now())
 }
 
 func (s *Sentinel) clearLabel(ctx context.Context, member role.Member) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/labels"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
@@ -45,7 +46,7 @@ type Server struct {
 	log     *slog.Logger
 	metrics *Metrics
 	links   *links
-	labels  *labeller
+	labels  *labels.Labeller
 	taken   atomic.Pointer[record.Record] // the record that was written after the label, for the next turn
 	reading chan recordAnswer             // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
@@ -97,9 +98,9 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	}
 	s.watch = newMasterWatch(s.alerts)
 	s.pacer = s.newPacer()
-	s.labels = newLabeller(api, c, log, m.countLabelWrite)
+	s.labels = labels.New(api, c, log, m.countLabelWrite)
 	s.guard = s.newGuard()
-	s.labels.onMaster = s.recordAfterLabel
+	s.labels.OnMaster = s.recordAfterLabel
 	return s
 }
 
@@ -136,7 +137,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	go s.api.Run(ctx)
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go s.labels.run(background)
+	go s.labels.Run(background)
 	go s.guard.Run(background)
 	go s.pacer.Run(background)
 	watchdog := newWatchdog(s.web)
@@ -218,13 +219,13 @@ func (s *Server) turn(ctx context.Context) {
 func (s *Server) label(d role.Decision) {
 	switch d.Label {
 	case role.MasterLabel:
-		s.labels.want(role.Master, s.info.RunID, s.turnAt)
+		s.labels.Want(role.Master, s.info.RunID, s.turnAt)
 	case role.SlaveLabel:
-		s.labels.want(role.Slave, s.info.RunID, s.turnAt)
+		s.labels.Want(role.Slave, s.info.RunID, s.turnAt)
 	case role.ClearLabel:
-		s.labels.want("", "", s.turnAt)
+		s.labels.Want("", "", s.turnAt)
 	case role.HoldLabel:
-		s.labels.hold()
+		s.labels.Hold()
 	}
 }
 
@@ -232,7 +233,7 @@ func (s *Server) label(d role.Decision) {
 // it.
 func (s *Server) keepRecord(ctx context.Context, o role.Observation) {
 	own, write := s.memory.Unrecorded(o)
-	if !write || !s.labels.WantsMaster() || !s.labels.done() || time.Since(s.recordedAt) < role.CalmTick {
+	if !write || !s.labels.WantsMaster() || !s.labels.Done() || time.Since(s.recordedAt) < role.CalmTick {
 		return
 	}
 	s.recordedAt = time.Now()

@@ -20,13 +20,13 @@ func always() bool { return true }
 func TestMasterWritesItselfIntoTheRecordWhenItIsLabelled(t *testing.T) {
 	server := release(t, "server-a")
 	s := launcher(t, server, "server-a")
-	s.labels.want(role.Slave, "abcdef", time.Now())
-	go s.labels.run(t.Context())
-	require.Eventually(t, s.labels.done, bound, time.Millisecond)
+	s.labels.Want(role.Slave, "abcdef", time.Now())
+	go s.labels.Run(t.Context())
+	require.Eventually(t, s.labels.Done, bound, time.Millisecond)
 	record, err := s.api.Record(t.Context())
 	require.NoError(t, err)
 	require.False(t, record.Initialised, "a slave does not")
-	s.labels.want(role.Master, "abcdef", time.Now())
+	s.labels.Want(role.Master, "abcdef", time.Now())
 	require.Eventually(t, func() bool { return s.taken.Load() != nil }, bound, time.Millisecond)
 	record, err = s.api.Record(t.Context())
 	require.NoError(t, err)
@@ -41,9 +41,9 @@ func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
 	s := launcher(t, server, "server-a")
 	server.Deny("", "update", "leases")
 	failed := make(chan struct{})
-	s.labels.onMaster = func(ctx context.Context) { defer close(failed); s.recordAfterLabel(ctx) }
-	s.labels.want(role.Master, "abcdef", time.Now())
-	go s.labels.run(t.Context())
+	s.labels.OnMaster = func(ctx context.Context) { defer close(failed); s.recordAfterLabel(ctx) }
+	s.labels.Want(role.Master, "abcdef", time.Now())
+	go s.labels.Run(t.Context())
 	<-failed
 	server.Allow("", "update", "leases")
 	record, err := s.api.Record(t.Context())

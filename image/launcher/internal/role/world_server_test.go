@@ -103,7 +103,7 @@ func (s *simServer) turn(w *world) {
 	s.tune()
 }
 
-// label is what agent.labeller does.
+// label is what labels.Labeller does.
 func (s *simServer) label(w *world, d Decision) {
 	switch d.Label {
 	case MasterLabel:

@@ -1,4 +1,7 @@
-package agent
+// Package labels keeps the labels of this launcher's pod as the launcher desires them.
+//
+// Package role says for how long a desired label counts; see role.DesiredLabel.
+package labels
 
 import (
 	"context"
@@ -19,9 +22,13 @@ const (
 	labelRetry = 250 * time.Millisecond
 )
 
-// labeller keeps the pod's labels as desired. It works beside the loop, so that
-// an API server that does not answer never delays a decision about Redis.
-type labeller struct {
+// Labeller keeps the labels redis-role, podIP and runID of this pod as desired, and on a server pod the deletion cost. It works beside
+// the loop, so that an API server that does not answer never delays a decision about Redis.
+type Labeller struct {
+	// OnMaster is called after the label master has been written, if this pod is still to be master; nil: nothing is called. It is
+	// set before Run. No label is written before it returns. Its context is that of Run.
+	OnMaster func(ctx context.Context)
+
 	api    *kube.Client
 	config config.Config
 	log    *slog.Logger
@@ -31,16 +38,17 @@ type labeller struct {
 
 	mu      sync.Mutex
 	desired role.DesiredLabel
-
-	onMaster func(ctx context.Context) // called after the label master has been written
 }
 
-func newLabeller(api *kube.Client, c config.Config, log *slog.Logger, count func(string)) *labeller {
-	return &labeller{api: api, config: c, log: log, count: count, now: time.Now, kick: make(chan struct{}, 1)}
+// New prepares a Labeller, which writes from Run on. count is called after each write with its result: "ok" or "error".
+func New(api *kube.Client, c config.Config, log *slog.Logger, count func(result string)) *Labeller {
+	return &Labeller{api: api, config: c, log: log, count: count, now: time.Now, kick: make(chan struct{}, 1)}
 }
 
-// want replaces the desired labels by labels that follow from a look that began at seenAt.
-func (l *labeller) want(label, runID string, seenAt time.Time) {
+// Want replaces the desired labels. label is the value of redis-role: role.Master, role.Slave, role.Sentinel, or empty for a pod that is to
+// have no such label. The first 6 characters of runID become the label runID. seenAt is when the look began that the labels follow from;
+// see role.DesiredLabel.
+func (l *Labeller) Want(label, runID string, seenAt time.Time) {
 	if len(runID) > runIDLength {
 		runID = runID[:runIDLength]
 	}
@@ -55,47 +63,47 @@ func (l *labeller) want(label, runID string, seenAt time.Time) {
 	}
 }
 
-// hold leaves the labels as they are, whoever changes them, until the next call of want.
-func (l *labeller) hold() {
+// Hold leaves the labels as they are, whoever changes them, until the next Want.
+func (l *Labeller) Hold() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.desired.Hold()
 }
 
 // wanted returns the labels that are desired now.
-func (l *labeller) wanted() role.PodLabels {
+func (l *Labeller) wanted() role.PodLabels {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.desired.At(l.now(), l.config.DownAfter)
 }
 
-// WantsMaster says whether this pod is to be master now.
-func (l *labeller) WantsMaster() bool { return l.wanted().Master() }
+// WantsMaster says whether this pod is to be master now. It says no if the last look is older than config.Config.DownAfter.
+func (l *Labeller) WantsMaster() bool { return l.wanted().Master() }
 
 // Owned says whether this pod was last desired to be master, however long ago.
-func (l *labeller) Owned() bool {
+func (l *Labeller) Owned() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.desired.Owned()
 }
 
-// Disown takes back the desire to be master, until a look that begins now leads to
-// it again, and says whether there was such a desire.
-func (l *labeller) Disown() bool {
+// Disown takes back the desire to be master until a look that begins after this moment leads to it again. It returns false, and changes
+// nothing, if this pod is to have another label than master.
+func (l *Labeller) Disown() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.desired.Disown(l.now())
 }
 
-// done says whether the labels are as desired.
-func (l *labeller) done() bool {
+// Done says whether the labels are as desired.
+func (l *Labeller) Done() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.desired.Done()
 }
 
-// run works until ctx ends.
-func (l *labeller) run(ctx context.Context) {
+// Run writes the labels until ctx ends. A write that failed is logged, and tried again. The same error is logged once.
+func (l *Labeller) Run(ctx context.Context) {
 	failed := ""
 	for {
 		pause := time.Second
@@ -118,7 +126,7 @@ func (l *labeller) run(ctx context.Context) {
 
 // current returns the labels that the API has, or has accepted a moment ago. known is false if the pods that are watched do not hold this
 // pod.
-func (l *labeller) current() (current role.PodLabels, known bool) {
+func (l *Labeller) current() (current role.PodLabels, known bool) {
 	l.mu.Lock()
 	written, recent := l.desired.Written(l.now())
 	l.mu.Unlock()
@@ -136,12 +144,12 @@ func (l *labeller) current() (current role.PodLabels, known bool) {
 }
 
 // ipLabel is the pod's address as a label value, which must not hold colons.
-func (l *labeller) ipLabel() string {
+func (l *Labeller) ipLabel() string {
 	return strings.Trim(strings.ReplaceAll(l.config.PodIP.String(), ":", "-"), "-")
 }
 
 // apply writes the labels if they are not as desired.
-func (l *labeller) apply(ctx context.Context) error {
+func (l *Labeller) apply(ctx context.Context) error {
 	wanted := l.wanted()
 	if !wanted.Known {
 		return nil
@@ -171,13 +179,13 @@ func (l *labeller) apply(ctx context.Context) error {
 	l.desired.Wrote(wanted, l.now())
 	l.mu.Unlock()
 	l.log.Info("labels written", "redis-role", wanted.Role, "runID", wanted.RunID)
-	if wanted.Role == role.Master && l.onMaster != nil && l.wanted() == wanted {
-		l.onMaster(ctx)
+	if wanted.Role == role.Master && l.OnMaster != nil && l.wanted() == wanted {
+		l.OnMaster(ctx)
 	}
 	return nil
 }
 
-// deletionCost makes whatever shrinks or rolls the Deployment take the master last.
+// deletionCost returns a cost by which a Deployment that shrinks or rolls takes the master last.
 func deletionCost(r string) string {
 	if r == role.Master {
 		return "100"
