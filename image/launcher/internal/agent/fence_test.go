@@ -92,7 +92,7 @@ func TestWritesGoOnAfterAnAbortedHandOverOnlyWithoutTheFence(t *testing.T) {
 			s := launcher(t, server, "server-a")
 			s.config.PodIP, s.config.RedisPort = redis.Addr.Addr(), int(redis.Addr.Port())
 			s.child = &process.Child{}
-			s.labels.want(role.Master, "abcdef", time.Now())
+			s.labels.Want(role.Master, "abcdef", time.Now())
 			s.guard = s.newGuard()
 			c.record.Fence = &record.Fence{UID: s.self.UID, Successor: "uid-server-b"}
 			keepInRecord(t, s, c.record)

@@ -326,10 +326,10 @@ func (s *Server) labelled(ip netip.Addr) bool {
 }
 
 func (s *Server) clearLabel(ctx context.Context) {
-	s.labels.want("", "", time.Now())
+	s.labels.Want("", "", time.Now())
 	deadline := time.Now().Add(labelWait)
 	for time.Now().Before(deadline) && ctx.Err() == nil {
-		if s.labels.done() {
+		if s.labels.Done() {
 			return
 		}
 		time.Sleep(pollEvery)

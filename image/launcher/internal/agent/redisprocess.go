@@ -99,7 +99,7 @@ func (s *Server) endRedis(signal syscall.Signal) {
 	s.child = nil
 	s.processEnded(false)
 	if s.config.Persistence && !s.memory.Worth.Standing.Empty {
-		s.disk().hand(s.memory.Worth.Standing) // Run waits for it
+		s.disk().Hand(s.memory.Worth.Standing) // Run waits for it
 	}
 }
 

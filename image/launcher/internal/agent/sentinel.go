@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/identity"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/labels"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/notify"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
@@ -49,14 +51,14 @@ type Sentinel struct {
 	log     *slog.Logger
 	metrics *Metrics
 	links   *observe.Links
-	labels  *labeller
+	labels  *labels.Labeller
 	teller  *notify.Teller
 	self    record.Member
 
 	child     *process.Child
 	startedAt time.Time
 	restarts  role.Restarts
-	taker     *slotTaker
+	identity  *identity.Taker
 	slot      int
 	slots     kube.Slots
 	id        string // empty until a slot is held
@@ -71,10 +73,10 @@ func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, l
 	s := &Sentinel{
 		config: c, api: api, web: w, log: log, metrics: m,
 		links:  observe.NewLinks(c.Password).Counted(m.countQuestions(c)),
-		labels: newLabeller(api, c, log, m.countLabelWrite),
+		labels: labels.New(api, c, log, m.countLabelWrite),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
-	s.taker = &slotTaker{api: api, self: s.self, n: c.Sentinels, log: log, answers: s.answers}
+	s.identity = identity.New(api, s.self, c.Sentinels, s.answers, log)
 	s.teller = notify.New(c, api, log, s.configEpoch)
 	return s
 }
@@ -93,7 +95,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.api.Run(background)
-	go s.labels.run(background)
+	go s.labels.Run(background)
 	go s.listen(background)
 	go s.watchSilence(background)
 	watchdog := newWatchdog(s.web)
@@ -114,7 +116,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-stop:
 			s.log.Info("TERM received: leaving")
 			s.stopSentinel()
-			if err := releaseSlot(ctx, s.api, s.self); err != nil {
+			if err := s.identity.Release(ctx); err != nil {
 				s.log.Warn("the sentinel's identity could not be given back; it becomes free when this pod is gone", "error", err)
 			}
 			return nil
@@ -148,12 +150,12 @@ func (s *Sentinel) turn(ctx context.Context) error {
 		return nil
 	}
 	if s.id == "" {
-		slot, slots, err := s.taker.take(ctx)
+		slot, slots, err := s.identity.Take(ctx)
 		if err != nil {
 			s.report(role.SentinelDecision{Reason: err.Error()})
 			return nil
 		}
-		s.slot, s.slots, s.id = slot, slots, sentinelID(slots.Cluster, slot)
+		s.slot, s.slots, s.id = slot, slots, identity.ID(slots.Cluster, slot)
 		s.log.Info("sentinel identity taken", "slot", slot, "id", s.id)
 	}
 	o, d := s.look(ctx)
@@ -205,7 +207,7 @@ func (s *Sentinel) retire(ctx context.Context) {
 	if s.id == "" {
 		return
 	}
-	if err := releaseSlot(ctx, s.api, s.self); err != nil {
+	if err := s.identity.Release(ctx); err != nil {
 		s.log.Warn("the sentinel's identity could not be given back; trying again", "error", err)
 		return
 	}
@@ -225,7 +227,7 @@ func (s *Sentinel) report(d role.SentinelDecision) {
 		return
 	}
 	s.web.SetHealth(web.Health{})
-	s.labels.want(role.Sentinel, s.id, time.Now())
+	s.labels.Want(role.Sentinel, s.id, time.Now())
 }
 
 func (s *Sentinel) clearLabel(ctx context.Context, member role.Member) {
@@ -292,7 +294,7 @@ func (s *Sentinel) seed(ctx context.Context, d role.SentinelDecision, o role.Sen
 		for slot, holder := range s.slots.Holders {
 			if holder.UID == v.Pod.UID {
 				seed.Sentinels = append(seed.Sentinels, redisconf.KnownSentinel{
-					Addr: netip.AddrPortFrom(v.Pod.IP, uint16(s.config.SentinelPort)), ID: sentinelID(s.slots.Cluster, slot),
+					Addr: netip.AddrPortFrom(v.Pod.IP, uint16(s.config.SentinelPort)), ID: identity.ID(s.slots.Cluster, slot),
 				})
 			}
 		}

@@ -12,12 +12,14 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/labels"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/standingfile"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/writepause"
 )
@@ -44,7 +46,7 @@ type Server struct {
 	log     *slog.Logger
 	metrics *Metrics
 	links   *observe.Links
-	labels  *labeller
+	labels  *labels.Labeller
 	taken   atomic.Pointer[record.Record] // the record that was written after the label, for the next turn
 	reading chan recordAnswer             // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
@@ -59,9 +61,9 @@ type Server struct {
 	startedAt    time.Time
 	heldAt       time.Time // since when a replica is not started; see remembered
 	restarts     role.Restarts
-	handed       role.Standing // the standing that was last handed over to be written
-	standingAt   time.Time     // when that was
-	standingFile *standingFile // the standing on disk; see disk
+	handed       role.Standing      // the standing that was last handed over to be written
+	standingAt   time.Time          // when that was
+	standingFile *standingfile.File // the standing on disk; see disk
 
 	memory       role.Memory
 	plan         role.Plan              // the last one
@@ -96,16 +98,9 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	}
 	s.watch = newMasterWatch(s.alerts)
 	s.pacer = s.newPacer()
-	s.labels = newLabeller(api, c, log, m.countLabelWrite)
+	s.labels = labels.New(api, c, log, m.countLabelWrite)
 	s.guard = s.newGuard()
-	s.labels.onMaster = func(ctx context.Context) {
-		written, err := takeRecord(ctx, api, s.self, s.generation.Load, s.labels.WantsMaster, log)
-		if err != nil {
-			log.Warn("the record of the master could not be written", "error", err)
-			return
-		}
-		s.taken.Store(&written)
-	}
+	s.labels.OnMaster = s.recordAfterLabel
 	return s
 }
 
@@ -138,11 +133,11 @@ func (s *Server) newPacer() *pace.Pacer {
 // Run works until stop is closed and the pod has handed over, or ctx ends.
 func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	s.memory = role.NewMemory(s.loadStanding(), time.Now())
-	defer func() { s.disk().waitFor(lastStanding) }()
+	defer func() { s.disk().WaitFor(lastStanding) }()
 	go s.api.Run(ctx)
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go s.labels.run(background)
+	go s.labels.Run(background)
 	go s.guard.Run(background)
 	go s.pacer.Run(background)
 	watchdog := newWatchdog(s.web)
@@ -224,13 +219,13 @@ func (s *Server) turn(ctx context.Context) {
 func (s *Server) label(d role.Decision) {
 	switch d.Label {
 	case role.MasterLabel:
-		s.labels.want(role.Master, s.info.RunID, s.turnAt)
+		s.labels.Want(role.Master, s.info.RunID, s.turnAt)
 	case role.SlaveLabel:
-		s.labels.want(role.Slave, s.info.RunID, s.turnAt)
+		s.labels.Want(role.Slave, s.info.RunID, s.turnAt)
 	case role.ClearLabel:
-		s.labels.want("", "", s.turnAt)
+		s.labels.Want("", "", s.turnAt)
 	case role.HoldLabel:
-		s.labels.hold()
+		s.labels.Hold()
 	}
 }
 
@@ -238,7 +233,7 @@ func (s *Server) label(d role.Decision) {
 // it.
 func (s *Server) keepRecord(ctx context.Context, o role.Observation) {
 	own, write := s.memory.Unrecorded(o)
-	if !write || !s.labels.WantsMaster() || !s.labels.done() || time.Since(s.recordedAt) < role.CalmTick {
+	if !write || !s.labels.WantsMaster() || !s.labels.Done() || time.Since(s.recordedAt) < role.CalmTick {
 		return
 	}
 	s.recordedAt = time.Now()

@@ -7,15 +7,16 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/standingfile"
 )
 
 // appendDir holds the append-only file; see package redisconf.
 const appendDir = "appendonlydir"
 
 // disk gives the file that keeps the standing on disk.
-func (s *Server) disk() *standingFile {
+func (s *Server) disk() *standingfile.File {
 	if s.standingFile == nil {
-		s.standingFile = newStandingFile(s.config, s.log)
+		s.standingFile = standingfile.New(s.config.DataDir, s.log)
 	}
 	return s.standingFile
 }
@@ -26,12 +27,12 @@ func (s *Server) loadStanding() role.Standing {
 	if !s.config.Persistence {
 		return role.Standing{Empty: true}
 	}
-	standing, err := s.disk().read()
+	standing, err := s.disk().Read()
 	entries, errData := os.ReadDir(filepath.Join(s.config.DataDir, appendDir))
 	switch {
 	case errData != nil || len(entries) == 0:
 		return role.Standing{Empty: true}
-	case errors.Is(err, errNoStanding):
+	case errors.Is(err, standingfile.ErrNone):
 		// Data without a word on where they come from are better than none.
 		return role.Standing{}
 	case standing.Unreadable:
@@ -63,7 +64,7 @@ func (s *Server) keepStanding(o role.Observation) {
 // writeStanding has the standing written to disk, if it is not there, at most once a
 // second where only the offset moves: it moves all the time.
 func (s *Server) writeStanding(next role.Standing) {
-	if latest, known := s.disk().latest(); known && next == latest {
+	if latest, known := s.disk().Latest(); known && next == latest {
 		return
 	}
 	advanced := s.handed
@@ -72,7 +73,7 @@ func (s *Server) writeStanding(next role.Standing) {
 		return
 	}
 	s.handed, s.standingAt = next, time.Now()
-	s.disk().hand(next)
+	s.disk().Hand(next)
 }
 
 // setDataAside moves data that redis-server cannot load out of its way; the
@@ -97,6 +98,6 @@ func (s *Server) setDataAside() {
 // before its master's copy has come, and they must not count for data when the
 // container starts again. So it waits until that is on disk.
 func (s *Server) keepEmpty() {
-	s.disk().hand(s.memory.Worth.Standing)
-	s.disk().wait()
+	s.disk().Hand(s.memory.Worth.Standing)
+	s.disk().Wait()
 }

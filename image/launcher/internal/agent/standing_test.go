@@ -1,9 +1,12 @@
 package agent
 
 import (
+	"bytes"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/standingfile"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/writepause"
 )
 
@@ -30,7 +34,7 @@ func disk(t *testing.T) config.Config {
 // keeper is the launcher of server-a, which keeps a standing in a data directory of its own.
 func keeper(t *testing.T) *Server {
 	s := &Server{config: disk(t), self: record.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet, guard: &writepause.Guard{}}
-	t.Cleanup(s.disk().wait)
+	t.Cleanup(s.disk().Wait)
 	return s
 }
 
@@ -42,18 +46,21 @@ func readStanding(c config.Config) role.Standing {
 // writeStanding writes as another container has done.
 func writeStanding(t *testing.T, c config.Config, standing role.Standing) {
 	t.Helper()
-	f := newStandingFile(c, quiet)
-	_, _ = f.read()
-	f.hand(standing)
-	f.wait()
-	on, known := f.onDisk()
+	f := standingfile.New(c.DataDir, quiet)
+	_, _ = f.Read()
+	f.Hand(standing)
+	f.Wait()
+	on, known := f.Latest()
 	require.True(t, known)
 	require.Equal(t, standing, on)
 }
 
+// present is the path of the file with the standing.
+func present(c config.Config) string { return filepath.Join(c.DataDir, "redis-ha.json") }
+
 // written waits for what was handed over to be written, and reads it.
 func written(s *Server) role.Standing {
-	s.disk().wait()
+	s.disk().Wait()
 	return readStanding(s.config)
 }
 
@@ -226,8 +233,8 @@ func TestDataThatRedisCannotLoadAreKeptAside(t *testing.T) {
 func TestCopyCountsOnDiskWhenItsFirstRewriteHasSucceeded(t *testing.T) {
 	before := role.Standing{Generation: 1, Offset: 10}
 	s := &Server{config: disk(t), self: record.Member{UID: "uid-a"}, child: &process.Child{}, log: quiet}
-	s.disk().hand(before)
-	s.disk().wait()
+	s.disk().Hand(before)
+	s.disk().Wait()
 	s.memory.Worth.Standing, s.memory.Worth.Filed = before, before
 	s.setRecord(record.Record{Generation: 5, Master: record.Member{UID: "uid-b", IP: "10.0.0.7"}})
 	copied := role.Local{Running: true, Answering: true, Synced: true, Copied: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7"), History: role.History{ID: "m"}}
@@ -253,4 +260,88 @@ func TestDumpOfAnEarlierProcessIsNotLoadedWithoutPersistence(t *testing.T) {
 	<-s.child.Done()
 	require.NoFileExists(t, dump)
 	require.NoError(t, s.start(netip.AddrPort{}), "the second start finds no dump")
+}
+
+// slowDisk makes every flush wait until release is called, and tells of each that begins.
+func slowDisk(t *testing.T, f *standingfile.File) (begun <-chan string, release func()) {
+	names, released := make(chan string, 100), make(chan struct{})
+	release = sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release)
+	f.Flush = func(file *os.File) error {
+		names <- filepath.Base(file.Name())
+		<-released
+		return file.Sync()
+	}
+	return names, release
+}
+
+func TestDamageIsLoggedWithWhatItMeans(t *testing.T) {
+	c := disk(t)
+	writeStanding(t, c, role.Standing{Generation: 3, Offset: 7})
+	writeStanding(t, c, role.Standing{Generation: 4, Master: true, Offset: 12345})
+	load := func() string {
+		var log bytes.Buffer
+		(&Server{config: c, log: slog.New(slog.NewTextHandler(&log, nil))}).loadStanding()
+		return log.String()
+	}
+	require.Empty(t, load())
+	require.NoError(t, os.WriteFile(present(c), nil, 0o600))
+	text := load()
+	require.Contains(t, text, "level=WARN")
+	require.Contains(t, text, "the file before it is used: read the standing in "+present(c)+" (0 bytes)")
+	require.NoError(t, os.WriteFile(present(c)+".before", []byte("{"), 0o600))
+	text = load()
+	require.Contains(t, text, "level=ERROR")
+	require.Contains(t, text, "in an election every server that knows it comes first")
+	require.Contains(t, text, present(c)+".before (1 bytes)")
+	require.NoError(t, os.RemoveAll(filepath.Join(c.DataDir, appendDir)))
+	require.Empty(t, load(), "there are no data that the files could be about")
+}
+
+func TestLoopDoesNotWaitForABusyDisk(t *testing.T) {
+	s := keeper(t)
+	begun, release := slowDisk(t, s.disk())
+	at := func(generation int64) {
+		s.setRecord(record.Record{Generation: generation, Master: record.Member{UID: "uid-a"}})
+		s.keepStanding(role.Observation{Self: role.Member{UID: "uid-a"}, MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true}})
+	}
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		for generation := range int64(5) {
+			s.memory.Own = generation + 1
+			at(generation + 1)
+			if generation == 0 {
+				<-begun
+			}
+		}
+	}()
+	select {
+	case <-returned:
+	case <-time.After(bound):
+		t.Fatal("keepStanding waits for the disk")
+	}
+	require.NoFileExists(t, present(s.config), "nothing has reached the disk")
+	latest, _ := s.disk().Latest()
+	require.EqualValues(t, 5, latest.Generation)
+	release()
+	require.EqualValues(t, 5, written(s).Generation)
+}
+
+func TestRedisIsNotStartedBeforeThatThereAreNoDataIsOnDisk(t *testing.T) {
+	s := &Server{config: disk(t), log: quiet}
+	s.memory.Worth.Standing = role.Standing{Empty: true}
+	begun, release := slowDisk(t, s.disk())
+	returned := make(chan struct{})
+	go func() { defer close(returned); s.keepEmpty() }()
+	require.Equal(t, filepath.Base(present(s.config))+".new", <-begun)
+	select {
+	case <-returned:
+		t.Fatal("it has not waited")
+	default:
+	}
+	release()
+	<-returned
+	require.Equal(t, filepath.Base(s.config.DataDir), <-begun)
+	require.Equal(t, role.Standing{Empty: true}, readStanding(s.config))
 }

@@ -24,7 +24,7 @@ func (s State) String() string {
 	return [...]string{"booting", "discovering", "starting", "serving", "uncertain", "stopping", "stopped"}[s]
 }
 
-// Label is a wish about this pod's label redis-role.
+// Label is what a decision desires of this pod's label redis-role.
 type Label int
 
 const (

@@ -52,7 +52,7 @@ func always(t *testing.T, property func(t *rapid.T) (relevant bool)) {
 func decided(t *rapid.T) (Observation, Decision) {
 	o := anyObservation().Draw(t, "observation")
 	d := Decide(o)
-	t.Logf("decided: %v %v -> %v (label wish %d): %s", d.State, d.Action, d.Target, d.Label, d.Reason)
+	t.Logf("decided: %v %v -> %v (desired label %d): %s", d.State, d.Action, d.Target, d.Label, d.Reason)
 	return o, d
 }
 

@@ -34,8 +34,8 @@ type simServer struct {
 	podsOK     bool
 	servers    []Member // the pod list as last seen
 	sentinels  []*simSentinel
-	wish       string
-	wishes     bool
+	desired    string
+	desires    bool
 	turns      int // looks
 	acts       int // looks with an effect
 }
@@ -103,25 +103,25 @@ func (s *simServer) turn(w *world) {
 	s.tune()
 }
 
-// label is what agent.labeller does.
+// label is what labels.Labeller does.
 func (s *simServer) label(w *world, d Decision) {
 	switch d.Label {
 	case MasterLabel:
-		s.wish, s.wishes = Master, true
+		s.desired, s.desires = Master, true
 	case SlaveLabel:
-		s.wish, s.wishes = Slave, true
+		s.desired, s.desires = Slave, true
 	case ClearLabel:
-		s.wish, s.wishes = "", true
+		s.desired, s.desires = "", true
 	case HoldLabel:
-		s.wishes = false
+		s.desires = false
 	}
-	if !s.wishes || s.wish == s.Label || !w.apiServes(&s.pod) {
+	if !s.desires || s.desired == s.Label || !w.apiServes(&s.pod) {
 		return
 	}
-	w.logf("%s is labelled %q", s.Name, s.wish)
-	s.Label = s.wish
+	w.logf("%s is labelled %q", s.Name, s.desired)
+	s.Label = s.desired
 	s.acts++
-	if r := w.record; s.wish == Master && !r.Names(s.record(), s.memory.Own) && !r.LeftToAnother(s.record(), w.clock()) {
+	if r := w.record; s.desired == Master && !r.Names(s.record(), s.memory.Own) && !r.LeftToAnother(s.record(), w.clock()) {
 		s.written = s.claimRecord(w, r)
 	}
 }

@@ -31,13 +31,13 @@ const (
 // ErrNotGuarded says that the writes of a process must not be paused any more.
 var ErrNotGuarded = errors.New("its Redis had ended, or it was handing over")
 
-// Label is the label that the launcher wishes for its pod.
+// Label is the label that the launcher desires for its pod.
 type Label interface {
-	// Disown takes back the wish for the label master until the loop has looked again. It returns false if this pod has given the label up itself.
+	// Disown takes back the desire for the label master until the loop has looked again. It returns false if this pod has given the label up itself.
 	Disown() bool
-	// Owned says whether the last wish was for the label master, however old the wish is.
+	// Owned says whether the label master was desired last, however old the desire is.
 	Owned() bool
-	// WantsMaster says whether the present wish is the label master.
+	// WantsMaster says whether the label master is desired now.
 	WantsMaster() bool
 }
 

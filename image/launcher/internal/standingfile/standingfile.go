@@ -1,4 +1,6 @@
-package agent
+// Package standingfile keeps the standing of a server's data in a file beside them, so that it survives the end of the container and a
+// power loss.
+package standingfile
 
 import (
 	"encoding/json"
@@ -12,57 +14,59 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
 const (
-	// standingName remembers, beside the data, what the data are worth.
-	standingName = "redis-ha.json"
-	// beforeSuffix ends the name of the previous file. It is read where
-	// standingName is missing or damaged, as after a power loss.
+	// name is the name of the present file.
+	name = "redis-ha.json"
+	// beforeSuffix ends the name of the previous file. Read takes that file where the present file is missing or damaged, as after a
+	// power loss.
 	beforeSuffix = ".before"
 	// newSuffix ends the name of the file that is being written.
 	newSuffix = ".new"
 )
 
-// errNoStanding says that there is no file with a standing.
-var errNoStanding = errors.New("there is no file with a standing of the data")
+// ErrNone says that there is no file with a standing.
+var ErrNone = errors.New("there is no file with a standing of the data")
 
-// standingFile keeps the standing of the data on disk. A disk may be busy for seconds,
-// so a goroutine of its own writes, always the latest value.
-type standingFile struct {
-	dir   string
-	log   *slog.Logger
-	flush func(*os.File) error // brings what was written to a file or directory to the disk
+// File keeps the standing of the data in a directory. A disk may be busy for seconds, so a goroutine of its own writes. It always writes
+// the latest standing.
+type File struct {
+	// Flush brings what was written to a file or a directory to the disk. New sets it to (*os.File).Sync. Tests replace it before
+	// the first call of Hand.
+	Flush func(*os.File) error
+
+	dir string
+	log *slog.Logger
 
 	mu      sync.Mutex
 	on      role.Standing  // what the present file holds, if known
-	known   bool           // the present file holds on, and it has reached the disk
+	known   bool           // the present file holds on, and has reached the disk
 	next    *role.Standing // to be written next; nil: nothing
 	current *role.Standing // being written; nil: nothing
-	done    chan struct{}  // closed when everything has been written; nil: it has been
+	done    chan struct{}  // closed when nothing is left to be written; nil: nothing is
 	failed  string         // the last error, which has been logged
 }
 
-func newStandingFile(c config.Config, log *slog.Logger) *standingFile {
-	return &standingFile{dir: c.DataDir, log: log, flush: (*os.File).Sync}
+// New prepares the file in the data directory dir. It neither reads nor writes.
+func New(dir string, log *slog.Logger) *File {
+	return &File{dir: dir, log: log, Flush: (*os.File).Sync}
 }
 
-func (f *standingFile) path(suffix string) string { return filepath.Join(f.dir, standingName+suffix) }
+func (f *File) path(suffix string) string { return filepath.Join(f.dir, name+suffix) }
 
-// read gives the standing in the present file, or else in the file before. The error is
-// errNoStanding if there is neither. With any other error the present file is damaged
-// or missing: the standing is that of the file before, or Unreadable.
-func (f *standingFile) read() (role.Standing, error) {
-	standing, err := readStandingFile(f.path(""))
+// Read returns the standing in the present file, or else in the previous file. The error is ErrNone if there is neither. With any other
+// error the present file is damaged or missing. The standing is then that of the previous file, or Unreadable.
+func (f *File) Read() (role.Standing, error) {
+	standing, err := read(f.path(""))
 	f.mu.Lock()
 	f.on, f.known = standing, err == nil
 	f.mu.Unlock()
 	if err == nil {
 		return standing, nil
 	}
-	before, errBefore := readStandingFile(f.path(beforeSuffix))
+	before, errBefore := read(f.path(beforeSuffix))
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
 	case errBefore == nil && before.Empty:
@@ -70,12 +74,12 @@ func (f *standingFile) read() (role.Standing, error) {
 	case errBefore == nil:
 		return before, fmt.Errorf("the file before it is used: %w", err)
 	case missing && errors.Is(errBefore, fs.ErrNotExist):
-		return role.Standing{}, errNoStanding
+		return role.Standing{}, ErrNone
 	}
 	return role.Standing{Unreadable: true}, errors.Join(err, errBefore)
 }
 
-func readStandingFile(path string) (role.Standing, error) {
+func read(path string) (role.Standing, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return role.Standing{}, fmt.Errorf("read the standing: %w", err)
@@ -87,8 +91,9 @@ func readStandingFile(path string) (role.Standing, error) {
 	return standing, nil
 }
 
-// latest gives the standing that is on disk, or is about to be, and whether there is one.
-func (f *standingFile) latest() (role.Standing, bool) {
+// Latest returns the standing that was handed over last, or else the standing on disk. known is false where neither is known, as before
+// the first Read, or after a write that has failed halfway.
+func (f *File) Latest() (latest role.Standing, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
@@ -100,9 +105,9 @@ func (f *standingFile) latest() (role.Standing, bool) {
 	return f.on, f.known
 }
 
-// hand gives a standing to be written, and does not wait. A standing that was handed
-// over before, and is not being written yet, is left out.
-func (f *standingFile) hand(standing role.Standing) {
+// Hand hands a standing over to be written, and does not wait. If an earlier standing is still waiting to be written, the new standing
+// replaces it. A write that fails is logged. It is not tried again before the next Hand.
+func (f *File) Hand(standing role.Standing) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.next = &standing
@@ -113,7 +118,7 @@ func (f *standingFile) hand(standing role.Standing) {
 }
 
 // written is closed when everything that was handed over has been written, or has failed.
-func (f *standingFile) written() <-chan struct{} {
+func (f *File) written() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.done != nil {
@@ -124,11 +129,11 @@ func (f *standingFile) written() <-chan struct{} {
 	return nothing
 }
 
-// wait returns when everything that was handed over has been written, or has failed.
-func (f *standingFile) wait() { <-f.written() }
+// Wait returns when everything that was handed over has been written, or has failed.
+func (f *File) Wait() { <-f.written() }
 
-// waitFor is wait with a bound.
-func (f *standingFile) waitFor(limit time.Duration) {
+// WaitFor is Wait for at most limit. It logs a warning if the limit ends the wait.
+func (f *File) WaitFor(limit time.Duration) {
 	select {
 	case <-f.written():
 	case <-time.After(limit):
@@ -137,7 +142,7 @@ func (f *standingFile) waitFor(limit time.Duration) {
 }
 
 // work writes until nothing is left to be written.
-func (f *standingFile) work(done chan struct{}) {
+func (f *File) work(done chan struct{}) {
 	defer close(done)
 	for {
 		f.mu.Lock()
@@ -163,7 +168,7 @@ func (f *standingFile) work(done chan struct{}) {
 }
 
 // note logs a problem once, and again when the problem changes.
-func (f *standingFile) note(err error) {
+func (f *File) note(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
@@ -175,17 +180,16 @@ func (f *standingFile) note(err error) {
 	f.failed = text
 }
 
-// replace writes a standing in the place of the present file, in such an order that
-// a crash at any moment leaves a file that can be read. keep says that the present file
-// is good and becomes the file before. untouched says that the present file is as it was.
-func (f *standingFile) replace(standing role.Standing, keep bool) (untouched bool, err error) {
+// replace replaces the present file. Its steps have such an order that a crash at any moment leaves a file that can be read. keep says
+// that the present file is good and becomes the previous file. untouched says that the present file is as it was.
+func (f *File) replace(standing role.Standing, keep bool) (untouched bool, err error) {
 	if err := f.writeNew(standing); err != nil {
 		_ = os.Remove(f.path(newSuffix))
 		return true, fmt.Errorf("write the standing: %w", err)
 	}
 	switch {
 	case standing.Empty:
-		// The file before tells of data that are gone.
+		// The previous file tells of data that are gone.
 		err = os.Remove(f.path(beforeSuffix))
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
@@ -205,7 +209,7 @@ func (f *standingFile) replace(standing role.Standing, keep bool) (untouched boo
 	return false, nil
 }
 
-func (f *standingFile) writeNew(standing role.Standing) error {
+func (f *File) writeNew(standing role.Standing) error {
 	content, err := json.Marshal(standing)
 	if err != nil {
 		return err
@@ -216,19 +220,19 @@ func (f *standingFile) writeNew(standing role.Standing) error {
 	}
 	_, err = file.Write(content)
 	if err == nil {
-		err = f.flush(file)
+		err = f.Flush(file)
 	}
 	return errors.Join(err, file.Close())
 }
 
 // flushDirectory brings the new names of files to the disk, where the filesystem can.
-func (f *standingFile) flushDirectory() error {
+func (f *File) flushDirectory() error {
 	directory, err := os.Open(f.dir)
 	if err != nil {
 		return err
 	}
 	defer directory.Close()
-	if err := f.flush(directory); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+	if err := f.Flush(directory); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
 		return err
 	}
 	return nil

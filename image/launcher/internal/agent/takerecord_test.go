@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+// unrecorded is the generation of a master that is in no record.
+func unrecorded() int64 { return 0 }
+
+// always says of a pod that it is to be master.
+func always() bool { return true }
+
+func TestMasterWritesItselfIntoTheRecordWhenItIsLabelled(t *testing.T) {
+	server := release(t, "server-a")
+	s := launcher(t, server, "server-a")
+	s.labels.Want(role.Slave, "abcdef", time.Now())
+	go s.labels.Run(t.Context())
+	require.Eventually(t, s.labels.Done, bound, time.Millisecond)
+	record, err := s.api.Record(t.Context())
+	require.NoError(t, err)
+	require.False(t, record.Initialised, "a slave does not")
+	s.labels.Want(role.Master, "abcdef", time.Now())
+	require.Eventually(t, func() bool { return s.taken.Load() != nil }, bound, time.Millisecond)
+	record, err = s.api.Record(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, record, *s.taken.Load())
+	require.Equal(t, s.self, record.Master)
+	require.True(t, record.Initialised)
+	require.EqualValues(t, 1, record.Generation)
+}
+
+func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
+	server := release(t, "server-a")
+	s := launcher(t, server, "server-a")
+	server.Deny("", "update", "leases")
+	failed := make(chan struct{})
+	s.labels.OnMaster = func(ctx context.Context) { defer close(failed); s.recordAfterLabel(ctx) }
+	s.labels.Want(role.Master, "abcdef", time.Now())
+	go s.labels.Run(t.Context())
+	<-failed
+	server.Allow("", "update", "leases")
+	record, err := s.api.Record(t.Context())
+	require.NoError(t, err)
+	require.False(t, record.Initialised)
+	require.Nil(t, s.taken.Load())
+	s.setRecord(record)
+	s.memory.Decided = role.Decision{Label: role.MasterLabel}
+	self := role.Observation{Self: role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP}}
+	s.keepRecord(t.Context(), self)
+	record, err = s.api.Record(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, s.self, record.Master)
+	writes := len(server.Writes(time.Time{}))
+	s.recordedAt = time.Time{}
+	s.keepRecord(t.Context(), self)
+	require.Len(t, server.Writes(time.Time{}), writes)
+}
+
+func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
+	server := release(t, "server-a", "server-b")
+	api := connect(t, server, settings(t, server, "server-a"))
+	_, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
+	require.NoError(t, err)
+	taken, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, taken.Generation)
+	require.Equal(t, member("server-b"), taken.Master)
+	require.Equal(t, member("server-a"), taken.Previous)
+	writes := len(server.Writes(time.Time{}))
+	again, err := takeRecord(t.Context(), api, member("server-b"), func() int64 { return 2 }, always, quiet)
+	require.NoError(t, err)
+	require.Equal(t, taken, again)
+	require.Len(t, server.Writes(time.Time{}), writes, "what is true is not written again")
+
+	fenced := taken
+	fenced.Fence = &record.Fence{UID: "uid-server-b", At: time.Now()}
+	_, err = api.WriteRecord(t.Context(), fenced)
+	require.NoError(t, err)
+	taken, err = takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
+	require.NoError(t, err)
+	require.Nil(t, taken.Fence, "a master that is labelled again is not fenced")
+	require.Equal(t, member("server-a"), taken.Previous)
+}
+
+// A record that has changed names, perhaps, a master that has replaced this pod.
+func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileThePodIsToBeMaster(t *testing.T) {
+	for _, desired := range []bool{true, false} {
+		server := release(t, "server-a", "server-b")
+		api := connect(t, server, settings(t, server, "server-a"))
+		asked := 0
+		record, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, func() bool {
+			if asked++; asked > 1 {
+				return desired
+			}
+			_, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
+			require.NoError(t, err)
+			return true
+		}, quiet)
+		require.Equal(t, 2, asked)
+		kept, readErr := api.Record(t.Context())
+		require.NoError(t, readErr)
+		if desired {
+			require.NoError(t, err)
+			require.Equal(t, member("server-a"), record.Master)
+			require.Equal(t, member("server-a"), kept.Master)
+			continue
+		}
+		require.ErrorIs(t, err, errNotDesired)
+		require.Equal(t, member("server-b"), kept.Master, "it serves, and this pod does not want to any more")
+	}
+}
+
+// Another pod may have been master in between, while nobody could write that down.
+func TestMasterThatIsPromotedAgainTakesANewGeneration(t *testing.T) {
+	server := release(t, "server-a")
+	api := connect(t, server, settings(t, server, "server-a"))
+	first, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
+	require.NoError(t, err)
+	second, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
+	require.NoError(t, err)
+	require.Equal(t, first.Generation+1, second.Generation)
+}
