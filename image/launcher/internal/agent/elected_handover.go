@@ -2,10 +2,12 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
@@ -21,13 +23,10 @@ type successor struct {
 // carrier gives what replaces a master in the name of this pod.
 func (s *Server) carrier() succession.Carrier { return succession.New(s.asker(), s.api, s.self) }
 
-// promoteElected promotes the first of some replicas. views are fresh. It writes the hand-over and the replica into the record, asks the
+// promoteElected promotes the first of some replicas. views are fresh. It writes the hand-over and the replica into the record, if the API answers, asks the
 // sentinels to elect this launcher, pauses writes, waits until the replica has everything, and promotes it. After an
 // error writes may still be paused. After succession.ErrUnanswered the replica may be master.
 func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, replicas []netip.Addr, views []observe.SentinelView) (successor, error) {
-	if s.config.Sentinels < 2 {
-		return successor{}, succession.ErrSingleSentinel
-	}
 	c := s.carrier()
 	chosen, err := c.Pod(replicas[0])
 	if err != nil {
@@ -36,7 +35,7 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 	if observe.FailingOver(views) {
 		return successor{}, succession.ErrFailoverRunning
 	}
-	if err := s.fenceFor(ctx, chosen.UID, s.namedBy(views)); err != nil {
+	if err := s.recordHandOver(ctx, chosen.UID, s.namedBy(views)); err != nil {
 		return successor{}, err
 	}
 	next := successor{Successor: c.Successor(s.config.PodIP, chosen.IP, views)}
@@ -52,6 +51,19 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), promotionWait)
 	defer cancel()
 	return next, c.Promote(limited, s.pausing(node), next.Successor, s.labelled)
+}
+
+// recordHandOver is fenceFor. It returns nil, too, if the API does not record the hand-over, or if the record does not name this pod and the
+// sentinels do: the votes of the sentinels keep others from replacing this master, and the sentinels decide alone when the label moves.
+func (s *Server) recordHandOver(ctx context.Context, successor string, named bool) error {
+	ctx, cancel := context.WithTimeout(ctx, succession.FenceTime)
+	defer cancel()
+	err := s.fenceFor(ctx, successor, named)
+	if err == nil || errors.Is(err, errReplaced) || errors.Is(err, kube.ErrChanged) {
+		return err
+	}
+	s.log.Warn("the hand-over could not be recorded; the sentinels decide alone when the label moves", "error", err)
+	return nil
 }
 
 // pausing gives what pauses the writes of a node.

@@ -17,12 +17,11 @@ import (
 // in TILT is passed over: it would obey some seconds later. If a sentinel refuses, the
 // next one is told. If it does not answer, nobody else is told, since it may have obeyed.
 // If it is replacing the master already, the error is succession.ErrFailoverRunning.
-// foremost are the replicas to promote one of; nil: it does not matter which.
-func commandFailover(ctx context.Context, c config.Config, views []observe.SentinelView, master netip.Addr, foremost []netip.Addr) (string, error) {
+func commandFailover(ctx context.Context, c config.Config, views []observe.SentinelView, master netip.Addr) (string, error) {
 	if observe.FailingOver(views) {
 		return "", succession.ErrFailoverRunning
 	}
-	return tellOne(ctx, c, byChoice(ctx, c, views, foremost), master)
+	return tellOne(ctx, c, views, master)
 }
 
 // tellOne is commandFailover for sentinels none of which is known to be at it, in

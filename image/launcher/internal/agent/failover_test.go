@@ -27,7 +27,7 @@ func TestFailoverIsNotCommandedToASentinelThatNamesAnotherMasterByNow(t *testing
 		t.Run(name, func(t *testing.T) {
 			view, s := sentinelAt(t, "first", master, map[string]string{"SENTINEL MASTER": now})
 			other, untold := sentinelAt(t, "second", master, nil)
-			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{view, other}, netip.MustParseAddr(master), nil)
+			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{view, other}, netip.MustParseAddr(master))
 			require.ErrorIs(t, err, succession.ErrFailoverRunning)
 			require.False(t, commanded(s))
 			require.False(t, commanded(untold), "nor to another, whose view may be behind")
@@ -73,7 +73,7 @@ func TestFailoverIsCommandedToOneSentinelThatCanDoIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			first, _ := sentinelAt(t, "first", c.master, c.first)
 			second, other := sentinelAt(t, "second", master, nil)
-			told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first, second}, netip.MustParseAddr(master), nil)
+			told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first, second}, netip.MustParseAddr(master))
 			require.Equal(t, c.told, told)
 			require.Equal(t, c.second, commanded(other))
 			if c.problem == "" {
@@ -88,7 +88,7 @@ func TestFailoverIsCommandedToOneSentinelThatCanDoIt(t *testing.T) {
 func TestNoSecondFailoverIsCommandedWhileOneIsGoingOn(t *testing.T) {
 	first, speaker := sentinelAt(t, "first", "10.0.0.1", nil)
 	second := observe.SentinelView{View: role.View{Reach: role.Answered, HasMaster: true, FailingOver: true}}
-	_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first, second}, first.Master, nil)
+	_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first, second}, first.Master)
 	require.ErrorIs(t, err, succession.ErrFailoverRunning)
 	require.Empty(t, speaker.Heard())
 }
@@ -98,7 +98,7 @@ func TestSentinelThatHasBegunAFailoverMeanwhileIsNotFollowedByTheNext(t *testing
 	const master = "10.0.0.1"
 	first, _ := sentinelAt(t, "first", master, map[string]string{"SENTINEL FAILOVER": "-INPROG Failover already in progress\r\n"})
 	second, untold := sentinelAt(t, "second", master, nil)
-	told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first, second}, first.Master, nil)
+	told, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first, second}, first.Master)
 	require.ErrorIs(t, err, succession.ErrFailoverRunning)
 	require.ErrorContains(t, err, "sentinel first")
 	require.Empty(t, told)
@@ -114,7 +114,7 @@ func TestSentinelThatIsPassedOverIsNamedWithItsReason(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			first, s := sentinelAt(t, "first", master, map[string]string{"INFO sentinel": c.info})
-			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first}, first.Master, nil)
+			_, err := commandFailover(t.Context(), config.Config{MasterName: "mymaster"}, []observe.SentinelView{first}, first.Master)
 			require.ErrorContains(t, err, c.want)
 			require.NotContains(t, err.Error(), "nil")
 			require.False(t, commanded(s))

@@ -25,6 +25,9 @@ const labelWait = 2 * time.Second
 
 // leave is one turn of a terminating pod; true: Redis has been stopped, exit.
 func (s *Server) leave(ctx context.Context) bool {
+	if s.memory.Attempts.Running() {
+		return false // the sentinels and the replicas are told at its end
+	}
 	if s.child == nil {
 		return s.leaveAfterDeath(ctx)
 	}

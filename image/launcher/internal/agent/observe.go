@@ -20,7 +20,7 @@ func (s *Server) asker() observe.Asker {
 // look asks for the facts that the next decision lacks, until it is made.
 func (s *Server) look(ctx context.Context) role.Plan {
 	facts := s.begin(ctx)
-	facts.Written = s.taken.Swap(nil)
+	facts.Written = s.takeWritten()
 	for {
 		next, plan := s.memory.Step(facts, time.Now())
 		if plan.Ask == (role.Questions{}) {
@@ -63,7 +63,7 @@ func (s *Server) ask(ctx context.Context, q role.Questions, facts *role.Facts) {
 		s.askOthers(ctx, q, s.api.Pods(), facts)
 		asked.Sentinels, asked.Servers = asked.Sentinels || q.Sentinels, asked.Servers || q.Servers
 	case q.Record:
-		if written := s.taken.Swap(nil); written != nil {
+		if written := s.takeWritten(); written != nil {
 			facts.Written = written // since the look began
 		}
 		read, err := s.readRecord(ctx)
@@ -101,21 +101,29 @@ func (s *Server) askOwn(ctx context.Context) role.Own {
 		return role.Own{At: time.Now()}
 	}
 	info, err := s.local().Info(ctx)
-	own := role.Own{At: time.Now(), Running: true, Answered: err == nil, Full: errors.Is(err, redisnode.ErrFull)}
-	if own.Full != s.full {
-		s.full = own.Full
-		s.noteFull(own.Full)
+	full := errors.Is(err, redisnode.ErrFull)
+	if full != s.full {
+		s.full = full
+		s.noteFull(full)
 	}
 	if err != nil {
-		if !own.Full && s.memory.Silent(own.At) > 5*time.Second {
+		silent := role.Own{At: time.Now(), Running: true, Full: full}
+		if !full && s.memory.Silent(silent.At) > 5*time.Second {
 			s.log.Debug("redis-server does not answer", "error", err)
 		}
-		return own
+		return silent
 	}
 	s.demoting = s.demoting || s.info.Master && !info.Master // somebody else has demoted it: its clients must come back to the master
 	s.info = info
 	s.pacer.Look(info)
-	own.Look, own.Follows, own.Unlinked = observe.LookOf(info), info.MasterAddr.Addr(), info.LinkDown
+	return s.own(info)
+}
+
+// own is what the own Redis has told just now.
+func (s *Server) own(info redisnode.Info) role.Own {
+	own := role.Own{
+		At: time.Now(), Running: true, Answered: true, Look: observe.LookOf(info), Follows: info.MasterAddr.Addr(), Unlinked: info.LinkDown,
+	}
 	for _, r := range info.Replicas {
 		if r.Acknowledges(s.config.MinReplicasMaxLag) {
 			own.Online++

@@ -76,8 +76,7 @@ func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node
 	if err := s.awaitOffset(ctx, successors, info.Offset); err != nil {
 		return "", nil, err
 	}
-	pods := s.api.Pods()
-	views := stayingFirst(s.asker().Sentinels(ctx, pods), s.self.UID, pods)
+	views := s.asker().Sentinels(ctx, s.api.Pods())
 	if observe.FailingOver(views) {
 		return "", views, succession.ErrFailoverRunning
 	}
@@ -91,8 +90,7 @@ func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node
 
 // choosersAmong are the sentinels that would promote one of these replicas for certain.
 func (s *Server) choosersAmong(ctx context.Context, views []observe.SentinelView, replicas []netip.Addr) []observe.SentinelView {
-	right, _ := choosers(ctx, s.config, views, func(known []sentinel.KnownReplica) bool { return sentinel.ChoosesAmong(known, replicas) })
-	return right
+	return knowing(ctx, s.config, views, func(known []sentinel.KnownReplica) bool { return sentinel.ChoosesAmong(known, replicas) })
 }
 
 // awaitOffset waits until every successor has reached the offset: which of them

@@ -45,8 +45,8 @@ func (s *Server) readRecord(ctx context.Context) (record.Record, error) {
 	select {
 	case a := <-s.reading:
 		s.reading = nil
-		if time.Since(a.asked) > recordStale {
-			return s.readRecord(ctx) // somebody may have written the record since
+		if time.Since(a.asked) > recordStale || a.asked.Before(s.wroteAt) {
+			return s.readRecord(ctx) // somebody, or this launcher, may have written the record since
 		}
 		return a.record, a.err
 	case <-late.C:

@@ -47,13 +47,15 @@ type Server struct {
 	metrics *Metrics
 	links   *observe.Links
 	labels  *labels.Labeller
-	taken   atomic.Pointer[record.Record] // the record that was written after the label, for the next turn
+	written atomic.Pointer[writtenRecord] // the record that was written beside the loop, for the next turn
+	wroteAt time.Time                     // when this launcher last wrote the record, as far as the loop knows
 	reading chan recordAnswer             // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
 	pacer   *pace.Pacer
 	// paceLinks are the connections of the pacer.
 	paceLinks *observe.Links
 	alerts    chan struct{} // a failover has most likely begun: look often
+	finished  chan func()   // what the loop does at the end of a task beside it
 	self      record.Member
 
 	guard        *writepause.Guard // pauses the writes of this master while somebody may be replacing it
@@ -65,17 +67,14 @@ type Server struct {
 	standingAt   time.Time          // when that was
 	standingFile *standingfile.File // the standing on disk; see disk
 
-	memory       role.Memory
-	plan         role.Plan              // the last one
-	turnAt       time.Time              // when the present turn began
-	info         redisnode.Info         // the last answer of Redis
-	full         bool                   // Redis refuses the launcher as a client
-	views        []observe.SentinelView // the last answers of the sentinels
-	failedAt     time.Time              // when a failover was last commanded
-	failedOnce   bool                   // the last attempt to replace a dead master has failed
-	unansweredAt time.Time              // when a replica last did not answer the order to replace a dead master
-	priority     int                    // replica-priority as last set or told
-	lacks        string                 // what this master does not have; see role.Lacks
+	memory   role.Memory
+	plan     role.Plan              // the last one
+	turnAt   time.Time              // when the present turn began
+	info     redisnode.Info         // the last answer of Redis
+	full     bool                   // Redis refuses the launcher as a client
+	views    []observe.SentinelView // the last answers of the sentinels
+	priority int                    // replica-priority as last set or told
+	lacks    string                 // what this master does not have; see role.Lacks
 	// generation is a copy of role.Memory.Own for the goroutines beside the loop.
 	generation    atomic.Int64
 	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
@@ -93,8 +92,8 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	s := &Server{
 		config: c, api: api, web: w, log: log, metrics: m,
 		links:  observe.NewLinks(c.Password).Counted(m.countQuestions(c)),
-		alerts: make(chan struct{}, 1),
-		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
+		alerts: make(chan struct{}, 1), finished: make(chan func(), 1),
+		self: record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
 	s.watch = newMasterWatch(s.alerts)
 	s.pacer = s.newPacer()
@@ -171,6 +170,8 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			childDone = nil
 		case <-s.alerts:
 			s.memory.Alert(time.Now())
+		case then := <-s.finished:
+			then()
 		case <-s.api.Changed():
 		case <-ticker.C:
 		}
@@ -192,8 +193,8 @@ func (s *Server) turn(ctx context.Context) {
 	s.plan = s.look(ctx)
 	o, d := s.plan.Seen, s.plan.Decision
 	s.watch.follow(ctx, o.Local, s.config.HTTPPort)
-	if d != before {
-		s.log.Info("decided", "state", d.State.String(), "action", d.Action.String(), "rule", d.Rule, "reason", d.Reason)
+	if now := s.memory.Decided; now != before {
+		s.log.Info("decided", "state", now.State.String(), "action", now.Action.String(), "rule", now.Rule, "reason", now.Reason)
 	}
 	if o.Local.Answering {
 		s.guard.Warm(ctx, s.child, s.memory.MasterSince)
@@ -274,7 +275,7 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 		}
 		return s.finishDemotion(ctx)
 	case role.FailOver, role.Nudge, role.ReplaceDead, role.ReplaceSilent:
-		return s.failOver(ctx, o, d)
+		s.replace(ctx, s.plan)
 	case role.CallOff:
 		s.callOff(ctx, d.Target)
 	}

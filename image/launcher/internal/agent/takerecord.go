@@ -21,7 +21,7 @@ func (s *Server) recordAfterLabel(ctx context.Context) {
 		s.log.Warn("the record of the master could not be written", "error", err)
 		return
 	}
-	s.taken.Store(&written)
+	s.wrote(written)
 }
 
 // takeRecord writes the pod self into the record as the master, unless the record names it. own gives the generation as which self is

@@ -27,10 +27,10 @@ func TestMasterWritesItselfIntoTheRecordWhenItIsLabelled(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, record.Initialised, "a slave does not")
 	s.labels.Want(role.Master, "abcdef", time.Now())
-	require.Eventually(t, func() bool { return s.taken.Load() != nil }, bound, time.Millisecond)
+	require.Eventually(t, func() bool { return s.written.Load() != nil }, bound, time.Millisecond)
 	record, err = s.api.Record(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, record, *s.taken.Load())
+	require.Equal(t, record, s.written.Load().Record)
 	require.Equal(t, s.self, record.Master)
 	require.True(t, record.Initialised)
 	require.EqualValues(t, 1, record.Generation)
@@ -49,7 +49,7 @@ func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
 	record, err := s.api.Record(t.Context())
 	require.NoError(t, err)
 	require.False(t, record.Initialised)
-	require.Nil(t, s.taken.Load())
+	require.Nil(t, s.written.Load())
 	s.setRecord(record)
 	s.memory.Decided = role.Decision{Label: role.MasterLabel}
 	self := role.Observation{Self: role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP}}

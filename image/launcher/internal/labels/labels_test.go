@@ -152,7 +152,9 @@ func TestDesireToBeMasterIsForgottenWhenItIsOlderThanAFailoverTakes(t *testing.T
 	l.Want(role.Master, "abcdef", l.now())
 	require.NoError(t, l.apply(t.Context()))
 	require.Equal(t, "master", server.Pod("server-a").Labels[kube.RoleLabel])
-	l.Want("", "", l.now().Add(-time.Hour))
+	later := l.now().Add(time.Millisecond)
+	l.Want("", "", later)
+	l.now = func() time.Time { return later.Add(time.Hour) }
 	require.NoError(t, l.apply(t.Context()))
 	require.Empty(t, server.Pod("server-a").Labels[kube.RoleLabel], "to be nothing is safe at any age")
 }

@@ -208,6 +208,12 @@ func (n *Node) Announce(ctx context.Context, as KnownSentinel, name string, mast
 	return err
 }
 
+// Reset has a sentinel forget all other sentinels and all replicas. It hears of the replicas from the master within sentinel.InfoPeriod.
+func (n *Node) Reset(ctx context.Context, name string) error {
+	_, err := n.Do(ctx, "SENTINEL", "RESET", name)
+	return err
+}
+
 // refreshOften are the times, in milliseconds, at which a sentinel works.
 //
 // It asks every server for its state once a second instead of every 10 s, which

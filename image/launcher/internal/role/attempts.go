@@ -6,11 +6,16 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
 // orderLasts is how long a replica that has not answered counts as a replica that may still execute the order to become master. The
 // order has no end of its own. The kubelet restarts a Redis that stands still for a minute.
 const orderLasts = 30 * time.Second
+
+// InformedAfter is how long after its death the sentinels know all that the replicas of a master hold: they ask each replica once in
+// sentinel.InfoPeriod. Before, a sentinel would choose by what it has heard while the master still wrote.
+const InformedAfter = sentinel.InfoPeriod + 200*time.Millisecond
 
 const (
 	// attemptPause is the least time between the beginnings of two attempts to replace a dead master.
@@ -52,9 +57,9 @@ func (l Lost) Address() (netip.Addr, error) { return netip.ParseAddr(l.IP) }
 type Ending int
 
 const (
-	// Replaced: the successor is master.
+	// Replaced: the successor is master, or a sentinel has taken the order to make one.
 	Replaced Ending = iota
-	// ReplacedByAnother: another launcher or a sentinel replaces the master, or has replaced it.
+	// ReplacedByAnother: another launcher or a sentinel replaces the master, or has replaced it, or the master has come back.
 	ReplacedByAnother
 	// NotElected: this launcher cannot replace the master, and a sentinel can.
 	NotElected
@@ -62,22 +67,14 @@ const (
 	Unanswered
 	// Failed: something else has failed. The replica may have ended in this moment, or somebody has written the record.
 	Failed
+	// TooSoon: another launcher has just acted. The attempt may be repeated after CalmTick.
+	TooSoon
 )
 
-// Remainder is what an attempt leaves to do.
-type Remainder int
-
-const (
-	// Nothing is left to do.
-	Nothing Remainder = iota
-	// Withdraw takes back the fence of a silent master: the sentinels replace it, unless it answers again.
-	Withdraw
-	// TellSentinel has a sentinel replace the master.
-	TellSentinel
-)
-
-// Attempts are what a launcher remembers of its attempts to replace a master.
+// Attempts are what a launcher remembers of its attempts to replace a master. One attempt runs at a time.
 type Attempts struct {
+	running    bool
+	action     Action    // of the last one
 	began      time.Time // when the last one began; zero: the next one is due
 	repeated   bool      // the last one was a failure that is repeated once
 	unanswered time.Time // when a replica last did not answer the order to become master; zero: every order was answered
@@ -95,15 +92,27 @@ func pauseBefore(action Action) time.Duration {
 	}
 }
 
-// Due says whether it is time for the attempt that a decision wants.
-func (a Attempts) Due(action Action, now time.Time) bool {
-	return now.Sub(a.began) >= pauseBefore(action)
+// replaces says whether an action is an attempt to replace a master.
+func (a Action) replaces() bool {
+	return a == FailOver || a == Nudge || a == ReplaceDead || a == ReplaceSilent
 }
 
-// Begin notes the beginning of an attempt.
-func (a Attempts) Begin(now time.Time) Attempts {
-	a.began = now
-	return a
+// Running says whether an attempt has begun and not ended.
+func (a Attempts) Running() bool { return a.running }
+
+// allow gives the action that a launcher carries out now: an attempt begins when it is due. A server does not claim mastership while an
+// attempt runs.
+func (a Attempts) allow(action Action, now time.Time) (Attempts, Action) {
+	switch {
+	case a.running && (action.replaces() || action == Claim):
+		return a, Wait
+	case !action.replaces():
+		return a, action
+	case now.Sub(a.began) < pauseBefore(action):
+		return a, Wait
+	}
+	a.running, a.action, a.began = true, action, now
+	return a, action
 }
 
 // AtOnce makes the next attempt due.
@@ -112,32 +121,34 @@ func (a Attempts) AtOnce() Attempts {
 	return a
 }
 
-// Postpone makes the next attempt of an action due after CalmTick: it was refused for a moment only.
-func (a Attempts) Postpone(action Action, now time.Time) Attempts {
-	a.began = now.Add(CalmTick - pauseBefore(action))
-	return a
-}
-
-// End notes how an attempt has ended, and gives what is left to do.
-func (a Attempts) End(lost Lost, end Ending, now time.Time) (Attempts, Remainder) {
+// End notes how the attempt has ended. tell says that a sentinel is to be told to replace the master; the attempt goes on then.
+func (a Attempts) End(end Ending, now time.Time) (next Attempts, tell bool) {
 	repeated := a.repeated
-	a.repeated = false
+	a.running, a.repeated = false, false
+	if end == Replaced || end == Unanswered {
+		a.unanswered = time.Time{}
+	}
 	switch {
 	case end == Unanswered:
 		a.unanswered = now
-		return a, Nothing
-	case end == Replaced:
-		a.unanswered = time.Time{}
-		return a, Nothing
-	case lost.Silent:
-		return a, Withdraw
-	case end == ReplacedByAnother:
-		return a, Nothing
+	case end == TooSoon:
+		a.began = now.Add(CalmTick - pauseBefore(a.action))
+	case a.action != FailOver && a.action != ReplaceDead:
+		// The sentinels replace a silent master by themselves, unless it answers again.
 	case end == Failed && !repeated:
 		a.repeated = true
-		return a.AtOnce(), Nothing
+		return a.AtOnce(), false
+	case end == Failed || end == NotElected:
+		a.running = true
+		return a, true
 	}
-	return a, TellSentinel
+	return a, false
+}
+
+// Told notes that a sentinel was told, or could not be told, to replace the master.
+func (a Attempts) Told() Attempts {
+	a.running = false
+	return a
 }
 
 // MayStillObey says whether a replica may still execute an order of this launcher to become master.

@@ -10,48 +10,71 @@ import (
 )
 
 func TestAttemptsToReplaceAMasterAreRepeatedOnceAndThenLeftToASentinel(t *testing.T) {
-	dead, silent := Lost{}, Lost{Lost: record.Lost{Silent: true}}
 	now := epoch
-	begun := Attempts{}.Begin(now)
 	for name, c := range map[string]struct {
-		lost Lost
-		ends []Ending
-		left Remainder
-		due  bool
+		action Action
+		ends   []Ending
+		tell   bool
+		after  time.Duration // when the next attempt is due
 	}{
-		"replaced":                                  {dead, []Ending{Replaced}, Nothing, false},
-		"replaced by another":                       {dead, []Ending{ReplacedByAnother}, Nothing, false},
-		"a failure is repeated at once":             {dead, []Ending{Failed}, Nothing, true},
-		"a second one is not":                       {dead, []Ending{Failed, Failed}, TellSentinel, true},
-		"a third one is":                            {dead, []Ending{Failed, Failed, Failed}, Nothing, true},
-		"failures of different times":               {dead, []Ending{Failed, Replaced, Failed}, Nothing, true},
-		"not elected":                               {dead, []Ending{NotElected}, TellSentinel, false},
-		"an order that was not answered":            {dead, []Ending{Unanswered}, Nothing, false},
-		"a silent master is left to the sentinels":  {silent, []Ending{NotElected}, Withdraw, false},
-		"also where another replaces it":            {silent, []Ending{ReplacedByAnother}, Withdraw, false},
-		"and after any failure":                     {silent, []Ending{Failed}, Withdraw, false},
-		"though not while a replica may still obey": {silent, []Ending{Unanswered}, Nothing, false},
-		"nor when it is replaced":                   {silent, []Ending{Replaced}, Nothing, false},
+		"replaced":                                 {FailOver, []Ending{Replaced}, false, attemptPause},
+		"replaced by another":                      {ReplaceDead, []Ending{ReplacedByAnother}, false, attemptPause},
+		"a failure is repeated at once":            {FailOver, []Ending{Failed}, false, 0},
+		"a second one is not":                      {FailOver, []Ending{Failed, Failed}, true, attemptPause},
+		"a third one is":                           {ReplaceDead, []Ending{Failed, Failed, Failed}, false, 0},
+		"failures of different times":              {FailOver, []Ending{Failed, Replaced, Failed}, false, 0},
+		"not elected":                              {FailOver, []Ending{NotElected}, true, attemptPause},
+		"an order that was not answered":           {FailOver, []Ending{Unanswered}, false, attemptPause},
+		"a silent master is left to the sentinels": {ReplaceSilent, []Ending{NotElected}, false, silentPause},
+		"also after any failure":                   {ReplaceSilent, []Ending{Failed}, false, silentPause},
+		"a sentinel was told":                      {Nudge, []Ending{Replaced}, false, record.OrderAge},
+		"another launcher has just told one":       {Nudge, []Ending{TooSoon}, false, CalmTick},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, left := begun, Nothing
+			a, tell := Attempts{}, false
 			for _, end := range c.ends {
-				a, left = a.End(c.lost, end, now)
+				var action Action
+				a, action = a.Told().AtOnce().allow(c.action, now)
+				require.Equal(t, c.action, action)
+				a, tell = a.End(end, now)
 			}
-			require.Equal(t, c.left, left)
-			require.Equal(t, c.due, a.Due(FailOver, now))
+			require.Equal(t, c.tell, tell)
+			if tell {
+				_, action := a.allow(c.action, now.Add(time.Hour))
+				require.Equal(t, Wait, action, "the sentinel has not been told yet")
+				a = a.Told()
+			}
+			if c.after > 0 {
+				_, early := a.allow(c.action, now.Add(c.after-1))
+				require.Equal(t, Wait, early)
+			}
+			_, due := a.allow(c.action, now.Add(c.after))
+			require.Equal(t, c.action, due)
 		})
 	}
-	require.False(t, begun.Due(FailOver, now.Add(attemptPause-1)))
-	require.True(t, begun.Due(FailOver, now.Add(attemptPause)))
-	require.True(t, begun.Due(ReplaceSilent, now.Add(silentPause)))
-	require.False(t, begun.Due(Nudge, now.Add(record.OrderAge-1)))
-	require.True(t, begun.Postpone(Nudge, now).Due(Nudge, now.Add(CalmTick)))
-	require.False(t, begun.Postpone(Nudge, now).Due(Nudge, now.Add(CalmTick-1)))
+}
 
-	unanswered, _ := begun.End(dead, Unanswered, now)
-	require.True(t, unanswered.MayStillObey(now.Add(orderLasts-1)))
-	require.False(t, unanswered.MayStillObey(now.Add(orderLasts)))
-	answered, _ := unanswered.End(dead, Replaced, now)
-	require.False(t, answered.MayStillObey(now.Add(time.Second)))
+func TestOneAttemptRunsAtATime(t *testing.T) {
+	running, action := Attempts{}.allow(ReplaceDead, epoch)
+	require.Equal(t, ReplaceDead, action)
+	require.True(t, running.Running())
+	for action, want := range map[Action]Action{
+		FailOver: Wait, Nudge: Wait, ReplaceDead: Wait, ReplaceSilent: Wait, Claim: Wait, Follow: Follow, StartReplica: StartReplica, CallOff: CallOff, Wait: Wait,
+	} {
+		_, allowed := running.allow(action, epoch.Add(time.Hour))
+		require.Equal(t, want, allowed, "%v", action)
+	}
+	ended, _ := running.End(Replaced, epoch)
+	_, action = ended.allow(Claim, epoch)
+	require.Equal(t, Claim, action)
+}
+
+func TestOrderThatWasNotAnsweredMayStillBeObeyedForAWhile(t *testing.T) {
+	unanswered, _ := Attempts{}.End(Unanswered, epoch)
+	require.True(t, unanswered.MayStillObey(epoch.Add(orderLasts-1)))
+	require.False(t, unanswered.MayStillObey(epoch.Add(orderLasts)))
+	other, _ := unanswered.End(ReplacedByAnother, epoch)
+	require.True(t, other.MayStillObey(epoch.Add(time.Second)))
+	answered, _ := unanswered.End(Replaced, epoch)
+	require.False(t, answered.MayStillObey(epoch.Add(time.Second)))
 }

@@ -30,14 +30,15 @@ type DesiredLabel struct {
 }
 
 // Want replaces the desired labels by labels with these values. seenAt is when the look began that they follow from. A look that began
-// before the last Disown changes nothing: whoever took the label then knew more. gone says that the API has no object of this pod any more.
+// before the last Disown changes nothing: whoever took the label then knew more. Nor does a look that began before the look that the present
+// labels follow from: a replacement beside the loop labels its pod by a look of its own. gone says that the API has no object of this pod any more.
 // Such a pod is never to be master: there is nothing to label. changed says whether the labels have to be written, or looked at, anew.
 func (d *DesiredLabel) Want(label, runID string, seenAt time.Time, gone bool) (changed bool) {
 	switch {
 	case label == Master && gone:
 		d.labels = PodLabels{}
 		return false
-	case d.disownedAt.After(seenAt):
+	case d.disownedAt.After(seenAt) || d.seenAt.After(seenAt):
 		return false
 	}
 	next := PodLabels{Known: true, Role: label, RunID: runID}

@@ -75,6 +75,8 @@ type Memory struct {
 	MinReplicas int
 	// ServedHistory is the ID of the history of the Redis that runs, or ran last, as master; empty if it was a replica.
 	ServedHistory string
+	// Attempts are those of this launcher to replace a master.
+	Attempts Attempts
 	// MasterSince is since when Redis has been master; zero if it is not.
 	MasterSince time.Time
 
@@ -134,6 +136,15 @@ func (m *Memory) SetOwnRecord(r record.Record, now time.Time) {
 
 // ReadAgain has the next look read the record, whenever it was read last.
 func (m *Memory) ReadAgain() { m.recordAt = time.Time{} }
+
+// EndAttempt notes how the attempt to replace a master has ended. tell says that a sentinel is to be told to replace the master.
+func (m *Memory) EndAttempt(end Ending, now time.Time) (tell bool) {
+	m.Attempts, tell = m.Attempts.End(end, now)
+	if end != Replaced {
+		m.ReadAgain()
+	}
+	return tell
+}
 
 // Alert notes that a failover has most likely begun: the launcher of the master has ended or begun to leave, or another pod
 // has taken the label off this one.

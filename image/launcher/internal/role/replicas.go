@@ -48,36 +48,6 @@ func (o Observation) Replicas(history string) []Replica {
 	return replicas
 }
 
-// Foremost gives the live replicas that hold the most data, this pod included;
-// nil if all of them do, so that it does not matter which one is promoted.
-func (o Observation) Foremost() []netip.Addr {
-	type holder struct {
-		ip     netip.Addr
-		offset int64
-	}
-	var replicas []holder
-	if o.Local.Answering && !o.Local.Master && o.Local.Synced && !o.Self.Terminating {
-		replicas = append(replicas, holder{o.Self.IP, o.Local.Offset})
-	}
-	for _, p := range o.liveReplicas() {
-		replicas = append(replicas, holder{p.IP, p.Offset})
-	}
-	var most int64
-	for _, r := range replicas {
-		most = max(most, r.offset)
-	}
-	var out []netip.Addr
-	for _, r := range replicas {
-		if r.offset == most {
-			out = append(out, r.ip)
-		}
-	}
-	if len(out) == len(replicas) {
-		return nil
-	}
-	return out
-}
-
 // liveReplicas gives the peers that run as replicas and hold data, and that
 // Sentinel would promote: to wait for another would be to wait for ever.
 func (o Observation) liveReplicas() []Peer {

@@ -1,11 +1,8 @@
 package role
 
 import (
-	"net/netip"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
@@ -194,15 +191,4 @@ func TestReplicaIsElectedWhereNobodyRemembersAMaster(t *testing.T) {
 		{"not when another one's are", observe(cut, peer("b", isStopped, reports(wasMaster(1, 9))), peer("c", isStopped, reports(nothing))),
 			replica(Uncertain, "the master is gone and the sentinels know nothing; server-b holds the most advanced data")},
 	})
-}
-
-func TestForemostAreTheReplicasWithTheMostData(t *testing.T) {
-	dead := observe(recorded("a"), peer("b", linkDown, at(1000)), peer("c", linkDown, at(1001)))
-	require.Equal(t, []netip.Addr{address("c")}, dead.Foremost())
-	own := observe(lostLink("d", time.Second), peer("b", linkDown, at(1000)), peer("c", linkDown, at(999)))
-	require.Equal(t, []netip.Addr{address("a"), address("b")}, own.Foremost())
-	level := observe(lostLink("d", time.Second), peer("b", linkDown, at(1000)), peer("c", isUnsynced))
-	require.Nil(t, level.Foremost(), "all that hold data hold the same")
-	leaving := observe(peer("b", linkDown, at(1000)), peer("c", linkDown, isTerminating, at(2000)))
-	require.Nil(t, leaving.Foremost())
 }

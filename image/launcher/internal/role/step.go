@@ -11,6 +11,7 @@ import (
 // Plan is what a server does next. Either Ask names facts that are missing, and nothing else is set, or the decision is made.
 type Plan struct {
 	Ask Questions
+	// Decision is what the rules say. Its Action is Wait where an attempt to replace a master is not due, or another one runs.
 	Decision
 	// Seen is what the decision was made from.
 	Seen Observation
@@ -57,6 +58,7 @@ func (m Memory) Step(f Facts, now time.Time) (Memory, Plan) {
 	m.Decided = d
 	silent := local.Running && !local.Answering && m.last.Master && !m.last.Loading && local.Silent > silenceLimit
 	p := Plan{Decision: d, Seen: o, Pause: silent || d.BeingReplaced && d.Action == Wait, Promotable: local.Synced && !f.Self.Terminating}
+	m.Attempts, p.Action = m.Attempts.allow(d.Action, now)
 	p.MinReplicas, p.SetMinReplicas = m.minReplicas(f, local, now)
 	return m, p
 }

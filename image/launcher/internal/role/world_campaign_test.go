@@ -204,7 +204,7 @@ func (s *simServer) callOff(w *world, master netip.Addr) {
 	for i, v := range s.views {
 		if v.FailingOver && v.Master == master {
 			w.logf("%s calls the failover of %s off", s.Name, s.asked[i].Name)
-			s.attempts = s.attempts.AtOnce()
+			s.memory.Attempts = s.memory.Attempts.AtOnce()
 			s.asked[i].stop()
 		}
 	}
@@ -212,26 +212,27 @@ func (s *simServer) callOff(w *world, master netip.Addr) {
 
 // failOver replaces the master, or commands a failover to one sentinel.
 func (s *simServer) failOver(w *world, o Observation, d Decision) {
-	if !s.attempts.Due(d.Action, w.clock()) {
+	lost, replaces := s.memory.LostMaster(o, d)
+	if !replaces {
+		end := TooSoon
+		if s.announceFailover(w, d, lost.Lost) {
+			end = Replaced
+			s.commandFailover(w, d.Target)
+		}
+		s.memory.EndAttempt(end, w.clock())
 		return
 	}
-	s.attempts = s.attempts.Begin(w.clock())
-	lost, replaces := s.memory.LostMaster(o, d)
-	if replaces {
-		var left Remainder
-		s.attempts, left = s.attempts.End(lost, s.replaceLost(w, lost), w.clock())
-		switch left {
-		case Nothing:
-			return
-		case Withdraw:
-			if next, changed := w.record.Withdraw(lost.Lost, s.record()); changed && w.apiServes(&s.pod) {
-				s.write(w, next)
-			}
-			return
+	end := s.replaceLost(w, lost)
+	if lost.Silent && end != Replaced {
+		if next, changed := w.record.Withdraw(lost.Lost, s.record()); changed && w.apiServes(&s.pod) {
+			s.write(w, next)
 		}
 	}
-	if s.announceFailover(w, d, lost.Lost) {
-		s.commandFailover(w, d.Target)
+	if s.memory.EndAttempt(end, w.clock()) {
+		if s.announceFailover(w, d, lost.Lost) {
+			s.commandFailover(w, d.Target)
+		}
+		s.memory.Attempts = s.memory.Attempts.Told()
 	}
 }
 

@@ -26,7 +26,6 @@ type simServer struct {
 	wasRunning bool
 	turnAt     time.Duration
 	heldAt     time.Duration // its writes have been held back since then; 0: they are not
-	attempts   Attempts      // to replace a master
 	recordedAt time.Duration // last attempt to write the record again
 	written    *record.Record
 	views      []View

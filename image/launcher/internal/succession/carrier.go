@@ -36,9 +36,7 @@ const (
 var (
 	// ErrNotElected says that this launcher cannot replace the master, and that a sentinel can.
 	ErrNotElected = errors.New("this launcher was not elected to replace the master")
-	// ErrSingleSentinel is ErrNotElected in a release with one sentinel.
-	ErrSingleSentinel = fmt.Errorf("%w: a single sentinel knows no other in whose name it could be told", ErrNotElected)
-	// ErrUnrecorded is ErrNotElected where the API did not record the death of the master.
+	// ErrUnrecorded is ErrNotElected where the API did not record that this launcher replaces the master of another pod.
 	ErrUnrecorded = fmt.Errorf("%w: record the death of the master", ErrNotElected)
 	// ErrFailoverRunning says that a sentinel is replacing the master, or has replaced it.
 	ErrFailoverRunning = errors.New("a sentinel is replacing the master, or has replaced it")
@@ -367,11 +365,23 @@ func (c Carrier) announce(ctx context.Context, next Successor) int {
 	return int(told.Load())
 }
 
-// announceTo tells a sentinel of the new master in the name of a sentinel that it knows.
+// announceTo tells a sentinel of the new master in the name of another sentinel that it knows. A single sentinel knows no other. It is told in
+// the name of a sentinel at the address of this pod, which does not exist, and forgets that sentinel at once. See docs/adr/0034.
 func (c Carrier) announceTo(ctx context.Context, sentinel *redisnode.Node, next Successor) (told bool) {
 	known, err := sentinel.KnownSentinels(ctx, c.config.MasterName)
+	if err != nil {
+		return false
+	}
+	if c.config.Sentinels == 1 {
+		known = []redisnode.KnownSentinel{{Addr: netip.AddrPortFrom(c.config.PodIP, uint16(c.config.SentinelPort)), ID: campaignID()}}
+		defer func() {
+			if err := sentinel.Reset(ctx, c.config.MasterName); err != nil {
+				c.log.Warn("the sentinel does not forget in whose name it was told of the new master", "error", err)
+			}
+		}()
+	}
 	i := slices.IndexFunc(known, func(k redisnode.KnownSentinel) bool { return k.Addr.IsValid() && k.ID != "" })
-	if err != nil || i < 0 {
+	if i < 0 {
 		return false
 	}
 	if err := sentinel.Announce(ctx, known[i], c.config.MasterName, next.Addr, next.Epoch); err != nil {

@@ -29,45 +29,67 @@ const (
 
 // Lost is a master whose Redis does not run, or that most sentinels find down.
 type Lost struct {
-	record.Lost
-	Replicas []role.Replica // the replicas that may replace it
-	// Frozen: the launcher of a silent master does not answer either. It cannot demote the master when that wakes up.
-	Frozen bool
+	role.Lost
 	// Remembered is the last record that this launcher has read or written. An empty Version means that there is no such record.
 	Remembered record.Record
 	// Recorded is called with the record that names the successor, as soon as the API has it.
 	Recorded func(r record.Record)
 	// PromotedSelf is called when this pod has been promoted. Its context ends with the time that this launcher has for the replacement.
 	PromotedSelf func(ctx context.Context)
+
+	fenced record.Record // the record that names the successor; an empty Version means that it does not
 }
 
+// own says whether the master is this pod. Its launcher may replace it without the record: no other launcher replaces a master whose own
+// launcher answers.
+func (l *Lost) own(self record.Member) bool { return l.UID == self.UID }
+
 // ReplaceLost replaces a lost master by the replica that holds most of its data. It does what a leading sentinel
-// does, as in a hand-over; see docs/adr/0029.
+// does, as in a hand-over; see docs/adr/0029. The death of the Redis in this pod need not be recorded. The sentinels then decide alone when
+// the label moves.
 //
 // With ErrNotElected a sentinel can replace the master. With ErrFailoverRunning a sentinel does, and with record.ErrReplaced another
 // launcher does or the master has come back. With ErrAnswers a silent master answers again. With ErrUnanswered the replica may be master.
-// With another error the attempt has failed in between, as where the replica has ended.
+// With another error the attempt has failed in between, as where the replica has ended. After an error the record does not name a successor
+// of a silent master any more, unless the replica may be master.
 //
 // The remembered record may be old. The write of the fence shows that, and ReplaceLost begins once more with the record of the API.
 func (c Carrier) ReplaceLost(ctx context.Context, master Lost) error {
-	err := c.replaceOnce(ctx, master)
+	err := c.replaceOnce(ctx, &master)
 	if errors.Is(err, kube.ErrChanged) && master.Remembered.Version != "" {
 		master.Remembered = record.Record{}
-		err = c.replaceOnce(ctx, master)
+		err = c.replaceOnce(ctx, &master)
+	}
+	if err != nil && master.Silent && master.fenced.Version != "" && !errors.Is(err, ErrUnanswered) {
+		c.log.Info("the sentinels are left to replace the silent master", "reason", err)
+		return errors.Join(err, c.withdraw(ctx, master))
 	}
 	return err
 }
 
-func (c Carrier) replaceOnce(ctx context.Context, master Lost) error {
-	if c.config.Sentinels < 2 {
-		return ErrSingleSentinel
+// Ending gives how an attempt to replace a lost master has ended. err is the error of ReplaceLost.
+func Ending(err error) role.Ending {
+	switch {
+	case err == nil:
+		return role.Replaced
+	case errors.Is(err, ErrUnanswered):
+		return role.Unanswered
+	case errors.Is(err, ErrFailoverRunning) || errors.Is(err, record.ErrReplaced) || errors.Is(err, ErrAnswers):
+		return role.ReplacedByAnother
+	case errors.Is(err, ErrNotElected):
+		return role.NotElected
+	default:
+		return role.Failed
 	}
-	ip, err := netip.ParseAddr(master.IP)
+}
+
+func (c Carrier) replaceOnce(ctx context.Context, master *Lost) error {
+	ip, err := master.Address()
 	if err != nil {
 		return fmt.Errorf("%w: the address of the lost master: %w", ErrNotElected, err)
 	}
 	// The record comes first: what is found below holds only if nobody writes the record meanwhile.
-	read, err := c.recordOf(ctx, master)
+	read, recorded, err := c.recordOf(ctx, master)
 	if err != nil {
 		return err
 	}
@@ -75,20 +97,22 @@ func (c Carrier) replaceOnce(ctx context.Context, master Lost) error {
 	if observe.FailingOver(views) {
 		return ErrFailoverRunning
 	}
-	chosen, err := c.foremost(ctx, master, ip)
+	chosen, err := c.foremost(ctx, *master, ip)
 	if err != nil {
 		return err
 	}
 	// When the others take the fence over, this launcher must not promote anybody any more.
-	fencedAt := time.Now()
-	if err := c.fenceLost(ctx, read, master, chosen.UID, fencedAt); err != nil {
-		return err
+	began := time.Now()
+	if recorded {
+		if err := c.fenceLost(ctx, read, master, chosen.UID, began); err != nil {
+			return err
+		}
 	}
-	ctx, cancel := context.WithDeadline(ctx, fencedAt.Add(record.CarrierTime))
+	ctx, cancel := context.WithDeadline(ctx, began.Add(record.CarrierTime))
 	defer cancel()
 	next := c.Successor(ip, chosen.IP, views)
 	next.silent, next.frozen = master.Silent, master.Frozen
-	if err := c.win(ctx, master, chosen, &next); err != nil {
+	if err := c.win(ctx, *master, chosen, &next); err != nil {
 		return err
 	}
 	if err := c.Promote(ctx, nobodyWrites, next, c.labelled); err != nil {
@@ -224,37 +248,70 @@ func (c Carrier) askOffers(ctx context.Context, master netip.Addr, offers role.O
 }
 
 // recordOf gives the record of a lost master. It reads the record unless the remembered record allows the replacement: the write
-// of the fence fails if somebody has written since. With record.ErrReplaced somebody else replaces the master, or the master has come
-// back. With ErrNotElected the API does not answer, or the record does not name the master.
-func (c Carrier) recordOf(ctx context.Context, master Lost) (record.Record, error) {
-	if known := master.Remembered; known.Version != "" && known.Replaceable(master.Lost, c.self, time.Now()) == nil {
-		return known, nil
+// of the fence fails if somebody has written since. recorded is false if the master is this pod, and the API does not answer or the record
+// has never named this pod. With record.ErrReplaced somebody else replaces the master, or the master has come back. With ErrUnrecorded the
+// API does not answer.
+func (c Carrier) recordOf(ctx context.Context, master *Lost) (read record.Record, recorded bool, err error) {
+	if known := master.Remembered; known.Version != "" && known.Replaceable(master.Lost.Lost, c.self, time.Now()) == nil {
+		return known, true, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, FenceTime)
 	defer cancel()
-	read, err := c.api.Record(ctx)
+	read, err = c.api.Record(ctx)
 	if err != nil {
-		return record.Record{}, fmt.Errorf("%w: %w", ErrUnrecorded, err)
+		return record.Record{}, false, c.unrecorded(master, err)
 	}
-	err = read.Replaceable(master.Lost, c.self, time.Now())
+	err = read.Replaceable(master.Lost.Lost, c.self, time.Now())
 	if errors.Is(err, record.ErrNotRecorded) {
-		err = fmt.Errorf("%w: %w", ErrNotElected, err)
+		_, _, err = read.FenceForSentinel(master.Lost.Lost, c.self, time.Now())
+		return read, false, err
 	}
-	return read, err
+	return read, err == nil, err
+}
+
+// unrecorded gives nil if the launcher may replace a master that the API does not record as lost, and ErrUnrecorded otherwise.
+func (c Carrier) unrecorded(master *Lost, err error) error {
+	if !master.own(c.self) {
+		return fmt.Errorf("%w: %w", ErrUnrecorded, err)
+	}
+	c.log.Warn("the death of the master could not be recorded; the sentinels decide alone when the label moves", "error", err)
+	return nil
 }
 
 // fenceLost writes into the record that this pod replaces a lost master by a replica. chosen is the UID of the replica's pod. The error
-// is kube.ErrChanged if somebody has written the record since it was read. With ErrUnrecorded the API did not write the record.
-func (c Carrier) fenceLost(ctx context.Context, read record.Record, master Lost, chosen string, at time.Time) error {
+// is kube.ErrChanged if somebody has written the record since it was read. With ErrUnrecorded the API did not write the record, and the
+// master is another pod.
+func (c Carrier) fenceLost(ctx context.Context, read record.Record, master *Lost, chosen string, at time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, FenceTime)
 	defer cancel()
-	written, err := c.api.WriteRecord(ctx, read.FenceLost(master.Lost, c.self, chosen, at))
+	written, err := c.api.WriteRecord(ctx, read.FenceLost(master.Lost.Lost, c.self, chosen, at))
 	switch {
 	case errors.Is(err, kube.ErrChanged):
 		return fmt.Errorf("record the death of the master: %w", err)
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrUnrecorded, err)
+		return c.unrecorded(master, err)
 	}
+	master.fenced = written
 	master.Recorded(written)
 	return nil
+}
+
+// withdraw takes back the fence of a silent master that this launcher does not replace.
+func (c Carrier) withdraw(ctx context.Context, master Lost) error {
+	for {
+		written, err := c.Rewrite(ctx, master.fenced, func(r record.Record) (record.Record, bool, error) {
+			next, changed := r.Withdraw(master.Lost.Lost, c.self)
+			return next, changed, nil
+		})
+		switch {
+		case errors.Is(err, kube.ErrChanged):
+			master.fenced = record.Record{}
+			continue
+		case err != nil:
+			return fmt.Errorf("take back the fence of the silent master: %w", err)
+		case written.Version != "":
+			master.Recorded(written)
+		}
+		return nil
+	}
 }

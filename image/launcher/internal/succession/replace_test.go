@@ -21,17 +21,44 @@ func TestDeathOfAMasterIsRecordedUnlessSomebodyHasWrittenSince(t *testing.T) {
 	c := launcher(t, fakerelease.New(t, "server-a"), "server-a", 0)
 	fakerelease.SetRecord(t, c.api, record.Record{Master: fakerelease.Member("server-b")})
 	var written record.Record
-	master := Lost{Lost: record.Lost{Member: fakerelease.Member("server-b"), Reason: "it has ended"}, Recorded: func(r record.Record) { written = r }}
-	read, err := c.recordOf(t.Context(), master)
+	master := &Lost{
+		Lost:     role.Lost{Lost: record.Lost{Member: fakerelease.Member("server-b"), Reason: "it has ended"}},
+		Recorded: func(r record.Record) { written = r },
+	}
+	read, recorded, err := c.recordOf(t.Context(), master)
 	require.NoError(t, err)
+	require.True(t, recorded)
 	require.NoError(t, c.fenceLost(t.Context(), read, master, "uid-chosen", time.Now()))
 	require.ErrorIs(t, c.fenceLost(t.Context(), read, master, "uid-chosen", time.Now()), kube.ErrChanged, "somebody has written since")
 	require.Equal(t, "uid-chosen", written.Fence.Successor)
 
 	fakerelease.SetRecord(t, c.api, record.Record{Master: fakerelease.Member("server-b")})
 	master.Member = c.self
-	_, err = c.recordOf(t.Context(), master)
-	require.ErrorIs(t, err, ErrNotElected, "its own death, of which the record knows nothing")
+	_, recorded, err = c.recordOf(t.Context(), master)
+	require.NoError(t, err)
+	require.False(t, recorded, "its own death, of which the record knows nothing")
+}
+
+// The launcher of a dead Redis needs no record: nobody else replaces the master. The launcher of a replica does.
+func TestOnlyTheLauncherOfTheDeadRedisGoesOnWithoutTheRecord(t *testing.T) {
+	server := fakerelease.New(t, "server-a")
+	c := launcher(t, server, "server-a", 0)
+	fakerelease.SetRecord(t, c.api, record.Record{Master: c.self})
+	own := &Lost{Lost: role.Lost{Lost: record.Lost{Member: c.self}}}
+	read, recorded, err := c.recordOf(t.Context(), own)
+	require.NoError(t, err)
+	require.True(t, recorded)
+	server.Deny("server-a", "update", "leases")
+	require.NoError(t, c.fenceLost(t.Context(), read, own, "uid-chosen", time.Now()))
+	require.Empty(t, own.fenced.Version)
+	other := &Lost{Lost: role.Lost{Lost: record.Lost{Member: fakerelease.Member("server-b")}}}
+	require.ErrorIs(t, c.fenceLost(t.Context(), read, other, "uid-chosen", time.Now()), ErrUnrecorded)
+	server.Deny("server-a", "get", "leases")
+	_, recorded, err = c.recordOf(t.Context(), own)
+	require.NoError(t, err)
+	require.False(t, recorded)
+	_, _, err = c.recordOf(t.Context(), other)
+	require.ErrorIs(t, err, ErrUnrecorded)
 }
 
 func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
@@ -51,7 +78,7 @@ func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
 		return fakeredis.Text(fmt.Sprintf("role:%s\r\nmaster_replid:dead\r\nmaster_host:127.0.0.10\r\nmaster_port:6379\r\nmaster_link_status:%s\r\nslave_repl_offset:%d\r\n", says, linked, offset))
 	})
 	foremost := func(replicas ...role.Replica) (string, error) {
-		pod, err := c.foremost(t.Context(), Lost{Replicas: replicas}, netip.MustParseAddr("127.0.0.10"))
+		pod, err := c.foremost(t.Context(), Lost{Lost: role.Lost{Replicas: replicas}}, netip.MustParseAddr("127.0.0.10"))
 		return pod.Name, err
 	}
 	replica := func(ip string, offset int64) role.Replica {
