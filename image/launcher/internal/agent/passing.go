@@ -19,9 +19,6 @@ const (
 	endTime = 20 * time.Second
 	// passingTime is how long a pod that leaves takes late connections at most.
 	passingTime = labelWait + lateEndpoints + endTime
-	// diedLately is how long after the death of a master its clients may still
-	// come to it.
-	diedLately = 10 * time.Second
 )
 
 // passing is the passing on of late connections.
@@ -109,7 +106,7 @@ func (s *Server) inRelease(ip netip.Addr) bool {
 // successor, before Redis comes back here as a replica that would refuse their
 // writes. It says whether that is still going on.
 func (s *Server) passLate(ctx context.Context, target netip.AddrPort) bool {
-	if s.passing == nil && !s.memory.Died().IsZero() && time.Since(s.memory.Died()) < diedLately {
+	if s.passing == nil && s.memory.DiedLately(time.Now()) {
 		s.passing = s.pass(ctx, target, lateEndpoints)
 	}
 	s.memory.PassedOn()

@@ -25,12 +25,6 @@ import (
 )
 
 const (
-	// quickTick is how often the own Redis is asked: a promotion is seen within it.
-	quickTick = 200 * time.Millisecond
-	// failoverTick is how often it is asked while a failover is under way or may be; see role.Memory.Hurry.
-	failoverTick = 25 * time.Millisecond
-	// hungAfter is how long Redis may not answer before the kubelet restarts the container.
-	hungAfter = 60 * time.Second
 	// stuckAfter is how long the loop may take for one turn before the same.
 	stuckAfter = 30 * time.Second
 	// lastStanding is how long the exit waits for the last standing to reach the disk. A
@@ -142,13 +136,13 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	watchdog := newWatchdog(s.web)
 	defer watchdog.stop()
 
-	ticker := time.NewTicker(quickTick)
+	ticker := time.NewTicker(s.memory.Pace(time.Now(), s.config.Servers))
 	defer ticker.Stop()
 	var childDone <-chan struct{}
 	for {
 		watchdog.turn()
 		s.turn(ctx)
-		ticker.Reset(s.tick())
+		ticker.Reset(s.memory.Pace(time.Now(), s.config.Servers))
 		if s.stopping && s.leave(ctx) {
 			return nil
 		}
@@ -176,14 +170,6 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-ticker.C:
 		}
 	}
-}
-
-// tick is the time to the next look.
-func (s *Server) tick() time.Duration {
-	if s.memory.Hurry(time.Now()) {
-		return failoverTick
-	}
-	return quickTick
 }
 
 // turn is one round of observation, decision and action.

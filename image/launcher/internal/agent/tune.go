@@ -55,8 +55,8 @@ func (s *Server) publish(o role.Observation) {
 		Standing: s.memory.Worth.Standing, Reason: s.memory.Decided.Reason, Rule: s.memory.Decided.Rule, Lacks: s.lacks,
 	})
 	health := web.Health{Ready: s.memory.NotReady(o, time.Now())}
-	if s.child != nil && s.memory.Silent(time.Now()) > hungAfter && !o.Local.Loading {
-		health.Live = "redis-server has not answered for " + hungAfter.String()
+	if s.child != nil {
+		health.Live = s.memory.Hung(o, time.Now())
 	}
 	s.web.SetHealth(health)
 }

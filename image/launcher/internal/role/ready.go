@@ -8,7 +8,17 @@ const (
 	masterSilent = 10 * time.Second
 	// replicaGone is how long a replica without its master stays in the slave Service.
 	replicaGone = 10 * time.Second
+	// hungAfter is how long Redis may not answer before the kubelet restarts the container.
+	hungAfter = 60 * time.Second
 )
+
+// Hung says why the kubelet should restart the container of a Redis that runs; empty when it should not. o is what the last decision was made from.
+func (m *Memory) Hung(o Observation, now time.Time) string {
+	if m.Silent(now) <= hungAfter || o.Local.Loading {
+		return ""
+	}
+	return "redis-server has not answered for " + hungAfter.String()
+}
 
 // NotReady says why this pod should get no traffic; empty when it should. o is what the last decision was made from.
 func (m *Memory) NotReady(o Observation, now time.Time) string {

@@ -46,6 +46,11 @@ func TestLabelledMasterThatDoesNotAnswerStaysReadyUntilAFailoverIsOver(t *testin
 	silent := Observation{Local: Local{Running: true}, Self: Member{Label: Master}}
 	require.Empty(t, m.NotReady(silent, now.Add(masterSilent-time.Millisecond)))
 	require.Equal(t, "redis-server does not answer", m.NotReady(silent, now.Add(masterSilent)))
+	require.Empty(t, m.Hung(silent, now.Add(hungAfter)))
+	require.NotEmpty(t, m.Hung(silent, now.Add(hungAfter+time.Second)), "the kubelet restarts it")
+	loading := silent
+	loading.Local.Loading = true
+	require.Empty(t, m.Hung(loading, now.Add(time.Hour)))
 	silent.Self.Label = Slave
 	require.Equal(t, "redis-server does not answer", m.NotReady(silent, now))
 }

@@ -320,3 +320,14 @@ func TestSentinelThatIsLateOnceStillKnowsTheMaster(t *testing.T) {
 	}
 	require.Equal(t, Claim, l.look().Action, "nobody knows it any more")
 }
+
+func TestLooksOfAFailoverAreRarerWhereThereAreMoreServers(t *testing.T) {
+	m := NewMemory(Standing{}, epoch)
+	now := epoch.Add(time.Hour)
+	require.Equal(t, calmPace, m.Pace(now, 3))
+	m.Alert(now)
+	require.Equal(t, hurryPace, m.Pace(now, 3))
+	require.Equal(t, hurryPace, m.Pace(now, 10))
+	require.Equal(t, 125*time.Millisecond, m.Pace(now, 50))
+	require.Equal(t, calmPace, m.Pace(now, 200))
+}
