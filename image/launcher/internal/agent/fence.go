@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
 // fence records that this master accepts no writes any more, before a sentinel is told to replace it.
@@ -51,11 +52,15 @@ type writtenRecord struct {
 // wrote hands a record that was written beside the loop over to the loop. It is safe for concurrent use.
 func (s *Server) wrote(r record.Record) { s.written.Store(&writtenRecord{r, time.Now()}) }
 
-// takeWritten gives the record that was last written beside the loop since the call before; nil if there is none.
-func (s *Server) takeWritten() *record.Record {
-	w := s.written.Swap(nil)
-	if w == nil {
+// takeWritten gives the record that was last written beside the loop since the call before; nil if there is none. own is what the own Redis
+// has told in this look. A look that has asked Redis before its promotion leaves the record that names this pod to the next look.
+func (s *Server) takeWritten(own role.Own) *record.Record {
+	w := s.written.Load()
+	if w == nil || w.Master == s.self && !own.Master && w.at.After(s.turnAt) || !s.written.CompareAndSwap(w, nil) {
 		return nil
+	}
+	if w.at.Before(s.wroteAt) {
+		return nil // the loop has written a later one
 	}
 	s.wroteAt = w.at
 	return &w.Record

@@ -20,7 +20,7 @@ func (s *Server) asker() observe.Asker {
 // look asks for the facts that the next decision lacks, until it is made.
 func (s *Server) look(ctx context.Context) role.Plan {
 	facts := s.begin(ctx)
-	facts.Written = s.takeWritten()
+	facts.Written = s.takeWritten(facts.Own)
 	for {
 		next, plan := s.memory.Step(facts, time.Now())
 		if plan.Ask == (role.Questions{}) {
@@ -63,7 +63,7 @@ func (s *Server) ask(ctx context.Context, q role.Questions, facts *role.Facts) {
 		s.askOthers(ctx, q, s.api.Pods(), facts)
 		asked.Sentinels, asked.Servers = asked.Sentinels || q.Sentinels, asked.Servers || q.Servers
 	case q.Record:
-		if written := s.takeWritten(); written != nil {
+		if written := s.takeWritten(facts.Own); written != nil {
 			facts.Written = written // since the look began
 		}
 		read, err := s.readRecord(ctx)

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -35,16 +36,21 @@ func (s *Server) replace(ctx context.Context, p role.Plan) {
 
 // replaced takes the end of an attempt to replace a lost master. err is the error of the attempt.
 func (s *Server) replaced(ctx context.Context, p role.Plan, lost role.Lost, err error) {
-	tell := s.memory.EndAttempt(succession.Ending(err), time.Now())
+	end := succession.Ending(err)
+	tell := s.memory.EndAttempt(end, time.Now())
+	level := slog.LevelDebug
 	switch {
 	case tell:
 		s.log.Warn("a sentinel is told to replace the dead master", "reason", err)
 		s.tellSentinel(ctx, p, lost, err)
-	case err == nil:
+		return
+	case end == role.Replaced:
 		s.metrics.failovers.WithLabelValues(p.Action.String()).Inc()
-	default:
-		s.log.Info("the master is not replaced by this attempt", "master", lost.Name, "reason", err)
+		return
+	case end == role.Unanswered || end == role.Failed && !lost.Silent:
+		level = slog.LevelWarn
 	}
+	s.log.Log(ctx, level, "this launcher has not replaced the master", "master", lost.Name, "reason", err)
 }
 
 // attend gives what an attempt calls when it has written the record, and when it has promoted this pod. They work with a copy of the
@@ -139,7 +145,7 @@ func (s *Server) orderFailover(ctx context.Context, p role.Plan) {
 		s.wrote(written)
 		name, err := commandFailover(ctx, s.config, ask.QuickSentinels(ctx, s.api.Pods()), p.Target)
 		return func() {
-			s.memory.EndAttempt(role.Replaced, time.Now())
+			s.memory.EndAttempt(role.Ordered, time.Now())
 			s.told(p, name, err)
 		}
 	})

@@ -166,6 +166,9 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			s.memory.Alert(time.Now())
 		case then := <-s.finished:
 			then()
+			if s.stopping && s.leave(ctx) { // before the next turn, which may begin another attempt
+				return nil
+			}
 		case <-s.api.Changed():
 		case <-ticker.C:
 		}
@@ -212,7 +215,7 @@ func (s *Server) label(d role.Decision) {
 	case role.ClearLabel:
 		s.labels.Want("", "", s.turnAt)
 	case role.HoldLabel:
-		s.labels.Hold()
+		s.labels.Hold(s.turnAt)
 	}
 }
 
@@ -235,7 +238,8 @@ func (s *Server) keepRecord(ctx context.Context, o role.Observation) {
 
 // recordIs takes a record that names this pod as the master.
 func (s *Server) recordIs(r record.Record) {
-	s.memory.SetOwnRecord(r, time.Now())
+	s.wroteAt = time.Now()
+	s.memory.SetOwnRecord(r, s.wroteAt)
 	s.generation.Store(r.Generation)
 }
 

@@ -63,11 +63,11 @@ func (l *Labeller) Want(label, runID string, seenAt time.Time) {
 	}
 }
 
-// Hold leaves the labels as they are, whoever changes them, until the next Want.
-func (l *Labeller) Hold() {
+// Hold leaves the labels as they are, whoever changes them, until the next Want. seenAt is when the look began that it follows from.
+func (l *Labeller) Hold(seenAt time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.desired.Hold()
+	l.desired.Hold(seenAt)
 }
 
 // wanted returns the labels that are desired now.

@@ -92,7 +92,8 @@ func (a Asker) Remembered(ctx context.Context, o *role.SentinelObservation, pods
 		return false
 	}
 	for _, other := range sentinels {
-		o.Stale = o.Stale || other.Down && !exists[other.Addr.Addr()]
+		// A single sentinel may remember the sentinel in whose name a launcher has told it of a new master.
+		o.Stale = o.Stale || other.Down && (!exists[other.Addr.Addr()] || a.Config.Sentinels == 1)
 	}
 	return true
 }

@@ -13,8 +13,9 @@ import (
 // order has no end of its own. The kubelet restarts a Redis that stands still for a minute.
 const orderLasts = 30 * time.Second
 
-// InformedAfter is how long after its death the sentinels know all that the replicas of a master hold: they ask each replica once in
-// sentinel.InfoPeriod. Before, a sentinel would choose by what it has heard while the master still wrote.
+// InformedAfter is how long a launcher that could not replace a dead master waits before it tells a sentinel. Each sentinel has asked every
+// replica since the death then, since it asks once in sentinel.InfoPeriod. Before, it would choose by what it has heard while the master still
+// wrote.
 const InformedAfter = sentinel.InfoPeriod + 200*time.Millisecond
 
 const (
@@ -57,8 +58,10 @@ func (l Lost) Address() (netip.Addr, error) { return netip.ParseAddr(l.IP) }
 type Ending int
 
 const (
-	// Replaced: the successor is master, or a sentinel has taken the order to make one.
+	// Replaced: the successor is master.
 	Replaced Ending = iota
+	// Ordered: a sentinel was told to replace the master, or could not be told.
+	Ordered
 	// ReplacedByAnother: another launcher or a sentinel replaces the master, or has replaced it, or the master has come back.
 	ReplacedByAnother
 	// NotElected: this launcher cannot replace the master, and a sentinel can.
@@ -125,10 +128,9 @@ func (a Attempts) AtOnce() Attempts {
 func (a Attempts) End(end Ending, now time.Time) (next Attempts, tell bool) {
 	repeated := a.repeated
 	a.running, a.repeated = false, false
-	if end == Replaced || end == Unanswered {
-		a.unanswered = time.Time{}
-	}
 	switch {
+	case end == Replaced:
+		a.unanswered = time.Time{}
 	case end == Unanswered:
 		a.unanswered = now
 	case end == TooSoon:

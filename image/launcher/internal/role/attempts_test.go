@@ -27,7 +27,7 @@ func TestAttemptsToReplaceAMasterAreRepeatedOnceAndThenLeftToASentinel(t *testin
 		"an order that was not answered":           {FailOver, []Ending{Unanswered}, false, attemptPause},
 		"a silent master is left to the sentinels": {ReplaceSilent, []Ending{NotElected}, false, silentPause},
 		"also after any failure":                   {ReplaceSilent, []Ending{Failed}, false, silentPause},
-		"a sentinel was told":                      {Nudge, []Ending{Replaced}, false, record.OrderAge},
+		"a sentinel was told":                      {Nudge, []Ending{Ordered}, false, record.OrderAge},
 		"another launcher has just told one":       {Nudge, []Ending{TooSoon}, false, CalmTick},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,8 +73,10 @@ func TestOrderThatWasNotAnsweredMayStillBeObeyedForAWhile(t *testing.T) {
 	unanswered, _ := Attempts{}.End(Unanswered, epoch)
 	require.True(t, unanswered.MayStillObey(epoch.Add(orderLasts-1)))
 	require.False(t, unanswered.MayStillObey(epoch.Add(orderLasts)))
-	other, _ := unanswered.End(ReplacedByAnother, epoch)
-	require.True(t, other.MayStillObey(epoch.Add(time.Second)))
+	for _, end := range []Ending{ReplacedByAnother, Ordered, Failed} {
+		other, _ := unanswered.End(end, epoch)
+		require.True(t, other.MayStillObey(epoch.Add(time.Second)), "%d", end)
+	}
 	answered, _ := unanswered.End(Replaced, epoch)
 	require.False(t, answered.MayStillObey(epoch.Add(time.Second)))
 }

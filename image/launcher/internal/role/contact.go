@@ -13,12 +13,13 @@ const (
 	// apiPatience is how old an answer of the API may be while the sentinels may be replacing a master that does not reach them.
 	// An API in good order answers within some ten milliseconds. It is asked every apiEvery then.
 	apiPatience = 400 * time.Millisecond
-	// apiEvery is the least age of an answer of the API at which an isolated master asks again.
-	apiEvery = 100 * time.Millisecond
+	// apiEvery is the least age of an answer of the API at which such a master asks again, and apiCalm the same when the sentinels have
+	// had the time to replace it.
+	apiEvery, apiCalm = 100 * time.Millisecond, time.Second
 )
 
-// ReplacedWithin is the time in which the sentinels have replaced an isolated master, if they can.
-func ReplacedWithin(downAfter time.Duration) time.Duration { return downAfter + isolationPatience }
+// replacedWithin is the time in which the sentinels have replaced an isolated master, if they can.
+func replacedWithin(downAfter time.Duration) time.Duration { return downAfter + isolationPatience }
 
 // Contact is when a master has last heard from those who would tell it of its replacement: a majority of the sentinels, and the API. A
 // master that hears from neither is isolated: the sentinels may be replacing it without its knowledge.
@@ -48,7 +49,13 @@ func (c Contact) Sentinels(asked time.Time, cutOff bool) Contact {
 // AskAPI says whether the API must be asked now, beside the loop: the sentinels may soon find this master down, and an answer from before
 // then says nothing about that.
 func (c Contact) AskAPI(now time.Time, downAfter time.Duration) bool {
-	return c.cutOff && !c.sentinels.IsZero() && now.Sub(c.sentinels) >= downAfter-SilenceLead && now.Sub(c.api) >= apiEvery
+	if !c.cutOff || c.sentinels.IsZero() || now.Sub(c.sentinels) < downAfter-SilenceLead {
+		return false
+	}
+	if now.Sub(c.sentinels) > replacedWithin(downAfter) {
+		return now.Sub(c.api) >= apiCalm
+	}
+	return now.Sub(c.api) >= apiEvery
 }
 
 // Isolated says whether the sentinels may be replacing the master without its knowledge. An old answer of the API counts again when the
@@ -58,7 +65,7 @@ func (c Contact) Isolated(now time.Time, downAfter time.Duration) bool {
 	if !c.cutOff || c.served || c.sentinels.IsZero() && c.api.IsZero() || now.Sub(c.sentinels) < alone {
 		return false
 	}
-	if silent := c.api.Sub(c.sentinels); silent > ReplacedWithin(downAfter) {
+	if silent := c.api.Sub(c.sentinels); silent > replacedWithin(downAfter) {
 		return now.Sub(c.api) >= alone
 	}
 	return now.Sub(c.api) >= apiPatience

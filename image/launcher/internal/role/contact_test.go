@@ -39,4 +39,6 @@ func TestMasterIsIsolatedWhileTheSentinelsMayBeReplacingItAndNobodyTellsIt(t *te
 	require.True(t, cutOff.API(at(1)).AskAPI(at(2.3), downAfter), "before the answer counts")
 	require.False(t, cutOff.API(at(2.25)).AskAPI(at(2.3), downAfter), "the loop has just asked")
 	require.False(t, both.AskAPI(at(9), downAfter), "the sentinels would tell")
+	require.False(t, cutOff.API(at(9)).AskAPI(at(9.9), downAfter), "the sentinels have had their time")
+	require.True(t, cutOff.API(at(9)).AskAPI(at(10), downAfter))
 }

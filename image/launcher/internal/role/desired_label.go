@@ -47,8 +47,13 @@ func (d *DesiredLabel) Want(label, runID string, seenAt time.Time, gone bool) (c
 	return changed
 }
 
-// Hold leaves the labels as they are, whoever changes them, until the next Want.
-func (d *DesiredLabel) Hold() { d.labels.Known = false }
+// Hold leaves the labels as they are, whoever changes them, until the next Want. A look that began before the look that the present labels
+// follow from changes nothing.
+func (d *DesiredLabel) Hold(seenAt time.Time) {
+	if !d.seenAt.After(seenAt) {
+		d.labels.Known = false
+	}
+}
 
 // Disown takes back the desire to be master when another pod has taken the label master off this pod, or when this pod is gone. Only a look
 // that begins after now leads to the label again. Disown returns false, and changes nothing, if this pod is to have another label than

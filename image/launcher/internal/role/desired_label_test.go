@@ -47,12 +47,22 @@ func TestDesireToBeMasterIsNoOlderThanAFailoverTakes(t *testing.T) {
 func TestLabelsThatAreHeldStayAsTheyAre(t *testing.T) {
 	d := desiredMaster()
 	d.Wrote(masterLabels, labelledAt)
-	d.Hold()
+	d.Hold(labelledAt.Add(-1))
+	require.True(t, d.Owned(), "a look that began before knew less")
+	d.Hold(labelledAt)
 	require.False(t, d.At(labelledAt, labelledDownAfter).Known)
 	require.False(t, d.Owned())
 	require.False(t, d.Done())
 	require.True(t, d.Want(Master, "abcdef", labelledAt, false), "the labels may have changed meanwhile")
 	require.True(t, d.Done())
+}
+
+// A replacement beside the loop labels its pod while a look of the loop waits for answers.
+func TestLookThatBeganBeforeDoesNotChangeTheLabel(t *testing.T) {
+	d := desiredMaster()
+	require.False(t, d.Want(Slave, "abcdef", labelledAt.Add(-1), false))
+	require.True(t, d.Owned())
+	require.True(t, d.Want(Slave, "abcdef", labelledAt, false))
 }
 
 func TestOnlyALookAfterTheLossOfTheLabelBringsItBack(t *testing.T) {
@@ -80,7 +90,7 @@ func TestPodThatGivesTheLabelUpItselfIsNotDisowned(t *testing.T) {
 		require.True(t, d.Want(Master, "abcdef", labelledAt, false), "no look is too old")
 	}
 	d := desiredMaster()
-	d.Hold()
+	d.Hold(labelledAt.Add(time.Hour))
 	require.True(t, d.Disown(labelledAt.Add(1)), "an uncertain pod has not given it up")
 }
 

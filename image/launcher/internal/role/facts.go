@@ -40,7 +40,7 @@ type Facts struct {
 	Settings  Settings
 	Own       Own
 	PodsKnown bool // the pod list has been read
-	// Written is the record that was written with the label since the last look; nil if there is none.
+	// Written is the record that was written beside the loop since the last look; nil if there is none.
 	Written *record.Record
 	Answers
 }

@@ -147,7 +147,7 @@ func (m *Memory) ReadAgain() { m.recordAt = time.Time{} }
 // EndAttempt notes how the attempt to replace a master has ended. tell says that a sentinel is to be told to replace the master.
 func (m *Memory) EndAttempt(end Ending, now time.Time) (tell bool) {
 	m.Attempts, tell = m.Attempts.End(end, now)
-	if end != Replaced {
+	if end != Replaced && end != Ordered {
 		m.ReadAgain()
 	}
 	return tell

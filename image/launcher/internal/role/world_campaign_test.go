@@ -36,7 +36,7 @@ func (s *simServer) breakOff(w *world, after string) {
 	w.restart(s, time.Second)
 }
 
-// replaceLost is succession.Replace.
+// replaceLost is succession.Carrier.ReplaceLost.
 func (s *simServer) replaceLost(w *world, lost Lost) Ending {
 	if !w.apiServes(&s.pod) {
 		return NotElected
@@ -68,7 +68,7 @@ func (s *simServer) replaceLost(w *world, lost Lost) Ending {
 	}
 	if !s.write(w, read.FenceLost(lost.Lost, s.record(), successor.UID, w.clock())) {
 		s.memory.ReadAgain()
-		return Failed // the next look begins once more, as succession.Replace does
+		return Failed // the next look begins once more, as ReplaceLost does
 	}
 	w.logf("%s fences %s", s.Name, lost.UID)
 	return s.replaceBy(w, lost, successor)
@@ -216,7 +216,7 @@ func (s *simServer) failOver(w *world, o Observation, d Decision) {
 	if !replaces {
 		end := TooSoon
 		if s.announceFailover(w, d, lost.Lost) {
-			end = Replaced
+			end = Ordered
 			s.commandFailover(w, d.Target)
 		}
 		s.memory.EndAttempt(end, w.clock())
@@ -236,7 +236,7 @@ func (s *simServer) failOver(w *world, o Observation, d Decision) {
 	}
 }
 
-// announceFailover records what a sentinel is about to be told, as agent.failOver does. false: no sentinel may be told.
+// announceFailover records what a sentinel is about to be told, as agent.tellSentinel does. false: no sentinel may be told.
 func (s *simServer) announceFailover(w *world, d Decision, lost record.Lost) bool {
 	serves := w.apiServes(&s.pod)
 	if d.Action == Nudge {

@@ -313,7 +313,7 @@ func (s *simServer) kill(w *world) {
 // A process that has just woken up serves nobody before its launcher has looked, or had it hold writes back.
 func (s *simServer) serve(w *world) {
 	woken := w.now-max(s.thawAt, s.redis.frozen) < step
-	heldBack := s.heldAt > 0 && w.now-s.heldAt <= simDownAfter // by agent.hold
+	heldBack := s.heldAt > 0 && w.now-s.heldAt <= simDownAfter // by package writepause
 	if s.accepts(w) && !woken && !heldBack {
 		s.accept(w, 1)
 	}

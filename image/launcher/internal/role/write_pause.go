@@ -45,7 +45,7 @@ func (t Threats) longest(downAfter time.Duration) time.Duration {
 	case t.Gone:
 		return forcedEnd
 	case t.Isolated:
-		return ReplacedWithin(downAfter)
+		return replacedWithin(downAfter)
 	default:
 		return downAfter // the sentinels need no longer to find a master down
 	}

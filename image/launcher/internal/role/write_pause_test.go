@@ -37,7 +37,7 @@ func TestWritesPauseUntilTheThreatIsOver(t *testing.T) {
 		"nor before the loop has looked":           {paused, master(100, Threats{}), KeepPause},
 		"ends when nobody comes":                   {paused, master(downAfter+1, unlabelled), OutlastPause},
 		"later where the master is isolated":       {paused, master(downAfter+1, Threats{Isolated: true}), OrderPause},
-		"though not for ever":                      {paused, master(ReplacedWithin(downAfter)+1, Threats{Isolated: true}), OutlastPause},
+		"though not for ever":                      {paused, master(replacedWithin(downAfter)+1, Threats{Isolated: true}), OutlastPause},
 		"unless a former replica is master":        {paused, with(master(time.Hour, replaced), func(f *PauseFacts) { f.Succeeded = true }), OrderPause},
 		"much later where the pod is gone":         {paused, master(forcedEnd, Threats{Gone: true}), OrderPause},
 		"is left where Redis is a replica":         {paused, PauseFacts{Now: at(1), Answered: true, Threats: replaced}, LeavePause},

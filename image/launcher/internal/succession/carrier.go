@@ -374,11 +374,7 @@ func (c Carrier) announceTo(ctx context.Context, sentinel *redisnode.Node, next 
 	}
 	if c.config.Sentinels == 1 {
 		known = []redisnode.KnownSentinel{{Addr: netip.AddrPortFrom(c.config.PodIP, uint16(c.config.SentinelPort)), ID: campaignID()}}
-		defer func() {
-			if err := sentinel.Reset(ctx, c.config.MasterName); err != nil {
-				c.log.Warn("the sentinel does not forget in whose name it was told of the new master", "error", err)
-			}
-		}()
+		defer c.forget(context.WithoutCancel(ctx), sentinel)
 	}
 	i := slices.IndexFunc(known, func(k redisnode.KnownSentinel) bool { return k.Addr.IsValid() && k.ID != "" })
 	if i < 0 {
@@ -389,4 +385,29 @@ func (c Carrier) announceTo(ctx context.Context, sentinel *redisnode.Node, next 
 	}
 	master, found, err := sentinel.Master(ctx, c.config.MasterName)
 	return err == nil && found && master.Addr == next.Addr
+}
+
+const (
+	// forgetTime is how long a single sentinel is told to forget the sentinel in whose name it was told of the new master.
+	forgetTime = 2 * time.Second
+	// forgetEvery is the pause between two such orders.
+	forgetEvery = 50 * time.Millisecond
+)
+
+// forget has a single sentinel forget all other sentinels. Its launcher does the same later if the order does not come through.
+func (c Carrier) forget(ctx context.Context, sentinel *redisnode.Node) {
+	ctx, cancel := context.WithTimeout(ctx, forgetTime)
+	defer cancel()
+	for {
+		err := sentinel.Reset(ctx, c.config.MasterName)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			c.log.Warn("the single sentinel still knows the sentinel in whose name it was told of the new master", "error", err)
+			return
+		case <-time.After(forgetEvery):
+		}
+	}
 }

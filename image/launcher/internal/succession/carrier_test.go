@@ -2,6 +2,7 @@ package succession
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,8 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
@@ -260,4 +263,37 @@ func TestSilentMasterIsReplacedWhenAMajorityFindsItDown(t *testing.T) {
 	speakers[1].Answer("SENTINEL MASTER", says("master,s_down", "3100"))
 	c.config.Quorum = 3
 	require.Error(t, still(), "the quorum is larger than the majority")
+}
+
+// A single sentinel knows no other. It is told in the name of a sentinel that does not exist, and forgets that one.
+func TestSingleSentinelIsToldOfTheNewMasterAndForgetsInWhoseName(t *testing.T) {
+	sentinel := fakeredis.Start(t, map[string]string{"SENTINEL SENTINELS": "*0\r\n", "PUBLISH": ":1\r\n", "SENTINEL MASTER": fakeredis.Master("10.0.0.2", "master")})
+	resets := 0
+	sentinel.AnswerBy("SENTINEL RESET", func(string) string {
+		if resets++; resets == 1 {
+			return "-BUSY not now\r\n"
+		}
+		return ":1\r\n"
+	})
+	c := Carrier{config: config.Config{MasterName: "mymaster", Sentinels: 1, PodIP: netip.MustParseAddr("10.0.0.1"), SentinelPort: 26379}, log: quiet}
+	node := redisnode.New(sentinel.Addr, "")
+	t.Cleanup(node.Close)
+	require.True(t, c.announceTo(t.Context(), node, Successor{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), Epoch: 9}))
+	heard := strings.Join(sentinel.Heard(), "\n")
+	require.Regexp(t, "PUBLISH __sentinel__:hello 10.0.0.1,26379,[0-9a-f]{40},9,mymaster,10.0.0.2,6379,9", heard)
+	require.Equal(t, 2, strings.Count(heard, "SENTINEL RESET mymaster"), "the order is repeated until it comes through")
+}
+
+func TestAttemptsEndAsTheirErrorsSay(t *testing.T) {
+	for want, errs := range map[role.Ending][]error{
+		role.Replaced:          {nil},
+		role.ReplacedByAnother: {ErrFailoverRunning, record.ErrReplaced, ErrAnswers},
+		role.NotElected:        {ErrNotElected, ErrUnrecorded},
+		role.Unanswered:        {ErrUnanswered, fmt.Errorf("%w, after %w", ErrUnanswered, ErrNotElected)},
+		role.Failed:            {kube.ErrChanged, errors.New("anything else")},
+	} {
+		for _, err := range errs {
+			require.Equal(t, want, Ending(err), "%v", err)
+		}
+	}
 }

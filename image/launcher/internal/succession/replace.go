@@ -40,8 +40,8 @@ type Lost struct {
 	fenced record.Record // the record that names the successor; an empty Version means that it does not
 }
 
-// own says whether the master is this pod. Its launcher may replace it without the record: no other launcher replaces a master whose own
-// launcher answers.
+// own says whether the master is this pod, whose Redis has ended. Its launcher may replace it without the record: no other launcher replaces a
+// dead master whose own launcher answers.
 func (l *Lost) own(self record.Member) bool { return l.UID == self.UID }
 
 // ReplaceLost replaces a lost master by the replica that holds most of its data. It does what a leading sentinel
@@ -55,6 +55,9 @@ func (l *Lost) own(self record.Member) bool { return l.UID == self.UID }
 //
 // The remembered record may be old. The write of the fence shows that, and ReplaceLost begins once more with the record of the API.
 func (c Carrier) ReplaceLost(ctx context.Context, master Lost) error {
+	if _, mine := master.Remembered.Withdraw(master.Lost.Lost, c.self); mine {
+		master.fenced = master.Remembered // an earlier attempt could not take it back
+	}
 	err := c.replaceOnce(ctx, &master)
 	if errors.Is(err, kube.ErrChanged) && master.Remembered.Version != "" {
 		master.Remembered = record.Record{}
@@ -249,7 +252,7 @@ func (c Carrier) askOffers(ctx context.Context, master netip.Addr, offers role.O
 
 // recordOf gives the record of a lost master. It reads the record unless the remembered record allows the replacement: the write
 // of the fence fails if somebody has written since. recorded is false if the master is this pod, and the API does not answer or the record
-// has never named this pod. With record.ErrReplaced somebody else replaces the master, or the master has come back. With ErrUnrecorded the
+// names another pod and no successor of this one. With record.ErrReplaced somebody else replaces the master, or the master has come back. With ErrUnrecorded the
 // API does not answer.
 func (c Carrier) recordOf(ctx context.Context, master *Lost) (read record.Record, recorded bool, err error) {
 	if known := master.Remembered; known.Version != "" && known.Replaceable(master.Lost.Lost, c.self, time.Now()) == nil {

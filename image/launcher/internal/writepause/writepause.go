@@ -67,6 +67,7 @@ type Guard struct {
 	replaced   atomic.Bool // the last look found Redis silent, or that another server is being made master
 	unanswered atomic.Bool // see role.Threats
 	succeeded  atomic.Bool // see role.PauseFacts
+	master     atomic.Bool // the last look found that Redis is master
 	ordered    chan struct{}
 
 	node     *redisnode.Node
@@ -129,6 +130,7 @@ func (g *Guard) Tell(child *process.Child, f func() error) error {
 // Follow takes a decision of the loop. Writes pause from the first decision that finds this master silent or being replaced until the first
 // decision that does not.
 func (g *Guard) Follow(p role.Plan) {
+	g.master.Store(p.Seen.Local.Master)
 	g.succeeded.Store(p.Succeeded && p.Action == role.Wait)
 	if before := g.replaced.Swap(p.Pause); p.Pause && !before {
 		g.order()
@@ -194,7 +196,7 @@ func (g *Guard) Threats() role.Threats {
 
 // askAPI asks the API, beside everything else, if that tells whether this master is isolated.
 func (g *Guard) askAPI(ctx context.Context) {
-	if g.Lone || !g.lastContact().AskAPI(time.Now(), g.DownAfter) {
+	if g.Lone || !g.master.Load() || !g.lastContact().AskAPI(time.Now(), g.DownAfter) {
 		return
 	}
 	go func() {
