@@ -26,10 +26,10 @@ func TestLabelsAreDesiredUntilTheNextLook(t *testing.T) {
 	require.Equal(t, PodLabels{}, d.At(labelledAt, labelledDownAfter), "without a look nothing is desired")
 	require.True(t, d.Want(Slave, "abcdef", labelledAt, false))
 	require.False(t, d.Want(Slave, "abcdef", labelledAt.Add(1), false), "nothing has changed")
-	require.True(t, d.Want(Slave, "012345", labelledAt, false))
+	require.True(t, d.Want(Slave, "012345", labelledAt.Add(2), false))
 	require.Equal(t, PodLabels{Known: true, Role: Slave, RunID: "012345"}, d.At(labelledAt.Add(time.Hour), labelledDownAfter))
 	require.False(t, d.Owned())
-	require.True(t, d.Want("", "", labelledAt, false))
+	require.True(t, d.Want("", "", labelledAt.Add(3), false))
 	require.Equal(t, PodLabels{Known: true}, d.At(labelledAt, labelledDownAfter))
 }
 
