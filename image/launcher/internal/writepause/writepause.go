@@ -271,7 +271,8 @@ func (g *Guard) pause(ctx context.Context, check <-chan time.Time) (why string, 
 			_ = g.Tell(child, func() error { return g.node.Unpause(ctx) }) // the pause ends by itself, too
 			return why, paused
 		case role.OrderPause:
-			if err := order(); err != nil && !g.Gone() {
+			// While another server is being made master, no further event brings this watch back.
+			if err := order(); err != nil && !g.Gone() && !g.replaced.Load() {
 				return err.Error(), paused
 			}
 		}

@@ -1,6 +1,7 @@
 package writepause
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,6 +102,30 @@ func TestRedisThatStandsStillIsToldToPauseBeforeItIsAskedAnything(t *testing.T) 
 		l.follow(serves)
 		l.await(unpause, 1, "the loop finds this master in order")
 		require.True(t, l.log.contains(`as="it did not answer, or another is being made master"`))
+	})
+}
+
+// The plan stays the same all the time. So the plan orders no second pause.
+func TestRedisThatStandsStillWhenItsPauseIsRenewedPausesAgainWhenItGoesOn(t *testing.T) {
+	t.Parallel()
+	run(t, func(t *testing.T, l *launcher) {
+		l.follow(replaced)
+		l.requireHeard(connect, pause, info)
+		var stands atomic.Bool
+		l.redis.AnswerBy("CLIENT PAUSE", func(string) string { stands.Store(true); return silence })
+		l.redis.AnswerBy("INFO", func(string) string {
+			if stands.Load() {
+				return silence
+			}
+			return isMaster
+		})
+		l.await(pause, 2, "the pause is renewed")
+		synctest.Wait()
+		l.redis.Answer("CLIENT PAUSE", obeyed)
+		l.redis.Answer("INFO", isMaster)
+		l.awaitRenewal("Redis goes on, and another server is being made master")
+		l.follow(serves)
+		l.await(unpause, 1, "the loop finds this master in order")
 	})
 }
 
