@@ -52,10 +52,15 @@ func (c Contact) AskAPI(now time.Time, downAfter time.Duration) bool {
 	if !c.cutOff || c.sentinels.IsZero() || now.Sub(c.sentinels) < downAfter-SilenceLead {
 		return false
 	}
-	if now.Sub(c.sentinels) > replacedWithin(downAfter) {
+	if c.outlasted(downAfter) {
 		return now.Sub(c.api) >= apiCalm
 	}
 	return now.Sub(c.api) >= apiEvery
+}
+
+// outlasted says whether the API has answered since the sentinels had the time to replace the master.
+func (c Contact) outlasted(downAfter time.Duration) bool {
+	return c.api.Sub(c.sentinels) > replacedWithin(downAfter)
 }
 
 // Isolated says whether the sentinels may be replacing the master without its knowledge. An old answer of the API counts again when the
@@ -65,7 +70,7 @@ func (c Contact) Isolated(now time.Time, downAfter time.Duration) bool {
 	if !c.cutOff || c.served || c.sentinels.IsZero() && c.api.IsZero() || now.Sub(c.sentinels) < alone {
 		return false
 	}
-	if silent := c.api.Sub(c.sentinels); silent > replacedWithin(downAfter) {
+	if c.outlasted(downAfter) {
 		return now.Sub(c.api) >= alone
 	}
 	return now.Sub(c.api) >= apiPatience

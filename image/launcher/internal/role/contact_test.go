@@ -41,4 +41,5 @@ func TestMasterIsIsolatedWhileTheSentinelsMayBeReplacingItAndNobodyTellsIt(t *te
 	require.False(t, both.AskAPI(at(9), downAfter), "the sentinels would tell")
 	require.False(t, cutOff.API(at(9)).AskAPI(at(9.9), downAfter), "the sentinels have had their time")
 	require.True(t, cutOff.API(at(9)).AskAPI(at(10), downAfter))
+	require.True(t, cutOff.API(at(4.9)).AskAPI(at(5.1), downAfter), "no answer is from after their time")
 }

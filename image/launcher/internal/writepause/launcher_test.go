@@ -45,8 +45,9 @@ var (
 
 // These are plans of the loop.
 var (
-	serves   = role.Plan{}
-	replaced = role.Plan{Pause: true}
+	serves     = role.Plan{Seen: role.Observation{Local: role.Local{Master: true}}}
+	replaced   = role.Plan{Seen: serves.Seen, Pause: true}
+	replicates = role.Plan{}
 )
 
 // label is the label that a test desires. No label is that of a launcher that is uncertain.
@@ -151,6 +152,7 @@ func prepare(t *testing.T, redis *fakeredis.Server, change ...func(*Settings)) *
 	l.Guard = New(s)
 	t.Cleanup(l.node.Close)
 	l.guard(l.child)
+	l.Follow(serves)
 	return l
 }
 
