@@ -186,7 +186,7 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving, views []obs
 	if next.Epoch > 0 {
 		told.Go(func() { s.carrier().TellOthers(context.WithoutCancel(ctx), next.Successor) })
 	}
-	defer told.Wait() // for 0.3 s at most
+	defer told.Wait() // see succession.Carrier.TellOthers
 	if s.stopListening(ctx, node) {
 		s.passing = s.pass(ctx, target, passingTime)
 		s.publish(role.Observation{})

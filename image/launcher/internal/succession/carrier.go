@@ -307,8 +307,8 @@ func (c Carrier) dropReaders(ctx context.Context, promoted *redisnode.Node) {
 	}
 }
 
-// TellOthers tells the sentinels of the new master, and has the other replicas follow it, for 0.3 s at most. If a sentinel does not
-// answer, the other sentinels tell it later. If a replica does not answer, the sentinels tell it.
+// TellOthers tells the sentinels of the new master, and has the other replicas follow it, for 0.3 s at most, and forgetTime more for a single
+// sentinel. If a sentinel does not answer, the other sentinels tell it later. If a replica does not answer, the sentinels tell it.
 func (c Carrier) TellOthers(ctx context.Context, next Successor) {
 	ctx, cancel := context.WithTimeout(ctx, 2*observe.QuickAnswer)
 	defer cancel()
