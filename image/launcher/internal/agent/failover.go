@@ -24,15 +24,14 @@ func commandFailover(ctx context.Context, c config.Config, views []observe.Senti
 	return tellOne(ctx, c, views, master)
 }
 
-// tellOne is commandFailover for sentinels none of which is known to be at it, in
-// this order.
+// tellOne is commandFailover where no sentinel is known to replace the master. It tells the sentinels in this order.
 func tellOne(ctx context.Context, c config.Config, views []observe.SentinelView, master netip.Addr) (string, error) {
 	var problems []error
 	for _, v := range views {
 		if v.Reach != role.Answered || !v.HasMaster || v.Master != master {
 			continue
 		}
-		// Its view may be old by now: whoever it names is whom it would replace.
+		// The view may be old by now. The sentinel replaces the master that it names when it is told.
 		now, found, err := v.Node.Master(ctx, c.MasterName)
 		switch {
 		case err == nil && now.FailingOver:

@@ -115,9 +115,8 @@ func (s *Server) awaitOffset(ctx context.Context, successors []netip.Addr, offse
 	}
 }
 
-// watchPromotion tells which of the servers is made master: one of the successors, or
-// one that has been seen as a replica in sync since. A master of the past that wakes up
-// is none.
+// watchPromotion tells which of the servers is made master. A server counts if it is one of the successors, or
+// was seen as a replica in sync since. A master of the past that wakes up does not count.
 func (s *Server) watchPromotion(ctx context.Context, servers, successors []netip.Addr) <-chan netip.Addr {
 	promoted := make(chan netip.Addr, len(servers))
 	for _, ip := range servers {
@@ -200,16 +199,16 @@ func awaitFailoverEnd(ctx context.Context, c config.Config, views []observe.Sent
 	}
 }
 
-// progress is what the sentinels tell of the failover that one of them was told to do.
+// progress is what the sentinels tell of a failover that a sentinel was told to do.
 type progress int
 
 const (
-	// failoverUnclear: the one that was told does not answer, and no other does it.
+	// failoverUnclear: the sentinel that was told does not answer, and no other sentinel replaces this master.
 	failoverUnclear progress = iota
 	// failoverRuns: a sentinel is replacing this master.
 	failoverRuns
-	// failoverOver: the one that was told does not run any more, or does not do it
-	// any more and names this master still; and no other does it.
+	// failoverOver: the sentinel that was told has ended, or has given up and still names this master. No other
+	// sentinel replaces this master.
 	failoverOver
 )
 

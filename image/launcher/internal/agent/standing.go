@@ -77,7 +77,7 @@ func (s *Server) writeStanding(next role.Standing) {
 }
 
 // setDataAside moves data that redis-server cannot load out of its way; the
-// master sends a full copy. One set is kept for whoever wants to look at it.
+// master sends a full copy. One set is kept, so that a user can look at it.
 func (s *Server) setDataAside() {
 	from := filepath.Join(s.config.DataDir, appendDir)
 	to := from + ".broken"

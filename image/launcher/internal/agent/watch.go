@@ -40,7 +40,7 @@ func (w *masterWatch) follow(ctx context.Context, local role.Local, port int) {
 		master = local.Follows
 	}
 	if !local.Answering && local.Running || master == w.master {
-		return // a look that failed says nothing of whom Redis follows
+		return // a look that failed does not tell which master Redis follows
 	}
 	w.cancel()
 	ctx, w.cancel = context.WithCancel(ctx)

@@ -1,5 +1,5 @@
-// Package forward passes connections that still arrive at a pod that is no
-// longer master on to the one that is.
+// Package forward passes connections that still arrive at a former master on
+// to the present master.
 //
 // kube-proxy may need over a second to take a pod out of a Service. Until then
 // part of the new connections reach the old master's pod; without this they

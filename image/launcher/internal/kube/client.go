@@ -191,7 +191,7 @@ func (k *Client) disowns(before, after *Pod) bool {
 // Changed receives when a pod of the release changed.
 func (k *Client) Changed() <-chan struct{} { return k.changed }
 
-// Disowned receives when this pod lost the label master, whoever took it, and when this
+// Disowned receives when this pod has lost the label master, to this launcher or to anybody else, and when this
 // pod is gone.
 func (k *Client) Disowned() <-chan struct{} { return k.disowned }
 

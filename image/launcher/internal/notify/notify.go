@@ -60,8 +60,8 @@ func New(c config.Config, api *kube.Client, log *slog.Logger, epoch func(context
 }
 
 // Tell writes the Event and calls the webhook. All sentinels see the same
-// things: the one that gets the Event written calls the webhook; if no Event
-// can be written, everyone calls, since twice is better than never.
+// things. The launcher that gets the Event written calls the webhook. If no Event
+// can be written, every launcher calls the webhook: twice is better than never.
 func (t *Teller) Tell(ctx context.Context, n redisnode.Notice) {
 	reason, warning := describe(n.Channel)
 	pod, ok := t.podIn(n.Payload)
@@ -89,9 +89,9 @@ func describe(channel string) (string, bool) {
 	}
 }
 
-// name is the same for the same occasion, whoever tells of it: a switch of the
-// master has an epoch of its own, and what else is said in the same words within
-// a window is one.
+// name gives the name of the Event. All launchers give the same name for the same
+// occasion. A switch of the master has an epoch of its own. Other messages with the
+// same words count as one occasion within a window.
 func (t *Teller) name(ctx context.Context, n redisnode.Notice, now time.Time) string {
 	payload, occasion := n.Payload, now.Unix()/int64(window.Seconds())
 	if n.Channel == switchMaster {

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// Short is the time a silent one gets to answer: many times what a pod on the
-	// same network needs. Who has not answered for that long has been silent.
+	// Short is the time that a silent peer gets to answer: many times what a pod on the
+	// same network needs. A peer that has not answered for that long has been silent.
 	Short = 100 * time.Millisecond
-	// fullEvery is how often it gets the full time all the same, so that one that
-	// is merely slow is heard.
+	// fullEvery is how often a silent peer gets the full time all the same, so that a
+	// slow peer is heard.
 	fullEvery = 2 * time.Second
 )
 

@@ -215,8 +215,8 @@ func (r Record) Withdraw(lost Lost, self Member) (next Record, changed bool) {
 	return r, true
 }
 
-// OrderFailover says that the replica self tells a sentinel to replace a master that is down. Each replica may believe
-// that it is the one to do it while it does not hear the others, and two failovers that are ordered take the
+// OrderFailover says that the replica self tells a sentinel to replace a master that is down. A replica that does not hear the others may
+// believe that it has to act, and so may another replica. Two failovers that are ordered take the
 // same epoch and may promote two replicas. An order or a fence that is younger than OrderAge is left to its writer: the error is
 // ErrReplaced.
 func (r Record) OrderFailover(self Member, now time.Time) (Record, error) {

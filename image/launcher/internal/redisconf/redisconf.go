@@ -11,8 +11,8 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 )
 
-// BootPriority is the replica-priority a server starts with: Sentinel never
-// promotes a replica of priority 0, and one that has not synchronised yet
+// BootPriority is the replica-priority that a server starts with. Sentinel never
+// promotes a replica of priority 0. A replica that has not synchronised yet
 // holds nothing worth promoting.
 const BootPriority = 0
 
@@ -156,7 +156,7 @@ func Sentinel(c config.Config, seed SentinelSeed) string {
 	name := c.MasterName
 	l.add("bind", bind(c))
 	if c.BindAddress != "" {
-		l.add("bind-source-addr", c.BindAddress) // whom it talks to must see which pod it is
+		l.add("bind-source-addr", c.BindAddress) // its peers must see which pod it is
 	}
 	l.add("port", c.SentinelPort)
 	l.add("protected-mode", "no")

@@ -1,7 +1,7 @@
 // Package redisnode asks and commands one Redis server or one Sentinel.
 //
 // Every call has a short deadline of its own: a node that does not answer is
-// "unknown", which is a different thing from one that refuses connections.
+// "unknown". A node that refuses connections is "refused", which says more.
 package redisnode
 
 import (
@@ -230,7 +230,7 @@ type Info struct {
 	RunID      string
 	Master     bool
 	Loading    bool
-	MasterAddr netip.AddrPort // of a replica: whom it follows
+	MasterAddr netip.AddrPort // of a replica: its master
 	LinkUp     bool           // of a replica: connected and in sync
 	Syncing    bool           // of a replica: a full synchronisation is going on
 	LinkDown   time.Duration  // of a replica: how long the link has been down; -1: never up

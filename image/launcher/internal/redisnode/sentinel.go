@@ -81,9 +81,9 @@ func milliseconds(text string) time.Duration {
 	return time.Duration(n) * time.Millisecond
 }
 
-// duringFailover asks for the address that this sentinel tells its clients. The
-// one that leads a failover keeps the old master in SENTINEL MASTER until every
-// replica follows the new one, which may take 10 s if one of them is gone.
+// duringFailover asks for the address that this sentinel tells its clients. A
+// sentinel that leads a failover keeps the old master in SENTINEL MASTER until every
+// replica follows the new master, which may take 10 s if a replica is gone.
 // elected says that it was voted for and not commanded.
 func (n *Node) duringFailover(ctx context.Context, name string, view MasterView, elected bool) MasterView {
 	reply, err := n.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
@@ -178,7 +178,7 @@ func (n *Node) FailOver(ctx context.Context, name string) error {
 	return err
 }
 
-// RequestVote asks a sentinel to vote for candidate, a run ID, as the one who replaces this master in
+// RequestVote asks a sentinel to vote for candidate, a run ID, to replace this master in
 // this epoch (IS-MASTER-DOWN-BY-ADDR with a run ID, which is how sentinels ask each other). A
 // sentinel votes once for each epoch, and for no epoch before the latest that it knows. It does so also
 // while the master is up. Whoever voted for another starts no failover of its own accord for twice
@@ -201,7 +201,7 @@ func (n *Node) RequestVote(ctx context.Context, master netip.AddrPort, epoch int
 
 // Announce tells a sentinel of a master that was elected in an epoch, in the name of another sentinel
 // that it knows: Sentinel takes a hello from a sentinel that it does not know for a new sentinel.
-// If the epoch is later than the one it knows of its master, it names the new master from then on.
+// If the epoch is later than the epoch that it knows of its master, it names the new master from then on.
 func (n *Node) Announce(ctx context.Context, as KnownSentinel, name string, master netip.AddrPort, epoch int64) error {
 	hello := fmt.Sprintf("%s,%d,%s,%d,%s,%s,%d,%d", as.Addr.Addr(), as.Addr.Port(), as.ID, epoch, name, master.Addr(), master.Port(), epoch)
 	_, err := n.Do(ctx, "PUBLISH", "__sentinel__:hello", hello)

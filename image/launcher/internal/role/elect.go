@@ -169,7 +169,7 @@ func (o Observation) stoodFor(p Peer) bool {
 	if !p.LinkUp || p.Redis != Answered || !(o.Local.Master || o.MasterInView()) {
 		return false
 	}
-	// A server that does not answer may be the one it follows.
+	// A server that does not answer may be the master that this replica follows.
 	return !slices.ContainsFunc(o.Peers, func(other Peer) bool { return other.Redis == Unknown })
 }
 
@@ -202,8 +202,8 @@ func (o Observation) unbeatable(c candidate) bool {
 	return o.Initialised && !s.Empty && !s.Broken && !s.Unreadable && s.Master && s.Generation == o.Generation && c.UID == o.MasterUID && !fenced
 }
 
-// patienceFor is how long missing servers are waited for. Withheld says that one
-// of them has run before, so that it may hold data when nobody else does. The
+// patienceFor is how long missing servers are waited for. withheld says that a
+// missing server has run before. It may hold data when no other server does. The
 // volume of a pod that does not exist any more is gone, too.
 func patienceFor(o Observation, best candidate, withheld bool) time.Duration {
 	switch {

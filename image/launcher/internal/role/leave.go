@@ -129,9 +129,9 @@ func DecideLeavingAfterDeath(o Observation, leaving, budget time.Duration) Leavi
 }
 
 // mayBeNeeded says whether a Redis that has not answered for some time may have
-// data that nobody else has: the sentinels name it, so that nobody has replaced it,
-// or it may be the master, or the replica of one that is leaving, too. One answer
-// that is late must not end it.
+// data that no other server has. The sentinels name it, so no server has replaced it;
+// or it may be the master, or a replica of a master that is leaving, too. A single late
+// answer must not end it.
 func (o Observation) mayBeNeeded(silent time.Duration) bool {
 	agreed, ok := o.Agreed()
 	switch {
@@ -146,7 +146,7 @@ func (o Observation) mayBeNeeded(silent time.Duration) bool {
 
 // masterLeaves says whether the master that this replica follows is leaving
 // while no server that stays is master. A replica whose Redis does not answer may
-// follow any; a master that does not answer one that is linked to it is still there.
+// follow any master. A master that does not answer, but has a linked replica, is still there.
 func (o Observation) masterLeaves() bool {
 	leaves := false
 	for _, p := range o.Peers {

@@ -4,7 +4,7 @@ import "time"
 
 // freshMaster is how long a new master may serve alone before anybody confirms it.
 // The sentinels need about 1.3 s. It is no longer than they need to find a master
-// down, so that one that is cut off at its promotion refuses writes before another
+// down. So a master that is cut off at its promotion refuses writes before another master
 // is promoted.
 const freshMaster = 3 * time.Second
 

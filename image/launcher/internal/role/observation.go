@@ -92,7 +92,7 @@ type Status struct {
 	Claimed  bool     `json:"claimed"` // it has been granted mastership and is starting as master
 	Synced   bool     `json:"synced"`  // it is a replica in sync; see Held.InSync
 	Copied   bool     `json:"copied"`  // its files do not hold its data yet; see Held.Copied
-	Passing  bool     `json:"passing"` // it passes connections on to another server: what answers clients at its address is that one
+	Passing  bool     `json:"passing"` // it passes connections on to another server, which answers clients at its address
 	Standing Standing `json:"standing"`
 	Reason   string   `json:"reason"`
 	Rule     string   `json:"rule"` // the ID of the rule that decided; empty before one has
@@ -135,8 +135,8 @@ type View struct {
 	// Switched says that the failover that it leads is over, but for replicas that
 	// have not been told yet: Master is the successor.
 	Switched bool
-	// Chosen is the replica that it makes master in the failover that it leads;
-	// invalid before there is one, and when it has seen that one as master.
+	// Chosen is the replica that it makes master in the failover that it leads. Chosen is invalid
+	// before the sentinel has chosen, and when it has seen the replica as master.
 	Chosen netip.Addr
 	// Promoting is the replica that it has told to become master, after a majority
 	// elected it for that because the master is down; invalid otherwise.

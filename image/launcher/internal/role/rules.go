@@ -48,7 +48,7 @@ func decideBy[S any](rules []rule[S, Decision], s S) Decision {
 // situation is an observation and what the rules of a server share.
 type situation struct {
 	Observation
-	// named is the pod that a majority of the sentinels names. namesSelf and namesOther say whether that is this pod or another one. If both
+	// named is the pod that a majority of the sentinels names. namesSelf and namesOther say whether that is this pod or another pod. If both
 	// are false, no majority names the same pod.
 	named                 netip.Addr
 	namesSelf, namesOther bool

@@ -159,8 +159,8 @@ func watchBy(rules []rule[*watching, SentinelDecision], o SentinelObservation) S
 // answers says whether the local sentinel answers and knows a master.
 func (o SentinelObservation) answers() bool { return o.Own.Reach == Answered && o.Own.HasMaster }
 
-// later says whether a sentinel names its master in a later epoch than another one. In the same
-// epoch a sentinel that names a serving master counts as the later one: the other has been cut off.
+// later says whether a sentinel names its master in a later epoch than another sentinel. In the same
+// epoch a sentinel that names a serving master counts as later: the other sentinel has been cut off.
 func (o SentinelObservation) later(v, other View) bool {
 	serves := func(ip netip.Addr) bool {
 		return slices.ContainsFunc(o.Servers, func(p Peer) bool { return p.IP == ip && p.Redis == Answered && p.Master })
@@ -279,7 +279,7 @@ func (o SentinelObservation) mislabelled() []Member {
 	return out
 }
 
-// mislabel is a pod with the label master, while the sentinels name another one.
+// mislabel is a pod with the label master, while the sentinels name another pod.
 type mislabel struct {
 	pod       Peer
 	succeeded bool // the pod that the sentinels name has the label master, too

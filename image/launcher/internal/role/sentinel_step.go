@@ -56,7 +56,7 @@ func (m SentinelMemory) Step(f SentinelFacts, now time.Time) (SentinelMemory, Se
 	agreed, ok := o.Agreed()
 	mislabelled := ok && slices.ContainsFunc(f.Pods, func(p Member) bool { return p.Label == Master && p.IP != agreed })
 	if mislabelled && !m.mislabel.runs() {
-		m.recordAt = time.Time{} // another master: the record is another one, too
+		m.recordAt = time.Time{} // another master: the record has changed, too
 	}
 	m.mislabel.look(now, ok, mislabelled)
 	if ask := m.ask(f, now); ask != (SentinelQuestions{}) {

@@ -102,7 +102,7 @@ func (o Observation) masterContainerEnded(agreed netip.Addr, live []Peer) bool {
 		!failingOver && !o.MasterInView() && o.best(live) && (o.lateReplica(append(slices.Clone(live), Peer{Offset: o.Local.Offset})) == nil || o.MasterRefused > answerPatience)
 }
 
-// masterSilent says whether enough sentinels find the recorded master down, or are about to, and this replica is the one to act. The master does not
+// masterSilent says whether enough sentinels find the recorded master down, or are about to, and this replica has to act. The master does not
 // answer here either. It has lost the label, so that its launcher, if it runs, holds writes back. Where the master answers a replica,
 // a sentinel replaces it.
 func (o Observation) masterSilent(agreed netip.Addr, live []Peer) bool {

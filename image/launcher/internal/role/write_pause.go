@@ -75,7 +75,7 @@ const (
 	LeavePause
 	// EndPause lets writes go on.
 	EndPause
-	// OutlastPause lets writes go on: nobody has replaced the master, and whoever wanted to has had enough time.
+	// OutlastPause lets writes go on: nobody has replaced the master, though there was enough time for it.
 	OutlastPause
 )
 

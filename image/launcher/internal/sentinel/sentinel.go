@@ -28,7 +28,7 @@ type KnownReplica struct {
 	Linked       bool       // it said last that its link to its master is up
 	Promoted     bool       // the sentinel that leads a failover has chosen it
 	Master       bool       // it said last that it is a master
-	Follows      netip.Addr // whom it said last that it follows
+	Follows      netip.Addr // the master that it said last that it follows
 	Priority     int        // 0: never promoted
 	// InfoAge is how long ago the sentinel last heard all this, and PongAge how long
 	// ago any answer to a ping came. Before it has heard of the replica RunID is empty.

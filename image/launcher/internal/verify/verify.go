@@ -86,7 +86,7 @@ func connect(address, password string) *redis.Client {
 }
 
 // read reads the key over a new connection, which may reach another replica
-// than the one before.
+// than the connection before.
 func read(ctx context.Context, address, password, key, want string) error {
 	client := connect(address, password)
 	defer client.Close()

@@ -11,8 +11,8 @@ import (
 var source atomic.Pointer[net.TCPAddr]
 
 // AskFrom sets the address that questions to other launchers come from. They answer some
-// of them to pods of the release only, so it must be that of the own pod where the kernel
-// would choose another one, as it does among the addresses of the loopback interface. An
+// of them to pods of the release only. So host must be the address of the own pod where the kernel
+// would choose another address, as it does among the addresses of the loopback interface. An
 // empty or invalid host leaves the choice to the kernel.
 func AskFrom(host string) {
 	address, err := netip.ParseAddr(host)

@@ -70,9 +70,9 @@ func (s *Server) refuse(r *http.Request) (string, int) {
 // Watched is how many launchers wait for the end of this one.
 func (s *Server) Watched() int { return int(s.watched.Load()) }
 
-// AwaitEnd holds a connection to a peer's launcher and returns when that one
-// says that it leaves, or its connection ends, as it does the moment the process
-// dies. Nothing follows from that but a closer look. The error says that there
+// AwaitEnd holds a connection to a peer's launcher. It returns when the launcher
+// says that it leaves, and when the connection ends, as it does the moment the process
+// dies. The caller looks more closely then, and concludes nothing else. The error says that there
 // was no such connection, or is that of ctx.
 func AwaitEnd(ctx context.Context, host string, port int) error {
 	url := "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + "/stay"
