@@ -86,9 +86,9 @@ func (c *cluster) denyVotes() {
 	}
 }
 
-// A launcher hands over by the votes of the sentinels, without the record where the API does not write it. A launcher that is not elected
-// tells a sentinel to promote a replica.
-func TestHandOverIsByVotesWhereThereAreAny(t *testing.T) {
+// A launcher hands over by the votes of the sentinels, without the record where the API does not write it, and without the votes where it
+// does not get them.
+func TestHandOverGoesOnWithoutTheRecordAndWithoutTheVotes(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]options{
 		"the record cannot be written": {}, "there is one sentinel": {sentinels: 1}, "the sentinels do not vote": {},
@@ -102,7 +102,7 @@ func TestHandOverIsByVotesWhereThereAreAny(t *testing.T) {
 				c.api.Deny(old.name, "update", "leases")
 			case "the sentinels do not vote":
 				c.denyVotes()
-				said = "failover commanded"
+				said = "handing over without the votes"
 			}
 			old.remove()
 			c.addServer().run()

@@ -145,8 +145,10 @@ func TestMasterThatComesBackEndsTheFailoverThatHasNoReplicaLeft(t *testing.T) {
 		t.Run(delay.String(), func(t *testing.T) {
 			t.Parallel()
 			c, w, old := startWritten(t, options{})
-			c.denyVotes() // without them a sentinel leads the failover
-			w.killAllSoonAfter(old, "failover commanded", delay)
+			w.killAllSoonAfter(old, delay, func() {
+				old.killRedis()
+				c.orderFailover()
+			})
 			t.Logf("called off %d times", strings.Count(old.output.last(0), "failover called off"))
 		})
 	}
@@ -159,19 +161,33 @@ func TestDeathOfAllServersInTheMiddleOfAReplacementKeepsTheData(t *testing.T) {
 		t.Run(delay.String(), func(t *testing.T) {
 			t.Parallel()
 			_, w, old := startWritten(t, options{})
-			w.killAllSoonAfter(old, elected, delay)
+			w.killAllSoonAfter(old, delay, func() {
+				old.killRedis()
+				awaitLine(t, old, elected)
+			})
 		})
 	}
 }
 
-// killAllSoonAfter kills the Redis of the master, and those of the slaves a moment after its launcher has said
-// something. The release must come back, and lose only what was not in a file yet.
-func (w *writer) killAllSoonAfter(old *pod, said string, delay time.Duration) {
+// orderFailover has the first sentinel that obeys replace the master.
+func (c *cluster) orderFailover() {
+	c.t.Helper()
+	var err error
+	for _, p := range c.sentinels() {
+		if err = c.client(p).Do(c.t.Context(), "SENTINEL", "FAILOVER", "mymaster").Err(); err == nil {
+			return
+		}
+	}
+	c.t.Fatal(err)
+}
+
+// killAllSoonAfter kills the Redis of the slaves a moment after the death of the master, which die causes. The release must come back, and
+// lose only what was not in a file yet.
+func (w *writer) killAllSoonAfter(old *pod, delay time.Duration, die func()) {
 	c := w.cluster
 	c.t.Helper()
 	slaves := c.slavesOf(old)
-	old.killRedis()
-	awaitLine(c.t, old, said)
+	die()
 	time.Sleep(delay) // the claim is about this moment
 	for _, p := range slaves {
 		p.killRedis()

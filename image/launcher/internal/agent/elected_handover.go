@@ -39,10 +39,15 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 		return successor{}, err
 	}
 	next := successor{Successor: c.Successor(s.config.PodIP, chosen.IP, views)}
-	if err := c.Campaign(ctx, &next.Successor); err != nil {
+	switch err := c.Campaign(ctx, &next.Successor); {
+	case err == nil:
+		s.log.Info("elected to hand over", "epoch", next.Epoch, "to", chosen.Name)
+	case errors.Is(err, succession.ErrNotElected):
+		next.GoUnvoted(true)
+		s.log.Warn("handing over without the votes of the sentinels", "epoch", next.Epoch, "to", chosen.Name, "reason", err)
+	default:
 		return successor{}, err
 	}
-	s.log.Info("elected to hand over", "epoch", next.Epoch, "to", chosen.Name)
 	s.guard.Guard(nil)
 	next.pausedAt = time.Now()
 	if err := s.pauseAt(ctx, node, next); err != nil {

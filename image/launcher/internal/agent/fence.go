@@ -11,15 +11,6 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
-// fence records that this master accepts no writes any more, before a sentinel is told to replace it.
-func (s *Server) fence(ctx context.Context, lost record.Lost) error {
-	written, err := s.carrier().FenceForSentinel(ctx, s.lastRecord(), lost)
-	if err == nil && written.Version != "" {
-		s.setRecord(written)
-	}
-	return err
-}
-
 // rewrite changes the record once, and remembers what it has written. See succession.Carrier.Rewrite.
 func (s *Server) rewrite(ctx context.Context, change func(record.Record) (next record.Record, changed bool, err error)) error {
 	written, err := s.carrier().Rewrite(ctx, s.lastRecord(), change)

@@ -94,7 +94,7 @@ func TestWritesGoOnAfterAnAbortedHandOverOnlyWithoutTheFence(t *testing.T) {
 			if !c.resumed {
 				require.True(t, s.guard.Threats().Any(), "writes are paused beside the loop")
 			}
-			require.Equal(t, !c.resumed, s.guard.Unanswered())
+			require.Equal(t, !c.resumed, s.guard.Threats().Unanswered)
 		})
 	}
 }

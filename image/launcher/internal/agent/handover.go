@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/succession"
@@ -244,43 +243,18 @@ func (s *Server) abortHandOver(ctx context.Context, unanswered bool) error {
 	return s.guard.Resume(ctx, s.child)
 }
 
-// replaceSelf promotes a successor. Where the sentinels do not elect this launcher for that, or the
-// record cannot be written, it tells a sentinel to promote one.
+// replaceSelf promotes a successor. Where a sentinel is replacing this master already, it waits for that.
 func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving role.Leaving, views []observe.SentinelView) (successor, error) {
 	next, err := s.promoteElected(ctx, node, leaving.Candidates, views)
-	if err == nil {
-		return next, nil
+	if !errors.Is(err, succession.ErrFailoverRunning) {
+		return next, err
 	}
-	var ip netip.Addr
+	// What were written now would be lost when it succeeds.
+	s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
 	paused := time.Now()
-	switch {
-	case errors.Is(err, succession.ErrFailoverRunning):
-		// What were written now would be lost when it succeeds.
-		s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
-		s.guard.Guard(nil)
-		ip, err = s.awaitPromotion(node, s.carrier().OtherServers(), leaving.Successors, "", s.asker().Sentinels(ctx, s.api.Pods()))
-	case errors.Is(err, succession.ErrNotElected):
-		s.log.Warn("a sentinel is told to promote a successor", "reason", err)
-		ip, err = s.promoteBySentinel(ctx, node, leaving.Successors)
-	}
-	return successor{succession.Successor{Addr: netip.AddrPortFrom(ip, uint16(s.config.RedisPort))}, paused}, err
-}
-
-// promoteBySentinel tells a sentinel to promote one of the successors. The fence lets any of them take the label
-// at once. A replica that may still execute an order of an earlier attempt must not, so there is no fence then.
-func (s *Server) promoteBySentinel(ctx context.Context, node *redisnode.Node, successors []netip.Addr) (netip.Addr, error) {
-	if len(s.choosersAmong(ctx, s.views, successors)) == 0 {
-		return netip.Addr{}, errNoChooser
-	}
-	if s.guard.Unanswered() {
-		s.log.Warn("the label follows the sentinels: a replica has not answered the order to become master")
-	} else if err := s.fence(ctx, record.Lost{Member: s.self, Reason: "hand-over"}); errors.Is(err, errReplaced) {
-		return netip.Addr{}, err
-	} else if err != nil {
-		s.log.Warn("the fence could not be recorded; the label follows the sentinels", "error", err)
-	}
 	s.guard.Guard(nil)
-	return s.promoteSuccessor(ctx, node, successors)
+	ip, err := s.awaitPromotion(node, s.carrier().OtherServers(), leaving.Successors, s.asker().Sentinels(ctx, s.api.Pods()))
+	return successor{succession.Successor{Addr: netip.AddrPortFrom(ip, uint16(s.config.RedisPort))}, paused}, err
 }
 
 // moveClients moves the label to the successor. It passes connections that still arrive here on to the successor until the

@@ -13,8 +13,6 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/succession"
 )
 
 const (
@@ -24,96 +22,10 @@ const (
 	// leaderPoll is the pause between two looks at the sentinel that promotes, and at
 	// how much of the pause is left.
 	leaderPoll = 50 * time.Millisecond
-	// promotionLag is how long after the end of its sentinel a promotion may still
+	// promotionLag is how long after the end of a failover its promotion may still
 	// be seen: the order to the replica was on its way.
 	promotionLag = 200 * time.Millisecond
 )
-
-// errFailoverEnded: nobody replaces this master any more, and nobody has.
-var errFailoverEnded = errors.New("the failover ended without a promotion")
-
-// errNoChooser: a hand-over now would promote a replica that lacks something.
-var errNoChooser = errors.New("no sentinel would promote a replica in sync for certain: they go by what they have heard in the last second")
-
-// promoteSuccessor pauses writes, waits for the successors to have everything,
-// and has a sentinel promote one of them. When that sentinel ends first, as one
-// may that is being replaced itself, the next is told. With an error writes may
-// still be paused.
-func (s *Server) promoteSuccessor(ctx context.Context, node *redisnode.Node, successors []netip.Addr) (netip.Addr, error) {
-	limit := role.PauseLimit(s.config.DownAfter)
-	for began := time.Now(); ; {
-		if err := node.PauseWrites(ctx, limit); err != nil {
-			return netip.Addr{}, fmt.Errorf("pause writes: %w", err)
-		}
-		sentinel, views, err := s.commandPromotion(ctx, limit-100*time.Millisecond, node, successors)
-		switch {
-		case errors.Is(err, succession.ErrFailoverRunning):
-			// What were written now would be lost when it succeeds.
-			s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
-		case err != nil:
-			return netip.Addr{}, err
-		default:
-			s.log.Info("failover commanded", "sentinel", sentinel, "reason", "hand-over")
-		}
-		successor, err := s.awaitPromotion(node, s.carrier().OtherServers(), successors, sentinel, views)
-		if !errors.Is(err, errFailoverEnded) || time.Since(began) > promotionWait {
-			return successor, err
-		}
-		s.log.Warn("another sentinel is asked to promote", "instead of", sentinel, "error", err)
-	}
-}
-
-// commandPromotion waits for the successors to have everything and tells one of
-// the sentinels, of which it also gives the views, to promote one of them. With
-// succession.ErrFailoverRunning one has been told by somebody else.
-func (s *Server) commandPromotion(ctx context.Context, limit time.Duration, node *redisnode.Node, successors []netip.Addr) (string, []observe.SentinelView, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	info, err := node.Info(ctx)
-	if err != nil {
-		return "", nil, fmt.Errorf("read the offset to reach: %w", err)
-	}
-	if err := s.awaitOffset(ctx, successors, info.Offset); err != nil {
-		return "", nil, err
-	}
-	views := s.asker().Sentinels(ctx, s.api.Pods())
-	if observe.FailingOver(views) {
-		return "", views, succession.ErrFailoverRunning
-	}
-	right := s.choosersAmong(ctx, views, successors)
-	if len(right) == 0 {
-		return "", views, errNoChooser
-	}
-	sentinel, err := tellOne(ctx, s.config, right, s.config.PodIP)
-	return sentinel, views, err
-}
-
-// choosersAmong are the sentinels that would promote one of these replicas for certain.
-func (s *Server) choosersAmong(ctx context.Context, views []observe.SentinelView, replicas []netip.Addr) []observe.SentinelView {
-	return knowing(ctx, s.config, views, func(known []sentinel.KnownReplica) bool { return sentinel.ChoosesAmong(known, replicas) })
-}
-
-// awaitOffset waits until every successor has reached the offset: which of them
-// is promoted is the sentinel's choice, made on what it knew a second ago.
-func (s *Server) awaitOffset(ctx context.Context, successors []netip.Addr, offset int64) error {
-	for {
-		behind := 0
-		for _, ip := range successors {
-			info, err := s.links.To(ip, s.config.RedisPort).Info(ctx)
-			if err != nil || info.Offset < offset || !info.LinkUp {
-				behind++
-			}
-		}
-		if behind == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%d of %d replica(s) did not catch up within the pause", behind, len(successors))
-		case <-time.After(pollEvery):
-		}
-	}
-}
 
 // watchPromotion tells which of the servers is made master. A server counts if it is one of the successors, or
 // was seen as a replica in sync since. A master of the past that wakes up does not count.
@@ -138,18 +50,15 @@ func (s *Server) watchPromotion(ctx context.Context, servers, successors []netip
 	return promoted
 }
 
-// awaitPromotion waits for one of the successors to be master. From the command
-// on a promotion may come at any time, so the pause is renewed meanwhile, even
-// if the sentinels take this server for down in the end: that leads to the same.
-// When its time is up and another sentinel is replacing this master, as they do
-// where the first has crashed, it waits once more: what were written now would
-// be lost a moment later.
-func (s *Server) awaitPromotion(node *redisnode.Node, servers, successors []netip.Addr, sentinel string, views []observe.SentinelView) (netip.Addr, error) {
+// awaitPromotion waits for one of the successors to be master, while a sentinel replaces this master. A promotion may come
+// at any time, so awaitPromotion renews the write pause meanwhile, even if the sentinels take this server for down in the end: that leads to
+// the same. It gives up when no sentinel replaces this master any more, and at the latest after twice promotionWait.
+func (s *Server) awaitPromotion(node *redisnode.Node, servers, successors []netip.Addr, views []observe.SentinelView) (netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*promotionWait)
 	defer cancel()
 	ended := make(chan struct{})
 	go func() {
-		if awaitFailoverEnd(ctx, s.config, views, sentinel) {
+		if awaitFailoverEnd(ctx, s.config, views) {
 			close(ended)
 		}
 	}()
@@ -161,8 +70,8 @@ func (s *Server) awaitPromotion(node *redisnode.Node, servers, successors []neti
 			renewed = time.Now()
 			_ = node.PauseWrites(ctx, limit)
 		}
-		if ctx.Err() != nil || time.Since(began) > promotionWait && failoverState(ctx, s.config, views, sentinel) != failoverRuns {
-			return netip.Addr{}, fmt.Errorf("no replica was promoted within %v, though a failover had begun (told: %q)", time.Since(began).Round(100*time.Millisecond), sentinel)
+		if ctx.Err() != nil || time.Since(began) > promotionWait && failoverState(ctx, s.config, views) != failoverRuns {
+			return netip.Addr{}, fmt.Errorf("no replica was promoted within %v, though a failover had begun", time.Since(began).Round(100*time.Millisecond))
 		}
 		select {
 		case ip := <-promoted:
@@ -173,16 +82,15 @@ func (s *Server) awaitPromotion(node *redisnode.Node, servers, successors []neti
 				return ip, nil
 			default:
 			}
-			return netip.Addr{}, fmt.Errorf("sentinel %s: %w", sentinel, errFailoverEnded)
+			return netip.Addr{}, errors.New("the failover that had begun ended without a promotion")
 		case <-ctx.Done():
 		case <-time.After(leaderPoll):
 		}
 	}
 }
 
-// awaitFailoverEnd waits until the failover has been over for promotionLag; false
-// when ctx ended before.
-func awaitFailoverEnd(ctx context.Context, c config.Config, views []observe.SentinelView, told string) bool {
+// awaitFailoverEnd waits until no sentinel has replaced this master for promotionLag. It returns false if ctx ends before.
+func awaitFailoverEnd(ctx context.Context, c config.Config, views []observe.SentinelView) bool {
 	over := time.Now()
 	for {
 		select {
@@ -191,7 +99,7 @@ func awaitFailoverEnd(ctx context.Context, c config.Config, views []observe.Sent
 		case <-time.After(leaderPoll):
 		}
 		switch {
-		case failoverState(ctx, c, views, told) != failoverOver:
+		case failoverState(ctx, c, views) != failoverOver:
 			over = time.Now()
 		case time.Since(over) >= promotionLag:
 			return true
@@ -199,37 +107,41 @@ func awaitFailoverEnd(ctx context.Context, c config.Config, views []observe.Sent
 	}
 }
 
-// progress is what the sentinels tell of a failover that a sentinel was told to do.
+// progress is what the sentinels tell of a failover of this master.
 type progress int
 
 const (
-	// failoverUnclear: the sentinel that was told does not answer, and no other sentinel replaces this master.
+	// failoverUnclear: a sentinel does not answer or names another master, and no sentinel replaces this master.
 	failoverUnclear progress = iota
 	// failoverRuns: a sentinel is replacing this master.
 	failoverRuns
-	// failoverOver: the sentinel that was told has ended, or has given up and still names this master. No other
-	// sentinel replaces this master.
+	// failoverOver: every sentinel has ended, or names this master and does not replace it.
 	failoverOver
 )
 
-// failoverState asks these sentinels how the failover of this master goes.
-func failoverState(ctx context.Context, c config.Config, views []observe.SentinelView, told string) progress {
+// failoverState asks the sentinels that answered before how the failover of this master goes.
+func failoverState(ctx context.Context, c config.Config, views []observe.SentinelView) progress {
 	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	var mu sync.Mutex
-	found := failoverUnclear
+	runs, unclear := false, false
 	observe.Each(slices.Clone(views), func(v *observe.SentinelView) {
+		if v.Reach != role.Answered {
+			return
+		}
 		master, known, err := v.Node.Master(ctx, c.MasterName)
 		mu.Lock()
 		defer mu.Unlock()
-		own := known && master.Addr.Addr() == c.PodIP
-		switch {
-		case err == nil && own && master.FailingOver:
-			found = failoverRuns
-		case v.Pod.Name != told || found == failoverRuns:
-		case err == nil && own, observe.ReachOf(err) == role.Refused:
-			found = failoverOver
-		}
+		own := err == nil && known && master.Addr.Addr() == c.PodIP
+		runs = runs || own && master.FailingOver
+		unclear = unclear || !own && observe.ReachOf(err) != role.Refused
 	})
-	return found
+	switch {
+	case runs:
+		return failoverRuns
+	case unclear:
+		return failoverUnclear
+	default:
+		return failoverOver
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
@@ -21,7 +22,7 @@ func endedSentinel(t *testing.T, name string) observe.SentinelView {
 	require.NoError(t, err)
 	addr := netip.MustParseAddrPort(listener.Addr().String())
 	require.NoError(t, listener.Close())
-	return observe.SentinelView{Pod: kube.Pod{Name: name}, Node: observe.NewLinks("").To(addr.Addr(), int(addr.Port()))}
+	return observe.SentinelView{Pod: kube.Pod{Name: name}, View: role.View{Reach: role.Answered}, Node: observe.NewLinks("").To(addr.Addr(), int(addr.Port()))}
 }
 
 // While a failover runs, a hand-over that has waited long enough must not let
@@ -41,27 +42,27 @@ func TestFailoverStateIsWhatTheSentinelsTell(t *testing.T) {
 		return view
 	}
 	for name, c := range map[string]struct {
-		told, untold func(*testing.T, string) observe.SentinelView
-		want         progress
+		first, second func(*testing.T, string) observe.SentinelView
+		want          progress
 	}{
-		"it replaces this master":                       {answers(own, replacing), answers(own, idle), failoverRuns},
-		"another does":                                  {answers(own, idle), answers(own, replacing), failoverRuns},
-		"another does, and it has ended":                {endedSentinel, answers(own, replacing), failoverRuns},
-		"it only finds this master down":                {answers(own, "s_down,o_down,master"), answers(own, idle), failoverOver},
-		"it has ended":                                  {endedSentinel, answers(own, idle), failoverOver},
-		"it has ended, another is silent":               {endedSentinel, silent, failoverOver},
-		"it does not answer":                            {silent, answers(own, idle), failoverUnclear},
-		"it has replaced this master":                   {answers(other, idle), answers(own, idle), failoverUnclear},
-		"it replaces another":                           {answers(other, replacing), answers(own, idle), failoverUnclear},
-		"another has ended, it does not answer a thing": {silent, endedSentinel, failoverUnclear},
+		"a sentinel replaces this master":               {answers(own, replacing), answers(own, idle), failoverRuns},
+		"and the other has ended":                       {endedSentinel, answers(own, replacing), failoverRuns},
+		"and the other does not answer":                 {silent, answers(own, replacing), failoverRuns},
+		"a sentinel only finds this master down":        {answers(own, "s_down,o_down,master"), answers(own, idle), failoverOver},
+		"the sentinel that replaced it has ended":       {endedSentinel, answers(own, idle), failoverOver},
+		"both have ended":                               {endedSentinel, endedSentinel, failoverOver},
+		"a sentinel does not answer":                    {silent, answers(own, idle), failoverUnclear},
+		"a sentinel has replaced this master":           {answers(other, idle), answers(own, idle), failoverUnclear},
+		"a sentinel replaces another":                   {answers(other, replacing), answers(own, idle), failoverUnclear},
+		"a sentinel has ended, and one does not answer": {silent, endedSentinel, failoverUnclear},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			settings := config.Config{MasterName: "mymaster", PodIP: netip.MustParseAddr(own)}
-			views := []observe.SentinelView{c.untold(t, "untold"), c.told(t, "told")}
-			require.Equal(t, c.want, failoverState(t.Context(), settings, views, "told"))
+			views := []observe.SentinelView{c.first(t, "first"), c.second(t, "second")}
+			require.Equal(t, c.want, failoverState(t.Context(), settings, views))
 			views[0], views[1] = views[1], views[0]
-			require.Equal(t, c.want, failoverState(t.Context(), settings, views, "told"), "in another order")
+			require.Equal(t, c.want, failoverState(t.Context(), settings, views), "in another order")
 		})
 	}
 }
@@ -69,13 +70,13 @@ func TestFailoverStateIsWhatTheSentinelsTell(t *testing.T) {
 func TestFailoverEndsOnlyWhenItHasBeenOverForAMoment(t *testing.T) {
 	settings := config.Config{MasterName: "mymaster", PodIP: netip.MustParseAddr("10.0.0.1")}
 	began := time.Now()
-	require.True(t, awaitFailoverEnd(t.Context(), settings, []observe.SentinelView{endedSentinel(t, "told")}, "told"))
+	require.True(t, awaitFailoverEnd(t.Context(), settings, []observe.SentinelView{endedSentinel(t, "told")}))
 	require.GreaterOrEqual(t, time.Since(began), promotionLag)
 
 	limited, cancel := context.WithTimeout(t.Context(), 3*promotionLag)
 	defer cancel()
 	running, _ := sentinelAt(t, "told", "10.0.0.1", map[string]string{"SENTINEL MASTER": fakeredis.Master("10.0.0.1", "master,failover_in_progress")})
-	require.False(t, awaitFailoverEnd(limited, settings, []observe.SentinelView{running}, "told"))
+	require.False(t, awaitFailoverEnd(limited, settings, []observe.SentinelView{running}))
 }
 
 // A server that was not in sync when the hand-over began may be the one that the
@@ -120,8 +121,8 @@ func TestPromotionOfAReplicaThatCameLateIsSeen(t *testing.T) {
 	}
 }
 
-// The command may come when almost all of the first pause is over.
-func TestPauseIsRenewedAsSoonAsAFailoverIsCommanded(t *testing.T) {
+// The failover may be noticed when almost all of the first pause is over.
+func TestPauseIsRenewedWhileAFailoverIsAwaited(t *testing.T) {
 	master := fakeredis.Start(t, map[string]string{"CLIENT PAUSE": "+OK\r\n"})
 	replica := fakeredis.Start(t, map[string]string{"INFO": fakeredis.Text("role:slave\r\n")})
 	s := &Server{links: observe.NewLinks(""), config: config.Config{
@@ -129,7 +130,7 @@ func TestPauseIsRenewedAsSoonAsAFailoverIsCommanded(t *testing.T) {
 	}}
 	node := s.links.To(master.Addr.Addr(), int(master.Addr.Port()))
 	replicas := []netip.Addr{replica.Addr.Addr()}
-	_, err := s.awaitPromotion(node, replicas, replicas, "told", []observe.SentinelView{endedSentinel(t, "told")})
-	require.ErrorIs(t, err, errFailoverEnded)
+	_, err := s.awaitPromotion(node, replicas, replicas, []observe.SentinelView{endedSentinel(t, "told")})
+	require.ErrorContains(t, err, "ended without a promotion")
 	require.Contains(t, master.Heard(), "CLIENT PAUSE 1500 WRITE", "in the first quarter of a pause")
 }

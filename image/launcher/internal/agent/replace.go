@@ -26,7 +26,7 @@ func (s *Server) replace(ctx context.Context, p role.Plan) {
 		return
 	}
 	carrier := s.carrier()
-	attempt := succession.Lost{Lost: lost, Remembered: s.lastRecord()}
+	attempt := succession.Lost{Lost: lost, Remembered: s.lastRecord(), Unvoted: s.memory.Attempts.Unvoted()}
 	attempt.Recorded, attempt.PromotedSelf = s.attend(s.memory, p.Seen)
 	s.beside(func() func() {
 		err := carrier.ReplaceLost(ctx, attempt)
@@ -37,17 +37,13 @@ func (s *Server) replace(ctx context.Context, p role.Plan) {
 // replaced takes the end of an attempt to replace a lost master. err is the error of the attempt.
 func (s *Server) replaced(ctx context.Context, p role.Plan, lost role.Lost, err error) {
 	end := succession.Ending(err)
-	tell := s.memory.EndAttempt(end, time.Now())
+	s.memory.EndAttempt(end, time.Now())
 	level := slog.LevelDebug
 	switch {
-	case tell:
-		s.log.Warn("a sentinel is told to replace the dead master", "reason", err)
-		s.tellSentinel(ctx, p, lost, err)
-		return
 	case end == role.Replaced:
 		s.metrics.failovers.WithLabelValues(p.Action.String()).Inc()
 		return
-	case end == role.Unanswered || end == role.Failed && !lost.Silent:
+	case end == role.Unanswered || (end == role.Failed || end == role.NotElected) && !lost.Silent:
 		level = slog.LevelWarn
 	}
 	s.log.Log(ctx, level, "this launcher has not replaced the master", "master", lost.Name, "reason", err)
@@ -77,57 +73,6 @@ func (s *Server) attend(memory role.Memory, seen role.Observation) (recorded fun
 		}
 	}
 	return recorded, promoted
-}
-
-// tellSentinel has a sentinel replace a dead master that this launcher cannot replace, beside the loop. It records the death, so that the
-// successor may be labelled early. It waits until all sentinels know what the replicas hold.
-func (s *Server) tellSentinel(ctx context.Context, p role.Plan, lost role.Lost, reason error) {
-	carrier, known := s.carrier(), s.lastRecord()
-	ask, mayObey := s.asker(), s.memory.Attempts.MayStillObey(time.Now())
-	informed := time.After(role.InformedAfter)
-	s.beside(func() func() {
-		err := s.fenceForSentinel(ctx, carrier, known, lost.Lost, reason, mayObey)
-		if err != nil && lost.UID == s.self.UID && !errors.Is(err, errReplaced) {
-			s.log.Warn("the fence could not be recorded; the sentinels decide alone when the label moves", "error", err)
-			err = nil
-		}
-		var name string
-		if err == nil {
-			select {
-			case <-informed:
-			case <-ctx.Done():
-			}
-			var ip netip.Addr
-			if ip, err = lost.Address(); err == nil {
-				name, err = commandFailover(ctx, s.config, ask.QuickSentinels(ctx, s.api.Pods()), ip)
-			}
-		}
-		return func() {
-			s.memory.Attempts = s.memory.Attempts.Told()
-			s.told(p, name, err)
-		}
-	})
-}
-
-// fenceForSentinel writes a fence without a successor before a sentinel is told to replace a master. reason is why this launcher cannot
-// replace the master. If the API has just failed to record that, fenceForSentinel returns reason and does not ask the API again. If a
-// replica may still obey an order of this launcher, it returns succession.ErrUnanswered: such a fence would give that replica the label.
-func (s *Server) fenceForSentinel(ctx context.Context, c succession.Carrier, known record.Record, lost record.Lost, reason error, mayObey bool) error {
-	switch {
-	case errors.Is(reason, succession.ErrUnrecorded):
-		return reason
-	case mayObey:
-		return succession.ErrUnanswered
-	}
-	ctx, cancel := context.WithTimeout(ctx, succession.FenceTime)
-	defer cancel()
-	written, err := c.Rewrite(ctx, known, func(r record.Record) (record.Record, bool, error) {
-		return r.FenceForSentinel(lost, s.self, time.Now())
-	})
-	if err == nil && written.Version != "" {
-		s.wrote(written)
-	}
-	return err
 }
 
 // orderFailover records that this replica tells a sentinel to replace a master that is down, and tells the sentinel, beside the loop. The sentinels

@@ -111,8 +111,10 @@ type Lost struct {
 // Replaceable says with nil that self may replace a lost master. With ErrReplaced somebody else does, or the master has come back.
 // With ErrNotRecorded the record does not name self, which is the dead master.
 func (r Record) Replaceable(lost Lost, self Member, now time.Time) error {
+	// A pod that has replaced a fenced master is not in the record yet.
+	fenced := r.Fence != nil && r.Fence.UID == r.Master.UID
 	switch {
-	case r.Master.UID != lost.UID && lost.UID == self.UID:
+	case r.Master.UID != lost.UID && lost.UID == self.UID && (r.Previous.UID != self.UID || fenced):
 		return ErrNotRecorded
 	case r.Master.UID != lost.UID:
 		return fmt.Errorf("%w: the record names %s, and not %s", ErrReplaced, r.Master.Name, lost.Name)
@@ -148,27 +150,6 @@ func (r Record) FenceLost(lost Lost, self Member, successor string, now time.Tim
 		r.Fence.By = self.Name
 	}
 	return r
-}
-
-// FenceForSentinel says that a master accepts no writes any more, and that a sentinel chooses its successor. changed is false
-// where the record does not name the master and never has: there is nothing to write. With ErrReplaced the master has a successor,
-// or somebody else replaces it.
-func (r Record) FenceForSentinel(lost Lost, self Member, now time.Time) (next Record, changed bool, err error) {
-	other := lost.UID != self.UID
-	// A pod that has replaced a fenced master is not in the record yet.
-	fenced := r.Fence != nil && r.Fence.UID == r.Master.UID
-	switch {
-	case r.Master.UID != lost.UID && r.Previous.UID == self.UID && !fenced:
-		return r, false, fmt.Errorf("%w: the record names %s", ErrReplaced, r.Master.Name)
-	case r.Master.UID != lost.UID && other:
-		return r, false, fmt.Errorf("%w: the record names %s by now", ErrReplaced, r.Master.Name)
-	case r.Master.UID != lost.UID:
-		return r, false, nil
-	}
-	if err := r.unclaimed(lost, self, now); err != nil {
-		return r, false, err
-	}
-	return r.FenceLost(lost, self, "", now), true, nil
 }
 
 // HandOver says that the master self promotes a replica in its place, whose UID is successor. named says that a majority of the

@@ -28,7 +28,9 @@ func TestDeadMasterIsReplacedByOnePodAtATime(t *testing.T) {
 		want   error
 	}{
 		"its own":                                        {Record{Master: self}, self, nil},
-		"its own, which is not recorded":                 {Record{Master: other}, self, ErrNotRecorded},
+		"its own, which was never recorded":              {Record{Master: other}, self, ErrNotRecorded},
+		"its own, which has been replaced":               {Record{Master: other, Previous: self}, self, ErrReplaced},
+		"its own, which has replaced the next":           {Record{Master: other, Previous: self, Fence: &Fence{UID: other.UID, At: now}}, self, ErrNotRecorded},
 		"its own, which a replica has fenced":            {fenced(self, Fence{By: third.Name, At: now}), self, ErrReplaced},
 		"its own, again":                                 {fenced(self, Fence{Successor: third.UID, At: now}), self, nil},
 		"another's":                                      {Record{Master: other, Generation: 3}, other, nil},
@@ -115,34 +117,6 @@ func TestFenceIsTakenBackOnlyByItsMaster(t *testing.T) {
 	require.ErrorIs(t, err, ErrReplaced)
 	_, _, err = fenced(self, Fence{By: other.Name, At: now}).Unfence(self, now)
 	require.ErrorIs(t, err, ErrReplaced)
-}
-
-// A pod that was promoted and dies before it is in the record is no pod that has been replaced.
-func TestDeadPodIsFencedForASentinelUnlessItHasBeenReplaced(t *testing.T) {
-	for name, c := range map[string]struct {
-		record  Record
-		dead    Member
-		changed bool
-		want    error
-	}{
-		"it is recorded":                       {Record{Master: self}, self, true, nil},
-		"it was never recorded":                {Record{Master: other}, self, false, nil},
-		"it has been replaced":                 {Record{Master: other, Previous: self}, self, false, ErrReplaced},
-		"it has replaced the next":             {Record{Master: other, Previous: self, Fence: &Fence{UID: other.UID, At: now}}, self, false, nil},
-		"another's":                            {Record{Master: other}, other, true, nil},
-		"another's, which has been replaced":   {Record{Master: third}, other, false, ErrReplaced},
-		"another's, which a replica has taken": {fenced(other, Fence{By: third.Name, At: now}), other, false, ErrReplaced},
-	} {
-		t.Run(name, func(t *testing.T) {
-			next, changed, err := c.record.FenceForSentinel(Lost{Member: c.dead}, self, now)
-			require.ErrorIs(t, err, c.want)
-			require.Equal(t, c.changed, changed)
-			if changed {
-				require.Equal(t, c.dead.UID, next.Fence.UID)
-				require.Empty(t, next.Fence.Successor, "a sentinel chooses")
-			}
-		})
-	}
 }
 
 // Two failovers that are ordered in the same moment take the same epoch, and may

@@ -128,8 +128,8 @@ func (n *Node) KnownReplicas(ctx context.Context, name string) ([]sentinel.Known
 		}
 		out = append(out, sentinel.KnownReplica{
 			Addr: addrPort(f["ip"], f["port"]), RunID: f["runid"], Offset: offset, Down: strings.Contains(flags, ",s_down,"),
-			Disconnected: strings.Contains(flags, ",disconnected,"), Linked: f["master-link-status"] == "ok",
-			Promoted: strings.Contains(flags, ",promoted,"), Priority: priority,
+			Disconnected: strings.Contains(flags, ",disconnected,"),
+			Promoted:     strings.Contains(flags, ",promoted,"), Priority: priority,
 			Master: f["role-reported"] == "master", Follows: addrPort(f["master-host"], f["master-port"]).Addr(),
 			InfoAge: age("info-refresh"), PongAge: age("last-ok-ping-reply"),
 		})

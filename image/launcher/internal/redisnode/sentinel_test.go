@@ -115,7 +115,7 @@ func TestWhatASentinelRemembersIsRead(t *testing.T) {
 	replicas, err := n.KnownReplicas(t.Context(), "mymaster")
 	require.NoError(t, err)
 	require.Equal(t, []sentinel.KnownReplica{
-		{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), Follows: netip.MustParseAddr("10.0.0.9"), Linked: true, InfoAge: 730 * time.Millisecond, PongAge: 120 * time.Millisecond},
+		{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), Follows: netip.MustParseAddr("10.0.0.9"), InfoAge: 730 * time.Millisecond, PongAge: 120 * time.Millisecond},
 		{Addr: netip.MustParseAddrPort("10.0.0.6:6379"), Master: true},
 		{Addr: netip.MustParseAddrPort("[fd00::3]:6379"), Down: true, Disconnected: true},
 	}, replicas)

@@ -6,17 +6,7 @@ import (
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
-
-// orderLasts is how long a replica that has not answered counts as a replica that may still execute the order to become master. The
-// order has no end of its own. The kubelet restarts a Redis that stands still for a minute.
-const orderLasts = 30 * time.Second
-
-// InformedAfter is how long a launcher that could not replace a dead master waits before it tells a sentinel. Each sentinel has asked every
-// replica since the death then, since it asks once in sentinel.InfoPeriod. Before, it would choose by what it has heard while the master still
-// wrote.
-const InformedAfter = sentinel.InfoPeriod + 200*time.Millisecond
 
 const (
 	// attemptPause is the least time between the beginnings of two attempts to replace a dead master.
@@ -64,7 +54,7 @@ const (
 	Ordered
 	// ReplacedByAnother: another launcher or a sentinel replaces the master, or has replaced it, or the master has come back.
 	ReplacedByAnother
-	// NotElected: this launcher cannot replace the master, and a sentinel can.
+	// NotElected: the sentinels have not elected this launcher, or no replica answers.
 	NotElected
 	// Unanswered: a replica was told to become master and has not answered.
 	Unanswered
@@ -76,11 +66,11 @@ const (
 
 // Attempts are what a launcher remembers of its attempts to replace a master. One attempt runs at a time.
 type Attempts struct {
-	running    bool
-	action     Action    // of the last one
-	began      time.Time // when the last one began; zero: the next one is due
-	repeated   bool      // the last one was a failure that is repeated once
-	unanswered time.Time // when a replica last did not answer the order to become master; zero: every order was answered
+	running  bool
+	action   Action    // of the last one
+	began    time.Time // when the last one began; zero: the next one is due
+	repeated bool      // the last one was a failure that is repeated once
+	unvoted  bool      // the sentinels did not elect this launcher in the last one
 }
 
 // pauseBefore is the least time between the beginnings of two attempts.
@@ -124,36 +114,22 @@ func (a Attempts) AtOnce() Attempts {
 	return a
 }
 
-// End notes how the attempt has ended. tell says that a sentinel is to be told to replace the master; the attempt goes on then.
-func (a Attempts) End(end Ending, now time.Time) (next Attempts, tell bool) {
+// Unvoted says whether the attempt that runs may replace the master without the votes of the sentinels. They name the master, and have not
+// voted for this launcher in the attempt before. SENTINEL FAILOVER replaces a master without votes, too.
+func (a Attempts) Unvoted() bool { return a.running && a.unvoted }
+
+// End notes how the attempt has ended.
+func (a Attempts) End(end Ending, now time.Time) Attempts {
 	repeated := a.repeated
-	a.running, a.repeated = false, false
+	a.running, a.repeated, a.unvoted = false, false, false
 	switch {
-	case end == Replaced:
-		a.unanswered = time.Time{}
-	case end == Unanswered:
-		a.unanswered = now
 	case end == TooSoon:
 		a.began = now.Add(CalmTick - pauseBefore(a.action))
 	case a.action != FailOver && a.action != ReplaceDead:
 		// The sentinels replace a silent master by themselves, unless it answers again.
-	case end == Failed && !repeated:
-		a.repeated = true
-		return a.AtOnce(), false
-	case end == Failed || end == NotElected:
-		a.running = true
-		return a, true
+	case (end == Failed || end == NotElected) && !repeated:
+		a.repeated, a.unvoted = true, end == NotElected
+		return a.AtOnce()
 	}
-	return a, false
-}
-
-// Told notes that a sentinel was told, or could not be told, to replace the master.
-func (a Attempts) Told() Attempts {
-	a.running = false
 	return a
-}
-
-// MayStillObey says whether a replica may still execute an order of this launcher to become master.
-func (a Attempts) MayStillObey(now time.Time) bool {
-	return !a.unanswered.IsZero() && now.Sub(a.unanswered) < orderLasts
 }

@@ -9,21 +9,23 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 )
 
-func TestAttemptsToReplaceAMasterAreRepeatedOnceAndThenLeftToASentinel(t *testing.T) {
+func TestAttemptsToReplaceAMasterAreRepeatedOnce(t *testing.T) {
 	now := epoch
 	for name, c := range map[string]struct {
-		action Action
-		ends   []Ending
-		tell   bool
-		after  time.Duration // when the next attempt is due
+		action  Action
+		ends    []Ending
+		unvoted bool          // the next attempt needs no votes
+		after   time.Duration // when it is due
 	}{
 		"replaced":                                 {FailOver, []Ending{Replaced}, false, attemptPause},
 		"replaced by another":                      {ReplaceDead, []Ending{ReplacedByAnother}, false, attemptPause},
 		"a failure is repeated at once":            {FailOver, []Ending{Failed}, false, 0},
-		"a second one is not":                      {FailOver, []Ending{Failed, Failed}, true, attemptPause},
+		"a second one is not":                      {FailOver, []Ending{Failed, Failed}, false, attemptPause},
 		"a third one is":                           {ReplaceDead, []Ending{Failed, Failed, Failed}, false, 0},
 		"failures of different times":              {FailOver, []Ending{Failed, Replaced, Failed}, false, 0},
-		"not elected":                              {FailOver, []Ending{NotElected}, true, attemptPause},
+		"without votes when not elected":           {FailOver, []Ending{NotElected}, true, 0},
+		"once":                                     {ReplaceDead, []Ending{NotElected, NotElected}, false, attemptPause},
+		"and not after a failure":                  {FailOver, []Ending{Failed, NotElected}, false, attemptPause},
 		"an order that was not answered":           {FailOver, []Ending{Unanswered}, false, attemptPause},
 		"a silent master is left to the sentinels": {ReplaceSilent, []Ending{NotElected}, false, silentPause},
 		"also after any failure":                   {ReplaceSilent, []Ending{Failed}, false, silentPause},
@@ -31,25 +33,21 @@ func TestAttemptsToReplaceAMasterAreRepeatedOnceAndThenLeftToASentinel(t *testin
 		"another launcher has just told one":       {Nudge, []Ending{TooSoon}, false, CalmTick},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, tell := Attempts{}, false
+			a := Attempts{}
 			for _, end := range c.ends {
 				var action Action
-				a, action = a.Told().AtOnce().allow(c.action, now)
+				a, action = a.AtOnce().allow(c.action, now)
 				require.Equal(t, c.action, action)
-				a, tell = a.End(end, now)
+				a = a.End(end, now)
 			}
-			require.Equal(t, c.tell, tell)
-			if tell {
-				_, action := a.allow(c.action, now.Add(time.Hour))
-				require.Equal(t, Wait, action, "the sentinel has not been told yet")
-				a = a.Told()
-			}
+			require.False(t, a.Unvoted(), "no attempt runs")
 			if c.after > 0 {
 				_, early := a.allow(c.action, now.Add(c.after-1))
 				require.Equal(t, Wait, early)
 			}
-			_, due := a.allow(c.action, now.Add(c.after))
+			next, due := a.allow(c.action, now.Add(c.after))
 			require.Equal(t, c.action, due)
+			require.Equal(t, c.unvoted, next.Unvoted())
 		})
 	}
 }
@@ -64,19 +62,7 @@ func TestOneAttemptRunsAtATime(t *testing.T) {
 		_, allowed := running.allow(action, epoch.Add(time.Hour))
 		require.Equal(t, want, allowed, "%v", action)
 	}
-	ended, _ := running.End(Replaced, epoch)
+	ended := running.End(Replaced, epoch)
 	_, action = ended.allow(Claim, epoch)
 	require.Equal(t, Claim, action)
-}
-
-func TestOrderThatWasNotAnsweredMayStillBeObeyedForAWhile(t *testing.T) {
-	unanswered, _ := Attempts{}.End(Unanswered, epoch)
-	require.True(t, unanswered.MayStillObey(epoch.Add(orderLasts-1)))
-	require.False(t, unanswered.MayStillObey(epoch.Add(orderLasts)))
-	for _, end := range []Ending{ReplacedByAnother, Ordered, Failed} {
-		other, _ := unanswered.End(end, epoch)
-		require.True(t, other.MayStillObey(epoch.Add(time.Second)), "%d", end)
-	}
-	answered, _ := unanswered.End(Replaced, epoch)
-	require.False(t, answered.MayStillObey(epoch.Add(time.Second)))
 }

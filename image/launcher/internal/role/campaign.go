@@ -40,6 +40,10 @@ func (c *Campaign) Next() (epoch int64, ok bool) {
 	return c.epoch, true
 }
 
+// Unvoted gives the epoch of a replacement without votes. It is after all epochs in which the launcher has asked. SENTINEL FAILOVER takes an
+// epoch without votes, too.
+func (c *Campaign) Unvoted() int64 { return c.epoch + 1<<campaignTries }
+
 // For says whether a vote is for this launcher, in the present epoch.
 func (c *Campaign) For(v sentinel.Vote) bool { return v.Leader == c.id && v.Epoch == c.epoch }
 
@@ -67,6 +71,8 @@ type Mandate struct {
 	DownAfter         time.Duration
 	// Silent: the master may run; most sentinels find it down.
 	Silent bool
+	// Willing: the master hands over by itself, without votes. The consent of the sentinels that answer is enough.
+	Willing bool
 }
 
 // Consent is what one sentinel says of the master that a launcher has been elected to replace.
@@ -124,8 +130,11 @@ const (
 // Upheld: a sentinel that replaces the master answers last.
 func (m Mandate) Outcome(heard []Consent, asked, wait int) Outcome {
 	granted, recovered, need := 0, 0, majorityOf(m.Sentinels)
-	if m.Silent {
+	switch {
+	case m.Silent:
 		need = max(need, m.Quorum)
+	case m.Willing:
+		need, wait = 1, asked
 	}
 	for _, c := range heard {
 		switch c {

@@ -144,13 +144,12 @@ func (m *Memory) SetOwnRecord(r record.Record, now time.Time) {
 // ReadAgain has the next look read the record, whenever it was read last.
 func (m *Memory) ReadAgain() { m.recordAt = time.Time{} }
 
-// EndAttempt notes how the attempt to replace a master has ended. tell says that a sentinel is to be told to replace the master.
-func (m *Memory) EndAttempt(end Ending, now time.Time) (tell bool) {
-	m.Attempts, tell = m.Attempts.End(end, now)
+// EndAttempt notes how the attempt to replace a master has ended.
+func (m *Memory) EndAttempt(end Ending, now time.Time) {
+	m.Attempts = m.Attempts.End(end, now)
 	if end != Replaced && end != Ordered {
 		m.ReadAgain()
 	}
-	return tell
 }
 
 // Alert notes that a failover has most likely begun: the launcher of the master has ended or begun to leave, or another pod

@@ -38,18 +38,12 @@ func (s *simServer) breakOff(w *world, after string) {
 
 // replaceLost is succession.Carrier.ReplaceLost.
 func (s *simServer) replaceLost(w *world, lost Lost) Ending {
-	if !w.apiServes(&s.pod) {
-		return NotElected
-	}
-	read := s.memory.Record
-	if !s.memory.RecordKnown || read.Replaceable(lost.Lost, s.record(), w.clock()) != nil {
-		read = w.record
-	}
-	switch err := read.Replaceable(lost.Lost, s.record(), w.clock()); {
-	case errors.Is(err, record.ErrNotRecorded):
-		return NotElected
-	case err != nil:
+	read, recorded, err := s.recordOf(w, lost)
+	switch {
+	case errors.Is(err, record.ErrReplaced):
 		return ReplacedByAnother
+	case err != nil:
+		return NotElected
 	}
 	for _, other := range w.sentinels {
 		if s.hears(w, other) && other.leads != nil {
@@ -66,12 +60,34 @@ func (s *simServer) replaceLost(w *world, lost Lost) Ending {
 	case err != nil:
 		return Failed
 	}
-	if !s.write(w, read.FenceLost(lost.Lost, s.record(), successor.UID, w.clock())) {
+	if recorded && !s.write(w, read.FenceLost(lost.Lost, s.record(), successor.UID, w.clock())) {
 		s.memory.ReadAgain()
 		return Failed // the next look begins once more, as ReplaceLost does
 	}
-	w.logf("%s fences %s", s.Name, lost.UID)
+	w.logf("%s replaces %s, recorded: %v", s.Name, lost.UID, recorded)
 	return s.replaceBy(w, lost, successor)
+}
+
+// errNoAPI says that a launcher does not reach the API.
+var errNoAPI = errors.New("the API does not answer")
+
+// recordOf gives the record of a lost master. recorded is false where the launcher of the master goes on without the record.
+func (s *simServer) recordOf(w *world, lost Lost) (read record.Record, recorded bool, err error) {
+	if !w.apiServes(&s.pod) {
+		if lost.UID != s.UID {
+			return read, false, errNoAPI
+		}
+		return read, false, nil
+	}
+	read = s.memory.Record
+	if !s.memory.RecordKnown || read.Replaceable(lost.Lost, s.record(), w.clock()) != nil {
+		read = w.record
+	}
+	err = read.Replaceable(lost.Lost, s.record(), w.clock())
+	if errors.Is(err, record.ErrNotRecorded) {
+		return read, false, nil
+	}
+	return read, true, err
 }
 
 // replaceBy is the part of an attempt that follows the fence. The launcher may end anywhere in it.
@@ -83,7 +99,7 @@ func (s *simServer) replaceBy(w *world, lost Lost, successor *simServer) Ending 
 	}
 	epoch, elected := s.campaign(w, master)
 	switch {
-	case !elected || s.stillElected(w, lost, epoch) != Upheld:
+	case !elected && !s.memory.Attempts.Unvoted() || s.stillElected(w, lost, epoch) != Upheld:
 		return NotElected
 	case end == endedAfterTheVotes:
 		s.breakOff(w, "been elected")
@@ -156,20 +172,17 @@ func (s *simServer) offers(w *world, lost Lost) Offers {
 	return offers
 }
 
-// campaign asks the sentinels for their votes.
+// campaign asks the sentinels for their votes. The epoch is the epoch for a replacement without votes if elected is false.
 func (s *simServer) campaign(w *world, master netip.Addr) (epoch int64, elected bool) {
-	if w.noVotes {
-		return 0, false
-	}
 	campaign := NewCampaign(s.Name, simSentinels, s.sentinelsNow(w))
 	for {
 		epoch, more := campaign.Next()
 		if !more {
-			return 0, false
+			return campaign.Unvoted(), false
 		}
 		var votes []sentinel.Vote
 		for _, other := range w.sentinels {
-			if s.hears(w, other) && other.master == master {
+			if s.hears(w, other) && other.master == master && !w.noVotes {
 				votes = append(votes, other.voteFor(w, s.Name, epoch))
 			}
 		}
@@ -215,7 +228,7 @@ func (s *simServer) failOver(w *world, o Observation, d Decision) {
 	lost, replaces := s.memory.LostMaster(o, d)
 	if !replaces {
 		end := TooSoon
-		if s.announceFailover(w, d, lost.Lost) {
+		if s.orderFailover(w) {
 			end = Ordered
 			s.commandFailover(w, d.Target)
 		}
@@ -228,33 +241,17 @@ func (s *simServer) failOver(w *world, o Observation, d Decision) {
 			s.write(w, next)
 		}
 	}
-	if s.memory.EndAttempt(end, w.clock()) {
-		if s.announceFailover(w, d, lost.Lost) {
-			s.commandFailover(w, d.Target)
-		}
-		s.memory.Attempts = s.memory.Attempts.Told()
-	}
+	s.memory.EndAttempt(end, w.clock())
 }
 
-// announceFailover records what a sentinel is about to be told, as agent.tellSentinel does. false: no sentinel may be told.
-func (s *simServer) announceFailover(w *world, d Decision, lost record.Lost) bool {
-	serves := w.apiServes(&s.pod)
-	if d.Action == Nudge {
-		next, err := w.record.OrderFailover(s.record(), w.clock())
-		return serves && err == nil && s.write(w, next)
-	}
-	if !serves {
-		return d.Action == FailOver
-	}
-	next, changed, err := w.record.FenceForSentinel(lost, s.record(), w.clock())
-	return err == nil && (!changed || s.write(w, next))
+// orderFailover records that a sentinel is about to be told. false: no sentinel may be told.
+func (s *simServer) orderFailover(w *world) bool {
+	next, err := w.record.OrderFailover(s.record(), w.clock())
+	return w.apiServes(&s.pod) && err == nil && s.write(w, next)
 }
 
-// commandFailover is agent.commandFailover. An invalid master is this pod.
+// commandFailover is agent.commandFailover.
 func (s *simServer) commandFailover(w *world, master netip.Addr) {
-	if !master.IsValid() {
-		master = s.IP
-	}
 	for _, v := range s.views {
 		if v.FailingOver {
 			return

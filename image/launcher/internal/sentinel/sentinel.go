@@ -25,7 +25,6 @@ type KnownReplica struct {
 	Down   bool
 	// Disconnected: the sentinel has no connection to it, and does not choose it.
 	Disconnected bool
-	Linked       bool       // it said last that its link to its master is up
 	Promoted     bool       // the sentinel that leads a failover has chosen it
 	Master       bool       // it said last that it is a master
 	Follows      netip.Addr // the master that it said last that it follows
@@ -44,16 +43,6 @@ type Vote struct {
 // eligible leaves out the replicas that Sentinel does not promote.
 func eligible(known []KnownReplica) []KnownReplica {
 	return slices.DeleteFunc(slices.Clone(known), func(r KnownReplica) bool { return r.Down || r.Disconnected || r.Priority == 0 })
-}
-
-// ChoosesAmong says whether a sentinel with this memory promotes one of these
-// replicas, also when the sentinel asks some of them for their offset in between. A replica
-// that is not among them may hold more than the sentinel has heard of, unless the
-// replica has told the sentinel that its link is down.
-func ChoosesAmong(known []KnownReplica, replicas []netip.Addr) bool {
-	return slices.Contains(replicas, Choice(known)) && !slices.ContainsFunc(eligible(known), func(r KnownReplica) bool {
-		return r.Linked && !slices.Contains(replicas, r.Addr.Addr())
-	})
 }
 
 // Choice is the replica that a sentinel with this memory promotes: the lowest

@@ -34,36 +34,6 @@ func TestChoiceIsSentinels(t *testing.T) {
 	require.False(t, Choice(nil).IsValid())
 }
 
-func TestHandOverIsOrderedFromASentinelThatChoosesAReplicaInSync(t *testing.T) {
-	replica := func(host byte, offset int, linked bool) KnownReplica {
-		return KnownReplica{
-			Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, host}), 6379), Priority: 100, Offset: int64(offset), Linked: linked,
-		}
-	}
-	outsider := func(change func(*KnownReplica)) KnownReplica {
-		r := replica(4, 9, true)
-		change(&r)
-		return r
-	}
-	second, third := replica(2, 5, true), replica(3, 6, true)
-	for name, c := range map[string]struct {
-		known []KnownReplica
-		want  bool
-	}{
-		"it knows only these replicas":          {[]KnownReplica{second, third}, true},
-		"an unknown replica changes nothing":    {[]KnownReplica{second}, true},
-		"an outsider holds more":                {[]KnownReplica{second, third, replica(4, 9, false)}, false},
-		"an outsider may hold more":             {[]KnownReplica{second, third, replica(4, 1, true)}, false},
-		"an outsider without a link holds less": {[]KnownReplica{second, third, replica(4, 1, false)}, true},
-		"an outsider is down":                   {[]KnownReplica{second, outsider(func(r *KnownReplica) { r.Down = true })}, true},
-		"an outsider is disconnected":           {[]KnownReplica{second, outsider(func(r *KnownReplica) { r.Disconnected = true })}, true},
-		"an outsider has priority 0":            {[]KnownReplica{second, outsider(func(r *KnownReplica) { r.Priority = 0 })}, true},
-		"none":                                  {nil, false},
-	} {
-		require.Equal(t, c.want, ChoosesAmong(c.known, []netip.Addr{second.Addr.Addr(), third.Addr.Addr()}), name)
-	}
-}
-
 func TestSentinelsForgetTheReplicaThatWasHere(t *testing.T) {
 	fresh := KnownReplica{
 		Addr: netip.MustParseAddrPort("10.0.0.4:6379"), RunID: "a", Priority: 100, InfoAge: 900 * time.Millisecond, PongAge: 200 * time.Millisecond,

@@ -34,7 +34,8 @@ const (
 )
 
 var (
-	// ErrNotElected says that this launcher cannot replace the master, and that a sentinel can.
+	// ErrNotElected says that this launcher cannot replace the master: the sentinels have not elected it, no replica answers, or the API does
+	// not record the replacement.
 	ErrNotElected = errors.New("this launcher was not elected to replace the master")
 	// ErrUnrecorded is ErrNotElected where the API did not record that this launcher replaces the master of another pod.
 	ErrUnrecorded = fmt.Errorf("%w: record the death of the master", ErrNotElected)
@@ -72,11 +73,13 @@ func campaignID() string {
 // Successor is a replica that becomes master, and the sentinels that elect this launcher for that.
 type Successor struct {
 	Addr     netip.AddrPort // of its Redis
-	Epoch    int64          // in which this launcher was elected; 0 where a sentinel has promoted the replica
+	Epoch    int64          // in which this launcher was elected, or acts without votes; 0 where a sentinel has promoted the replica
+	unvoted  int64          // the epoch for a replacement without votes
 	of       netip.AddrPort // the Redis of the master that it replaces
 	electors []elector
-	// silent: the master may run; most sentinels find it down. frozen: its launcher does not answer either.
-	silent, frozen bool
+	// silent: the master may run; most sentinels find it down. frozen: its launcher does not answer either. willing: the master hands over
+	// without votes.
+	silent, frozen, willing bool
 }
 
 // elector is a sentinel, what it said before the votes, and whether it has voted for this launcher in the last round of the campaign.
@@ -113,8 +116,13 @@ func (c Carrier) Campaign(ctx context.Context, next *Successor) error {
 			return nil
 		}
 	}
+	next.unvoted = campaign.Unvoted()
 	return fmt.Errorf("%w: no majority of the sentinels voted for it in epochs up to %d", ErrNotElected, next.Epoch)
 }
+
+// GoUnvoted has the launcher act without votes, after a campaign that has ended with ErrNotElected. willing: the master hands over by itself. Then
+// the consent of the sentinels that answer is enough.
+func (n *Successor) GoUnvoted(willing bool) { n.Epoch, n.willing = n.unvoted, willing }
 
 // views gives what the sentinels said before the votes.
 func (n *Successor) views() (views []role.View) {
@@ -203,7 +211,8 @@ type answer struct {
 }
 
 // StillElected asks the sentinels that answered before the votes once more. It returns nil if a majority still names the master, in an
-// epoch before that of the votes. A majority must also find the master down if it is silent. StillElected waits until wait sentinels
+// epoch before that of the votes. A majority must also find the master down if it is silent. Where the master hands over without votes, the
+// sentinels that answer are enough. StillElected waits until wait sentinels
 // have answered, or 0.15 s have passed: a sentinel that replaces the master answers last. Sentinels begin by themselves only where a
 // master is dead; otherwise wait may be 0.
 //
@@ -213,7 +222,7 @@ func (c Carrier) StillElected(ctx context.Context, next Successor, wait int) err
 	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	mandate := role.Mandate{
-		Master: next.of.Addr(), Epoch: next.Epoch, Sentinels: c.config.Sentinels, Quorum: c.config.Quorum, DownAfter: c.config.DownAfter, Silent: next.silent,
+		Master: next.of.Addr(), Epoch: next.Epoch, Sentinels: c.config.Sentinels, Quorum: c.config.Quorum, DownAfter: c.config.DownAfter, Silent: next.silent, Willing: next.willing,
 	}
 	answers, asked := c.askElectors(ctx, next, mandate)
 	var heard []role.Consent

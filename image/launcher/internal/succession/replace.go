@@ -34,6 +34,8 @@ type Lost struct {
 	Remembered record.Record
 	// Recorded is called with the record that names the successor, as soon as the API has it.
 	Recorded func(r record.Record)
+	// Unvoted: this launcher may replace the master without the votes of the sentinels, if it does not get them.
+	Unvoted bool
 	// PromotedSelf is called when this pod has been promoted. Its context ends with the time that this launcher has for the replacement.
 	PromotedSelf func(ctx context.Context)
 
@@ -48,7 +50,7 @@ func (l *Lost) own(self record.Member) bool { return l.UID == self.UID }
 // does, as in a hand-over; see docs/adr/0029. The death of the Redis in this pod need not be recorded. The sentinels then decide alone when
 // the label moves.
 //
-// With ErrNotElected a sentinel can replace the master. With ErrFailoverRunning a sentinel does, and with record.ErrReplaced another
+// With ErrNotElected the sentinels have not elected this launcher, or no replica answers. With ErrFailoverRunning a sentinel does, and with record.ErrReplaced another
 // launcher does or the master has come back. With ErrAnswers a silent master answers again. With ErrUnanswered the replica may be master.
 // With another error the attempt has failed in between, as where the replica has ended. After an error the record does not name a successor
 // of a silent master any more, unless the replica may be master.
@@ -132,10 +134,15 @@ func (c Carrier) replaceOnce(ctx context.Context, master *Lost) error {
 
 // win has the sentinels elect this launcher, and makes sure that the chosen replica may replace the master now.
 func (c Carrier) win(ctx context.Context, master Lost, chosen kube.Pod, next *Successor) error {
-	if err := c.Campaign(ctx, next); err != nil {
+	switch err := c.Campaign(ctx, next); {
+	case err == nil:
+		c.log.Info("elected to replace the master", "master", master.Name, "by", chosen.Name, "epoch", next.Epoch, "reason", master.Reason)
+	case errors.Is(err, ErrNotElected) && master.Unvoted:
+		next.GoUnvoted(false)
+		c.log.Warn("replacing the master without the votes of the sentinels", "master", master.Name, "by", chosen.Name, "epoch", next.Epoch, "reason", err)
+	default:
 		return err
 	}
-	c.log.Info("elected to replace the master", "master", master.Name, "by", chosen.Name, "epoch", next.Epoch, "reason", master.Reason)
 	if err := c.awaitDown(ctx, *next); err != nil || !master.Silent {
 		return err
 	}
@@ -266,8 +273,7 @@ func (c Carrier) recordOf(ctx context.Context, master *Lost) (read record.Record
 	}
 	err = read.Replaceable(master.Lost.Lost, c.self, time.Now())
 	if errors.Is(err, record.ErrNotRecorded) {
-		_, _, err = read.FenceForSentinel(master.Lost.Lost, c.self, time.Now())
-		return read, false, err
+		return read, false, nil
 	}
 	return read, err == nil, err
 }

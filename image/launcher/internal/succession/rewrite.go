@@ -45,13 +45,3 @@ func (c Carrier) OrderFailover(ctx context.Context, known record.Record) (record
 	}
 	return written, nil
 }
-
-// FenceForSentinel records that a master accepts no writes any more, before a sentinel is told to replace it. The record that was written has
-// an empty Version if there is nothing to record. See record.Record.FenceForSentinel. It waits for the API for FenceTime.
-func (c Carrier) FenceForSentinel(ctx context.Context, known record.Record, lost record.Lost) (record.Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, FenceTime)
-	defer cancel()
-	return c.Rewrite(ctx, known, func(r record.Record) (record.Record, bool, error) {
-		return r.FenceForSentinel(lost, c.self, time.Now())
-	})
-}

@@ -140,9 +140,6 @@ func (g *Guard) Follow(p role.Plan) {
 // SetUnanswered notes whether a replica may still execute an order to become master.
 func (g *Guard) SetUnanswered(is bool) { g.unanswered.Store(is) }
 
-// Unanswered says whether a replica may still execute an order to become master.
-func (g *Guard) Unanswered() bool { return g.unanswered.Load() }
-
 // Pause pauses writes if there is a threat. It does not wait for Redis.
 func (g *Guard) Pause() {
 	if g.Threats().Any() {
@@ -243,7 +240,7 @@ func (g *Guard) pause(ctx context.Context, check <-chan time.Time) (why string, 
 	p := role.WritePause{DownAfter: g.DownAfter, Began: time.Now()}
 	order := func() error {
 		err := g.Tell(child, func() error { return g.node.PauseWrites(ctx, limit) })
-		if !errors.Is(err, ErrNotGuarded) && (err == nil || g.replaced.Load()) {
+		if err == nil || g.replaced.Load() && redisnode.ReachOf(err) == redisnode.Unknown && !errors.Is(err, ErrNotGuarded) {
 			p.OrderedAt, paused = time.Now(), true // the order waits in the socket of a Redis that stands still
 		}
 		return err
