@@ -131,7 +131,7 @@ func TestHandOverWaitsForAFailoverThatIsGoingOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	old.remove()
-	c.data.forget("a sentinel that somebody has told to fail over promotes a replica by offsets that are a second old, while the master takes writes")
+	c.data.forget(orderedBySomebody)
 	c.addServer().run()
 	w.advance(200)
 	if now := c.converge(); now == old {

@@ -179,12 +179,12 @@ func TestSentinelCrashInTheMiddleOfAFailoverIsSurvived(t *testing.T) {
 					}
 				}
 				longest := 40 * time.Second
+				c.data.forget(orderedBySomebody)
+				c.orderFailover()
 				if how == "crash" {
 					old.killRedis()
-					c.orderFailover()
 				} else {
 					longest = 4500 * time.Millisecond // the launcher acts itself when no sentinel does any more
-					c.orderFailover()
 					old.remove()
 					c.addServer().run()
 				}

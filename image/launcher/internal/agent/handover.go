@@ -169,8 +169,7 @@ func (s *Server) refreshTerminating(ctx context.Context, peers []role.Peer) {
 // launcher, writes are paused, a successor catches up and is promoted, and the sentinels are told.
 // Redis is stopped here with the writes still paused, so that none of them is carried
 // out: their clients see the connection close and send them again. From then
-// on connections that arrive here are passed on to the successor. Where the record cannot be
-// written or the sentinels do not elect this launcher, a sentinel is told to do it.
+// on connections that arrive here are passed on to the successor.
 func (s *Server) handOver(ctx context.Context, leaving role.Leaving, views []observe.SentinelView) error {
 	began := time.Now()
 	node := s.local()

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// promotionWait is how long a promotion that a sentinel has accepted is waited
+	// promotionWait is how long the promotion of a sentinel that replaces this master is waited
 	// for; it takes 0.1 to 0.3 s.
 	promotionWait = 5 * time.Second
 	// leaderPoll is the pause between two looks at the sentinel that promotes, and at
@@ -119,15 +119,15 @@ const (
 	failoverOver
 )
 
-// failoverState asks the sentinels that answered before how the failover of this master goes.
+// failoverState asks the sentinels that may be alive how the failover of this master goes.
 func failoverState(ctx context.Context, c config.Config, views []observe.SentinelView) progress {
 	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	var mu sync.Mutex
-	runs, unclear := false, false
+	runs, unclear := false, len(views) == 0
 	observe.Each(slices.Clone(views), func(v *observe.SentinelView) {
-		if v.Reach != role.Answered {
-			return
+		if v.Reach == role.Refused {
+			return // its process has ended
 		}
 		master, known, err := v.Node.Master(ctx, c.MasterName)
 		mu.Lock()

@@ -41,11 +41,17 @@ func TestFailoverStateIsWhatTheSentinelsTell(t *testing.T) {
 		view, _ := sentinelAt(t, name, own, map[string]string{"SENTINEL MASTER": ""})
 		return view
 	}
+	missed := func(t *testing.T, name string) observe.SentinelView {
+		view := answers(own, replacing)(t, name)
+		view.Reach = role.Unknown
+		return view
+	}
 	for name, c := range map[string]struct {
 		first, second func(*testing.T, string) observe.SentinelView
 		want          progress
 	}{
 		"a sentinel replaces this master":               {answers(own, replacing), answers(own, idle), failoverRuns},
+		"which did not answer before":                   {missed, answers(own, idle), failoverRuns},
 		"and the other has ended":                       {endedSentinel, answers(own, replacing), failoverRuns},
 		"and the other does not answer":                 {silent, answers(own, replacing), failoverRuns},
 		"a sentinel only finds this master down":        {answers(own, "s_down,o_down,master"), answers(own, idle), failoverOver},

@@ -44,7 +44,7 @@ type Fence struct {
 	At     time.Time `json:"at"`     // when, by the writer's clock
 	// By is the replica that saw the container of the fenced pod ended; empty if the fenced pod says so itself.
 	By string `json:"by,omitempty"`
-	// Successor is the UID of the replica that the writer promotes in its place; empty if a sentinel chooses.
+	// Successor is the UID of the replica that the writer promotes in its place; empty: any replica may be promoted.
 	Successor string `json:"successor,omitempty"`
 }
 
@@ -111,7 +111,7 @@ type Lost struct {
 // Replaceable says with nil that self may replace a lost master. With ErrReplaced somebody else does, or the master has come back.
 // With ErrNotRecorded the record does not name self, which is the dead master.
 func (r Record) Replaceable(lost Lost, self Member, now time.Time) error {
-	// A pod that has replaced a fenced master is not in the record yet.
+	// If the recorded master is fenced, self may have replaced it: the record names self only later.
 	fenced := r.Fence != nil && r.Fence.UID == r.Master.UID
 	switch {
 	case r.Master.UID != lost.UID && lost.UID == self.UID && (r.Previous.UID != self.UID || fenced):

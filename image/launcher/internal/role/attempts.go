@@ -54,11 +54,12 @@ const (
 	Ordered
 	// ReplacedByAnother: another launcher or a sentinel replaces the master, or has replaced it, or the master has come back.
 	ReplacedByAnother
-	// NotElected: the sentinels have not elected this launcher, or no replica answers.
+	// NotElected: the sentinels were asked for their votes, and have not elected this launcher.
 	NotElected
 	// Unanswered: a replica was told to become master and has not answered.
 	Unanswered
-	// Failed: something else has failed. The replica may have ended in this moment, or somebody has written the record.
+	// Failed: something else has failed. The replica may have ended in this moment, somebody may have written the record, or the API does not
+	// answer.
 	Failed
 	// TooSoon: another launcher has just acted. The attempt may be repeated after CalmTick.
 	TooSoon
@@ -69,6 +70,7 @@ type Attempts struct {
 	running  bool
 	action   Action    // of the last one
 	began    time.Time // when the last one began; zero: the next one is due
+	ended    time.Time // when the last one ended
 	repeated bool      // the last one was a failure that is repeated once
 	unvoted  bool      // the sentinels did not elect this launcher in the last one
 }
@@ -104,6 +106,9 @@ func (a Attempts) allow(action Action, now time.Time) (Attempts, Action) {
 	case now.Sub(a.began) < pauseBefore(action):
 		return a, Wait
 	}
+	if action != a.action || now.Sub(a.ended) > attemptPause {
+		a.repeated, a.unvoted = false, false // it is about another master, or about another time
+	}
 	a.running, a.action, a.began = true, action, now
 	return a, action
 }
@@ -121,7 +126,7 @@ func (a Attempts) Unvoted() bool { return a.running && a.unvoted }
 // End notes how the attempt has ended.
 func (a Attempts) End(end Ending, now time.Time) Attempts {
 	repeated := a.repeated
-	a.running, a.repeated, a.unvoted = false, false, false
+	a.running, a.repeated, a.unvoted, a.ended = false, false, false, now
 	switch {
 	case end == TooSoon:
 		a.began = now.Add(CalmTick - pauseBefore(a.action))

@@ -52,6 +52,26 @@ func TestAttemptsToReplaceAMasterAreRepeatedOnce(t *testing.T) {
 	}
 }
 
+// What one attempt has found says nothing of another master, nor of the same master later.
+func TestOnlyTheAttemptThatFollowsAtOnceNeedsNoVotes(t *testing.T) {
+	lost := func() Attempts {
+		a, _ := Attempts{}.allow(ReplaceDead, epoch)
+		return a.End(NotElected, epoch)
+	}
+	next, _ := lost().allow(ReplaceDead, epoch.Add(attemptPause))
+	require.True(t, next.Unvoted())
+	for name, begin := range map[string]func() (Attempts, Action){
+		"a silent master": func() (Attempts, Action) { return lost().allow(ReplaceSilent, epoch) },
+		"its own Redis":   func() (Attempts, Action) { return lost().allow(FailOver, epoch) },
+		"later":           func() (Attempts, Action) { return lost().allow(ReplaceDead, epoch.Add(attemptPause+1)) },
+	} {
+		next, action := begin()
+		require.NotEqual(t, Wait, action, name)
+		require.False(t, next.Unvoted(), name)
+		require.True(t, next.End(Failed, epoch).began.IsZero() || action == ReplaceSilent, "%s: a failure is repeated", name)
+	}
+}
+
 func TestOneAttemptRunsAtATime(t *testing.T) {
 	running, action := Attempts{}.allow(ReplaceDead, epoch)
 	require.Equal(t, ReplaceDead, action)

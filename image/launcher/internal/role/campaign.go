@@ -71,8 +71,9 @@ type Mandate struct {
 	DownAfter         time.Duration
 	// Silent: the master may run; most sentinels find it down.
 	Silent bool
-	// Willing: the master hands over by itself, without votes. The consent of the sentinels that answer is enough.
-	Willing bool
+	// Unvoted is, of a master that hands over without votes, how many sentinels may be alive; 0: the sentinels have voted. A majority of these must
+	// answer, and each sentinel that has answered before must consent.
+	Unvoted int
 }
 
 // Consent is what one sentinel says of the master that a launcher has been elected to replace.
@@ -133,8 +134,8 @@ func (m Mandate) Outcome(heard []Consent, asked, wait int) Outcome {
 	switch {
 	case m.Silent:
 		need = max(need, m.Quorum)
-	case m.Willing:
-		need, wait = 1, asked
+	case m.Unvoted > 0:
+		need, wait = max(majorityOf(m.Unvoted), asked), asked
 	}
 	for _, c := range heard {
 		switch c {

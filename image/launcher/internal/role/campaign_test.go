@@ -133,3 +133,34 @@ func TestNoMandateWithoutAMajority(t *testing.T) {
 		}
 	})
 }
+
+// A sentinel that does not answer may be replacing the master, perhaps on the other side of a partition. A sentinel that has ended is not.
+func TestMasterHandsOverWithoutVotesOnlyIfEverySentinelThatAnsweredConsents(t *testing.T) {
+	for name, c := range map[string]struct {
+		alive, asked int
+		heard        []Consent
+		want         Outcome
+	}{
+		"all consent":                  {3, 3, []Consent{Granted, Granted, Granted}, Upheld},
+		"one has still to answer":      {3, 3, []Consent{Granted, Granted}, Pending},
+		"one does not answer any more": {3, 3, []Consent{Granted, Unclear, Granted}, Unconfirmed},
+		"one was silent before":        {3, 2, []Consent{Granted, Granted}, Upheld},
+		"two were silent before":       {3, 1, []Consent{Granted}, Unconfirmed},
+		"two have ended":               {1, 1, []Consent{Granted}, Upheld},
+		"one replaces the master":      {3, 3, []Consent{Granted, Granted, Rival}, Superseded},
+		"none answers":                 {3, 0, nil, Unconfirmed},
+	} {
+		m := Mandate{Master: address("a"), Epoch: 9, Sentinels: 3, Quorum: 2, DownAfter: 3 * time.Second, Unvoted: c.alive}
+		require.Equal(t, c.want, m.Outcome(c.heard, c.asked, 0), name)
+	}
+}
+
+func TestEpochWithoutVotesIsAfterAllThatWereAskedFor(t *testing.T) {
+	c := NewCampaign("id", 3, []View{{ConfigEpoch: 7}})
+	latest := int64(0)
+	for epoch, more := c.Next(); more; epoch, more = c.Next() {
+		require.False(t, c.Won([]sentinel.Vote{{Leader: "another", Epoch: epoch + 3}}))
+		latest = epoch + 3
+	}
+	require.Greater(t, c.Unvoted(), latest)
+}

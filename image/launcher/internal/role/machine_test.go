@@ -56,6 +56,10 @@ func (w *world) faults() map[string]func(*rapid.T) {
 			s.redis.frozen = w.now + downtime(t)
 			w.logf("redis of %s is frozen until %v", s.Name, s.redis.frozen)
 		},
+		"sentinels vote for no launcher": func(*rapid.T) {
+			w.noVotes = !w.noVotes
+			w.logf("the sentinels vote for no launcher: %v", w.noVotes)
+		},
 		"data grow": func(t *rapid.T) {
 			w.copyTakes = rapid.SampledFrom([]time.Duration{0, 2 * time.Second, 10 * time.Second, time.Minute}).Draw(t, "a copy takes")
 			w.rewriteTakes = rapid.SampledFrom([]time.Duration{0, 5 * time.Second, time.Minute, time.Hour}).Draw(t, "its rewrite takes")
@@ -168,7 +172,7 @@ func (w *world) replaceSentinel(i int, down time.Duration) {
 // heal makes everything work again.
 func (w *world) heal() {
 	w.logf("everything works again")
-	w.apiDown, w.rewriteTakes = false, min(w.rewriteTakes, time.Minute)
+	w.apiDown, w.noVotes, w.rewriteTakes = false, false, min(w.rewriteTakes, time.Minute)
 	for _, s := range w.servers {
 		s.redis.rewriteEnds = min(s.redis.rewriteEnds, w.now+w.rewriteTakes)
 		s.redis.copyEnds = min(s.redis.copyEnds, w.now+w.copyTakes)

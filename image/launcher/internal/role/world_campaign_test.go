@@ -43,7 +43,7 @@ func (s *simServer) replaceLost(w *world, lost Lost) Ending {
 	case errors.Is(err, record.ErrReplaced):
 		return ReplacedByAnother
 	case err != nil:
-		return NotElected
+		return Failed
 	}
 	for _, other := range w.sentinels {
 		if s.hears(w, other) && other.leads != nil {
@@ -55,9 +55,7 @@ func (s *simServer) replaceLost(w *world, lost Lost) Ending {
 	switch {
 	case errors.Is(err, record.ErrReplaced):
 		return ReplacedByAnother
-	case errors.Is(err, ErrNoReplica) || err == nil && successor == nil:
-		return NotElected
-	case err != nil:
+	case err != nil || successor == nil:
 		return Failed
 	}
 	if recorded && !s.write(w, read.FenceLost(lost.Lost, s.record(), successor.UID, w.clock())) {
@@ -98,9 +96,14 @@ func (s *simServer) replaceBy(w *world, lost Lost, successor *simServer) Ending 
 		return Replaced
 	}
 	epoch, elected := s.campaign(w, master)
-	switch {
-	case !elected && !s.memory.Attempts.Unvoted() || s.stillElected(w, lost, epoch) != Upheld:
+	if !elected && (lost.Silent || !s.memory.Attempts.Unvoted()) {
 		return NotElected
+	}
+	switch outcome := s.stillElected(w, lost, epoch, elected); {
+	case outcome == Superseded || outcome == Obsolete:
+		return ReplacedByAnother
+	case outcome != Upheld:
+		return Failed
 	case end == endedAfterTheVotes:
 		s.breakOff(w, "been elected")
 		return Replaced
@@ -203,11 +206,11 @@ func (s *simServer) sentinelsNow(w *world) (views []View) {
 }
 
 // stillElected asks the sentinels once more before a promotion. No time passes between the votes and it.
-func (s *simServer) stillElected(w *world, lost Lost, epoch int64) Outcome {
+func (s *simServer) stillElected(w *world, lost Lost, epoch int64, elected bool) Outcome {
 	mandate := Mandate{Master: lost.at(), Epoch: epoch, Sentinels: simSentinels, Quorum: simSentinels/2 + 1, DownAfter: simDownAfter, Silent: lost.Silent}
 	var heard []Consent
 	for _, v := range s.sentinelsNow(w) {
-		heard = append(heard, mandate.Consent(v, true, v))
+		heard = append(heard, mandate.Consent(v, elected, v))
 	}
 	return mandate.Outcome(heard, len(heard), len(heard))
 }

@@ -34,11 +34,10 @@ const (
 )
 
 var (
-	// ErrNotElected says that this launcher cannot replace the master: the sentinels have not elected it, no replica answers, or the API does
-	// not record the replacement.
+	// ErrNotElected says that the sentinels were asked for their votes, and have not elected this launcher.
 	ErrNotElected = errors.New("this launcher was not elected to replace the master")
-	// ErrUnrecorded is ErrNotElected where the API did not record that this launcher replaces the master of another pod.
-	ErrUnrecorded = fmt.Errorf("%w: record the death of the master", ErrNotElected)
+	// ErrUnrecorded says that the API did not record that this launcher replaces the master of another pod.
+	ErrUnrecorded = errors.New("the death of the master could not be recorded")
 	// ErrFailoverRunning says that a sentinel is replacing the master, or has replaced it.
 	ErrFailoverRunning = errors.New("a sentinel is replacing the master, or has replaced it")
 	// ErrAnswers says that a master that was silent answers the sentinels, or has its label, again.
@@ -77,9 +76,9 @@ type Successor struct {
 	unvoted  int64          // the epoch for a replacement without votes
 	of       netip.AddrPort // the Redis of the master that it replaces
 	electors []elector
-	// silent: the master may run; most sentinels find it down. frozen: its launcher does not answer either. willing: the master hands over
+	// silent: the master may run; most sentinels find it down. frozen: its launcher does not answer either. handsOver: the master hands over
 	// without votes.
-	silent, frozen, willing bool
+	silent, frozen, handsOver bool
 }
 
 // elector is a sentinel, what it said before the votes, and whether it has voted for this launcher in the last round of the campaign.
@@ -120,9 +119,24 @@ func (c Carrier) Campaign(ctx context.Context, next *Successor) error {
 	return fmt.Errorf("%w: no majority of the sentinels voted for it in epochs up to %d", ErrNotElected, next.Epoch)
 }
 
-// GoUnvoted has the launcher act without votes, after a campaign that has ended with ErrNotElected. willing: the master hands over by itself. Then
-// the consent of the sentinels that answer is enough.
-func (n *Successor) GoUnvoted(willing bool) { n.Epoch, n.willing = n.unvoted, willing }
+// GoUnvoted has the launcher act without votes, after a campaign that has ended with ErrNotElected. handsOver says that the master hands over by
+// itself; see role.Mandate. Without a majority of votes, those that the launcher has got keep no sentinel from being elected.
+func (n *Successor) GoUnvoted(handsOver bool) {
+	n.Epoch, n.handsOver = n.unvoted, handsOver
+	for i := range n.electors {
+		n.electors[i].voted = false
+	}
+}
+
+// alive counts the sentinels that may be alive: their pods exist, and do not refuse connections.
+func (n *Successor) alive() (count int) {
+	for _, e := range n.electors {
+		if e.Reach != role.Refused {
+			count++
+		}
+	}
+	return count
+}
 
 // views gives what the sentinels said before the votes.
 func (n *Successor) views() (views []role.View) {
@@ -170,11 +184,11 @@ func (c Carrier) redisAt(ip netip.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ip, uint16(c.config.RedisPort))
 }
 
-// Pod gives the pod with an address. With ErrNotElected no pod has it.
+// Pod gives the pod with an address. The error says that no pod has it.
 func (c Carrier) Pod(ip netip.Addr) (kube.Pod, error) {
 	pod := c.podAt(ip)
 	if pod.UID == "" {
-		return kube.Pod{}, fmt.Errorf("%w: the pod with the address %v is gone", ErrNotElected, ip)
+		return kube.Pod{}, fmt.Errorf("the pod with the address %v is gone", ip)
 	}
 	return pod, nil
 }
@@ -211,8 +225,7 @@ type answer struct {
 }
 
 // StillElected asks the sentinels that answered before the votes once more. It returns nil if a majority still names the master, in an
-// epoch before that of the votes. A majority must also find the master down if it is silent. Where the master hands over without votes, the
-// sentinels that answer are enough. StillElected waits until wait sentinels
+// epoch before that of the votes. A majority must also find the master down if it is silent. StillElected waits until wait sentinels
 // have answered, or 0.15 s have passed: a sentinel that replaces the master answers last. Sentinels begin by themselves only where a
 // master is dead; otherwise wait may be 0.
 //
@@ -222,7 +235,10 @@ func (c Carrier) StillElected(ctx context.Context, next Successor, wait int) err
 	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	mandate := role.Mandate{
-		Master: next.of.Addr(), Epoch: next.Epoch, Sentinels: c.config.Sentinels, Quorum: c.config.Quorum, DownAfter: c.config.DownAfter, Silent: next.silent, Willing: next.willing,
+		Master: next.of.Addr(), Epoch: next.Epoch, Sentinels: c.config.Sentinels, Quorum: c.config.Quorum, DownAfter: c.config.DownAfter, Silent: next.silent,
+	}
+	if next.handsOver {
+		mandate.Unvoted = next.alive()
 	}
 	answers, asked := c.askElectors(ctx, next, mandate)
 	var heard []role.Consent

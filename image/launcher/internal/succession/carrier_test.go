@@ -288,9 +288,9 @@ func TestAttemptsEndAsTheirErrorsSay(t *testing.T) {
 	for want, errs := range map[role.Ending][]error{
 		role.Replaced:          {nil},
 		role.ReplacedByAnother: {ErrFailoverRunning, record.ErrReplaced, ErrAnswers},
-		role.NotElected:        {ErrNotElected, ErrUnrecorded},
+		role.NotElected:        {ErrNotElected},
 		role.Unanswered:        {ErrUnanswered, fmt.Errorf("%w, after %w", ErrUnanswered, ErrNotElected)},
-		role.Failed:            {kube.ErrChanged, errors.New("anything else")},
+		role.Failed:            {kube.ErrChanged, ErrUnrecorded, role.ErrNoReplica, errors.New("anything else")},
 	} {
 		for _, err := range errs {
 			require.Equal(t, want, Ending(err), "%v", err)

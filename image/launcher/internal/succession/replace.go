@@ -50,8 +50,8 @@ func (l *Lost) own(self record.Member) bool { return l.UID == self.UID }
 // does, as in a hand-over; see docs/adr/0029. The death of the Redis in this pod need not be recorded. The sentinels then decide alone when
 // the label moves.
 //
-// With ErrNotElected the sentinels have not elected this launcher, or no replica answers. With ErrFailoverRunning a sentinel does, and with record.ErrReplaced another
-// launcher does or the master has come back. With ErrAnswers a silent master answers again. With ErrUnanswered the replica may be master.
+// With ErrNotElected the sentinels have not elected this launcher. With ErrFailoverRunning a sentinel replaces the master. With record.ErrReplaced another
+// launcher replaces the master, or the master has come back. With ErrAnswers a silent master answers again. With ErrUnanswered the replica may be master.
 // With another error the attempt has failed in between, as where the replica has ended. After an error the record does not name a successor
 // of a silent master any more, unless the replica may be master.
 //
@@ -91,7 +91,7 @@ func Ending(err error) role.Ending {
 func (c Carrier) replaceOnce(ctx context.Context, master *Lost) error {
 	ip, err := master.Address()
 	if err != nil {
-		return fmt.Errorf("%w: the address of the lost master: %w", ErrNotElected, err)
+		return fmt.Errorf("the address of the lost master: %w", err)
 	}
 	// The record comes first: what is found below holds only if nobody writes the record meanwhile.
 	read, recorded, err := c.recordOf(ctx, master)
@@ -137,7 +137,7 @@ func (c Carrier) win(ctx context.Context, master Lost, chosen kube.Pod, next *Su
 	switch err := c.Campaign(ctx, next); {
 	case err == nil:
 		c.log.Info("elected to replace the master", "master", master.Name, "by", chosen.Name, "epoch", next.Epoch, "reason", master.Reason)
-	case errors.Is(err, ErrNotElected) && master.Unvoted:
+	case errors.Is(err, ErrNotElected) && master.Unvoted && !master.Silent:
 		next.GoUnvoted(false)
 		c.log.Warn("replacing the master without the votes of the sentinels", "master", master.Name, "by", chosen.Name, "epoch", next.Epoch, "reason", err)
 	default:
@@ -223,7 +223,7 @@ func (c Carrier) stillForemost(ctx context.Context, master Lost, ip netip.Addr, 
 }
 
 // foremost asks the replicas of a lost master for their offsets until all have noticed its end, for settleTime at most. It gives the pod of
-// the replica that holds most. With record.ErrReplaced a replica is master already. With ErrNotElected no replica answers. With another
+// the replica that holds most. With record.ErrReplaced a replica is master already. With role.ErrNoReplica no replica answers. With another
 // error a replica that held more has become silent.
 func (c Carrier) foremost(ctx context.Context, master Lost, ip netip.Addr) (kube.Pod, error) {
 	offers := role.NewOffers(master.Replicas)
@@ -235,9 +235,6 @@ func (c Carrier) foremost(ctx context.Context, master Lost, ip netip.Addr) (kube
 		}
 	}
 	best, err := offers.Foremost()
-	if errors.Is(err, role.ErrNoReplica) {
-		err = fmt.Errorf("%w: %w", ErrNotElected, err)
-	}
 	if err != nil {
 		return kube.Pod{}, err
 	}

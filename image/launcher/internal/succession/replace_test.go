@@ -90,7 +90,7 @@ func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
 	require.Equal(t, "server-b", found)
 	require.Greater(t, asked, 6, "it waits until the replica has noticed the end of the master")
 	_, err = foremost(gone)
-	require.ErrorIs(t, err, ErrNotElected, "its Redis has ended")
+	require.ErrorIs(t, err, role.ErrNoReplica, "its Redis has ended")
 
 	fakeredis.StartAt(t, fmt.Sprintf("127.0.0.12:%d", c.config.RedisPort), map[string]string{}).AnswerBy("INFO", func(string) string { return "" })
 	found, err = foremost(here, replica("127.0.0.12", 140))
@@ -98,13 +98,13 @@ func TestReplicaThatHoldsMostReplacesADeadMaster(t *testing.T) {
 	require.Equal(t, "server-b", found)
 	_, err = foremost(here, replica("127.0.0.12", 160))
 	require.ErrorContains(t, err, "127.0.0.12, which held most, does not answer")
-	require.NotErrorIs(t, err, ErrNotElected, "the next look waits for it")
+	require.NotErrorIs(t, err, role.ErrNoReplica, "the next look waits for it")
 
 	here.History.ID = "another"
 	_, err = foremost(here)
-	require.ErrorIs(t, err, ErrNotElected, "it has restarted since the look")
+	require.ErrorIs(t, err, role.ErrNoReplica, "it has restarted since the look")
 	_, err = foremost(replica("127.0.0.11", 200))
-	require.ErrorIs(t, err, ErrNotElected, "it holds less than the look found")
+	require.ErrorIs(t, err, role.ErrNoReplica, "it holds less than the look found")
 	says = "master"
 	_, err = foremost(replica("127.0.0.11", 100))
 	require.ErrorIs(t, err, record.ErrReplaced, "it has been promoted")
