@@ -21,11 +21,6 @@ func commandFailover(ctx context.Context, c config.Config, views []observe.Senti
 	if observe.FailingOver(views) {
 		return "", succession.ErrFailoverRunning
 	}
-	return tellOne(ctx, c, views, master)
-}
-
-// tellOne is commandFailover where no sentinel is known to replace the master. It tells the sentinels in this order.
-func tellOne(ctx context.Context, c config.Config, views []observe.SentinelView, master netip.Addr) (string, error) {
 	var problems []error
 	for _, v := range views {
 		if v.Reach != role.Answered || !v.HasMaster || v.Master != master {
