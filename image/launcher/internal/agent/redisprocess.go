@@ -76,7 +76,6 @@ func (s *Server) childEnded() {
 	s.restarts = s.restarts.After(lived, s.memory.Loaded)
 	s.processEnded(true)
 	s.memory.Worth.Standing.Broken = !s.memory.Worth.Standing.Empty && s.restarts.Broken()
-	s.memory.Claimed = false // an election that chooses this pod again says so again
 }
 
 // stopRedis ends Redis; its own TERM handling flushes the append-only file. Redis

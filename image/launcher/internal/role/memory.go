@@ -198,6 +198,7 @@ func (m *Memory) ProcessEnded(died, persistence bool, now time.Time) {
 	m.ProcessStarted(now)
 	m.last, m.searching, m.Own = Own{}, now, 0
 	m.recordAt, m.viewsAt = time.Time{}, time.Time{}
+	m.Claimed = false // an election that chooses this pod again says so again
 }
 
 // Pace is the time to the next look of a launcher in a release of so many servers. In a hurry a look may ask all of them.
