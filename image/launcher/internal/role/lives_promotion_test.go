@@ -84,6 +84,7 @@ func TestMasterOfThePastIsNotFollowedByWhoeverSawALaterPromotion(t *testing.T) {
 	w.until(t, "the record of "+second.Name, func() bool { return w.record.Master.UID == second.UID })
 	w.apiDown = true
 	w.synced(t, third, second)
+	w.campaigns = 1 // the launcher of the second lives to the end of its replacement
 	second.kill(w)
 	require.Same(t, third, w.promoted(t, second))
 	w.synced(t, second, third)

@@ -135,7 +135,11 @@ func (s *simSentinel) ask(w *world) {
 func (s *simSentinel) gossip(w *world) {
 	for _, other := range s.peers(w) {
 		s.currentEpoch = max(s.currentEpoch, other.currentEpoch)
-		if other.configEpoch > s.configEpoch && other.master != s.master {
+		switch {
+		case other.configEpoch <= s.configEpoch:
+		case other.master == s.master:
+			s.configEpoch = other.configEpoch
+		default:
 			s.switchTo(w, other.master, other.configEpoch)
 		}
 	}
@@ -145,6 +149,7 @@ func (s *simSentinel) switchTo(w *world, ip netip.Addr, configEpoch int64) {
 	w.logf("%s switches to master %v (epoch %d)", s.Name, ip, configEpoch)
 	s.replicas[s.master] = true
 	delete(s.replicas, ip)
+	s.currentEpoch = max(s.currentEpoch, configEpoch) // as a hello does
 	s.master, s.configEpoch, s.leads, s.triedAt = ip, configEpoch, nil, -time.Hour
 	s.heard, s.slaveAt, s.down, s.wrongAt = w.now, 0, false, map[netip.Addr]time.Duration{}
 }
@@ -166,10 +171,15 @@ func (s *simSentinel) seekElection(w *world) {
 	}
 	s.currentEpoch++
 	s.triedAt = w.now
+	votes := 0
 	for _, other := range append(s.peers(w), s) {
-		other.voteFor(w, s.Name, s.currentEpoch)
+		if other.voteFor(w, s.Name, s.currentEpoch) == (sentinel.Vote{Leader: s.Name, Epoch: s.currentEpoch}) {
+			votes++
+		}
 	}
-	s.lead(w)
+	if votes > simSentinels/2 {
+		s.lead(w)
+	}
 }
 
 // voteFor is the answer to a request for a vote (sentinelVoteLeader): once for each epoch, and for none before the latest known.
