@@ -59,7 +59,7 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 }
 
 // recordHandOver is fenceFor. It returns nil, too, if the API does not record the hand-over, or if the record does not name this pod and the
-// sentinels do: the votes of the sentinels keep others from replacing this master, and the sentinels decide alone when the label moves.
+// sentinels do. The votes of the sentinels then keep others from replacing this master, and the sentinels decide alone when the label moves.
 func (s *Server) recordHandOver(ctx context.Context, successor string, named bool) error {
 	ctx, cancel := context.WithTimeout(ctx, succession.FenceTime)
 	defer cancel()
