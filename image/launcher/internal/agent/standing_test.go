@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/standingfile"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/writepause"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/slowdisk"
 )
 
 // brokenAfter is that of package role.
@@ -262,19 +262,6 @@ func TestDumpOfAnEarlierProcessIsNotLoadedWithoutPersistence(t *testing.T) {
 	require.NoError(t, s.start(netip.AddrPort{}), "the second start finds no dump")
 }
 
-// slowDisk makes every flush wait until release is called, and tells of each that begins.
-func slowDisk(t *testing.T, f *standingfile.File) (begun <-chan string, release func()) {
-	names, released := make(chan string, 100), make(chan struct{})
-	release = sync.OnceFunc(func() { close(released) })
-	t.Cleanup(release)
-	f.Flush = func(file *os.File) error {
-		names <- filepath.Base(file.Name())
-		<-released
-		return file.Sync()
-	}
-	return names, release
-}
-
 func TestDamageIsLoggedWithWhatItMeans(t *testing.T) {
 	c := disk(t)
 	writeStanding(t, c, role.Standing{Generation: 3, Offset: 7})
@@ -300,7 +287,7 @@ func TestDamageIsLoggedWithWhatItMeans(t *testing.T) {
 
 func TestLoopDoesNotWaitForABusyDisk(t *testing.T) {
 	s := keeper(t)
-	begun, release := slowDisk(t, s.disk())
+	begun, release := slowdisk.Install(t, &s.disk().Flush)
 	at := func(generation int64) {
 		s.setRecord(record.Record{Generation: generation, Master: record.Member{UID: "uid-a"}})
 		s.keepStanding(role.Observation{Self: role.Member{UID: "uid-a"}, MasterUID: "uid-a", Local: role.Local{Answering: true, Synced: true, Master: true}})
@@ -331,7 +318,7 @@ func TestLoopDoesNotWaitForABusyDisk(t *testing.T) {
 func TestRedisIsNotStartedBeforeThatThereAreNoDataIsOnDisk(t *testing.T) {
 	s := &Server{config: disk(t), log: quiet}
 	s.memory.Worth.Standing = role.Standing{Empty: true}
-	begun, release := slowDisk(t, s.disk())
+	begun, release := slowdisk.Install(t, &s.disk().Flush)
 	returned := make(chan struct{})
 	go func() { defer close(returned); s.keepEmpty() }()
 	require.Equal(t, filepath.Base(present(s.config))+".new", <-begun)

@@ -6,13 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/slowdisk"
 )
 
 var (
@@ -197,23 +197,10 @@ func TestStandingWhoseNameHasNotReachedTheDiskIsWrittenAgain(t *testing.T) {
 	require.Equal(t, newer, readStanding(dir))
 }
 
-// slowDisk makes every flush wait until release is called, and tells of each that begins.
-func slowDisk(t *testing.T, f *File) (begun <-chan string, release func()) {
-	names, released := make(chan string, 100), make(chan struct{})
-	release = sync.OnceFunc(func() { close(released) })
-	t.Cleanup(release)
-	f.Flush = func(file *os.File) error {
-		names <- filepath.Base(file.Name())
-		<-released
-		return file.Sync()
-	}
-	return names, release
-}
-
 func TestBusyDiskDelaysNobodyAndGetsOnlyTheLatestStanding(t *testing.T) {
 	dir := t.TempDir()
 	f := New(dir, quiet)
-	begun, release := slowDisk(t, f)
+	begun, release := slowdisk.Install(t, &f.Flush)
 	generation := func(n int64) role.Standing { return role.Standing{Generation: n, Master: true} }
 	f.Hand(generation(1))
 	require.Equal(t, name+newSuffix, <-begun)
@@ -239,7 +226,7 @@ func TestWaitWithALimitEndsWhileTheDiskIsBusy(t *testing.T) {
 	f := New(t.TempDir(), slog.New(slog.NewTextHandler(&log, nil)))
 	f.WaitFor(time.Minute)
 	require.Empty(t, log.String(), "there is nothing to wait for")
-	begun, release := slowDisk(t, f)
+	begun, release := slowdisk.Install(t, &f.Flush)
 	f.Hand(newer)
 	<-begun
 	f.WaitFor(time.Millisecond)
