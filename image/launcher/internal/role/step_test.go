@@ -283,6 +283,7 @@ func TestEndOfAProcessIsForgottenOnlyAsFarAsItWasOfTheProcess(t *testing.T) {
 	l := newLooker(t, here).master().settle()
 	l.memory.Claimed = true
 	l.memory.ProcessEnded(true, true, l.at)
+	require.False(t, l.memory.Claimed, "an election that chooses this pod again says so again")
 	require.Equal(t, l.at, l.memory.Died(), "it died as master")
 	require.Zero(t, l.memory.Own)
 	require.Equal(t, "h", l.memory.ServedHistory, "a successor must have this history")

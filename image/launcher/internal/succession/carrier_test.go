@@ -297,3 +297,40 @@ func TestAttemptsEndAsTheirErrorsSay(t *testing.T) {
 		}
 	}
 }
+
+// The votes of a campaign that was lost keep no sentinel from being elected. A sentinel that has ended cannot be replacing the master.
+func TestHandOverWithoutVotesNeedsTheConsentOfTheSentinelsThatMayBeAlive(t *testing.T) {
+	names := func(flags string) *fakeredis.Server {
+		return fakeredis.Start(t, map[string]string{"SENTINEL MASTER": fakeredis.Master("10.0.0.1", flags, "failover-state", "wait_start")})
+	}
+	consents := func() elector { return electorAt(names("master"), "10.0.0.1") }
+	begins := func() elector {
+		e := electorAt(names("master,failover_in_progress"), "10.0.0.1")
+		e.voted = true
+		return e
+	}
+	not := func(reach role.Reach) elector {
+		return elector{SentinelView: observe.SentinelView{View: role.View{Reach: reach}}}
+	}
+	for name, c := range map[string]struct {
+		electors []elector
+		want     error
+		upheld   bool
+	}{
+		"all consent":                          {[]elector{consents(), consents(), consents()}, nil, true},
+		"one does not answer":                  {[]elector{consents(), consents(), not(role.Unknown)}, nil, true},
+		"two do not answer":                    {[]elector{consents(), not(role.Unknown), not(role.Unknown)}, nil, false},
+		"two have ended":                       {[]elector{consents(), not(role.Refused), not(role.Refused)}, nil, true},
+		"one that has voted begins a failover": {[]elector{consents(), consents(), begins()}, ErrFailoverRunning, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			next := Successor{of: netip.MustParseAddrPort("10.0.0.1:6379"), unvoted: 40, electors: c.electors}
+			next.GoUnvoted(true)
+			err := carrier(config.Config{MasterName: "mymaster", Sentinels: 3, Quorum: 2, DownAfter: 3 * time.Second}).StillElected(t.Context(), next, 0)
+			require.Equal(t, c.upheld, err == nil, "%v", err)
+			if c.want != nil {
+				require.ErrorIs(t, err, c.want)
+			}
+		})
+	}
+}
