@@ -15,7 +15,7 @@ import (
 // less than half of that.
 const rememberedAtMost = 3 * time.Second
 
-// knowing gives those of the sentinels whose memory of the replicas is good.
+// knowing asks the sentinels what they know of the replicas, and gives the sentinels whose answer is good.
 func knowing(ctx context.Context, c config.Config, views []observe.SentinelView, good func([]sentinel.KnownReplica) bool) (those []observe.SentinelView) {
 	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
@@ -51,7 +51,7 @@ func (s *Server) remembered(ctx context.Context) bool {
 	}
 	remembering := knowing(ctx, s.config, s.views, func(known []sentinel.KnownReplica) bool { return sentinel.PromotesUnasked(known, s.config.PodIP) })
 	if first && len(remembering) > 0 {
-		s.log.Info("the replica is not started before the sentinels have forgotten the one that was here", "first", remembering[0].Pod.Name)
+		s.log.Info("waiting until the sentinels have forgotten the former replica at this address, then starting the replica", "first", remembering[0].Pod.Name)
 	}
 	return len(remembering) > 0
 }

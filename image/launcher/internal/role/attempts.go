@@ -54,7 +54,7 @@ const (
 	Ordered
 	// ReplacedByAnother: another launcher or a sentinel replaces the master, or has replaced it, or the master has come back.
 	ReplacedByAnother
-	// NotElected: the sentinels were asked for their votes, and have not elected this launcher.
+	// NotElected: this launcher has not got the votes of a majority of the configured sentinels.
 	NotElected
 	// Unanswered: a replica was told to become master and has not answered.
 	Unanswered
@@ -107,7 +107,7 @@ func (a Attempts) allow(action Action, now time.Time) (Attempts, Action) {
 		return a, Wait
 	}
 	if action != a.action || now.Sub(a.ended) > attemptPause {
-		a.repeated, a.unvoted = false, false // it is about another master, or about another time
+		a.repeated, a.unvoted = false, false // the last attempt was another kind of attempt, or long ago
 	}
 	a.running, a.action, a.began = true, action, now
 	return a, action

@@ -52,7 +52,7 @@ func TestAttemptsToReplaceAMasterAreRepeatedOnce(t *testing.T) {
 	}
 }
 
-// What one attempt has found says nothing of another master, nor of the same master later.
+// The end of an attempt says nothing of another kind of attempt, nor of a later attempt.
 func TestOnlyTheAttemptThatFollowsAtOnceNeedsNoVotes(t *testing.T) {
 	lost := func() Attempts {
 		a, _ := Attempts{}.allow(ReplaceDead, epoch)

@@ -139,11 +139,10 @@ var contestedRules = []rule[*situation, Decision]{
 		},
 	},
 	{
-		ID:   "contested-master-outranked",
-		When: "the record does not name this pod, and another master has later data",
-		Then: "follow that master",
-		Why: "Both pods are masters of the past. Sentinel takes both for replicas. Sentinel does not know what data they hold, and would promote either pod " +
-			"(ADR 0027).",
+		ID:      "contested-master-outranked",
+		When:    "the record does not name this pod, and another master has later data",
+		Then:    "follow that master",
+		Why:     "Both pods are masters of the past. Sentinel takes both for replicas, and may promote the pod with the older data (ADR 0027).",
 		Label:   ClearLabel,
 		applies: func(s *situation) bool { return !s.recorded && s.outrankedBy() != nil },
 		decide:  func(s *situation) Decision { return giveWayToLater(s.outrankedBy()) },

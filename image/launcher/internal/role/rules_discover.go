@@ -21,8 +21,8 @@ var masterInViewRules = []rule[*situation, Decision]{
 	},
 	{
 		ID: "past-master-ignored",
-		When: "one server says that it is master, the majority names this pod, and the record does not name that server. A replica in sync holds later data; " +
-			"or this pod holds later data, is recorded and is not fenced",
+		When: "one server says that it is master. The majority names this pod, and the record names another pod than that server. Either a replica in sync holds " +
+			"later data, or the record names this pod without a fence, and this pod holds later data",
 		Then:    "ignore that master",
 		Why:     "That server is a master of the past. Its own launcher makes it a replica. If this pod followed it, the data of this pod's replicas would be lost.",
 		See:     "Nobody is master",

@@ -63,9 +63,9 @@ var replicaRules = []rule[*situation, Decision]{
 	},
 	{
 		ID:      "recorded-successor-followed",
-		When:    "the link to the named master is down, and the record names a successor. The successor says that it is master. The named master does not say that it is master",
+		When:    "the link to the named master is down. The record names a successor, which says that it is master; the named master does not",
 		Then:    "follow the successor",
-		Why:     "Data are safe sooner with a replica that need not wait for the sentinels.",
+		Why:     "The replica copies new data sooner than if it waited for the order of a sentinel.",
 		Label:   SlaveLabel,
 		applies: func(s *situation) bool { return s.followsNamed() && !s.Local.LinkUp && s.successor(s.named) != nil },
 		decide: func(s *situation) Decision {
@@ -98,8 +98,8 @@ var replicaRules = []rule[*situation, Decision]{
 	},
 	{
 		ID: "master-silent",
-		When: "a majority and the quorum of the sentinels have had no answer from the recorded master for down-after less 0.7 s. They have found the master down for less than 8 s. " +
-			"The master does not answer this replica, has no label, and is not being replaced. This replica is in sync, and no live replica holds more",
+		When: "the recorded master has been silent for down-after less 0.7 s to a majority and to the quorum of the sentinels. They have found the master down for less than 8 s. " +
+			"The master is silent to this replica, too, and has lost its label. Nobody is replacing the master. This replica is in sync, and no live replica holds more",
 		Then: "[replace the master](#a-silent-master)",
 		Why: "A sentinel needs several ticks of its timer for a failover. A sentinel that has voted for a launcher before it finds the master down begins no failover " +
 			"(ADR 0032).",

@@ -11,8 +11,8 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 	{
 		ID:      "sentinel-silent",
 		When:    "the sentinel does not answer, or knows no master",
-		Then:    "wait, not ready",
-		Why:     "The sentinel could not name the master to a client.",
+		Then:    "wait; the pod is not ready",
+		Why:     "Clients could not learn the master from this sentinel.",
 		applies: func(w *watching) bool { return !w.answers() },
 		decide:  func(*watching) SentinelDecision { return SentinelDecision{Reason: "the sentinel does not answer"} },
 	},

@@ -34,7 +34,7 @@ const (
 )
 
 var (
-	// ErrNotElected says that the sentinels were asked for their votes, and have not elected this launcher.
+	// ErrNotElected says that this launcher has not got the votes of a majority of the configured sentinels.
 	ErrNotElected = errors.New("this launcher was not elected to replace the master")
 	// ErrUnrecorded says that the API did not record that this launcher replaces the master of another pod.
 	ErrUnrecorded = errors.New("the death of the master could not be recorded")

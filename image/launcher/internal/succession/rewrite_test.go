@@ -33,5 +33,5 @@ func TestFenceOfASilentMasterThatIsNotReplacedIsTakenBack(t *testing.T) {
 	now, err := c.api.Record(t.Context())
 	require.NoError(t, err)
 	require.Nil(t, now.Fence)
-	require.NoError(t, c.withdraw(t.Context(), silent), "there is none any more")
+	require.NoError(t, c.withdraw(t.Context(), silent), "the record has no fence")
 }
