@@ -35,14 +35,15 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 	if observe.FailingOver(views) {
 		return successor{}, succession.ErrFailoverRunning
 	}
-	if err := s.recordHandOver(ctx, chosen.UID, s.namedBy(views)); err != nil {
+	recorded, err := s.recordHandOver(ctx, chosen.UID, s.namedBy(views))
+	if err != nil {
 		return successor{}, err
 	}
 	next := successor{Successor: c.Successor(s.config.PodIP, chosen.IP, views)}
 	switch err := c.Campaign(ctx, &next.Successor); {
 	case err == nil:
 		s.log.Info("elected to hand over", "epoch", next.Epoch, "to", chosen.Name)
-	case errors.Is(err, succession.ErrNotElected):
+	case errors.Is(err, succession.ErrNotElected) && recorded:
 		next.GoUnvoted(true)
 		s.log.Warn("handing over without the votes of the sentinels", "epoch", next.Epoch, "to", chosen.Name, "reason", err)
 	default:
@@ -58,17 +59,17 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 	return next, c.Promote(limited, s.pausing(node), next.Successor, s.labelled)
 }
 
-// recordHandOver is fenceFor. It returns nil, too, if the API does not record the hand-over, or if the record does not name this pod and the
+// recordHandOver is fenceFor. recorded is false if the API does not record the hand-over, or if the record does not name this pod and the
 // sentinels do. The votes of the sentinels then keep others from replacing this master, and the sentinels decide alone when the label moves.
-func (s *Server) recordHandOver(ctx context.Context, successor string, named bool) error {
+func (s *Server) recordHandOver(ctx context.Context, successor string, named bool) (recorded bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, succession.FenceTime)
 	defer cancel()
-	err := s.fenceFor(ctx, successor, named)
+	err = s.fenceFor(ctx, successor, named)
 	if err == nil || errors.Is(err, errReplaced) || errors.Is(err, kube.ErrChanged) {
-		return err
+		return err == nil, err
 	}
 	s.log.Warn("the hand-over could not be recorded; the sentinels decide alone when the label moves", "error", err)
-	return nil
+	return false, nil
 }
 
 // pausing gives what pauses the writes of a node.

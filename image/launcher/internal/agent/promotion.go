@@ -111,20 +111,22 @@ func awaitFailoverEnd(ctx context.Context, c config.Config, views []observe.Sent
 type progress int
 
 const (
-	// failoverUnclear: a sentinel does not answer or names another master, and no sentinel replaces this master.
+	// failoverUnclear: a sentinel does not answer any more or names another master, and no sentinel replaces this master.
 	failoverUnclear progress = iota
 	// failoverRuns: a sentinel is replacing this master.
 	failoverRuns
-	// failoverOver: every sentinel has ended, or names this master and does not replace it.
+	// failoverOver: every sentinel that has answered has ended, or names this master and does not replace it.
 	failoverOver
 )
 
-// failoverState asks the sentinels that may be alive how the failover of this master goes.
+// failoverState asks the sentinels that may be alive how the failover of this master goes. A sentinel that has never answered, as on a lost node,
+// is not waited for.
 func failoverState(ctx context.Context, c config.Config, views []observe.SentinelView) progress {
 	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	var mu sync.Mutex
-	runs, unclear := false, len(views) == 0
+	answered := func(v observe.SentinelView) bool { return v.Reach == role.Answered }
+	runs, unclear := false, !slices.ContainsFunc(views, answered)
 	observe.Each(slices.Clone(views), func(v *observe.SentinelView) {
 		if v.Reach == role.Refused {
 			return // its process has ended
@@ -134,7 +136,8 @@ func failoverState(ctx context.Context, c config.Config, views []observe.Sentine
 		defer mu.Unlock()
 		own := err == nil && known && master.Addr.Addr() == c.PodIP
 		runs = runs || own && master.FailingOver
-		unclear = unclear || !own && observe.ReachOf(err) != role.Refused
+		silent := answered(*v) && observe.ReachOf(err) == role.Unknown
+		unclear = unclear || silent || err == nil && !own
 	})
 	switch {
 	case runs:

@@ -46,6 +46,11 @@ func TestFailoverStateIsWhatTheSentinelsTell(t *testing.T) {
 		view.Reach = role.Unknown
 		return view
 	}
+	lost := func(t *testing.T, name string) observe.SentinelView {
+		view := silent(t, name)
+		view.Reach = role.Unknown
+		return view
+	}
 	for name, c := range map[string]struct {
 		first, second func(*testing.T, string) observe.SentinelView
 		want          progress
@@ -57,7 +62,9 @@ func TestFailoverStateIsWhatTheSentinelsTell(t *testing.T) {
 		"a sentinel only finds this master down":        {answers(own, "s_down,o_down,master"), answers(own, idle), failoverOver},
 		"the sentinel that replaced it has ended":       {endedSentinel, answers(own, idle), failoverOver},
 		"both have ended":                               {endedSentinel, endedSentinel, failoverOver},
-		"a sentinel does not answer":                    {silent, answers(own, idle), failoverUnclear},
+		"a sentinel does not answer any more":           {silent, answers(own, idle), failoverUnclear},
+		"a sentinel has never answered":                 {lost, answers(own, idle), failoverOver},
+		"none has ever answered":                        {lost, lost, failoverUnclear},
 		"a sentinel has replaced this master":           {answers(other, idle), answers(own, idle), failoverUnclear},
 		"a sentinel replaces another":                   {answers(other, replacing), answers(own, idle), failoverUnclear},
 		"a sentinel has ended, and one does not answer": {silent, endedSentinel, failoverUnclear},

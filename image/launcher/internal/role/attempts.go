@@ -13,6 +13,9 @@ const (
 	attemptPause = 2 * time.Second
 	// silentPause is the same for a silent master. Sentinels that have voted for this launcher begin nothing by themselves.
 	silentPause = 250 * time.Millisecond
+	// attemptMemory is how long the end of an attempt counts for the next one. The next attempt begins up to attemptPause after the last one
+	// began, and a look before it takes up to 2 s where pods do not answer.
+	attemptMemory = 5 * time.Second
 )
 
 // Lost is a master that this launcher replaces without the help of its Redis.
@@ -67,12 +70,13 @@ const (
 
 // Attempts are what a launcher remembers of its attempts to replace a master. One attempt runs at a time.
 type Attempts struct {
-	running  bool
-	action   Action    // of the last one
-	began    time.Time // when the last one began; zero: the next one is due
-	ended    time.Time // when the last one ended
-	repeated bool      // the last one was a failure that is repeated once
-	unvoted  bool      // the sentinels did not elect this launcher in the last one
+	running    bool
+	action     Action    // of the last one
+	generation int64     // of the record in the last one; each master has another
+	began      time.Time // when the last one began; zero: the next one is due
+	ended      time.Time // when the last one ended
+	repeated   bool      // the last one was a failure that is repeated at once
+	unvoted    bool      // the sentinels did not elect this launcher in the last one
 }
 
 // pauseBefore is the least time between the beginnings of two attempts.
@@ -95,9 +99,9 @@ func (a Action) replaces() bool {
 // Running says whether an attempt has begun and not ended.
 func (a Attempts) Running() bool { return a.running }
 
-// allow gives the action that a launcher carries out now: an attempt begins when it is due. A server does not claim mastership while an
-// attempt runs.
-func (a Attempts) allow(action Action, now time.Time) (Attempts, Action) {
+// allow gives the action that a launcher carries out now: an attempt begins when it is due. generation is that of the record. A server does not
+// claim mastership while an attempt runs.
+func (a Attempts) allow(action Action, generation int64, now time.Time) (Attempts, Action) {
 	switch {
 	case a.running && (action.replaces() || action == Claim):
 		return a, Wait
@@ -106,10 +110,10 @@ func (a Attempts) allow(action Action, now time.Time) (Attempts, Action) {
 	case now.Sub(a.began) < pauseBefore(action):
 		return a, Wait
 	}
-	if action != a.action || now.Sub(a.ended) > attemptPause {
-		a.repeated, a.unvoted = false, false // the last attempt was another kind of attempt, or long ago
+	if action != a.action || generation != a.generation || now.Sub(a.ended) > attemptMemory {
+		a.repeated, a.unvoted = false, false // the last attempt was of another kind, for another master, or long ago
 	}
-	a.running, a.action, a.began = true, action, now
+	a.running, a.action, a.generation, a.began = true, action, generation, now
 	return a, action
 }
 
@@ -119,8 +123,8 @@ func (a Attempts) AtOnce() Attempts {
 	return a
 }
 
-// Unvoted says whether the attempt that runs may replace the master without the votes of the sentinels. They name the master, and have not
-// voted for this launcher in the attempt before. SENTINEL FAILOVER replaces a master without votes, too.
+// Unvoted says whether the attempt that runs may replace the master without the votes of the sentinels, if the record names the successor. The
+// sentinels name the master, and have not voted for this launcher in the attempt before. SENTINEL FAILOVER replaces a master without votes, too.
 func (a Attempts) Unvoted() bool { return a.running && a.unvoted }
 
 // End notes how the attempt has ended.
@@ -132,9 +136,12 @@ func (a Attempts) End(end Ending, now time.Time) Attempts {
 		a.began = now.Add(CalmTick - pauseBefore(a.action))
 	case a.action != FailOver && a.action != ReplaceDead:
 		// The sentinels replace a silent master by themselves, unless it answers again.
-	case (end == Failed || end == NotElected) && !repeated:
-		a.repeated, a.unvoted = true, end == NotElected
-		return a.AtOnce()
+	case end == Failed || end == NotElected:
+		a.unvoted = end == NotElected
+		if !repeated {
+			a.repeated = true
+			return a.AtOnce()
+		}
 	}
 	return a
 }

@@ -24,8 +24,9 @@ func TestAttemptsToReplaceAMasterAreRepeatedOnce(t *testing.T) {
 		"a third one is":                           {ReplaceDead, []Ending{Failed, Failed, Failed}, false, 0},
 		"failures of different times":              {FailOver, []Ending{Failed, Replaced, Failed}, false, 0},
 		"without votes when not elected":           {FailOver, []Ending{NotElected}, true, 0},
-		"once":                                     {ReplaceDead, []Ending{NotElected, NotElected}, false, attemptPause},
-		"and not after a failure":                  {FailOver, []Ending{Failed, NotElected}, false, attemptPause},
+		"and again after the pause":                {ReplaceDead, []Ending{NotElected, NotElected}, true, attemptPause},
+		"not if it was elected":                    {ReplaceDead, []Ending{NotElected, Failed}, false, attemptPause},
+		"also after a failure":                     {FailOver, []Ending{Failed, NotElected}, true, attemptPause},
 		"an order that was not answered":           {FailOver, []Ending{Unanswered}, false, attemptPause},
 		"a silent master is left to the sentinels": {ReplaceSilent, []Ending{NotElected}, false, silentPause},
 		"also after any failure":                   {ReplaceSilent, []Ending{Failed}, false, silentPause},
@@ -36,34 +37,35 @@ func TestAttemptsToReplaceAMasterAreRepeatedOnce(t *testing.T) {
 			a := Attempts{}
 			for _, end := range c.ends {
 				var action Action
-				a, action = a.AtOnce().allow(c.action, now)
+				a, action = a.AtOnce().allow(c.action, 1, now)
 				require.Equal(t, c.action, action)
 				a = a.End(end, now)
 			}
 			require.False(t, a.Unvoted(), "no attempt runs")
 			if c.after > 0 {
-				_, early := a.allow(c.action, now.Add(c.after-1))
+				_, early := a.allow(c.action, 1, now.Add(c.after-1))
 				require.Equal(t, Wait, early)
 			}
-			next, due := a.allow(c.action, now.Add(c.after))
+			next, due := a.allow(c.action, 1, now.Add(c.after))
 			require.Equal(t, c.action, due)
 			require.Equal(t, c.unvoted, next.Unvoted())
 		})
 	}
 }
 
-// The end of an attempt says nothing of another kind of attempt, nor of a later attempt.
-func TestOnlyTheAttemptThatFollowsAtOnceNeedsNoVotes(t *testing.T) {
+// The end of an attempt says nothing of another kind of attempt, of another master, or of a much later attempt.
+func TestOnlyTheNextAttemptForTheSameMasterNeedsNoVotes(t *testing.T) {
 	lost := func() Attempts {
-		a, _ := Attempts{}.allow(ReplaceDead, epoch)
+		a, _ := Attempts{}.allow(ReplaceDead, 1, epoch)
 		return a.End(NotElected, epoch)
 	}
-	next, _ := lost().allow(ReplaceDead, epoch.Add(attemptPause))
-	require.True(t, next.Unvoted())
+	next, _ := lost().allow(ReplaceDead, 1, epoch.Add(attemptMemory))
+	require.True(t, next.Unvoted(), "after a look that waited for a lost node")
 	for name, begin := range map[string]func() (Attempts, Action){
-		"a silent master": func() (Attempts, Action) { return lost().allow(ReplaceSilent, epoch) },
-		"its own Redis":   func() (Attempts, Action) { return lost().allow(FailOver, epoch) },
-		"later":           func() (Attempts, Action) { return lost().allow(ReplaceDead, epoch.Add(attemptPause+1)) },
+		"a silent master": func() (Attempts, Action) { return lost().allow(ReplaceSilent, 1, epoch) },
+		"its own Redis":   func() (Attempts, Action) { return lost().allow(FailOver, 1, epoch) },
+		"another master":  func() (Attempts, Action) { return lost().allow(ReplaceDead, 2, epoch) },
+		"later":           func() (Attempts, Action) { return lost().allow(ReplaceDead, 1, epoch.Add(attemptMemory+1)) },
 	} {
 		next, action := begin()
 		require.NotEqual(t, Wait, action, name)
@@ -73,16 +75,16 @@ func TestOnlyTheAttemptThatFollowsAtOnceNeedsNoVotes(t *testing.T) {
 }
 
 func TestOneAttemptRunsAtATime(t *testing.T) {
-	running, action := Attempts{}.allow(ReplaceDead, epoch)
+	running, action := Attempts{}.allow(ReplaceDead, 1, epoch)
 	require.Equal(t, ReplaceDead, action)
 	require.True(t, running.Running())
 	for action, want := range map[Action]Action{
 		FailOver: Wait, Nudge: Wait, ReplaceDead: Wait, ReplaceSilent: Wait, Claim: Wait, Follow: Follow, StartReplica: StartReplica, CallOff: CallOff, Wait: Wait,
 	} {
-		_, allowed := running.allow(action, epoch.Add(time.Hour))
+		_, allowed := running.allow(action, 1, epoch.Add(time.Hour))
 		require.Equal(t, want, allowed, "%v", action)
 	}
 	ended := running.End(Replaced, epoch)
-	_, action = ended.allow(Claim, epoch)
+	_, action = ended.allow(Claim, 1, epoch)
 	require.Equal(t, Claim, action)
 }

@@ -65,15 +65,35 @@ func (c *Campaign) Won(votes []sentinel.Vote) bool {
 
 // Mandate is what the sentinels have elected a launcher for: to replace a master, in an epoch.
 type Mandate struct {
-	Master            netip.Addr
-	Epoch             int64
+	Master netip.Addr
+	Epoch  int64
+	// Named is the latest epoch in which a sentinel named the master before the votes.
+	Named             int64
 	Sentinels, Quorum int // configured
 	DownAfter         time.Duration
 	// Silent: the master may run; most sentinels find it down.
 	Silent bool
 	// Unvoted is, of a master that hands over without votes, how many sentinels may be alive; 0: the sentinels have voted. A majority of these must
-	// answer, and each sentinel that has answered before must consent.
+	// consent, and so must each sentinel that is asked.
 	Unvoted int
+}
+
+// NewMandate is a mandate to replace a master in an epoch. views are what the sentinels said before the votes.
+func NewMandate(master netip.Addr, epoch int64, views []View) Mandate {
+	m := Mandate{Master: master, Epoch: epoch}
+	for _, v := range views {
+		if v.Reach == Answered && v.HasMaster && v.Master == master {
+			m.Named = max(m.Named, v.ConfigEpoch)
+		}
+	}
+	return m
+}
+
+// Asks says whether a sentinel is asked for its consent. The sentinel answered before the votes. A sentinel that missed a failover of the past
+// is not asked where each must consent, unless it has heard of a later master.
+func (m Mandate) Asks(before View) bool {
+	missed := before.HasMaster && before.Master != m.Master && before.ConfigEpoch <= m.Named
+	return before.Reach == Answered && !(m.Unvoted > 0 && missed)
 }
 
 // Consent is what one sentinel says of the master that a launcher has been elected to replace.
@@ -99,7 +119,7 @@ func (m Mandate) Consent(before View, voted bool, now View) Consent {
 	switch {
 	case now.Reach != Answered || !now.HasMaster:
 		return Unclear
-	case now.Master != m.Master && before.HasMaster && before.Master == now.Master:
+	case now.Master != m.Master && now.ConfigEpoch <= m.Named && before.HasMaster && before.Master == now.Master:
 		return Unclear // it missed a failover of the past
 	case now.FailingOver && !(now.Unelected && voted), now.Master != m.Master, now.ConfigEpoch >= m.Epoch:
 		return Rival

@@ -57,6 +57,8 @@ func TestSentinelConsentsUnlessItReplacesTheMasterOrHasHeardOfItAgain(t *testing
 		return v
 	}
 	other := views("b")[0]
+	later := other
+	later.ConfigEpoch = dead.Named + 1
 	begun := with(func(v *View) { v.FailingOver, v.Unelected = true, true })
 	for name, c := range map[string]struct {
 		mandate Mandate
@@ -69,6 +71,7 @@ func TestSentinelConsentsUnlessItReplacesTheMasterOrHasHeardOfItAgain(t *testing
 		"it does not answer":                       {dead, names, true, View{}, Unclear},
 		"it knows no master":                       {dead, names, true, View{Reach: Answered}, Unclear},
 		"it has named another all the time":        {dead, other, false, other, Unclear},
+		"it names a later master all the time":     {dead, later, false, later, Rival},
 		"it names another by now":                  {dead, names, true, other, Rival},
 		"it has heard of the epoch of the votes":   {dead, names, true, with(func(v *View) { v.ConfigEpoch = 9 }), Rival},
 		"it leads a failover":                      {dead, names, true, with(func(v *View) { v.FailingOver = true }), Rival},
@@ -152,6 +155,22 @@ func TestMasterHandsOverWithoutVotesOnlyIfEverySentinelThatAnsweredConsents(t *t
 	} {
 		m := Mandate{Master: address("a"), Epoch: 9, Sentinels: 3, Quorum: 2, DownAfter: 3 * time.Second, Unvoted: c.alive}
 		require.Equal(t, c.want, m.Outcome(c.heard, c.asked, 0), name)
+	}
+}
+
+// Each sentinel that is asked must consent where the launcher has no votes. A sentinel that has missed a failover of the past never does.
+func TestSentinelThatMissedAFailoverIsNotAskedWhereEachMustConsent(t *testing.T) {
+	names := func(master string, epoch int64) View {
+		return View{Reach: Answered, HasMaster: true, Master: address(master), ConfigEpoch: epoch}
+	}
+	before := []View{names("a", 4), names("a", 5), names("b", 6), names("b", 5), {Reach: Answered}, {}}
+	voted := NewMandate(address("a"), 9, before)
+	require.Equal(t, Mandate{Master: address("a"), Epoch: 9, Named: 5}, voted)
+	unvoted := voted
+	unvoted.Unvoted = 3
+	for i, want := range []struct{ voted, unvoted bool }{{true, true}, {true, true}, {true, true}, {true, false}, {true, true}, {false, false}} {
+		require.Equal(t, want.voted, voted.Asks(before[i]), "%d, with votes", i)
+		require.Equal(t, want.unvoted, unvoted.Asks(before[i]), "%d, without votes", i)
 	}
 }
 

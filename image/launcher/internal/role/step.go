@@ -58,7 +58,7 @@ func (m Memory) Step(f Facts, now time.Time) (Memory, Plan) {
 	m.Decided = d
 	silent := local.Running && !local.Answering && m.last.Master && !m.last.Loading && local.Silent > silenceLimit
 	p := Plan{Decision: d, Seen: o, Pause: silent || d.BeingReplaced && d.Action == Wait, Promotable: local.Synced && !f.Self.Terminating}
-	m.Attempts, p.Action = m.Attempts.allow(d.Action, now)
+	m.Attempts, p.Action = m.Attempts.allow(d.Action, m.Record.Generation, now)
 	p.MinReplicas, p.SetMinReplicas = m.minReplicas(f, local, now)
 	return m, p
 }

@@ -63,7 +63,7 @@ func (s *simServer) replaceLost(w *world, lost Lost) Ending {
 		return Failed // the next look begins once more, as ReplaceLost does
 	}
 	w.logf("%s replaces %s, recorded: %v", s.Name, lost.UID, recorded)
-	return s.replaceBy(w, lost, successor)
+	return s.replaceBy(w, lost, successor, recorded)
 }
 
 // errNoAPI says that a launcher does not reach the API.
@@ -88,15 +88,15 @@ func (s *simServer) recordOf(w *world, lost Lost) (read record.Record, recorded 
 	return read, true, err
 }
 
-// replaceBy is the part of an attempt that follows the fence. The launcher may end anywhere in it.
-func (s *simServer) replaceBy(w *world, lost Lost, successor *simServer) Ending {
+// replaceBy is the part of an attempt that follows the fence. The launcher may end anywhere in it. recorded says that the record names the successor.
+func (s *simServer) replaceBy(w *world, lost Lost, successor *simServer, recorded bool) Ending {
 	end, master := w.nextCampaign(), lost.at()
 	if end == endedAfterTheFence {
 		s.breakOff(w, "fenced the master")
 		return Replaced
 	}
 	epoch, elected := s.campaign(w, master)
-	if !elected && (lost.Silent || !s.memory.Attempts.Unvoted()) {
+	if !elected && (lost.Silent || !recorded || !s.memory.Attempts.Unvoted()) {
 		return NotElected
 	}
 	switch outcome := s.stillElected(w, lost, epoch, elected); {
@@ -207,9 +207,11 @@ func (s *simServer) sentinelsNow(w *world) (views []View) {
 
 // stillElected asks the sentinels once more before a promotion. No time passes between the votes and it.
 func (s *simServer) stillElected(w *world, lost Lost, epoch int64, elected bool) Outcome {
-	mandate := Mandate{Master: lost.at(), Epoch: epoch, Sentinels: simSentinels, Quorum: simSentinels/2 + 1, DownAfter: simDownAfter, Silent: lost.Silent}
+	now := s.sentinelsNow(w)
+	mandate := NewMandate(lost.at(), epoch, now)
+	mandate.Sentinels, mandate.Quorum, mandate.DownAfter, mandate.Silent = simSentinels, simSentinels/2+1, simDownAfter, lost.Silent
 	var heard []Consent
-	for _, v := range s.sentinelsNow(w) {
+	for _, v := range now {
 		heard = append(heard, mandate.Consent(v, elected, v))
 	}
 	return mandate.Outcome(heard, len(heard), len(heard))

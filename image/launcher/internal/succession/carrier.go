@@ -234,9 +234,8 @@ type answer struct {
 func (c Carrier) StillElected(ctx context.Context, next Successor, wait int) error {
 	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
-	mandate := role.Mandate{
-		Master: next.of.Addr(), Epoch: next.Epoch, Sentinels: c.config.Sentinels, Quorum: c.config.Quorum, DownAfter: c.config.DownAfter, Silent: next.silent,
-	}
+	mandate := role.NewMandate(next.of.Addr(), next.Epoch, next.views())
+	mandate.Sentinels, mandate.Quorum, mandate.DownAfter, mandate.Silent = c.config.Sentinels, c.config.Quorum, c.config.DownAfter, next.silent
 	if next.handsOver {
 		mandate.Unvoted = next.alive()
 	}
@@ -265,12 +264,12 @@ func (c Carrier) StillElected(ctx context.Context, next Successor, wait int) err
 	}
 }
 
-// askElectors asks the sentinels that answered before the votes for the master, at once. It gives their answers as they come, and the
+// askElectors asks the sentinels whose consent the mandate needs for the master, at once. It gives their answers as they come, and the
 // number of sentinels that it has asked.
 func (c Carrier) askElectors(ctx context.Context, next Successor, mandate role.Mandate) (<-chan answer, int) {
 	answers, asked := make(chan answer, len(next.electors)), 0
 	for _, e := range next.electors {
-		if e.Reach != role.Answered {
+		if !mandate.Asks(e.View) {
 			continue
 		}
 		asked++

@@ -91,7 +91,7 @@ func electorate(t *testing.T, current ...int64) (next Successor, voters []*voter
 
 // electorAt is a sentinel that named a master before the votes.
 func electorAt(s *fakeredis.Server, master string) elector {
-	view := role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr(master)}
+	view := role.View{Reach: role.Answered, HasMaster: true, Master: netip.MustParseAddr(master), ConfigEpoch: 1}
 	return elector{SentinelView: observe.SentinelView{Node: observe.NewLinks("").To(s.Addr.Addr(), int(s.Addr.Port())), View: view}}
 }
 

@@ -34,7 +34,7 @@ type Lost struct {
 	Remembered record.Record
 	// Recorded is called with the record that names the successor, as soon as the API has it.
 	Recorded func(r record.Record)
-	// Unvoted: this launcher may replace the master without the votes of the sentinels, if it does not get them.
+	// Unvoted: this launcher may replace the master without the votes of the sentinels, if it does not get them and the record names the successor.
 	Unvoted bool
 	// PromotedSelf is called when this pod has been promoted. Its context ends with the time that this launcher has for the replacement.
 	PromotedSelf func(ctx context.Context)
@@ -109,7 +109,7 @@ func (c Carrier) replaceOnce(ctx context.Context, master *Lost) error {
 	// When the others take the fence over, this launcher must not promote anybody any more.
 	began := time.Now()
 	if recorded {
-		if err := c.fenceLost(ctx, read, master, chosen.UID, began); err != nil {
+		if recorded, err = c.fenceLost(ctx, read, master, chosen.UID, began); err != nil {
 			return err
 		}
 	}
@@ -117,7 +117,7 @@ func (c Carrier) replaceOnce(ctx context.Context, master *Lost) error {
 	defer cancel()
 	next := c.Successor(ip, chosen.IP, views)
 	next.silent, next.frozen = master.Silent, master.Frozen
-	if err := c.win(ctx, *master, chosen, &next); err != nil {
+	if err := c.win(ctx, *master, chosen, recorded, &next); err != nil {
 		return err
 	}
 	if err := c.Promote(ctx, nobodyWrites, next, c.labelled); err != nil {
@@ -132,12 +132,13 @@ func (c Carrier) replaceOnce(ctx context.Context, master *Lost) error {
 	return nil
 }
 
-// win has the sentinels elect this launcher, and makes sure that the chosen replica may replace the master now.
-func (c Carrier) win(ctx context.Context, master Lost, chosen kube.Pod, next *Successor) error {
+// win has the sentinels elect this launcher, and makes sure that the chosen replica may replace the master now. recorded says that the record
+// names the replica. Without votes the record alone keeps other launchers from replacing the master.
+func (c Carrier) win(ctx context.Context, master Lost, chosen kube.Pod, recorded bool, next *Successor) error {
 	switch err := c.Campaign(ctx, next); {
 	case err == nil:
 		c.log.Info("elected to replace the master", "master", master.Name, "by", chosen.Name, "epoch", next.Epoch, "reason", master.Reason)
-	case errors.Is(err, ErrNotElected) && master.Unvoted && !master.Silent:
+	case errors.Is(err, ErrNotElected) && master.Unvoted && recorded && !master.Silent:
 		next.GoUnvoted(false)
 		c.log.Warn("replacing the master without the votes of the sentinels", "master", master.Name, "by", chosen.Name, "epoch", next.Epoch, "reason", err)
 	default:
@@ -284,22 +285,22 @@ func (c Carrier) unrecorded(master *Lost, err error) error {
 	return nil
 }
 
-// fenceLost writes into the record that this pod replaces a lost master by a replica. chosen is the UID of the replica's pod. The error
-// is kube.ErrChanged if somebody has written the record since it was read. With ErrUnrecorded the API did not write the record, and the
-// master is another pod.
-func (c Carrier) fenceLost(ctx context.Context, read record.Record, master *Lost, chosen string, at time.Time) error {
+// fenceLost writes into the record that this pod replaces a lost master by a replica. chosen is the UID of the replica's pod. recorded is false
+// if the API did not write the record, and the master is this pod. The error is kube.ErrChanged if somebody has written the record since it was
+// read. With ErrUnrecorded the API did not write the record, and the master is another pod.
+func (c Carrier) fenceLost(ctx context.Context, read record.Record, master *Lost, chosen string, at time.Time) (recorded bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, FenceTime)
 	defer cancel()
 	written, err := c.api.WriteRecord(ctx, read.FenceLost(master.Lost.Lost, c.self, chosen, at))
 	switch {
 	case errors.Is(err, kube.ErrChanged):
-		return fmt.Errorf("record the death of the master: %w", err)
+		return false, fmt.Errorf("record the death of the master: %w", err)
 	case err != nil:
-		return c.unrecorded(master, err)
+		return false, c.unrecorded(master, err)
 	}
 	master.fenced = written
 	master.Recorded(written)
-	return nil
+	return true, nil
 }
 
 // withdraw takes back the fence of a silent master that this launcher does not replace.
