@@ -331,7 +331,7 @@ func TestLauncherKilledInTheMiddleOfAHandOverLeavesOneMaster(t *testing.T) {
 			t.Parallel()
 			elected, comesBack := c.elected, c.comesBack
 			c, w, old := startWritten(t, options{})
-			c.api.SetLatency(100 * time.Millisecond) // between the decision to hand over and the votes
+			c.api.SetLatency(500 * time.Millisecond) // between the decision to hand over and the votes
 			process := old.expectExit()
 			if err := process.signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
@@ -349,6 +349,7 @@ func TestLauncherKilledInTheMiddleOfAHandOverLeavesOneMaster(t *testing.T) {
 				old.hold()
 			}
 			old.kill()
+			c.api.SetLatency(0)
 			if elected {
 				for _, p := range slaves {
 					p.thawRedis()
