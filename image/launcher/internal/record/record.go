@@ -44,7 +44,7 @@ type Fence struct {
 	At     time.Time `json:"at"`     // when, by the writer's clock
 	// By is the replica that saw the container of the fenced pod ended; empty if the fenced pod says so itself.
 	By string `json:"by,omitempty"`
-	// Successor is the UID of the replica that the writer promotes in its place; empty: any replica may be promoted.
+	// Successor is the UID of the replica that the writer promotes in its place.
 	Successor string `json:"successor,omitempty"`
 }
 
@@ -95,7 +95,7 @@ func (r Record) Claim(self Member) Record {
 // LeftToAnother says whether a launcher is replacing a master by another pod than self.
 func (r Record) LeftToAnother(self Member, now time.Time) bool {
 	f := r.Fence
-	return f != nil && f.UID != self.UID && f.Successor != "" && f.Successor != self.UID && f.young(now)
+	return f != nil && f.UID != self.UID && f.Successor != self.UID && f.young(now)
 }
 
 // Lost is a master that is replaced without its help: what the launcher that replaces it knows of it.
@@ -135,8 +135,6 @@ func (r Record) unclaimed(lost Lost, self Member, now time.Time) error {
 		return nil
 	case fence.By != "" && fence.By != self.Name:
 		return fmt.Errorf("%w: %s has just fenced the master", ErrReplaced, fence.By)
-	case fence.By == "" && fence.Successor == "" && lost.UID != self.UID:
-		return fmt.Errorf("%w: the master has just had a sentinel replace it", ErrReplaced)
 	case fence.By == "" && lost.Silent:
 		return fmt.Errorf("%w: the master is handing over", ErrReplaced)
 	}

@@ -40,8 +40,6 @@ func TestDeadMasterIsReplacedByOnePodAtATime(t *testing.T) {
 		"another's, which a replica has fenced":          {fenced(other, Fence{By: third.Name, At: now}), other, ErrReplaced},
 		"another's, which a replica has fenced long ago": {fenced(other, Fence{By: third.Name, At: past}), other, nil},
 		"another's, which handed over":                   {fenced(other, Fence{Successor: third.UID, At: now}), other, nil},
-		"another's, which has told a sentinel":           {fenced(other, Fence{At: now}), other, ErrReplaced},
-		"another's, which has told one long ago":         {fenced(other, Fence{At: past}), other, nil},
 		"another's, when a replica has told a sentinel":  {Record{Master: other, Generation: 3, Order: &Order{By: third.Name, At: now}}, other, ErrReplaced},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,5 +150,4 @@ func TestSuccessorIsLeftToTheLauncherThatFencedTheMaster(t *testing.T) {
 	require.True(t, chosen.LeftToAnother(self, now))
 	require.False(t, chosen.LeftToAnother(third, now))
 	require.False(t, chosen.LeftToAnother(self, now.Add(CarrierPatience)))
-	require.False(t, fenced(other, Fence{At: now}).LeftToAnother(self, now), "a sentinel chooses")
 }

@@ -186,7 +186,7 @@ func recorded(pod string) edit {
 }
 
 func fenced(pod string, age time.Duration) edit {
-	return together(recorded(pod), func(o *Observation) { o.Fence = &Fence{UID: uid(pod), Age: age} })
+	return together(recorded(pod), func(o *Observation) { o.Fence = &Fence{UID: uid(pod), Successor: o.Self.UID, Age: age} })
 }
 
 // replaced is the master before the recorded one.

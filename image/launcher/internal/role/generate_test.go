@@ -149,7 +149,7 @@ func anyObservation() *rapid.Generator[Observation] {
 			o.Generation = rapid.Int64Range(0, 3).Draw(t, "recorded generation")
 			o.MasterUID, o.PreviousIP = anyUID().Draw(t, "recorded"), anyAddress().Draw(t, "previous")
 			if rapid.Bool().Draw(t, "fence") {
-				o.Fence = &Fence{UID: anyUID().Draw(t, "fenced"), Age: anySpan().Draw(t, "fenced for")}
+				o.Fence = &Fence{UID: anyUID().Draw(t, "fenced"), Successor: anyUID().Draw(t, "successor"), Age: anySpan().Draw(t, "fenced for")}
 			}
 		}
 		return o

@@ -148,7 +148,7 @@ type Fence struct {
 	UID       string
 	Age       time.Duration
 	By        string // the replica that saw it ended; empty if it says so itself
-	Successor string // UID of the replica that the writer promotes in its place; empty: any replica may be promoted
+	Successor string // UID of the replica that the writer promotes in its place
 }
 
 // Observation is everything a decision is made from.

@@ -57,7 +57,7 @@ func (o Observation) fencedPredecessor(agreed netip.Addr, ok bool) bool {
 	if o.Fence == nil || o.Fence.Age > fencePatience || o.Fence.UID == o.Self.UID || o.Fence.UID != o.MasterUID {
 		return false
 	}
-	if o.Fence.Successor != "" && o.Fence.Successor != o.Self.UID {
+	if o.Fence.Successor != o.Self.UID {
 		return false // it was promoted in an attempt that was given up
 	}
 	if o.Local.MasterFor > o.Fence.Age+record.Skew {
@@ -76,7 +76,7 @@ func (o Observation) fencedPredecessor(agreed netip.Addr, ok bool) bool {
 // its role once a second; waiting for that would only lengthen the outage.
 func (o Observation) electedOver(agreed netip.Addr) bool {
 	p := o.peerAt(agreed)
-	if f := o.Fence; f != nil && f.UID == o.MasterUID && f.Successor != "" && f.Successor != o.Self.UID && f.Age <= record.CarrierPatience {
+	if f := o.Fence; f != nil && f.UID == o.MasterUID && f.Successor != o.Self.UID && f.Age <= record.CarrierPatience {
 		return false // a launcher is about to announce another server in a later epoch
 	}
 	promoted := slices.ContainsFunc(o.Views, func(v View) bool { return v.FailingOver && v.Promoting == o.Self.IP })
@@ -128,7 +128,7 @@ func (o Observation) unclaimed(master *Peer) bool {
 	if f == nil {
 		return true
 	}
-	handedOver := f.By == "" && f.Successor != ""
+	handedOver := f.By == ""
 	return f.UID == master.UID && (handedOver || f.By == o.Self.Name || f.Age > record.CarrierPatience)
 }
 

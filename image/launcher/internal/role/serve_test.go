@@ -151,7 +151,6 @@ func TestReplicaHasAMasterReplacedWhoseContainerIsSeenToHaveEnded(t *testing.T) 
 		{"not while its Redis may be there", but(func(o *Observation) { o.Peers[0].Redis = Unknown }), lost},
 		{"not a master that is not the recorded one", but(recorded("c")), lost},
 		{"not where the record is not known", but(recordUnknown), lost},
-		{"not twice", but(fenced("b", time.Second)), lost},
 		{"not while somebody else replaces it", but(func(o *Observation) {
 			o.Fence = &Fence{UID: uid("b"), By: "server-c", Successor: uid("c"), Age: record.CarrierPatience}
 		}), lost},
