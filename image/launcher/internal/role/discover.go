@@ -56,6 +56,7 @@ func (o Observation) lateReplica(live []Peer) *Peer {
 // surpassed says whether a peer that says it is master is a master of the past. The record names
 // another pod or cannot be read, and later data exist. They are on a replica in sync, whether Sentinel
 // would promote it or refuse it, or on this pod if it is the recorded master and has not handed over.
+// A replica with the history of that master may only have noticed its promotion sooner.
 func (o Observation) surpassed(p Peer) bool {
 	if p.UID == o.MasterUID || p.Status == nil {
 		return false
@@ -63,7 +64,8 @@ func (o Observation) surpassed(p Peer) bool {
 	later := func(s Standing) bool { return !s.Empty && p.Status.Standing.Before(s) }
 	return o.MasterUID == o.Self.UID && !o.fencedSelf() && later(o.Standing) ||
 		slices.ContainsFunc(o.Peers, func(r Peer) bool {
-			return r.live() && (r.Status != nil && later(r.Status.Standing) || r.History.Succeeds(p.History))
+			reported := r.Status != nil && later(r.Status.Standing) && !r.History.Is(p.History)
+			return r.live() && (reported || r.History.Succeeds(p.History))
 		})
 }
 

@@ -16,6 +16,9 @@ func (h History) Continues(id string, offset int64) bool {
 	return id == h.ID || id == h.Before && offset < h.BeforeUpTo
 }
 
+// Is says whether both are the same history, which is known.
+func (h History) Is(other History) bool { return h.ID != "" && h.ID == other.ID }
+
 // Succeeds says whether h began with the promotion of a replica that had followed other:
 // h is the later one of the two.
 func (h History) Succeeds(other History) bool {

@@ -311,3 +311,24 @@ func TestMasterThatAnswersWhileItIsReplacedHoldsWritesBack(t *testing.T) {
 	require.Equal(t, Master, first.Label)
 	w.endsWell(t)
 }
+
+// A master is lost the moment after it was promoted. Its replica restarts and has asked it in vain for the generation of the data.
+// The files of the former master tell of the generation before, and lack the last writes.
+func TestFilesOfAReplicaOfALostSuccessorWinOverThoseOfTheFormerMaster(t *testing.T) {
+	w := settled(t, true)
+	first := w.labelled()[0]
+	w.restart(first, 20*time.Second)
+	second := w.promoted(t, first)
+	third := w.third(first, second)
+	for third.redis.data.last.by != second {
+		w.advance(step, []int{w.index(first), 3, 4, 5, w.index(third), w.index(second)}, nil)
+	}
+	second.isolated = true
+	written := third.redis.data.last
+	w.live(step)
+	w.restart(third, time.Second)
+	w.live(time.Minute)
+	require.True(t, third.redis.master)
+	w.endsWell(t)
+	require.True(t, w.labelled()[0].redis.data.holds(written))
+}

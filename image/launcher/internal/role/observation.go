@@ -32,7 +32,8 @@ type Standing struct {
 	Empty      bool  `json:"empty"`      // no data at all
 	Generation int64 `json:"generation"` // number of the master the data came from; see record.Record
 	// Epoch is the sentinels' configuration epoch of a master that was promoted while nobody could
-	// write that into the record; 0 for a recorded master. It counts within the generation.
+	// write that into the record; 0 for a recorded master. It counts within the generation. Until the
+	// epoch or the generation of a promotion is known, the next epoch stands for it.
 	Epoch  int64 `json:"epoch,omitempty"`
 	Master bool  `json:"master"`           // this server was that master itself
 	Offset int64 `json:"offset"`           // replication offset reached in that generation

@@ -8,7 +8,7 @@ type Worth struct {
 	Standing Standing
 	// Filed is what the files of Redis would bring after a restart. It stays as it is until a full copy has reached the files.
 	Filed Standing
-	// Of is the ID of the replication history that the standing of a replica is of; empty if that is not certain.
+	// Of is the ID of the replication history that the standing is of; empty if that is not certain.
 	Of string
 	// NamedIn is, of a master, the latest configuration epoch in which a majority of the sentinels has named it.
 	NamedIn int64
@@ -73,9 +73,13 @@ func (w Worth) After(o Observation, t Told, r Recorded) (next Worth, unrecorded 
 		// Writes go to another server now, so the files are not those of a master either, even before they hold its copy.
 		w.Standing.Master, w.Filed.Master = false, false
 	}
-	switch {
-	case l.Loading:
+	if l.Loading {
 		return w, false
+	}
+	if _, named := o.NamedIn(); !l.Master || named {
+		w = w.afterPromotion(l)
+	}
+	switch {
 	case !l.Master && !l.Synced && w.Standing.Empty && l.Offset > 1:
 		// No look has seen the replica in sync, and it waits for another copy: what it has is better than nothing.
 		w.Standing = Standing{Offset: l.Offset}
@@ -88,10 +92,25 @@ func (w Worth) After(o Observation, t Told, r Recorded) (next Worth, unrecorded 
 		return w.asReplica(l, t, r).filed(l), false
 	}
 	w.Standing, unrecorded = w.asMaster(o, r)
+	if r.Own {
+		w.Of = l.History.ID
+	}
 	if epoch, named := o.NamedIn(); named {
 		w.NamedIn = max(w.NamedIn, epoch)
 	}
 	return w.filed(l), unrecorded
+}
+
+// afterPromotion gives what the data are worth if their history began with a promotion beside the history of the standing. Redis tells
+// that at once. The generation of the promoted master becomes known later, or never if that master is lost. Until then the data
+// count as those of the next epoch: the real epoch is that epoch or a later one.
+func (w Worth) afterPromotion(l Local) Worth {
+	if w.Standing.Empty || !l.History.Succeeds(History{ID: w.Of}) {
+		return w
+	}
+	w.Standing.Epoch++
+	w.Standing.Master, w.Standing.Offset, w.Of = l.Master, l.Offset, l.History.ID
+	return w
 }
 
 // asMaster gives the standing of a master.
@@ -106,7 +125,8 @@ func (w Worth) asMaster(o Observation, r Recorded) (standing Standing, unrecorde
 	case was.Empty:
 		return Standing{Offset: offset}, false
 	case named && (!was.Master || epoch > w.NamedIn || was.Disputed(o.Peers)):
-		return Standing{Generation: was.Generation, Epoch: epoch, Master: true, Offset: offset}, true
+		// New sentinels begin with epoch 0.
+		return Standing{Generation: was.Generation, Epoch: max(epoch, was.Epoch), Master: true, Offset: offset}, true
 	default:
 		// Several servers may be unable to read the API. The offset tells which of them went on longest.
 		was.Offset = offset

@@ -153,3 +153,64 @@ func TestFilesOfAPromotionThatWasGivenUpAreNotTheLatest(t *testing.T) {
 	require.Equal(t, Standing{Generation: 2, Offset: 5}, m.Worth.Standing)
 	require.Equal(t, Standing{Generation: 2}, m.Worth.Filed)
 }
+
+// A replica follows a master that was promoted a moment ago. Redis tells that at once, and the generation becomes known only when
+// the promoted master answers. That master may be lost before.
+func TestDataThatGoOnAfterAPromotionAreOfTheNextEpoch(t *testing.T) {
+	known := Worth{Standing: Standing{Generation: 2, Offset: 10}, Filed: Standing{Generation: 2, Offset: 10}, Of: "m"}
+	promoted := History{ID: "n", Before: "m", BeforeUpTo: 11}
+	replica := Local{Answering: true, Synced: true, LinkUp: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.7"), History: promoted}
+	recorded := Recorded{Known: true, Generation: 2, Master: netip.MustParseAddr("10.0.0.8")}
+	after := func(w Worth, l Local, r Recorded) Worth {
+		w, _ = w.After(Observation{Local: l}, Told{For: r.Generation}, r)
+		return w
+	}
+	later := Standing{Generation: 2, Epoch: 1, Offset: 20}
+
+	w := after(known, replica, recorded)
+	require.Equal(t, Worth{Standing: later, Filed: later, Of: "n"}, w)
+	formerMaster := candidate{Standing: Standing{Generation: 2, Master: true, Offset: 900}}
+	require.Positive(t, compare(candidate{Standing: w.Filed}, formerMaster), "the former master does not win an election, whatever it wrote alone")
+	require.Equal(t, w, after(w, replica, recorded), "the same promotion counts once")
+	require.Equal(t, later, after(known, replica, Recorded{}).Standing, "also without the record")
+
+	again := replica
+	again.History = History{ID: "o", Before: "n", BeforeUpTo: 21}
+	require.EqualValues(t, 2, after(w, again, recorded).Standing.Epoch, "the next promotion counts as well")
+	next := Recorded{Known: true, Generation: 3, Master: replica.Follows}
+	answered, _ := w.After(Observation{Local: replica}, Told{For: 3, History: "n"}, next)
+	require.Equal(t, Standing{Generation: 3, Offset: 20}, answered.Standing, "the generation replaces the epoch when it is known")
+
+	lost := replica
+	lost.LinkUp, lost.Synced = false, false
+	require.Equal(t, later, after(known, lost, recorded).Standing, "also where the first look comes after the end of the link")
+	inMemory := replica
+	inMemory.Copied = true
+	require.Equal(t, known.Filed, after(known, inMemory, recorded).Filed, "the files do not hold these data yet")
+	full := replica
+	full.History.Before = ""
+	require.Zero(t, after(known, full, recorded).Standing.Epoch, "a full copy may be of any master")
+	unsure := known
+	unsure.Of = ""
+	require.Zero(t, after(unsure, replica, recorded).Standing.Epoch, "nobody knows which history the standing was of")
+}
+
+// The replica that was promoted knows that, too. Its promotion may be given up until the sentinels name it.
+func TestPromotedMasterIsOfTheNextEpochOnceTheSentinelsNameIt(t *testing.T) {
+	known := Worth{Standing: Standing{Generation: 2, Epoch: 5, Offset: 10}, Of: "m"}
+	recorded := Recorded{Known: true, Generation: 2, Master: netip.MustParseAddr("10.0.0.8")}
+	o := Observation{Self: member("a"), Sentinels: 3, Local: Local{Answering: true, Master: true, Offset: 20, History: History{ID: "n", Before: "m"}}}
+	w, _ := known.After(o, Told{}, recorded)
+	require.Equal(t, known.Standing, w.Standing)
+	o.Views = views("a a b")
+	w, _ = w.After(o, Told{}, recorded)
+	require.Equal(t, Standing{Generation: 2, Epoch: 6, Master: true, Offset: 20}, w.Standing)
+	o.Views[0].ConfigEpoch = 1
+	w, _ = w.After(o, Told{}, Recorded{})
+	require.EqualValues(t, 6, w.Standing.Epoch, "new sentinels begin with epoch 0")
+
+	recorded.Own = true
+	w, _ = w.After(o, Told{}, recorded)
+	require.Equal(t, "n", w.Of)
+	require.Equal(t, Standing{Generation: 2, Master: true, Offset: 20}, w.Standing)
+}
