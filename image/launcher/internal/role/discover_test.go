@@ -288,6 +288,8 @@ func TestServerThatEverybodyNamesDoesNotFollowAMasterOfThePast(t *testing.T) {
 			observe(late, recordUnknown, peer("b", isMaster, reports(wasReplica(2, 1)))), follow},
 		{"but one whose data are as late", observe(late, peer("b", isMaster, reports(wasReplica(2, 1)))), follow},
 		{"but one it handed over to", observe(late, fenced("a", 0), peer("b", isMaster, reports(wasReplica(1, 99)))), follow},
+		{"but one whose replica has only noticed the promotion sooner",
+			observe(late, peer("b", isMaster, reports(wasReplica(2, 9)), history("n", "m")), peer("d", isReplica, reports(Standing{Generation: 2, Epoch: 1}), history("n", "m"))), follow},
 		{"but one that has taken the record", observe(late, recorded("b"), peer("b", isMaster, reports(wasReplica(1, 1)))), follow},
 		{"but any where it holds nothing itself", observe(late, holds(nothing), peer("b", isMaster, reports(wasMaster(1, 1)))), follow},
 	})
