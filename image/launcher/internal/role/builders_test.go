@@ -32,7 +32,7 @@ type edit func(*Observation)
 // edits its Redis does not run, no other pod exists and the record is empty.
 func observe(edits ...edit) Observation {
 	o := Observation{
-		GenerationFor: time.Hour, Unnamed: time.Hour,
+		GenerationFor: time.Hour, Unnamed: time.Hour, Foremost: time.Hour,
 		Self: member("a"), Standing: Standing{Empty: true},
 		Servers: 3, Sentinels: 3, DownAfter: 3 * time.Second, Persistence: true, PodsKnown: true, RecordKnown: true,
 	}

@@ -76,7 +76,9 @@ type election struct {
 }
 
 // elect chooses the master among the servers that are up when nobody else can say who it is.
-func elect(o Observation, why string) Decision {
+func elect(o Observation, why string) Decision { return decideBy(electionRules, electionOf(o, why)) }
+
+func electionOf(o Observation, why string) *election {
 	e := &election{Observation: o, why: why, live: o.liveReplicas(), best: candidate{Member: o.Self, Standing: o.Standing}}
 	known, silent, withheld := 1, 0, false
 	for i, p := range o.Peers {
@@ -101,8 +103,23 @@ func elect(o Observation, why string) Decision {
 		}
 	}
 	e.missing, e.patience = max(silent, o.Servers-known), patienceFor(o, e.best, withheld)
-	return decideBy(electionRules, e)
+	return e
 }
+
+// foremost says whether no other server that answers comes before this pod.
+func (e *election) foremost() bool {
+	return !e.givenAway() && !e.succeeded(e.Local.History) && !e.betterElsewhere()
+}
+
+// givenAway says whether this pod has given mastership away, and a replica lives.
+func (e *election) givenAway() bool { return e.fencedSelf() && len(e.live) > 0 }
+
+// betterElsewhere says whether another server holds the most advanced data.
+func (e *election) betterElsewhere() bool { return e.best.UID != e.Self.UID }
+
+// waited is how long this pod has waited for the missing servers. A server that came before this pod is waited for from the moment at which
+// it goes missing, however long this pod has been without a role by then.
+func (e *election) waited() time.Duration { return min(e.searching(), e.Foremost) }
 
 // part is how another server takes part in an election.
 type part int

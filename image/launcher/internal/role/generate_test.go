@@ -132,6 +132,7 @@ func anyObservation() *rapid.Generator[Observation] {
 			Servers:   rapid.IntRange(1, 4).Draw(t, "servers"),
 			Sentinels: rapid.SampledFrom([]int{1, 3, 5}).Draw(t, "sentinels"), DownAfter: 3 * time.Second, Persistence: rapid.Bool().Draw(t, "persistence"),
 			Waiting: anySpan().Draw(t, "waiting"), Unnamed: anySpan().Draw(t, "unnamed"), MasterDown: anySpan().Draw(t, "master down"), Masterless: anySpan().Draw(t, "masterless"),
+			Foremost:      anySpan().Draw(t, "foremost"),
 			GenerationFor: anySpan().Draw(t, "generation for"),
 			PodsKnown:     rapid.IntRange(0, 9).Draw(t, "no pods") > 0, RecordKnown: rapid.IntRange(0, 5).Draw(t, "no record") > 0,
 		}

@@ -113,6 +113,7 @@ type Memory struct {
 	linked     since
 	linkDown   since
 	masterless since // no other server has answered as master
+	foremost   since // no other server has come before this pod in an election
 	down       since // the sentinels find the master down
 	refused    since // nothing listens in the pod of the sentinels' master
 	alert      since // a failover has most likely begun

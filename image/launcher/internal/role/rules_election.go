@@ -29,7 +29,7 @@ var electionRules = []rule[*election, Decision]{
 		Then:    "wait",
 		Why:     "This pod has given mastership away, whatever it holds (ADR 0003).",
 		Label:   ClearLabel,
-		applies: func(e *election) bool { return e.fencedSelf() && len(e.live) > 0 },
+		applies: (*election).givenAway,
 		decide:  func(e *election) Decision { return e.wait("this pod is fenced, and %s holds the data", e.live[0].Name) },
 	},
 	{
@@ -64,17 +64,6 @@ var electionRules = []rule[*election, Decision]{
 		decide:  func(e *election) Decision { return e.wait("%s has been chosen and is starting", e.recordedPeer.Name) },
 	},
 	{
-		ID:      "standings-missing",
-		When:    "a configured or existing server has not told what data it holds, may hold better data than the best known, and still has time",
-		Then:    "wait for it",
-		Why:     "Later data must not be lost to a server that was quicker (ADR 0020).",
-		Label:   ClearLabel,
-		applies: func(e *election) bool { return e.missing > 0 && !e.unbeatable(e.best) && e.searching() < e.patience },
-		decide: func(e *election) Decision {
-			return e.wait("waiting up to %v for %d more server(s) to tell what data they hold", e.patience, e.missing)
-		},
-	},
-	{
 		ID:      "promoted-replica-goes-on",
 		When:    "another server has a history that began when a replica of this pod was promoted",
 		Then:    "wait",
@@ -91,8 +80,20 @@ var electionRules = []rule[*election, Decision]{
 		Then:    "wait",
 		Why:     "That server decides by the same rules, and claims mastership.",
 		Label:   ClearLabel,
-		applies: func(e *election) bool { return e.best.UID != e.Self.UID },
+		applies: (*election).betterElsewhere,
 		decide:  func(e *election) Decision { return e.wait("%s holds the most advanced data", e.best.Name) },
+	},
+	{
+		ID: "standings-missing",
+		When: "a configured or existing server has not told what data it holds, may hold better data than this pod, and still has time. Its time begins when " +
+			"no server that answers comes before this pod",
+		Then:    "wait for it",
+		Why:     "Later data must not be lost to a server that was quicker, or because the server that holds them restarts at this moment (ADR 0020).",
+		Label:   ClearLabel,
+		applies: func(e *election) bool { return e.missing > 0 && !e.unbeatable(e.best) && e.waited() < e.patience },
+		decide: func(e *election) Decision {
+			return e.wait("waiting up to %v for %d more server(s) to tell what data they hold", e.patience, e.missing)
+		},
 	},
 	{
 		ID:    "most-advanced-data",

@@ -44,8 +44,10 @@ func (m Memory) Step(f Facts, now time.Time) (Memory, Plan) {
 		return m, Plan{Ask: ask}
 	}
 	o := m.observation(f, local, now)
-	m.masterless.is(!m.Calm && o.PodsKnown && !o.MasterInView() && !o.CutOff(), now)
-	o.Masterless = m.masterless.span(now)
+	inView := !m.Calm && o.PodsKnown && !o.CutOff()
+	m.masterless.is(inView && !o.MasterInView(), now)
+	m.foremost.is(inView && !m.woken && electionOf(o, "").foremost(), now)
+	o.Masterless, o.Foremost = m.masterless.span(now), m.foremost.span(now)
 	if !local.Running && (!o.PodsKnown || o.MasterInView()) {
 		// Patience counts from when there was something to be patient about.
 		m.searching, o.Waiting = now, 0
