@@ -78,6 +78,7 @@ type election struct {
 // elect chooses the master among the servers that are up when nobody else can say who it is.
 func elect(o Observation, why string) Decision { return decideBy(electionRules, electionOf(o, why)) }
 
+// electionOf gives what the rules of the election share.
 func electionOf(o Observation, why string) *election {
 	e := &election{Observation: o, why: why, live: o.liveReplicas(), best: candidate{Member: o.Self, Standing: o.Standing}}
 	known, silent, withheld := 1, 0, false
