@@ -75,6 +75,8 @@ func TestLaterDataWinWhereTheRecordCannotBeRead(t *testing.T) {
 			Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: "server-b is the master of a later generation"}},
 		{"also where it is named anew and the record names the other", observe(runsAsMaster(time.Second), local(func(l *Local) { l.NamedAnew = true }), recorded("b"), sentinels("a a b"), holds(wasMaster(1, 10)), peer("b", isMaster, reports(wasMaster(2, 5)))),
 			Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: "server-b is the master of a later generation"}},
+		{"also where the sentinels name a third one", observe(runsAsMaster(time.Minute), recorded("c"), sentinels("c c a"), holds(wasMaster(1, 10)), peer("b", isMaster, reports(wasMaster(2, 5))), peer("c", isGone)),
+			Decision{State: Uncertain, Label: ClearLabel, Action: Follow, Target: address("b"), Reason: "server-b is the master of a later generation"}},
 		{"the recorded master serves on", observe(runsAsMaster(time.Minute), recorded("a"), sentinels("b b a"), holds(wasMaster(2, 5)), past),
 			Decision{State: Serving, Label: MasterLabel, Reason: "this pod is the recorded master; server-b, which the sentinels name, has data of an earlier generation"}},
 		{"not where it has just been promoted", observe(runsAsMaster(time.Second), local(func(l *Local) { l.NamedAnew = true }), recordUnknown, sentinels("a a b"), holds(wasMaster(1, 10)), peer("b", isMaster, reports(wasMaster(2, 5)))),
