@@ -11,10 +11,6 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"
 )
 
-// rememberedAtMost is how long a replica is not started because the sentinels remember the replica that was here before. They forget it in
-// less than half of that.
-const rememberedAtMost = 3 * time.Second
-
 // knowing asks the sentinels what they know of the replicas, and gives the sentinels whose answer is good.
 func knowing(ctx context.Context, c config.Config, views []observe.SentinelView, good func([]sentinel.KnownReplica) bool) (those []observe.SentinelView) {
 	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
@@ -42,11 +38,8 @@ func knowing(ctx context.Context, c config.Config, views []observe.SentinelView,
 // that ran here before. That Redis was in sync. The next Redis has what is on its disk, or
 // nothing, and must not be promoted for what the former Redis had.
 func (s *Server) remembered(ctx context.Context) bool {
-	first := s.heldAt.IsZero()
-	if first {
-		s.heldAt = time.Now()
-	}
-	if time.Since(s.heldAt) > rememberedAtMost {
+	first, may := s.memory.MayBeRemembered(time.Now())
+	if !may {
 		return false
 	}
 	remembering := knowing(ctx, s.config, s.views, func(known []sentinel.KnownReplica) bool { return sentinel.PromotesUnasked(known, s.config.PodIP) })

@@ -30,8 +30,9 @@ func (s *Server) lastRecord() record.Record {
 
 // setRecord takes a record that the loop has written.
 func (s *Server) setRecord(r record.Record) {
-	s.wroteAt = time.Now()
-	s.memory.SetRecord(r, s.wroteAt)
+	now := time.Now()
+	s.memory.Wrote(now)
+	s.memory.SetRecord(r, now)
 }
 
 // writtenRecord is a record that was written beside the loop, and when.
@@ -50,10 +51,9 @@ func (s *Server) takeWritten(own role.Own) *record.Record {
 	if w == nil || w.Master == s.self && !own.Master && w.at.After(s.turnAt) || !s.written.CompareAndSwap(w, nil) {
 		return nil
 	}
-	if w.at.Before(s.wroteAt) {
+	if !s.memory.Wrote(w.at) {
 		return nil // the loop has written a later one
 	}
-	s.wroteAt = w.at
 	return &w.Record
 }
 

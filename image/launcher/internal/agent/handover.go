@@ -35,7 +35,7 @@ func (s *Server) leave(ctx context.Context) bool {
 	var views []observe.SentinelView
 	var known [][]netip.Addr
 	asked := false
-	if leaving.Step == role.HandOver && time.Since(s.handOverAt) < time.Second {
+	if leaving.Step == role.HandOver && !s.memory.HandsOver(time.Now()) {
 		return false
 	}
 	if leaving.Step != role.StayOn {
@@ -59,14 +59,14 @@ func (s *Server) leave(ctx context.Context) bool {
 		if !asked {
 			return false // a moment ago this pod was to leave without a hand-over
 		}
-		s.handOverAt = time.Now()
+		s.memory.HandedOver(time.Now())
 		if !role.SentinelsKnow(known, o.Peers) {
 			s.log.Info("leaving", "reason", "waiting for the sentinels to know a replica that stays")
 			return false
 		}
 		if err := s.handOver(ctx, leaving, views); err != nil {
 			s.metrics.handOvers.WithLabelValues("aborted").Inc()
-			s.handOverAt = time.Now() // writes go on for a second, however long they were paused
+			s.memory.HandedOver(time.Now()) // writes go on for a second, however long they were paused
 			s.log.Warn("the hand-over was aborted; this pod serves on", "error", err)
 			return false
 		}

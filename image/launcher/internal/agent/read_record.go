@@ -12,10 +12,6 @@ import (
 // outage the loop must still see what the other servers do. The call goes on beside the loop.
 const recordWait = 500 * time.Millisecond
 
-// recordStale is the age at which an answer is not used any more, as where no look has asked for
-// the record meanwhile. It is longer than a call to the API can take.
-const recordStale = 2500 * time.Millisecond
-
 // errRecordLate says that the record has not come in recordWait; a later look may find it.
 var errRecordLate = errors.New("the API has not answered within " + recordWait.String())
 
@@ -45,8 +41,8 @@ func (s *Server) readRecord(ctx context.Context) (record.Record, error) {
 	select {
 	case a := <-s.reading:
 		s.reading = nil
-		if time.Since(a.asked) > recordStale || a.asked.Before(s.wroteAt) {
-			return s.readRecord(ctx) // somebody, or this launcher, may have written the record since
+		if !s.memory.RecordCounts(a.asked, time.Now()) {
+			return s.readRecord(ctx)
 		}
 		return a.record, a.err
 	case <-late.C:

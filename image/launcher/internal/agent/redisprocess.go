@@ -18,12 +18,9 @@ import (
 // dumpFile is where BGSAVE writes: the default of dbfilename, which the launcher owns.
 const dumpFile = "dump.rdb"
 
-// paused says whether it is too early for another start after several that ended soon.
-func (s *Server) paused() bool { return time.Since(s.startedAt) < s.restarts.Pause() }
-
 // start starts Redis as a replica of master, or as a master.
 func (s *Server) start(master netip.AddrPort) error {
-	if s.paused() {
+	if !s.restarts.Due(time.Now()) {
 		return nil
 	}
 	path := filepath.Join(s.config.RunDir, "redis.conf")
@@ -45,9 +42,10 @@ func (s *Server) start(master netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	s.child, s.startedAt, s.heldAt, s.priority = child, time.Now(), time.Time{}, redisconf.BootPriority
+	now := time.Now()
+	s.child, s.restarts.Started, s.priority = child, now, redisconf.BootPriority
 	s.guard.Guard(child)
-	s.memory.ProcessStarted(time.Now())
+	s.memory.ProcessStarted(now)
 	follows := "nobody"
 	if master.IsValid() {
 		follows = master.String()
@@ -68,12 +66,12 @@ func (s *Server) removeDump() error {
 
 // childEnded notes the end of redis-server.
 func (s *Server) childEnded() {
-	lived := time.Since(s.startedAt)
-	s.log.Warn("redis-server has ended", "error", s.child.Err(), "lived", lived.Round(time.Millisecond).String())
+	now := time.Now()
+	s.log.Warn("redis-server has ended", "error", s.child.Err(), "lived", now.Sub(s.restarts.Started).Round(time.Millisecond).String())
 	s.child = nil
 	s.guard.Guard(nil)
 	process.ReapOrphans()
-	s.restarts = s.restarts.After(lived, s.memory.Loaded)
+	s.restarts = s.restarts.After(s.memory.Loaded, now)
 	s.processEnded(true)
 	s.memory.Worth.Standing.Broken = !s.memory.Worth.Standing.Empty && s.restarts.Broken()
 }

@@ -55,13 +55,12 @@ type Sentinel struct {
 	teller  *notify.Teller
 	self    record.Member
 
-	child     *process.Child
-	startedAt time.Time
-	restarts  role.Restarts
-	identity  *identity.Taker
-	slot      int
-	slots     kube.Slots
-	id        string // empty until a slot is held
+	child    *process.Child
+	restarts role.Restarts
+	identity *identity.Taker
+	slot     int
+	slots    kube.Slots
+	id       string // empty until a slot is held
 
 	memory role.SentinelMemory
 	views  []observe.SentinelView // the last answers of the sentinels
@@ -124,7 +123,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 			s.log.Warn("the sentinel has ended", "error", s.child.Err())
 			s.child = nil
 			process.ReapOrphans()
-			s.restarts = s.restarts.After(time.Since(s.startedAt), false)
+			s.restarts = s.restarts.After(false, time.Now())
 		case <-s.api.Changed():
 		case <-time.After(s.pause()):
 		}
@@ -237,7 +236,7 @@ func (s *Sentinel) clearLabel(ctx context.Context, member role.Member) {
 
 // start writes sentinel.conf and starts the sentinel.
 func (s *Sentinel) start(ctx context.Context, d role.SentinelDecision, o role.SentinelObservation) error {
-	if time.Since(s.startedAt) < s.restarts.Pause() {
+	if !s.restarts.Due(time.Now()) {
 		return nil
 	}
 	seed := s.seed(ctx, d, o)
@@ -248,7 +247,7 @@ func (s *Sentinel) start(ctx context.Context, d role.SentinelDecision, o role.Se
 	if err != nil {
 		return err
 	}
-	s.child, s.startedAt = child, time.Now()
+	s.child, s.restarts.Started = child, time.Now()
 	s.log.Info("sentinel started", "pid", child.PID(), "master", d.Master.String(), "epoch", seed.CurrentEpoch,
 		"replicas", len(seed.Replicas), "sentinels", len(seed.Sentinels), "reason", d.Reason)
 	return nil

@@ -42,7 +42,6 @@ type Server struct {
 	links   *observe.Links
 	labels  *labels.Labeller
 	written atomic.Pointer[writtenRecord] // the record that was written beside the loop, for the next turn
-	wroteAt time.Time                     // when this launcher last wrote the record, as far as the loop knows
 	reading chan recordAnswer             // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
 	pacer   *pace.Pacer
@@ -54,11 +53,7 @@ type Server struct {
 
 	guard        *writepause.Guard // pauses the writes of this master while somebody may be replacing it
 	child        *process.Child
-	startedAt    time.Time
-	heldAt       time.Time // since when a replica is not started; see remembered
 	restarts     role.Restarts
-	handed       role.Standing      // the standing that was last handed over to be written
-	standingAt   time.Time          // when that was
 	standingFile *standingfile.File // the standing on disk; see disk
 
 	memory   role.Memory
@@ -76,8 +71,6 @@ type Server struct {
 	wrongPassword atomic.Bool // already logged
 	stopping      bool        // TERM has come
 	stopAt        time.Time   // when that was
-	recordedAt    time.Time   // last attempt to write the record again
-	handOverAt    time.Time   // last attempt
 	leavingReason string
 }
 
@@ -198,7 +191,7 @@ func (s *Server) turn(ctx context.Context) {
 		s.log.Warn("action failed; looking again", "action", d.Action.String(), "error", err)
 	}
 	s.publish(o)
-	s.keepRecord(ctx, o)
+	s.keepRecord(ctx, o, time.Now())
 	s.keepStanding(o)
 	if o.Local.Answering {
 		s.tune(ctx, s.plan)
@@ -221,12 +214,11 @@ func (s *Server) label(d role.Decision) {
 
 // keepRecord writes this pod into the record again if the write that followed its label failed, or another pod took the record from
 // it.
-func (s *Server) keepRecord(ctx context.Context, o role.Observation) {
+func (s *Server) keepRecord(ctx context.Context, o role.Observation, now time.Time) {
 	own, write := s.memory.Unrecorded(o)
-	if !write || !s.labels.WantsMaster() || !s.labels.Done() || time.Since(s.recordedAt) < role.CalmTick {
+	if !write || !s.labels.WantsMaster() || !s.labels.Done() || !s.memory.Rewrites(now) {
 		return
 	}
-	s.recordedAt = time.Now()
 	written, err := takeRecordAt(ctx, s.api, s.memory.Record, s.self, own)
 	if err != nil {
 		s.memory.ReadAgain()
@@ -238,8 +230,9 @@ func (s *Server) keepRecord(ctx context.Context, o role.Observation) {
 
 // recordIs takes a record that names this pod as the master.
 func (s *Server) recordIs(r record.Record) {
-	s.wroteAt = time.Now()
-	s.memory.SetOwnRecord(r, s.wroteAt)
+	now := time.Now()
+	s.memory.Wrote(now)
+	s.memory.SetOwnRecord(r, now)
 	s.generation.Store(r.Generation)
 }
 
@@ -302,7 +295,7 @@ func (s *Server) finishDemotion(ctx context.Context) error {
 
 // claim writes this pod into the record as the master and makes it so.
 func (s *Server) claim(ctx context.Context, o role.Observation) error {
-	if !o.Local.Running && s.paused() {
+	if !o.Local.Running && !s.restarts.Due(time.Now()) {
 		return nil // what is claimed now could not be served yet
 	}
 	if err := s.checkPods(ctx); err != nil {

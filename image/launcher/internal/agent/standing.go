@@ -61,19 +61,14 @@ func (s *Server) keepStanding(o role.Observation) {
 	}
 }
 
-// writeStanding has the standing written to disk, if it is not there, at most once a
-// second where only the offset moves: it moves all the time.
+// writeStanding has the standing written to disk, if it is not there and due; see role.Memory.Files.
 func (s *Server) writeStanding(next role.Standing) {
 	if latest, known := s.disk().Latest(); known && next == latest {
 		return
 	}
-	advanced := s.handed
-	advanced.Offset = next.Offset
-	if next == advanced && time.Since(s.standingAt) < time.Second {
-		return
+	if s.memory.Files(next, time.Now()) {
+		s.disk().Hand(next)
 	}
-	s.handed, s.standingAt = next, time.Now()
-	s.disk().Hand(next)
 }
 
 // setDataAside moves data that redis-server cannot load out of its way; the

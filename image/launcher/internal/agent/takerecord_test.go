@@ -53,13 +53,12 @@ func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
 	s.setRecord(record)
 	s.memory.Decided = role.Decision{Label: role.MasterLabel}
 	self := role.Observation{Self: role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP}}
-	s.keepRecord(t.Context(), self)
+	s.keepRecord(t.Context(), self, time.Now())
 	record, err = s.api.Record(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, s.self, record.Master)
 	writes := len(server.Writes(time.Time{}))
-	s.recordedAt = time.Time{}
-	s.keepRecord(t.Context(), self)
+	s.keepRecord(t.Context(), self, time.Now().Add(time.Minute))
 	require.Len(t, server.Writes(time.Time{}), writes)
 }
 

@@ -118,6 +118,7 @@ type Memory struct {
 	refused    since // nothing listens in the pod of the sentinels' master
 	alert      since // a failover has most likely begun
 	died       since // Redis ended as master, and its late connections have not been passed on
+	paces      paces
 }
 
 // NewMemory is that of a launcher that has just started. worth is what the files of its Redis are worth.
@@ -185,7 +186,7 @@ func (m *Memory) ProcessStarted(now time.Time) {
 	m.Loaded, m.Held, m.Served = false, Held{}, false
 	m.byRecord, m.confirmed, m.recorded = false, false, false
 	m.MasterSince, m.linked, m.linkDown, m.following = time.Time{}, since{}, since{}, since{}
-	m.answeredAt, m.MinReplicas = now, -1
+	m.answeredAt, m.MinReplicas, m.paces.held = now, -1, since{}
 }
 
 // ProcessEnded notes that Redis has ended: died says by itself, and not because its launcher has stopped it. A full copy that had not

@@ -9,12 +9,17 @@ const brokenAfter = 4
 
 // Restarts counts the ends of a process that nobody has ordered, and says when it starts again.
 type Restarts struct {
-	Crashes  int // starts that ended too soon, in a row
-	Unloaded int // processes that ended before they had loaded their data, in a row
+	Started  time.Time // the last start; zero: there was none
+	Crashes  int       // starts that ended too soon, in a row
+	Unloaded int       // processes that ended before they had loaded their data, in a row
 }
 
+// Due says whether the process may start now.
+func (r Restarts) Due(now time.Time) bool { return now.Sub(r.Started) >= r.pause() }
+
 // After counts one more end. A process that has served for a while starts again at once: a pause would only keep its clients waiting.
-func (r Restarts) After(lived time.Duration, loaded bool) Restarts {
+func (r Restarts) After(loaded bool, now time.Time) Restarts {
+	lived := now.Sub(r.Started)
 	if !loaded && lived < 10*time.Second || lived < time.Second {
 		r.Crashes++
 	} else {
@@ -28,8 +33,8 @@ func (r Restarts) After(lived time.Duration, loaded bool) Restarts {
 	return r
 }
 
-// Pause is the time to the next start: none after the first end, then doubling from 1 s to 16 s.
-func (r Restarts) Pause() time.Duration {
+// pause is the time from one start to the next: none after the first end, then doubling from 1 s to 16 s.
+func (r Restarts) pause() time.Duration {
 	if r.Crashes < 2 {
 		return 0
 	}

@@ -10,7 +10,7 @@ import (
 func TestNextStartWaitsLongerAfterEachCrash(t *testing.T) {
 	var pauses []time.Duration
 	for crashes := range 9 {
-		pauses = append(pauses, Restarts{Crashes: crashes}.Pause()/time.Second)
+		pauses = append(pauses, Restarts{Crashes: crashes}.pause()/time.Second)
 	}
 	require.Equal(t, []time.Duration{0, 0, 1, 2, 4, 8, 16, 16, 16}, pauses)
 }
@@ -21,11 +21,19 @@ func TestProcessThatHasServedStartsAgainAtOnce(t *testing.T) {
 		loaded bool
 		want   Restarts
 	}{
-		"it served for a second":                     {time.Second, true, Restarts{0, 0}},
-		"it ended at once":                           {time.Second - 1, true, Restarts{3, 0}},
-		"it ended while it loaded its data":          {10*time.Second - 1, false, Restarts{3, 2}},
-		"it ended after it had loaded data for long": {10 * time.Second, false, Restarts{0, 2}},
+		"it served for a second":                     {time.Second, true, Restarts{}},
+		"it ended at once":                           {time.Second - 1, true, Restarts{Crashes: 3}},
+		"it ended while it loaded its data":          {10*time.Second - 1, false, Restarts{Crashes: 3, Unloaded: 2}},
+		"it ended after it had loaded data for long": {10 * time.Second, false, Restarts{Unloaded: 2}},
 	} {
-		require.Equal(t, c.want, Restarts{Crashes: 2, Unloaded: 1}.After(c.lived, c.loaded), name)
+		c.want.Started = epoch
+		require.Equal(t, c.want, Restarts{Started: epoch, Crashes: 2, Unloaded: 1}.After(c.loaded, epoch.Add(c.lived)), name)
 	}
+}
+
+func TestProcessStartsAgainWhenThePauseIsOver(t *testing.T) {
+	require.True(t, Restarts{}.Due(epoch), "it has not started before")
+	crashed := Restarts{Started: epoch, Crashes: 3}
+	require.False(t, crashed.Due(epoch.Add(2*time.Second-1)))
+	require.True(t, crashed.Due(epoch.Add(2*time.Second)))
 }

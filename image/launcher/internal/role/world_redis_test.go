@@ -266,7 +266,8 @@ func (s *simServer) follow(w *world, ip netip.Addr) {
 func (s *simServer) start(w *world, master netip.Addr) {
 	if s.corrupt {
 		if !s.restarts.Broken() || !master.IsValid() {
-			s.restarts = s.restarts.After(0, false)
+			s.restarts.Started = w.clock()
+			s.restarts = s.restarts.After(false, w.clock())
 			s.memory.Claimed, s.memory.Worth.Standing.Broken = false, s.restarts.Broken()
 			return
 		}
