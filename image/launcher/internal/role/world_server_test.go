@@ -26,7 +26,6 @@ type simServer struct {
 	wasRunning bool
 	turnAt     time.Duration
 	heldAt     time.Duration // its writes have been held back since then; 0: they are not
-	recordedAt time.Duration // last attempt to write the record again
 	written    *record.Record
 	views      []View
 	asked      []*simSentinel // whose views these are
@@ -150,10 +149,9 @@ func (w *world) write(r record.Record) (record.Record, bool) {
 // keepRecord is agent.keepRecord.
 func (s *simServer) keepRecord(w *world, o Observation) {
 	own, write := s.memory.Unrecorded(o)
-	if !write || s.Label != Master || w.now-s.recordedAt < time.Second || !w.apiServes(&s.pod) {
+	if !write || s.Label != Master || !w.apiServes(&s.pod) || !s.memory.Rewrites(w.clock()) {
 		return
 	}
-	s.recordedAt = w.now
 	switch read := s.memory.Record; {
 	case read.Names(s.record(), own):
 	case read.Version != w.record.Version:
