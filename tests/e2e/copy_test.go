@@ -27,7 +27,7 @@ const (
 )
 
 // ownHistory are commands by which a master writes what no replica gets. The first command has the master accept the write: a Redis that wakes up
-// may first find that it has no replica, and refuse the write (NOREPLICAS). It does in about one of ten cases.
+// may first find that it has no replica, and refuse the write (NOREPLICAS).
 var ownHistory = "CONFIG SET min-replicas-to-write 0\r\n" + fmt.Sprintf(`EVAL "for i = 1, %d do redis.call('SET', 'own:' .. i, string.rep('o', %d)) end" 0`, ownBlocks, blockSize)
 
 // A former master keeps its own data, and its own offset, which is the highest of all

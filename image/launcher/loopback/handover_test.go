@@ -119,6 +119,34 @@ func TestHandOverGoesOnWithoutTheRecordAndWithoutTheVotes(t *testing.T) {
 	}
 }
 
+// A leaving master has neither the record nor the votes, and thus no lock. It serves on, and hands over when the API is back.
+func TestMasterServesOnWithNeitherTheRecordNorTheVotes(t *testing.T) {
+	t.Parallel()
+	c, w, old := startWritten(t, options{})
+	c.denyVotes()
+	c.api.Deny(old.name, "update", "leases")
+	slaves, removed := c.slavesOf(old), make(chan struct{})
+	go func() {
+		defer close(removed)
+		old.remove()
+	}()
+	awaitLine(t, old, "the hand-over was aborted")
+	for _, p := range slaves {
+		if says(p, "MASTER MODE enabled") == nil {
+			t.Errorf("%s was promoted", p.name)
+		}
+	}
+	w.advance(50)
+	c.api.Allow(old.name, "update", "leases")
+	<-removed
+	c.addServer().run()
+	w.advance(100)
+	if now := c.converge(); now == old {
+		t.Errorf("%s is still master", now.name)
+	}
+	w.requireNothingLost()
+}
+
 // Somebody has told a sentinel to fail over, and the master's pod is deleted in
 // the quarter of a second in which that one works.
 func TestHandOverWaitsForAFailoverThatIsGoingOn(t *testing.T) {

@@ -252,7 +252,7 @@ func (s *Server) replaceSelf(ctx context.Context, node *redisnode.Node, leaving 
 	s.log.Info("waiting for a failover that nobody here has ordered", "reason", err)
 	paused := time.Now()
 	s.guard.Guard(nil)
-	ip, err := s.awaitPromotion(node, s.carrier().OtherServers(), leaving.Successors, s.asker().Sentinels(ctx, s.api.Pods()))
+	ip, err := s.awaitPromotion(node, s.carrier().OtherServers(), leaving.Successors, answeredOnce(views, s.asker().Sentinels(ctx, s.api.Pods())))
 	return successor{succession.Successor{Addr: netip.AddrPortFrom(ip, uint16(s.config.RedisPort))}, paused}, err
 }
 

@@ -107,6 +107,18 @@ func awaitFailoverEnd(ctx context.Context, c config.Config, views []observe.Sent
 	}
 }
 
+// answeredOnce gives the sentinels as they are now. A sentinel that answered before, and does not now, counts as a sentinel that has answered: it
+// may be replacing this master.
+func answeredOnce(before, now []observe.SentinelView) []observe.SentinelView {
+	for i := range now {
+		did := slices.ContainsFunc(before, func(v observe.SentinelView) bool { return v.Pod.UID == now[i].Pod.UID && v.Reach == role.Answered })
+		if did && now[i].Reach == role.Unknown {
+			now[i].Reach = role.Answered
+		}
+	}
+	return now
+}
+
 // progress is what the sentinels tell of a failover of this master.
 type progress int
 

@@ -72,7 +72,7 @@ const (
 type Attempts struct {
 	running    bool
 	action     Action    // of the last one
-	generation int64     // of the record in the last one; each master has another
+	generation int64     // the latest of the records in all of them; each master has another; 0: no record was known
 	began      time.Time // when the last one began; zero: the next one is due
 	ended      time.Time // when the last one ended
 	repeated   bool      // the last one was a failure that is repeated at once
@@ -99,7 +99,7 @@ func (a Action) replaces() bool {
 // Running says whether an attempt has begun and not ended.
 func (a Attempts) Running() bool { return a.running }
 
-// allow gives the action that a launcher carries out now: an attempt begins when it is due. generation is that of the record. A server does not
+// allow gives the action that a launcher carries out now: an attempt begins when it is due. generation is that of the record, or 0. A server does not
 // claim mastership while an attempt runs.
 func (a Attempts) allow(action Action, generation int64, now time.Time) (Attempts, Action) {
 	switch {
@@ -110,10 +110,10 @@ func (a Attempts) allow(action Action, generation int64, now time.Time) (Attempt
 	case now.Sub(a.began) < pauseBefore(action):
 		return a, Wait
 	}
-	if action != a.action || generation != a.generation || now.Sub(a.ended) > attemptMemory {
+	if action != a.action || a.generation > 0 && generation > 0 && generation != a.generation || now.Sub(a.ended) > attemptMemory {
 		a.repeated, a.unvoted = false, false // the last attempt was of another kind, for another master, or long ago
 	}
-	a.running, a.action, a.generation, a.began = true, action, generation, now
+	a.running, a.action, a.generation, a.began = true, action, max(generation, a.generation), now
 	return a, action
 }
 

@@ -61,6 +61,8 @@ func TestOnlyTheNextAttemptForTheSameMasterNeedsNoVotes(t *testing.T) {
 	}
 	next, _ := lost().allow(ReplaceDead, 1, epoch.Add(attemptMemory))
 	require.True(t, next.Unvoted(), "after a look that waited for a lost node")
+	next, _ = lost().allow(ReplaceDead, 0, epoch)
+	require.True(t, next.Unvoted(), "though the record cannot be read by now")
 	for name, begin := range map[string]func() (Attempts, Action){
 		"a silent master": func() (Attempts, Action) { return lost().allow(ReplaceSilent, 1, epoch) },
 		"its own Redis":   func() (Attempts, Action) { return lost().allow(FailOver, 1, epoch) },

@@ -90,7 +90,7 @@ func NewMandate(master netip.Addr, epoch int64, views []View) Mandate {
 }
 
 // Asks says whether a sentinel is asked for its consent. The sentinel answered before the votes. A sentinel that missed a failover of the past
-// is not asked where each must consent, unless it has heard of a later master.
+// is not asked where each must consent. A sentinel that names another master in a later epoch is asked, and does not consent.
 func (m Mandate) Asks(before View) bool {
 	missed := before.HasMaster && before.Master != m.Master && before.ConfigEpoch <= m.Named
 	return before.Reach == Answered && !(m.Unvoted > 0 && missed)
@@ -100,8 +100,8 @@ func (m Mandate) Asks(before View) bool {
 type Consent int
 
 const (
-	// Unclear: the sentinel does not answer; or it named another master before the votes, and still does; or it has yet to find a silent
-	// master down.
+	// Unclear: the sentinel does not answer; or it names no master; or it named another master before the votes, and still does; or it has yet
+	// to find a silent master down.
 	Unclear Consent = iota
 	// Granted: the sentinel names the master, in an earlier epoch than that of the votes, and leaves the master to the launcher.
 	Granted
@@ -119,8 +119,8 @@ func (m Mandate) Consent(before View, voted bool, now View) Consent {
 	switch {
 	case now.Reach != Answered || !now.HasMaster:
 		return Unclear
-	case now.Master != m.Master && now.ConfigEpoch <= m.Named && before.HasMaster && before.Master == now.Master:
-		return Unclear // it missed a failover of the past
+	case now.Master != m.Master && before.HasMaster && before.Master == now.Master:
+		return Unclear // it missed a failover of the past, or has heard of one that nobody else has heard of
 	case now.FailingOver && !(now.Unelected && voted), now.Master != m.Master, now.ConfigEpoch >= m.Epoch:
 		return Rival
 	case m.Silent && !FindsLost(now.Down, now.Silent, m.DownAfter):

@@ -118,6 +118,25 @@ func (e *election) givenAway() bool { return e.fencedSelf() && len(e.live) > 0 }
 // betterElsewhere says whether another server holds the most advanced data.
 func (e *election) betterElsewhere() bool { return e.best.UID != e.Self.UID }
 
+// blindSpell is the longest time between two looks that see the other servers after which the wait for a missing server goes on. A better
+// server may have come and gone in a longer spell. An attempt to claim mastership takes up to 6 s where the API does not answer: a list of
+// the pods, a write, and a look of 2 s each.
+const blindSpell = 6 * time.Second
+
+// keepForemost keeps the clock of Observation.Foremost in a look that sees the other servers. The clock stands still while no look does.
+func (m *Memory) keepForemost(foremost bool, now time.Time) {
+	blind := now.Sub(m.sawAt)
+	m.sawAt = now
+	switch {
+	case !foremost:
+		m.foremost = since{}
+	case m.foremost.at.IsZero() || blind > blindSpell:
+		m.foremost = since{now}
+	case blind > stoodStill:
+		m.foremost.at = m.foremost.at.Add(blind)
+	}
+}
+
 // waited is how long this pod has waited for the missing servers. A server that came before this pod is waited for from the moment at which
 // it goes missing, however long this pod has been without a role by then.
 func (e *election) waited() time.Duration { return min(e.searching(), e.Foremost) }

@@ -95,6 +95,7 @@ type Memory struct {
 	recorded   bool      // the record has named this pod since it is master
 
 	lookedAt time.Time // when the last look began
+	sawAt    time.Time // a look last saw which servers come before this pod
 	woken    bool      // this launcher had stood still before this look
 	views    []View
 	viewsAt  time.Time
@@ -113,7 +114,7 @@ type Memory struct {
 	linked     since
 	linkDown   since
 	masterless since // no other server has answered as master
-	foremost   since // no other server has come before this pod in an election
+	foremost   since // no other server has come before this pod in an election; see keepForemost
 	down       since // the sentinels find the master down
 	refused    since // nothing listens in the pod of the sentinels' master
 	alert      since // a failover has most likely begun

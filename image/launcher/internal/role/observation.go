@@ -185,7 +185,8 @@ type Observation struct {
 	Unnamed time.Duration
 	// Masterless is how long no other server has answered as master, with a majority of the sentinels in view.
 	Masterless time.Duration
-	// Foremost is how long no other server that answers has come before this pod in an election, with a majority of the sentinels in view.
+	// Foremost is how long no other server that answers has come before this pod in an election. The time while this launcher could not see the
+	// others does not count.
 	Foremost   time.Duration
 	MasterDown time.Duration // how long a majority of sentinels has found the master down
 	// MasterRefused is how long the sentinels' master has been seen to refuse connections to Redis and to its launcher.

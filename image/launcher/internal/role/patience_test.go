@@ -1,7 +1,9 @@
 package role
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -67,25 +69,44 @@ func TestReplicaWaitsForABetterReplicaThatGoesMissing(t *testing.T) {
 	require.Equal(t, "replica-elects/standings-missing", l.look().Rule)
 }
 
-// A launcher does not know which servers came before its pod while it stood still or could not ask.
-func TestPatienceWithMissingServersBeginsAnewAfterABlindSpell(t *testing.T) {
-	cutOff := []View{{Reach: Unknown}}
-	for name, blind := range map[string]func(l *looker){
-		"it stood still":  func(l *looker) { l.at = l.at.Add(stoodStill) },
-		"it was cut off":  func(l *looker) { l.answers.Views = cutOff },
-		"it knew no pods": func(l *looker) { l.facts.PodsKnown = false },
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := newLooker(t, there)
-			l.others(server("c", nothingListens))
-			for range electionPatience / pace {
+// A launcher does not see which servers come before its pod while it stands still, or cannot ask.
+func TestPatienceStandsStillInAShortBlindSpellAndBeginsAnewAfterALongOne(t *testing.T) {
+	stands := func(l *looker, d time.Duration) { l.at = l.at.Add(d) }
+	blindLooks := func(blind, sees func(l *looker)) func(*looker, time.Duration) {
+		return func(l *looker, d time.Duration) {
+			blind(l)
+			for end := l.at.Add(d - pace); l.at.Before(end); {
 				l.look()
 			}
-			require.GreaterOrEqual(t, l.memory.foremost.span(l.at), electionPatience-pace)
-			blind(l)
-			l.look()
-			require.Zero(t, l.memory.foremost.span(l.at))
-		})
+			sees(l)
+		}
+	}
+	for name, spell := range map[string]func(l *looker, d time.Duration){
+		"it stands still": stands,
+		"it is cut off": blindLooks(
+			func(l *looker) { l.answers.Views = []View{{Reach: Unknown}} }, func(l *looker) { l.answers.Views = []View{{Reach: Answered}} }),
+		"it knows no pods": blindLooks(
+			func(l *looker) { l.facts.PodsKnown = false }, func(l *looker) { l.facts.PodsKnown = true }),
+	} {
+		for blind, want := range map[time.Duration]time.Duration{
+			2 * time.Second:      7 * time.Second,
+			stoodStill + pace:    5 * time.Second,
+			blindSpell - pace:    5 * time.Second,
+			blindSpell + 2*pace:  0,
+			2 * electionPatience: 0,
+		} {
+			t.Run(fmt.Sprintf("%s for %v", name, blind), func(t *testing.T) {
+				l := newLooker(t, there)
+				l.answers.Views = []View{{Reach: Answered}}
+				l.others(server("c", nothingListens))
+				for l.look(); l.memory.foremost.span(l.at) < 5*time.Second; {
+					l.look()
+				}
+				spell(l, blind)
+				l.look()
+				require.InDelta(t, want.Seconds(), l.memory.foremost.span(l.at).Seconds(), 2*pace.Seconds())
+			})
+		}
 	}
 }
 

@@ -46,7 +46,9 @@ func (m Memory) Step(f Facts, now time.Time) (Memory, Plan) {
 	o := m.observation(f, local, now)
 	inView := !m.Calm && o.PodsKnown && !o.CutOff()
 	m.masterless.is(inView && !o.MasterInView(), now)
-	m.foremost.is(inView && !m.woken && electionOf(o, "").foremost(), now)
+	if inView {
+		m.keepForemost(electionOf(o, "").foremost(), now)
+	}
 	o.Masterless, o.Foremost = m.masterless.span(now), m.foremost.span(now)
 	if !local.Running && (!o.PodsKnown || o.MasterInView()) {
 		// Patience counts from when there was something to be patient about.

@@ -76,8 +76,8 @@ func (w Worth) After(o Observation, t Told, r Recorded) (next Worth, unrecorded 
 	if l.Loading {
 		return w, false
 	}
-	if _, named := o.NamedIn(); !l.Master || named {
-		w = w.afterPromotion(l)
+	if _, named := o.NamedIn(); l.Synced || l.Master && named {
+		w = w.afterPromotion(l) // a promotion that was given up leaves a replica of its former master, which is not in sync yet
 	}
 	switch {
 	case !l.Master && !l.Synced && w.Standing.Empty && l.Offset > 1:

@@ -182,7 +182,7 @@ func TestDataThatGoOnAfterAPromotionAreOfTheNextEpoch(t *testing.T) {
 	require.Equal(t, Standing{Generation: 3, Offset: 20}, answered.Standing, "the generation replaces the epoch when it is known")
 
 	lost := replica
-	lost.LinkUp, lost.Synced = false, false
+	lost.LinkUp = false
 	require.Equal(t, later, after(known, lost, recorded).Standing, "also where the first look comes after the end of the link")
 	inMemory := replica
 	inMemory.Copied = true
@@ -208,6 +208,12 @@ func TestPromotedMasterIsOfTheNextEpochOnceTheSentinelsNameIt(t *testing.T) {
 	o.Views[0].ConfigEpoch = 1
 	w, _ = w.After(o, Told{}, Recorded{})
 	require.EqualValues(t, 6, w.Standing.Epoch, "new sentinels begin with epoch 0")
+
+	// Nobody has named it, and it follows its former master again. Redis tells the histories of the promotion until the copy is there.
+	givenUp := Observation{Self: o.Self, Sentinels: 3, Local: Local{Answering: true, Offset: 20, Follows: netip.MustParseAddr("10.0.0.8"), History: o.Local.History}}
+	w, _ = known.After(givenUp, Told{}, recorded)
+	require.Equal(t, Standing{Generation: 2, Epoch: 5, Offset: 10}, w.Standing)
+	require.Equal(t, "m", w.Of)
 
 	recorded.Own = true
 	w, _ = w.After(o, Told{}, recorded)

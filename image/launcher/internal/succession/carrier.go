@@ -224,7 +224,7 @@ type answer struct {
 	says string
 }
 
-// StillElected asks the sentinels that answered before the votes once more. It returns nil if a majority still names the master, in an
+// StillElected asks the sentinels that answered before the votes once more; see role.Mandate.Asks. It returns nil if a majority still names the master, in an
 // epoch before that of the votes. A majority must also find the master down if it is silent. StillElected waits until wait sentinels
 // have answered, or 0.15 s have passed: a sentinel that replaces the master answers last. Sentinels begin by themselves only where a
 // master is dead; otherwise wait may be 0.

@@ -334,3 +334,32 @@ func TestHandOverWithoutVotesNeedsTheConsentOfTheSentinelsThatMayBeAlive(t *test
 		})
 	}
 }
+
+// Without votes the record is the only lock. Where it does not name the successor, nobody is promoted.
+func TestDeadMasterIsReplacedWithoutVotesOnlyWhereTheRecordNamesTheSuccessor(t *testing.T) {
+	c := carrier(config.Config{MasterName: "mymaster", Sentinels: 3, Quorum: 2, DownAfter: 3 * time.Second})
+	for name, l := range map[string]struct {
+		lost     Lost
+		recorded bool
+		elected  bool
+	}{
+		"the record names the successor": {Lost{Unvoted: true}, true, true},
+		"the record does not name it":    {Lost{Unvoted: true}, false, false},
+		"the first attempt":              {Lost{}, true, false},
+		"a silent master":                {Lost{Unvoted: true, Lost: role.Lost{Lost: record.Lost{Silent: true}}}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			next := Successor{of: netip.MustParseAddrPort("10.0.0.1:6379"), silent: l.lost.Silent}
+			for range 3 {
+				refuses := fakeredis.Start(t, map[string]string{"SENTINEL MASTER": fakeredis.Master("10.0.0.1", "master"), "SENTINEL IS-MASTER-DOWN-BY-ADDR": "-NOPERM it may not\r\n"})
+				next.electors = append(next.electors, electorAt(refuses, "10.0.0.1"))
+			}
+			err := c.win(t.Context(), l.lost, kube.Pod{Name: "server-b"}, l.recorded, &next)
+			if l.elected {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, ErrNotElected)
+			}
+		})
+	}
+}
