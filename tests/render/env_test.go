@@ -73,6 +73,7 @@ func TestEnvironmentOfServers(t *testing.T) {
 	want["LAUNCHER_MIN_REPLICAS_TO_WRITE"] = "1"
 	want["LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS"] = "3"
 	want["LAUNCHER_MEMORY_LIMIT_BYTES"] = "resource:limits.memory"
+	want["LAUNCHER_MAXMEMORY_PERCENT"] = "75"
 	want["LAUNCHER_PERSISTENCE"] = "true"
 	assert.Equal(t, want, deploymentEnv(t, render.Chart(t, nil), server))
 }

@@ -25,6 +25,8 @@ func TestSchemaRefusesWrongTypesByPath(t *testing.T) {
 		"servers: {workload: DaemonSet}":             "at '/servers/workload': value must be one of 'Deployment', 'StatefulSet'",
 		"servers: {config: {save: [a]}}":             "at '/servers/config/save': got array",
 		"servers: {config: [port]}":                  "at '/servers/config': got array, want object",
+		"servers: {maxmemoryPercent: 75%}":           "at '/servers/maxmemoryPercent': got string, want integer",
+		"servers: {maxmemoryPercent: null}":          "at '/servers': missing property 'maxmemoryPercent'",
 		"sentinel: {quorum: two}":                    "at '/sentinel/quorum': got string",
 		"sentinel: {masterName: 'a b'}":              "at '/sentinel/masterName'",
 		"logLevel: verbose":                          "at '/logLevel': value must be one of 'debug', 'info', 'warn', 'error'",
@@ -50,6 +52,7 @@ func TestSchemaBoundsNumbers(t *testing.T) {
 		"sentinel.failoverTimeoutMilliseconds":  {3000, 3600000},
 		"servers.terminationGracePeriodSeconds": {15, 3600},
 		"servers.minReplicasMaxLagSeconds":      {1, 3600},
+		"servers.maxmemoryPercent":              {0, 75},
 		"replicas.servers":                      {1, 50},
 		"replicas.sentinels":                    {1, 15},
 	} {

@@ -20,6 +20,7 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.problems.replicas" . }}
 {{ include "redis-ha.problems.resources" . }}
 {{ include "redis-ha.problems.lag" . }}
+{{ include "redis-ha.problems.percent" . }}
 {{ include "redis-ha.problems.config" . }}
 {{ include "redis-ha.problems.access" . }}
 {{ include "redis-ha.problems.webhook" . }}
@@ -158,6 +159,9 @@ servers.minReplicasMaxLagSeconds: has no effect while no slave is needed to writ
 {{- end }}
 {{- if and (eq (int .Values.replicas.servers) 1) (not (kindIs "invalid" .Values.servers.maxReplicationLag)) }}
 servers.maxReplicationLag: has no effect with one server, which has no slave; remove it, or set replicas.servers to at least 2
+{{- end }}
+{{- if and (ne (int .Values.servers.maxmemoryPercent) 75) (hasKey (default dict .Values.servers.config) "maxmemory") }}
+servers.maxmemoryPercent: has no effect beside servers.config.maxmemory, which wins; remove one of them
 {{- end }}
 {{- with .Values.networkPolicy }}
 {{- if and (not .enabled) (ne (toJson .apiServerPorts) "[443,6443]") }}

@@ -23,6 +23,7 @@ servers:
   minReplicasToWrite: other
   minReplicasMaxLagSeconds: other
   maxReplicationLag: other
+  maxmemoryPercent: other
   terminationGracePeriodSeconds: other
 sentinel: {quorum: other, masterName: text, downAfterMilliseconds: other, failoverTimeoutMilliseconds: other}
 persistence: {enabled: other, size: text, storageClass: text, accessModes: other}

@@ -76,6 +76,16 @@ servers.maxReplicationLag: {{ include "redis-ha.configValue" .Values.servers.max
 {{- end }}
 {{- end -}}
 
+{{/* redis-ha.problems.percent: a share of the memory limit that leaves no room for data. The backlog takes a sixteenth of the limit
+(Backlog in the launcher's package redisconf), and Redis counts it as part of maxmemory. The schema refuses more than three quarters, as
+redis-ha.problems.maxmemory does. */}}
+{{- define "redis-ha.problems.percent" -}}
+{{- $percent := int .Values.servers.maxmemoryPercent }}
+{{- if and (gt $percent 0) (lt $percent 10) }}
+servers.maxmemoryPercent: {{ $percent }} leaves no room for data beside the replication backlog, which takes a sixteenth of the memory limit; set 10 to 75, or 0 for no bound
+{{- end }}
+{{- end -}}
+
 {{/* redis-ha.problems.volumes: volumes that the API server refuses, or that fill up whatever the data are. The least size is
 twice the 64 MB at which Redis rewrites its append-only file for the first time (auto-aof-rewrite-min-size): file and rewrite are on the
 volume together. */}}

@@ -4,7 +4,7 @@ package policy
 var Rules = []*Rule{
 	// What the pods may do.
 	&PodSecurityRestricted, &RootIsReadOnly, &UserIsFixed, &TokenWhereUsed, &ServiceLinksAreOff, &LauncherIsFirst,
-	&ImageIsPinned, &ImagesAgree, &ResourcesAreSet, &VariablesAreUnique,
+	&ImageIsPinned, &ImagesAgree, &ResourcesAreSet, &MemoryLeavesRoom, &VariablesAreUnique,
 	// Secrets and rights.
 	&SecretsStayInSecrets, &PasswordsStayInMemory, &RightsAreThoseCalled, &RightsEndAtTheNamespace, &RightsReachThePods,
 	// The way to Redis.

@@ -20,7 +20,8 @@
 //	LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS silence after which a replica no longer counts (3)
 //	LAUNCHER_MAX_REPLICATION_LAG          how far the foremost replica may be behind before writes wait, as "64Mi"; "0": they never wait
 //	                                      (64Mi, or a tenth of the memory limit where that is less)
-//	LAUNCHER_MEMORY_LIMIT_BYTES           memory limit of the container, by which buffers are sized; absent: fixed sizes
+//	LAUNCHER_MEMORY_LIMIT_BYTES           memory limit of the container, by which buffers and maxmemory are sized; absent: fixed sizes, no maxmemory
+//	LAUNCHER_MAXMEMORY_PERCENT            share of the memory limit that becomes maxmemory, 0 to 75; 0: the launcher sets no maxmemory (75)
 //	LAUNCHER_PERSISTENCE                  "true": append-only file in the data directory; "false": memory only
 //	LAUNCHER_SHUTDOWN_BUDGET_SECONDS      time from TERM to exit; below terminationGracePeriodSeconds (55)
 //	LAUNCHER_REDIS_CONFIG_FILE            file of further redis.conf directives; absent: none
@@ -44,6 +45,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -73,6 +75,7 @@ type Config struct {
 	MinReplicasMaxLag          time.Duration
 	MaxReplicationLag          int64 // bytes that the foremost replica may be behind before writes wait; 0: any
 	MemoryLimit                int64 // bytes; 0: not known
+	MaxMemoryPercent           int   // share of MemoryLimit that becomes maxmemory; 0: none
 	Persistence                bool
 	ShutdownBudget             time.Duration
 	ExtraConfigFile            string
@@ -100,6 +103,22 @@ const defaultReplicationLag = 64 << 20
 // ReplicaBuffer is how much of the stream, in bytes, a master keeps for a replica that is behind before it gives the replica
 // up: a sixth of its memory limit, since maxmemory may take three quarters and leaves out this buffer. 0 means that Redis decides.
 func (c Config) ReplicaBuffer() int64 { return c.MemoryLimit / 6 }
+
+// mostMemoryPercent is the largest share of the memory limit for maxmemory. The quarter that it leaves is for what Redis does not count:
+// pages that change while a copy is made, buffers of replicas, fragmentation, and the launcher. The chart refuses more, too
+// (redis-ha.problems.maxmemory).
+const mostMemoryPercent = 75
+
+// leastRoom is what MaxMemory leaves of a limit, in bytes. The launcher needs 25 MiB of it (docs/benchmarks.md), and an empty Redis 8 MiB.
+const leastRoom = 64 << 20
+
+// MaxMemory is the size of Redis' data, in bytes, from which on Redis refuses writes or evicts: MaxMemoryPercent of the memory limit. Of a
+// small limit it leaves 64 MiB instead, or three quarters where the limit is below 85 MiB. 0 means that the launcher sets none.
+func (c Config) MaxMemory() int64 {
+	percent := int64(c.MaxMemoryPercent)
+	share := c.MemoryLimit/100*percent + c.MemoryLimit%100*percent/100
+	return min(share, max(c.MemoryLimit-leastRoom, c.MemoryLimit/4))
+}
 
 // LargestReplicationLag gives a lag, in bytes, or a tenth of the memory limit if that is less. Part of ReplicaBuffer stays free
 // then, so writes wait before the master gives a replica up.
@@ -133,7 +152,7 @@ func init() {
 	for _, name := range []string{
 		"POD_SELECTOR", "SERVERS", "SENTINELS", "QUORUM", "MASTER_NAME", "DOWN_AFTER_MILLISECONDS",
 		"FAILOVER_TIMEOUT_MILLISECONDS", "MIN_REPLICAS_TO_WRITE", "MIN_REPLICAS_MAX_LAG_SECONDS", "MAX_REPLICATION_LAG", "MEMORY_LIMIT_BYTES",
-		"PERSISTENCE", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL", "REDIS_PORT",
+		"MAXMEMORY_PERCENT", "PERSISTENCE", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL", "REDIS_PORT",
 		"SENTINEL_PORT", "HTTP_PORT", "BIND_ADDRESS", "DATA_DIR", "RUN_DIR", "REDIS_SERVER", "KUBECONFIG",
 	} {
 		knownVariables["LAUNCHER_"+name] = true
@@ -255,6 +274,7 @@ func FromEnviron(environ []string) (Config, error) {
 	}
 	c.MinReplicas = r.number("LAUNCHER_MIN_REPLICAS_TO_WRITE", fallbackMin, 0, 49)
 	c.MemoryLimit = int64(r.number("LAUNCHER_MEMORY_LIMIT_BYTES", 0, 0, math.MaxInt))
+	c.MaxMemoryPercent = r.number("LAUNCHER_MAXMEMORY_PERCENT", mostMemoryPercent, 0, mostMemoryPercent)
 	c.MaxReplicationLag = r.size("LAUNCHER_MAX_REPLICATION_LAG", c.LargestReplicationLag(defaultReplicationLag))
 	r.checkValues(&c)
 	r.readExtraConfig(&c)
@@ -373,17 +393,39 @@ func (r *reader) readExtraConfig(c *Config) {
 // limit, whichever is less; 0 if the user sets none. Of a directive that is repeated Redis takes the last.
 func replicaLimit(directives []string) (limit int64) {
 	for _, line := range directives {
-		words := strings.Fields(strings.NewReplacer(`"`, "", `'`, "").Replace(strings.ToLower(line)))
-		if words[0] != "client-output-buffer-limit" {
-			continue
-		}
-		for class := words[1:]; len(class) >= 4; class = class[4:] {
-			if class[0] == "replica" || class[0] == "slave" {
-				limit = leastSet(redisSize(class[1]), redisSize(class[2]))
-			}
+		for _, class := range replicaClasses(words(line)) {
+			limit = leastSet(redisSize(class[1]), redisSize(class[2]))
 		}
 	}
 	return limit
+}
+
+// words are the words of a directive, in lower case and without quotes.
+func words(line string) []string {
+	return strings.Fields(strings.NewReplacer(`"`, "", `'`, "").Replace(strings.ToLower(line)))
+}
+
+// replicaClasses are the parts of a client-output-buffer-limit, given in words, that are about replicas: the class, the hard limit,
+// the soft limit and its seconds. A directive of another name has none.
+func replicaClasses(words []string) (found [][]string) {
+	if words[0] != "client-output-buffer-limit" {
+		return nil
+	}
+	for class := words[1:]; len(class) >= 4; class = class[4:] {
+		if class[0] == "replica" || class[0] == "slave" {
+			found = append(found, class[:4])
+		}
+	}
+	return found
+}
+
+// UserSets says whether the user's directives set a directive, given in lower case. client-output-buffer-limit counts where it is about
+// replicas.
+func (c Config) UserSets(directive string) bool {
+	return slices.ContainsFunc(c.ExtraConfig, func(line string) bool {
+		words := words(line)
+		return words[0] == directive && (directive != "client-output-buffer-limit" || len(replicaClasses(words)) > 0)
+	})
 }
 
 // leastSet gives the lower of two limits. A limit of 0 means that Redis applies none.

@@ -62,7 +62,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	require.Equal(t, config.Config{
 		Prefix: "redis-ha-redis-ha-", PodName: "server-0", Namespace: "default", PodUID: "uid-0", PodIP: netip.MustParseAddr("10.0.0.1"),
 		Servers: 3, Sentinels: 3, Quorum: 2, MasterName: "mymaster", DownAfter: 3 * time.Second, FailoverTimeout: 8 * time.Second,
-		MinReplicas: 1, MinReplicasMaxLag: 3 * time.Second, MaxReplicationLag: 64 << 20, Persistence: true, ShutdownBudget: 55 * time.Second, LogLevel: slog.LevelInfo,
+		MinReplicas: 1, MinReplicasMaxLag: 3 * time.Second, MaxReplicationLag: 64 << 20, MaxMemoryPercent: 75, Persistence: true, ShutdownBudget: 55 * time.Second, LogLevel: slog.LevelInfo,
 		RedisPort: 6379, SentinelPort: 26379, HTTPPort: 8080, DataDir: "/redis-master-data", RunDir: "/run/redis-ha", RedisServer: "redis-server",
 	}, c)
 	require.Equal(t, "redis-ha-redis-ha-master", c.MasterLease())
@@ -101,11 +101,40 @@ func TestReplicationLagStaysBelowTheUsersOwnBufferOfAReplica(t *testing.T) {
 	}
 }
 
+func TestMaxMemoryIsAShareOfTheLimitAndLeavesRoomForTheLauncher(t *testing.T) {
+	for _, c := range []struct{ limit, percent, want int64 }{
+		{700 << 20, 75, 525 << 20}, {700 << 20, 0, 0}, {0, 75, 0}, {1000, 0, 0},
+		{256 << 20, 75, 192 << 20}, {200 << 20, 75, 136 << 20}, {128 << 20, 75, 64 << 20}, {64 << 20, 75, 16 << 20}, {128 << 20, 10, 13421772},
+		{math.MaxInt64, 75, 6917529027641081855}, {1<<30 + 99, 75, 3<<28 + 74},
+	} {
+		got := config.Config{MemoryLimit: c.limit, MaxMemoryPercent: int(c.percent)}.MaxMemory()
+		require.Equal(t, c.want, got, "%d percent of %d", c.percent, c.limit)
+	}
+}
+
+// A directive counts as the user's in whatever spelling Redis takes it.
+func TestDirectivesOfTheUserAreKnown(t *testing.T) {
+	for line, want := range map[string]bool{
+		"maxmemory 1mb": true, `"MaxMemory" 0`: true, "maxmemory-policy allkeys-lru": false, "timeout 0": false,
+	} {
+		require.Equal(t, want, config.Config{ExtraConfig: []string{"hz 10", line}}.UserSets("maxmemory"), line)
+	}
+	for line, want := range map[string]bool{
+		"client-output-buffer-limit replica 1mb 0 0":              true,
+		"client-output-buffer-limit normal 0 0 0 SLAVE 20mb 0 0":  true,
+		"client-output-buffer-limit pubsub 1mb 1mb 1":             false,
+		"client-output-buffer-limit normal 0 0 0 pubsub 32mb 8 9": false,
+	} {
+		require.Equal(t, want, config.Config{ExtraConfig: []string{line}}.UserSets("client-output-buffer-limit"), line)
+	}
+	require.False(t, config.Config{}.UserSets("maxmemory"))
+}
+
 func TestEveryVariableIsRead(t *testing.T) {
 	c := accepted(t, "SENTINEL=true", "REDIS_SENTINEL_SERVICE_HOST=redis-sentinel", "REDIS_PASS=secret", "LAUNCHER_SERVERS=5",
 		"LAUNCHER_SENTINELS=5", "LAUNCHER_QUORUM=4", "LAUNCHER_MASTER_NAME=other", "LAUNCHER_DOWN_AFTER_MILLISECONDS=1500",
 		"LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS=9000", "LAUNCHER_MIN_REPLICAS_TO_WRITE=2", "LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS=7",
-		"LAUNCHER_MAX_REPLICATION_LAG=32Mi", "LAUNCHER_MEMORY_LIMIT_BYTES=1073741824",
+		"LAUNCHER_MAX_REPLICATION_LAG=32Mi", "LAUNCHER_MEMORY_LIMIT_BYTES=1073741824", "LAUNCHER_MAXMEMORY_PERCENT=60",
 		"LAUNCHER_PERSISTENCE=false", "LAUNCHER_SHUTDOWN_BUDGET_SECONDS=25", "LAUNCHER_NOTIFY_WEBHOOK_URL=https://example.invalid/hook",
 		"LAUNCHER_LOG_LEVEL=debug", "LAUNCHER_REDIS_PORT=7001", "LAUNCHER_SENTINEL_PORT=7002", "LAUNCHER_HTTP_PORT=7003",
 		"LAUNCHER_BIND_ADDRESS=127.0.0.9", "LAUNCHER_DATA_DIR=/data", "LAUNCHER_RUN_DIR=/runs", "LAUNCHER_REDIS_SERVER=valkey-server",
@@ -115,7 +144,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 		Sentinel: true, Prefix: "redis-ha-redis-ha-", SentinelServiceHost: "redis-sentinel", Password: "secret",
 		PodName: "server-0", Namespace: "default", PodUID: "uid-0", PodIP: netip.MustParseAddr("10.0.0.1"),
 		Servers: 5, Sentinels: 5, Quorum: 4, MasterName: "other", DownAfter: 1500 * time.Millisecond, FailoverTimeout: 9 * time.Second,
-		MinReplicas: 2, MinReplicasMaxLag: 7 * time.Second, MaxReplicationLag: 32 << 20, MemoryLimit: 1 << 30, ShutdownBudget: 25 * time.Second,
+		MinReplicas: 2, MinReplicasMaxLag: 7 * time.Second, MaxReplicationLag: 32 << 20, MemoryLimit: 1 << 30, MaxMemoryPercent: 60, ShutdownBudget: 25 * time.Second,
 		WebhookURL: "https://example.invalid/hook", LogLevel: slog.LevelDebug,
 		RedisPort: 7001, SentinelPort: 7002, HTTPPort: 7003, BindAddress: "127.0.0.9", DataDir: "/data", RunDir: "/runs",
 		RedisServer: "valkey-server", Kubeconfig: "/kube",
@@ -154,6 +183,9 @@ func TestEachBadValueIsRefusedWithItsNameAndTheRemedy(t *testing.T) {
 		"LAUNCHER_MAX_REPLICATION_LAG=64 MB":          `LAUNCHER_MAX_REPLICATION_LAG is "64 MB": set it to a size such as 64Mi, or 0`,
 		"LAUNCHER_MAX_REPLICATION_LAG=-1":             `LAUNCHER_MAX_REPLICATION_LAG is "-1": set it to a size such as 64Mi, or 0`,
 		"LAUNCHER_MEMORY_LIMIT_BYTES=1Gi":             fmt.Sprintf(`LAUNCHER_MEMORY_LIMIT_BYTES is "1Gi": set it to a whole number from 0 to %d`, math.MaxInt),
+		"LAUNCHER_MAXMEMORY_PERCENT=76":               `LAUNCHER_MAXMEMORY_PERCENT is "76": set it to a whole number from 0 to 75`,
+		"LAUNCHER_MAXMEMORY_PERCENT=-1":               `LAUNCHER_MAXMEMORY_PERCENT is "-1": set it to a whole number from 0 to 75`,
+		"LAUNCHER_MAXMEMORY_PERCENT=75%":              `LAUNCHER_MAXMEMORY_PERCENT is "75%": set it to a whole number from 0 to 75`,
 		"LAUNCHER_PERSISTENCE=TRUE":                   `LAUNCHER_PERSISTENCE is "TRUE": set it to true or false`,
 		"LAUNCHER_SHUTDOWN_BUDGET_SECONDS=4":          `LAUNCHER_SHUTDOWN_BUDGET_SECONDS is "4": set it to a whole number from 5 to 3600`,
 		"LAUNCHER_NOTIFY_WEBHOOK_URL=ftp://host/x":    "LAUNCHER_NOTIFY_WEBHOOK_URL is not an http or https URL",

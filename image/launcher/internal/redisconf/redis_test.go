@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +89,25 @@ func TestRedisTakesTheConfigurationAndThePassword(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A Redis that has been told of another memory limit is as one that was started with it.
+func TestRedisFollowsAnotherMemoryLimitWhileItRuns(t *testing.T) {
+	c := settings(func(c *config.Config) {
+		c.BindAddress, c.RedisPort, c.DataDir, c.MemoryLimit, c.MaxMemoryPercent = "127.0.0.1", freePort(t), t.TempDir(), 700<<20, 75
+	})
+	client := run(t, Server(c, netip.AddrPort{}), c.RedisPort, "")
+	sized := func() []string {
+		values, err := client.ConfigGet(t.Context(), "*").Result()
+		require.NoError(t, err)
+		limits := values["client-output-buffer-limit"]
+		return []string{values["maxmemory"], values["maxmemory-policy"], values["repl-backlog-size"], limits[strings.Index(limits, "slave"):strings.Index(limits, " pubsub")]}
+	}
+	require.Equal(t, []string{"550502400", "noeviction", "45875200", "slave 122333866 0 0"}, sized())
+	for _, d := range Resized(c, 1<<30) {
+		require.NoError(t, client.ConfigSet(t.Context(), d.Name, d.Value).Err())
+	}
+	require.Equal(t, []string{"805306368", "noeviction", "67108864", "slave 178956970 0 0"}, sized())
 }
 
 func TestSentinelTakesTheConfigurationAndTheSeed(t *testing.T) {

@@ -5,6 +5,7 @@ package redisconf
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,6 +27,29 @@ func Backlog(c config.Config) int64 {
 		return 16 << 20
 	}
 	return c.MemoryLimit / 16
+}
+
+// Directive is one directive of redis.conf.
+type Directive struct{ Name, Value string }
+
+// Sized gives the directives that follow from the memory limit, whatever the user sets.
+func Sized(c config.Config) []Directive {
+	sized := []Directive{{"repl-backlog-size", strconv.FormatInt(Backlog(c), 10)}}
+	if limit := c.ReplicaBuffer(); limit > 0 {
+		sized = append(sized, Directive{"client-output-buffer-limit", fmt.Sprintf("replica %d 0 0", limit)})
+	}
+	if most := c.MaxMemory(); most > 0 {
+		sized = append(sized, Directive{"maxmemory", strconv.FormatInt(most, 10)})
+	}
+	return sized
+}
+
+// Resized gives the directives that a Redis needs that was started with the memory limit of c, for another limit in bytes. Those that the
+// user sets stay as they are.
+func Resized(c config.Config, limit int64) []Directive {
+	started := Sized(c)
+	c.MemoryLimit = limit
+	return slices.DeleteFunc(Sized(c), func(d Directive) bool { return slices.Contains(started, d) || c.UserSets(d.Name) })
 }
 
 const (
@@ -89,9 +113,8 @@ func Server(c config.Config, master netip.AddrPort) string {
 	l.add("repl-diskless-sync-delay", 0)
 	l.add("tcp-backlog", waiting)
 	l.add("maxclients", maxClients)
-	l.add("repl-backlog-size", Backlog(c))
-	if limit := c.ReplicaBuffer(); limit > 0 {
-		l.add("client-output-buffer-limit", "replica", limit, 0, 0)
+	for _, sized := range Sized(c) {
+		l.add(sized.Name, sized.Value)
 	}
 	for _, directive := range c.ExtraConfig {
 		l.add(directive)

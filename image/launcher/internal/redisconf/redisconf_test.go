@@ -138,6 +138,36 @@ func TestDirectivesTheLauncherWritesAreOwnedOrTheUsersValueIsTheLast(t *testing.
 	}
 }
 
+func TestMaxMemoryFollowsTheMemoryLimitAndTheUsersValueIsTheLast(t *testing.T) {
+	sized := func(c *config.Config) { c.MemoryLimit, c.MaxMemoryPercent = 700<<20, 75 }
+	require.Equal(t, [][]string{{"550502400"}}, parsed(t, Server(settings(sized), netip.AddrPort{}))["maxmemory"])
+	own := parsed(t, Server(settings(func(c *config.Config) { sized(c); c.ExtraConfig = []string{"maxmemory 0"} }), netip.AddrPort{}))
+	require.Equal(t, [][]string{{"550502400"}, {"0"}}, own["maxmemory"], "Redis takes the last value")
+	require.NotContains(t, parsed(t, Server(settings(func(c *config.Config) { sized(c); c.MaxMemoryPercent = 0 }), netip.AddrPort{})), "maxmemory")
+}
+
+func TestAnotherMemoryLimitChangesWhatFollowsFromItAndNotWhatTheUserSets(t *testing.T) {
+	all := []Directive{{"repl-backlog-size", "67108864"}, {"client-output-buffer-limit", "replica 178956970 0 0"}, {"maxmemory", "805306368"}}
+	for name, c := range map[string]struct {
+		user []string
+		want []Directive
+	}{
+		"nothing of the user's":    {nil, all},
+		"another directive":        {[]string{"maxmemory-policy allkeys-lru", "client-output-buffer-limit pubsub 1mb 0 0"}, all},
+		"maxmemory":                {[]string{"MAXMEMORY 1mb"}, all[:2]},
+		"the backlog":              {[]string{"repl-backlog-size 1mb"}, all[1:]},
+		"the buffer of a replica":  {[]string{"client-output-buffer-limit normal 0 0 0 slave 1mb 0 0"}, []Directive{all[0], all[2]}},
+		"everything is the user's": {[]string{"maxmemory 0", "repl-backlog-size 1mb", "client-output-buffer-limit replica 1mb 0 0"}, nil},
+	} {
+		started := settings(func(c *config.Config) { c.MemoryLimit, c.MaxMemoryPercent = 700<<20, 75 })
+		started.ExtraConfig = c.user
+		require.ElementsMatch(t, c.want, Resized(started, 1<<30), name)
+		require.Empty(t, Resized(started, 700<<20), name)
+	}
+	none := settings(func(c *config.Config) { c.MemoryLimit = 700 << 20 })
+	require.ElementsMatch(t, all[:2], Resized(none, 1<<30), "without a share of the limit there is no maxmemory")
+}
+
 var seed = SentinelSeed{
 	ID: strings.Repeat("0123456789", 4), Master: netip.MustParseAddrPort("10.0.0.2:6379"), ConfigEpoch: 7, CurrentEpoch: 9,
 	Replicas: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.3:6379"), netip.MustParseAddrPort("[fd00::4]:6379")},
