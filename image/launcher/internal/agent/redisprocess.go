@@ -24,7 +24,11 @@ func (s *Server) start(master netip.AddrPort) error {
 		return nil
 	}
 	path := filepath.Join(s.config.RunDir, "redis.conf")
-	if err := os.WriteFile(path, []byte(redisconf.Server(s.config, master)), 0o600); err != nil {
+	settings := s.sized()
+	if told := s.toldLimit(); told > 0 {
+		settings.MemoryLimit = told
+	}
+	if err := os.WriteFile(path, []byte(redisconf.Server(settings, master)), 0o600); err != nil {
 		return err
 	}
 	if s.restarts.Broken() && master.IsValid() {
@@ -43,7 +47,7 @@ func (s *Server) start(master netip.AddrPort) error {
 		return err
 	}
 	now := time.Now()
-	s.child, s.restarts.Started, s.priority = child, now, redisconf.BootPriority
+	s.child, s.restarts.Started, s.priority, s.limit = child, now, redisconf.BootPriority, settings.MemoryLimit
 	s.guard.Guard(child)
 	s.memory.ProcessStarted(now)
 	follows := "nobody"

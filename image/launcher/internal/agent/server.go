@@ -63,6 +63,7 @@ type Server struct {
 	full     bool                   // Redis refuses the launcher as a client
 	views    []observe.SentinelView // the last answers of the sentinels
 	priority int                    // replica-priority as last set or told
+	limit    int64                  // memory limit that Redis was started with or follows since; 0: that of config
 	lacks    string                 // what this master does not have; see role.Lacks
 	// generation is a copy of role.Memory.Own for the goroutines beside the loop.
 	generation    atomic.Int64

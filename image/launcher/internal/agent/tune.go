@@ -4,15 +4,17 @@ import (
 	"context"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 )
 
-// tune sets what follows the role: how many replicas a master needs to accept
-// writes, and whether Sentinel may promote a replica.
+// tune sets what follows the role and the memory limit: how many replicas a master needs to accept
+// writes, whether Sentinel may promote a replica, and the sizes of memory and buffers.
 func (s *Server) tune(ctx context.Context, p role.Plan) {
 	s.prioritise(ctx, p)
+	s.resize(ctx)
 	if !p.SetMinReplicas {
 		return
 	}
@@ -45,6 +47,49 @@ func (s *Server) prioritise(ctx context.Context, p role.Plan) {
 		return
 	}
 	s.priority = priority
+}
+
+// sized is the configuration with the memory limit that Redis follows.
+func (s *Server) sized() config.Config {
+	c := s.config
+	if s.limit > 0 {
+		c.MemoryLimit = s.limit
+	}
+	return c
+}
+
+// toldLimit is the memory limit of this container in bytes, as the kubelet has applied it last. 0 means that the API does not tell it, or
+// that nothing is sized by it.
+func (s *Server) toldLimit() int64 {
+	if s.config.MemoryLimit == 0 {
+		return 0
+	}
+	for _, pod := range s.api.Pods() {
+		if pod.UID == s.self.UID {
+			return pod.MemoryLimit
+		}
+	}
+	return 0
+}
+
+// resize has Redis follow the memory limit of a container that was resized in place. After an error the next turn tries again.
+func (s *Server) resize(ctx context.Context) {
+	before, limit := s.sized(), s.toldLimit()
+	if limit == 0 || limit == before.MemoryLimit {
+		return
+	}
+	var pairs []any
+	for _, d := range redisconf.Resized(before, limit) {
+		pairs = append(pairs, d.Name, d.Value)
+	}
+	if len(pairs) > 0 {
+		if err := s.local().SetAll(ctx, pairs...); err != nil {
+			s.log.Debug("Redis does not follow the new memory limit yet", "error", err)
+			return
+		}
+	}
+	s.limit = limit
+	s.log.Info("the memory limit has changed", append([]any{"from", before.MemoryLimit, "to", limit}, pairs...)...)
 }
 
 // publish tells the probes and the peers how this pod is.

@@ -58,7 +58,11 @@ type Pod struct {
 	Ready       bool
 	Phase       corev1.PodPhase
 	Node        string
+	MemoryLimit int64 // bytes that the kubelet lets the container of Redis have; 0: not told
 }
+
+// redisContainer is the name of the container of a server pod.
+const redisContainer = "redis"
 
 // overdueAfter is how long a terminating pod may exist after the end of its grace
 // period. The clocks of nodes and of the API server may differ by less.
@@ -243,6 +247,11 @@ func podOf(p *corev1.Pod) Pod {
 	}
 	if p.DeletionTimestamp != nil {
 		out.GraceEnds = p.DeletionTimestamp.Time
+	}
+	for _, container := range p.Status.ContainerStatuses {
+		if container.Name == redisContainer && container.Resources != nil {
+			out.MemoryLimit = container.Resources.Limits.Memory().Value()
+		}
 	}
 	out.IP, _ = netip.ParseAddr(p.Status.PodIP)
 	for _, condition := range p.Status.Conditions {

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -240,17 +241,43 @@ func inUTC(pods []Pod) []Pod {
 	return pods
 }
 
+func TestMemoryLimitIsThatWhichTheKubeletHasApplied(t *testing.T) {
+	limit := func(text string) *corev1.ResourceRequirements {
+		return &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(text)}}
+	}
+	for name, c := range map[string]struct {
+		containers []corev1.ContainerStatus
+		want       int64
+	}{
+		"applied":              {[]corev1.ContainerStatus{{Name: "redis", Resources: limit("700Mi")}}, 700 << 20},
+		"beside another one":   {[]corev1.ContainerStatus{{Name: "mesh", Resources: limit("1Gi")}, {Name: "redis", Resources: limit("64Mi")}, {Name: "zip", Resources: limit("2Gi")}}, 64 << 20},
+		"not told":             {[]corev1.ContainerStatus{{Name: "redis"}}, 0},
+		"none":                 {[]corev1.ContainerStatus{{Name: "redis", Resources: &corev1.ResourceRequirements{}}}, 0},
+		"of another container": {[]corev1.ContainerStatus{{Name: "sentinel", Resources: limit("200Mi")}}, 0},
+		"no container yet":     {nil, 0},
+	} {
+		p := &corev1.Pod{Status: corev1.PodStatus{ContainerStatuses: c.containers}}
+		// What is asked for is not applied yet.
+		p.Spec.Containers = []corev1.Container{{Name: "redis", Resources: *limit("8Gi")}}
+		require.Equal(t, c.want, podOf(p).MemoryLimit, name)
+	}
+}
+
 func TestCacheKeepsOnlyWhatIsRead(t *testing.T) {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "x", ManagedFields: []metav1.ManagedFieldsEntry{{}}, Annotations: map[string]string{"a": "b"}},
 		Spec:       corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{Name: "c"}}},
-		Status:     corev1.PodStatus{PodIP: "10.0.0.1", Phase: corev1.PodRunning},
+		Status: corev1.PodStatus{PodIP: "10.0.0.1", Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{
+			Name: "redis", Image: "redis-ha", Resources: &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("700Mi")}},
+		}}},
 	}
+	require.NotZero(t, podOf(p).MemoryLimit)
 	kept, err := dropUnused(p)
 	require.NoError(t, err)
 	require.Equal(t, podOf(p), podOf(kept.(*corev1.Pod)))
 	require.Empty(t, kept.(*corev1.Pod).Spec.Containers)
 	require.Empty(t, kept.(*corev1.Pod).ManagedFields)
+	require.Empty(t, kept.(*corev1.Pod).Status.ContainerStatuses[0].Image)
 	tombstone := cache.DeletedFinalStateUnknown{Key: "x"}
 	kept, err = dropUnused(tombstone)
 	require.NoError(t, err)

@@ -18,6 +18,10 @@ func dropUnused(object any) (any, error) {
 	if !ok {
 		return object, nil
 	}
+	var containers []corev1.ContainerStatus
+	for _, container := range p.Status.ContainerStatuses {
+		containers = append(containers, corev1.ContainerStatus{Name: container.Name, Resources: container.Resources})
+	}
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: p.Name, Namespace: p.Namespace, UID: p.UID, ResourceVersion: p.ResourceVersion,
@@ -25,6 +29,6 @@ func dropUnused(object any) (any, error) {
 			Annotations: map[string]string{DeletionCost: p.Annotations[DeletionCost]},
 		},
 		Spec:   corev1.PodSpec{NodeName: p.Spec.NodeName},
-		Status: corev1.PodStatus{Phase: p.Status.Phase, PodIP: p.Status.PodIP, Conditions: p.Status.Conditions},
+		Status: corev1.PodStatus{Phase: p.Status.Phase, PodIP: p.Status.PodIP, Conditions: p.Status.Conditions, ContainerStatuses: containers},
 	}, nil
 }

@@ -104,9 +104,11 @@ func TestRedisFollowsAnotherMemoryLimitWhileItRuns(t *testing.T) {
 		return []string{values["maxmemory"], values["maxmemory-policy"], values["repl-backlog-size"], limits[strings.Index(limits, "slave"):strings.Index(limits, " pubsub")]}
 	}
 	require.Equal(t, []string{"550502400", "noeviction", "45875200", "slave 122333866 0 0"}, sized())
+	set := []any{"CONFIG", "SET"}
 	for _, d := range Resized(c, 1<<30) {
-		require.NoError(t, client.ConfigSet(t.Context(), d.Name, d.Value).Err())
+		set = append(set, d.Name, d.Value)
 	}
+	require.NoError(t, client.Do(t.Context(), set...).Err())
 	require.Equal(t, []string{"805306368", "noeviction", "67108864", "slave 178956970 0 0"}, sized())
 }
 

@@ -368,6 +368,13 @@ func (n *Node) Set(ctx context.Context, parameter string, value any) error {
 	return err
 }
 
+// SetAll changes several configuration parameters at run time, given as names and values by turns: all of them, or none if there is an
+// error.
+func (n *Node) SetAll(ctx context.Context, pairs ...any) error {
+	_, err := n.Do(ctx, append([]any{"CONFIG", "SET"}, pairs...)...)
+	return err
+}
+
 // PauseWrites holds back writes of clients for at most limit.
 func (n *Node) PauseWrites(ctx context.Context, limit time.Duration) error {
 	_, err := n.Do(ctx, "CLIENT", "PAUSE", limit.Milliseconds(), "WRITE")
