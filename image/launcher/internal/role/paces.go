@@ -16,7 +16,7 @@ const (
 	recordStale = 2500 * time.Millisecond
 )
 
-// paces are when the launcher of a server last did what it does now and then.
+// paces are the times at which the launcher of a server last did something that it must not do too often.
 type paces struct {
 	recordedAt time.Time // it wrote its pod into the record again, or tried to
 	wroteAt    time.Time // it wrote the record
@@ -26,7 +26,7 @@ type paces struct {
 	held       since // a replica waits to be started; see MayBeRemembered
 }
 
-// Rewrites says whether the record is written again now; see Unrecorded. It notes the attempt.
+// Rewrites says whether the record is written again now; see Unrecorded. If so, it counts as written now.
 func (m *Memory) Rewrites(now time.Time) bool {
 	if now.Sub(m.paces.recordedAt) < CalmTick {
 		return false
@@ -56,7 +56,8 @@ func (m *Memory) HandsOver(now time.Time) bool { return now.Sub(m.paces.handOver
 // HandedOver notes that a hand-over begins, or was given up.
 func (m *Memory) HandedOver(now time.Time) { m.paces.handOverAt = now }
 
-// Files says whether a standing is written to disk now, and notes that. Where only the offset has moved, it is at most once a second.
+// Files says whether a standing is written to disk now. If so, it counts as written now. A standing of which only the offset has moved is
+// written once a second at most.
 func (m *Memory) Files(next Standing, now time.Time) bool {
 	advanced := m.paces.filed
 	advanced.Offset = next.Offset
