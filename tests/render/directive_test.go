@@ -50,7 +50,7 @@ func TestChartAndLauncherOwnTheSameDirectives(t *testing.T) {
 		return directivesOf(t, regexp.MustCompile("`\\s*\\+\\s*`").ReplaceAllString(expression, ""))
 	}
 	chart := alternatives(render.Path(t, "templates/_validate_config.tpl"), "\n^(")
-	launcher := alternatives("../../image/launcher/internal/config/config.go", "`^(")
+	launcher := alternatives("../../image/launcher/internal/config/directives.go", "`^(")
 	assert.Equal(t, launcher, chart)
 }
 
