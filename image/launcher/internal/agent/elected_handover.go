@@ -59,8 +59,9 @@ func (s *Server) promoteElected(ctx context.Context, node *redisnode.Node, repli
 	return next, c.Promote(limited, s.pausing(node), next.Successor, s.labelled)
 }
 
-// recordHandOver is fenceFor. recorded is false if the API does not record the hand-over, or if the record does not name this pod and the
-// sentinels do. The votes of the sentinels then keep others from replacing this master, and the sentinels decide alone when the label moves.
+// recordHandOver writes the hand-over and the successor's UID into the record; see fenceFor. recorded is false if the API does not record them,
+// or if the sentinels name this pod and the record names another. The votes of the sentinels then keep others from replacing this master, and
+// the sentinels decide alone when the label moves.
 func (s *Server) recordHandOver(ctx context.Context, successor string, named bool) (recorded bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, succession.FenceTime)
 	defer cancel()

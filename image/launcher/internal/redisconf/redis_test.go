@@ -91,7 +91,7 @@ func TestRedisTakesTheConfigurationAndThePassword(t *testing.T) {
 	}
 }
 
-// A Redis that has been told of another memory limit is as one that was started with it.
+// A running Redis that gets another memory limit has the same settings as a Redis that was started with that limit.
 func TestRedisFollowsAnotherMemoryLimitWhileItRuns(t *testing.T) {
 	c := settings(func(c *config.Config) {
 		c.BindAddress, c.RedisPort, c.DataDir, c.MemoryLimit, c.MaxMemoryPercent = "127.0.0.1", freePort(t), t.TempDir(), 700<<20, 75

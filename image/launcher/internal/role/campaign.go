@@ -120,7 +120,7 @@ func (m Mandate) Consent(before View, voted bool, now View) Consent {
 	case now.Reach != Answered || !now.HasMaster:
 		return Unclear
 	case now.Master != m.Master && before.HasMaster && before.Master == now.Master:
-		return Unclear // it missed a failover of the past, or has heard of one that nobody else has heard of
+		return Unclear // it missed an earlier failover, or is the only sentinel that has heard of the latest
 	case now.FailingOver && !(now.Unelected && voted), now.Master != m.Master, now.ConfigEpoch >= m.Epoch:
 		return Rival
 	case m.Silent && !FindsLost(now.Down, now.Silent, m.DownAfter):

@@ -10,9 +10,9 @@ import (
 var sentinelRules = []rule[*watching, SentinelDecision]{
 	{
 		ID:      "sentinel-silent",
-		When:    "the sentinel does not answer, or knows no master",
+		When:    "the sentinel does not answer or knows no master",
 		Then:    "wait; the pod is not ready",
-		Why:     "Clients could not learn the master from this sentinel.",
+		Why:     "Clients that ask this sentinel for the master would get no answer.",
 		applies: func(w *watching) bool { return !w.answers() },
 		decide:  func(*watching) SentinelDecision { return SentinelDecision{Reason: "the sentinel does not answer"} },
 	},

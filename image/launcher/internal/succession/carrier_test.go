@@ -317,11 +317,11 @@ func TestHandOverWithoutVotesNeedsTheConsentOfTheSentinelsThatMayBeAlive(t *test
 		want     error
 		upheld   bool
 	}{
-		"all consent":                          {[]elector{consents(), consents(), consents()}, nil, true},
-		"one does not answer":                  {[]elector{consents(), consents(), not(role.Unknown)}, nil, true},
-		"two do not answer":                    {[]elector{consents(), not(role.Unknown), not(role.Unknown)}, nil, false},
-		"two have ended":                       {[]elector{consents(), not(role.Refused), not(role.Refused)}, nil, true},
-		"one that has voted begins a failover": {[]elector{consents(), consents(), begins()}, ErrFailoverRunning, false},
+		"all consent":                            {[]elector{consents(), consents(), consents()}, nil, true},
+		"a sentinel does not answer":             {[]elector{consents(), consents(), not(role.Unknown)}, nil, true},
+		"two do not answer":                      {[]elector{consents(), not(role.Unknown), not(role.Unknown)}, nil, false},
+		"two have ended":                         {[]elector{consents(), not(role.Refused), not(role.Refused)}, nil, true},
+		"a sentinel votes and begins a failover": {[]elector{consents(), consents(), begins()}, ErrFailoverRunning, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			next := Successor{of: netip.MustParseAddrPort("10.0.0.1:6379"), unvoted: 40, electors: c.electors}
