@@ -38,7 +38,7 @@ func (s *Server) look(ctx context.Context) role.Plan {
 // begin asks the own Redis, and gives what is known without asking anybody else.
 func (s *Server) begin(ctx context.Context) role.Facts {
 	facts := role.Facts{Began: s.turnAt, Own: s.askOwn(ctx), PodsKnown: s.api.Synced(), Settings: s.settings()}
-	facts.Self = role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP, Terminating: s.stopping}
+	facts.Self = role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP, Volume: s.self.Volume, Terminating: s.stopping}
 	for _, pod := range s.api.Pods() {
 		if pod.UID == s.self.UID {
 			facts.Self.Created, facts.Self.Label = pod.Created, pod.Role

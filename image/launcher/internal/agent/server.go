@@ -20,6 +20,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/standingfile"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/volume"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/writepause"
 )
@@ -55,6 +56,7 @@ type Server struct {
 	child        *process.Child
 	restarts     role.Restarts
 	standingFile *standingfile.File // the standing on disk; see disk
+	volume       *volume.Volume     // the data volume, which this launcher has locked; nil without persistence
 
 	memory   role.Memory
 	plan     role.Plan              // the last one
@@ -119,6 +121,14 @@ func (s *Server) newPacer() *pace.Pacer {
 
 // Run works until stop is closed and the pod has handed over, or ctx ends.
 func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
+	if err := s.openVolume(ctx, stop); err != nil {
+		select {
+		case <-stop:
+			return nil
+		default:
+			return err
+		}
+	}
 	s.memory = role.NewMemory(s.loadStanding(), time.Now())
 	defer func() { s.disk().WaitFor(lastStanding) }()
 	go s.api.Run(ctx)

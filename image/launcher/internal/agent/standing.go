@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,10 +9,34 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/standingfile"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/volume"
 )
 
 // appendDir holds the append-only file; see package redisconf.
 const appendDir = "appendonlydir"
+
+// openVolume waits until this pod alone uses its data volume, and learns the identity of the volume. The error is that of ctx if stop is closed
+// before.
+func (s *Server) openVolume(ctx context.Context, stop <-chan struct{}) error {
+	if !s.config.Persistence {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	opened, err := volume.Open(ctx, s.config.DataDir, s.log)
+	if err != nil {
+		return err
+	}
+	s.volume, s.self.Volume = opened, opened.ID
+	return nil
+}
 
 // disk gives the file that keeps the standing on disk.
 func (s *Server) disk() *standingfile.File {

@@ -34,6 +34,8 @@ type Member struct {
 	Name string `json:"name,omitempty"`
 	UID  string `json:"uid,omitempty"`
 	IP   string `json:"ip,omitempty"`
+	// Volume is the ID of the data volume of a server, which may outlive the pod; empty if it is not known.
+	Volume string `json:"volume,omitempty"`
 }
 
 // Fence says that a master is dead or hands over. It accepts no writes when a replica is

@@ -46,6 +46,7 @@ func (w *world) faults() map[string]func(*rapid.T) {
 		"pod is replaced": func(t *rapid.T) {
 			w.replace(rapid.IntRange(0, simServers-1).Draw(t, "server"), downtime(t))
 		},
+		"pod comes back with its volume": func(t *rapid.T) { w.comeBack(w.anyServer(t), downtime(t)) },
 		"container is frozen": func(t *rapid.T) {
 			s := w.anyServer(t)
 			s.thawAt = w.now + downtime(t)
@@ -156,6 +157,20 @@ func (w *world) replace(i int, down time.Duration) {
 	last := len(w.servers) - 1
 	w.servers[i], w.servers = w.servers[last], w.servers[:last]
 	w.logf("by %s", w.servers[i].Name)
+}
+
+// comeBack deletes a pod. Its volume stays, and the next pod has it.
+func (w *world) comeBack(s *simServer, down time.Duration) {
+	if w.apiDown || s.isolated || !w.persistence {
+		return // no other pod gets the volume
+	}
+	w.logf("%s is deleted", s.Name)
+	s.kill(w)
+	volume := s.Volume
+	s.pod = w.newPod("server", down)
+	s.Volume = volume
+	s.boot(w)
+	w.logf("%s has its volume", s.Name)
 }
 
 func (w *world) replaceSentinel(i int, down time.Duration) {

@@ -272,7 +272,7 @@ func (m *Memory) says(self Member) Recorded {
 
 // record names the pod as the record does.
 func (m Member) record() record.Member {
-	in := record.Member{Name: m.Name, UID: m.UID}
+	in := record.Member{Name: m.Name, UID: m.UID, Volume: m.Volume}
 	if m.IP.IsValid() {
 		in.IP = m.IP.String()
 	}

@@ -56,6 +56,7 @@ type Member struct {
 	Terminating bool
 	Ready       bool   // the API finds it ready
 	NeverRan    bool   // it has not been started yet: its volume is new and empty
+	Volume      string // ID of the data volume of this pod; empty if it is not known, and for other pods, whose status tells it
 	Label       string // redis-role as the API has it
 }
 
@@ -95,6 +96,7 @@ type Status struct {
 	Copied   bool     `json:"copied"`  // its files do not hold its data yet; see Held.Copied
 	Passing  bool     `json:"passing"` // it passes connections on to another server, which answers clients at its address
 	Standing Standing `json:"standing"`
+	Volume   string   `json:"volume,omitempty"` // ID of its data volume; empty if it is not known
 	Reason   string   `json:"reason"`
 	Rule     string   `json:"rule"` // the ID of the rule that decided; empty before one has
 	// Lacks says which data of another server this master does not have; empty if none are known to be missing.

@@ -207,10 +207,12 @@ func (m *Memory) observation(f Facts, local Local, now time.Time) Observation {
 		Servers: f.Settings.Servers, Sentinels: f.Settings.Sentinels, Quorum: f.Settings.Quorum, DownAfter: f.Settings.DownAfter, Persistence: f.Settings.Persistence,
 		Views: m.views, Peers: f.Peers, PodsKnown: f.PodsKnown, Waiting: now.Sub(m.searching), Unnamed: now.Sub(m.namedAt), GenerationFor: since{m.generationAt}.span(now),
 	}
-	o.RecordKnown, o.Initialised, o.Generation, o.MasterUID = m.RecordKnown, r.Initialised, r.Generation, r.Master.UID
+	var fenced string
+	o.MasterUID, fenced = o.recordedPods(r)
+	o.RecordKnown, o.Initialised, o.Generation = m.RecordKnown, r.Initialised, r.Generation
 	o.PreviousIP, _ = netip.ParseAddr(r.Previous.IP)
 	if f := r.Fence; f != nil {
-		o.Fence = &Fence{UID: f.UID, Age: max(now.Sub(f.At), now.Sub(m.fenceAt)), By: f.By, Successor: f.Successor}
+		o.Fence = &Fence{UID: fenced, Age: max(now.Sub(f.At), now.Sub(m.fenceAt)), By: f.By, Successor: f.Successor}
 	}
 	return o
 }

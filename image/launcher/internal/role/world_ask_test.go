@@ -137,7 +137,7 @@ func (w *world) ask(from *pod, m Member, status bool) Peer {
 		}
 	}
 	if status && other.up(w) && other.turns > 0 {
-		p.Status = &Status{UID: other.UID, Claimed: other.memory.Claimed, Synced: other.redis.running && other.memory.Held.InSync, Standing: other.memory.Worth.Standing}
+		p.Status = &Status{UID: other.UID, Claimed: other.memory.Claimed, Synced: other.redis.running && other.memory.Held.InSync, Standing: other.memory.Worth.Standing, Volume: other.Volume}
 	}
 	return p
 }

@@ -106,13 +106,17 @@ func newWorld(t interface{ Logf(string, ...any) }, persistence bool) *world {
 func (w *world) newPod(kind string, after time.Duration) pod {
 	w.created++
 	name := fmt.Sprintf("%s-%02d", kind, w.created)
-	return pod{
+	p := pod{
 		Member: Member{
 			Name: name, UID: name, IP: netip.AddrFrom4([4]byte{10, 1, byte(w.created / 256), byte(w.created)}),
 			Created: epoch.Add(w.now + after),
 		},
 		upAt: w.now + after,
 	}
+	if w.persistence {
+		p.Volume = "volume of " + name
+	}
+	return p
 }
 
 func (w *world) createServer(after time.Duration) {
