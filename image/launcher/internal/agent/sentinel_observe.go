@@ -53,7 +53,7 @@ func (s *Sentinel) begin(ctx context.Context, pods []kube.Pod) role.SentinelFact
 	if seed, ok := s.readFile(); ok {
 		facts.FileMaster = seed.Master.Addr()
 	}
-	facts.Pods = observe.Members(pods)
+	facts.Pods = s.asker().Members(pods)
 	facts.Remembered = !facts.Running || facts.Own.HasMaster && s.asker().Remembered(ctx, &facts.SentinelObservation, pods)
 	return facts
 }

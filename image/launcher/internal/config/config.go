@@ -23,6 +23,7 @@
 //	LAUNCHER_MEMORY_LIMIT_BYTES           memory limit of the container, by which buffers and maxmemory are sized; absent: fixed sizes, no maxmemory
 //	LAUNCHER_MAXMEMORY_PERCENT            share of the memory limit that becomes maxmemory, 0 to 75; 0: the launcher sets no maxmemory (75)
 //	LAUNCHER_PERSISTENCE                  "true": append-only file in the data directory; "false": memory only
+//	LAUNCHER_VOLUMES_KEPT                 "true": the data directories of the servers outlive their pods, as with a StatefulSet (false)
 //	LAUNCHER_SHUTDOWN_BUDGET_SECONDS      time from TERM to exit; below terminationGracePeriodSeconds (55)
 //	LAUNCHER_REDIS_CONFIG_FILE            file of further redis.conf directives; absent: none
 //	LAUNCHER_NOTIFY_WEBHOOK_URL           URL that Sentinel events are posted to; absent: none
@@ -75,6 +76,7 @@ type Config struct {
 	MemoryLimit                int64 // bytes; 0: not known
 	MaxMemoryPercent           int   // share of MemoryLimit that becomes maxmemory; 0: none
 	Persistence                bool
+	VolumesKept                bool // the volumes of the servers outlive their pods: a pod that has not run yet may have data
 	ShutdownBudget             time.Duration
 	ExtraConfigFile            string
 	ExtraConfig                []string // directives read from ExtraConfigFile, one a line
@@ -150,7 +152,8 @@ func init() {
 	for _, name := range []string{
 		"POD_SELECTOR", "SERVERS", "SENTINELS", "QUORUM", "MASTER_NAME", "DOWN_AFTER_MILLISECONDS",
 		"FAILOVER_TIMEOUT_MILLISECONDS", "MIN_REPLICAS_TO_WRITE", "MIN_REPLICAS_MAX_LAG_SECONDS", "MAX_REPLICATION_LAG", "MEMORY_LIMIT_BYTES",
-		"MAXMEMORY_PERCENT", "PERSISTENCE", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL", "REDIS_PORT",
+		"MAXMEMORY_PERCENT", "PERSISTENCE", "VOLUMES_KEPT", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL",
+		"REDIS_PORT",
 		"SENTINEL_PORT", "HTTP_PORT", "BIND_ADDRESS", "DATA_DIR", "RUN_DIR", "REDIS_SERVER", "KUBECONFIG",
 	} {
 		knownVariables["LAUNCHER_"+name] = true
@@ -253,6 +256,7 @@ func FromEnviron(environ []string) (Config, error) {
 		FailoverTimeout:     time.Duration(r.number("LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS", 8000, 3000, 3600000)) * time.Millisecond,
 		MinReplicasMaxLag:   time.Duration(r.number("LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS", 3, 1, 3600)) * time.Second,
 		Persistence:         r.boolean("LAUNCHER_PERSISTENCE", true),
+		VolumesKept:         r.boolean("LAUNCHER_VOLUMES_KEPT", false),
 		ShutdownBudget:      time.Duration(r.number("LAUNCHER_SHUTDOWN_BUDGET_SECONDS", 55, 5, 3600)) * time.Second,
 		ExtraConfigFile:     r.env["LAUNCHER_REDIS_CONFIG_FILE"],
 		WebhookURL:          r.env["LAUNCHER_NOTIFY_WEBHOOK_URL"],
@@ -320,6 +324,9 @@ func (r *reader) checkValues(c *Config) {
 	}
 	if most := c.LargestReplicationLag(math.MaxInt64); c.MaxReplicationLag > most {
 		r.problem("LAUNCHER_MAX_REPLICATION_LAG is %d bytes: set at most %d, a tenth of the memory limit", c.MaxReplicationLag, most)
+	}
+	if c.VolumesKept && !c.Persistence {
+		r.problem("LAUNCHER_VOLUMES_KEPT is true, and LAUNCHER_PERSISTENCE is false: without persistence nothing is kept; set one of them to the other value")
 	}
 	if password, set := r.env["REDIS_PASS"]; set && password == "" {
 		r.problem("REDIS_PASS is set and empty: put a password into the Secret it comes from, or remove the variable")

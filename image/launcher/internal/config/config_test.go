@@ -151,6 +151,15 @@ func TestEveryVariableIsRead(t *testing.T) {
 	}, c)
 }
 
+func TestVolumesAreKeptOnlyIfTheChartSaysSo(t *testing.T) {
+	require.False(t, accepted(t).VolumesKept)
+	require.False(t, accepted(t, "LAUNCHER_VOLUMES_KEPT=false").VolumesKept)
+	require.True(t, accepted(t, "LAUNCHER_VOLUMES_KEPT=true").VolumesKept)
+	require.Equal(t, []string{
+		"LAUNCHER_VOLUMES_KEPT is true, and LAUNCHER_PERSISTENCE is false: without persistence nothing is kept; set one of them to the other value",
+	}, refused(t, "LAUNCHER_VOLUMES_KEPT=true", "LAUNCHER_PERSISTENCE=false"))
+}
+
 func TestEachBadValueIsRefusedWithItsNameAndTheRemedy(t *testing.T) {
 	for change, want := range map[string]string{
 		"REDIS_CHART_PREFIX":                          `REDIS_CHART_PREFIX is missing: set it to the full name of the release and "-"`,
@@ -187,6 +196,7 @@ func TestEachBadValueIsRefusedWithItsNameAndTheRemedy(t *testing.T) {
 		"LAUNCHER_MAXMEMORY_PERCENT=-1":               `LAUNCHER_MAXMEMORY_PERCENT is "-1": set it to a whole number from 0 to 75`,
 		"LAUNCHER_MAXMEMORY_PERCENT=75%":              `LAUNCHER_MAXMEMORY_PERCENT is "75%": set it to a whole number from 0 to 75`,
 		"LAUNCHER_PERSISTENCE=TRUE":                   `LAUNCHER_PERSISTENCE is "TRUE": set it to true or false`,
+		"LAUNCHER_VOLUMES_KEPT=yes":                   `LAUNCHER_VOLUMES_KEPT is "yes": set it to true or false`,
 		"LAUNCHER_SHUTDOWN_BUDGET_SECONDS=4":          `LAUNCHER_SHUTDOWN_BUDGET_SECONDS is "4": set it to a whole number from 5 to 3600`,
 		"LAUNCHER_NOTIFY_WEBHOOK_URL=ftp://host/x":    "LAUNCHER_NOTIFY_WEBHOOK_URL is not an http or https URL",
 		"LAUNCHER_NOTIFY_WEBHOOK_URL=https:///token":  "LAUNCHER_NOTIFY_WEBHOOK_URL is not an http or https URL",

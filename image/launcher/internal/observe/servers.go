@@ -26,14 +26,14 @@ const (
 	afterRedis
 )
 
-// Members gives the server pods as the API has them, by name.
-func Members(pods []kube.Pod) []role.Member {
+// Members gives the server pods as the API has them, by name. Where volumes are kept, a pod that has not run yet may have data.
+func (a Asker) Members(pods []kube.Pod) []role.Member {
 	var members []role.Member
 	for _, pod := range pods {
 		if pod.Server {
 			members = append(members, role.Member{
 				Name: pod.Name, UID: pod.UID, IP: pod.IP, Created: pod.Created, Terminating: pod.Terminating, Ready: pod.Ready, Label: pod.Role,
-				NeverRan: pod.NeverRan(),
+				NeverRan: pod.NeverRan() && !a.Config.VolumesKept,
 			})
 		}
 	}
@@ -44,14 +44,14 @@ func Members(pods []kube.Pod) []role.Member {
 // Peers asks all servers but this pod at once: each Redis and, at the same time, each launcher. It lists a server without an
 // address, too, whose reach is Unknown.
 func (a Asker) Peers(ctx context.Context, pods []kube.Pod) []role.Peer {
-	others := slices.DeleteFunc(Members(pods), func(m role.Member) bool { return m.UID == a.Config.PodUID })
+	others := slices.DeleteFunc(a.Members(pods), func(m role.Member) bool { return m.UID == a.Config.PodUID })
 	return a.servers(ctx, others, besideRedis)
 }
 
 // Servers asks all servers that have an address at once, each for its role. It asks a launcher only if Redis has not
 // settled what the launcher could say.
 func (a Asker) Servers(ctx context.Context, pods []kube.Pod) []role.Peer {
-	addressed := slices.DeleteFunc(Members(pods), func(m role.Member) bool { return !m.IP.IsValid() })
+	addressed := slices.DeleteFunc(a.Members(pods), func(m role.Member) bool { return !m.IP.IsValid() })
 	return a.servers(ctx, addressed, afterRedis)
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
@@ -129,4 +130,20 @@ func TestReplicaAsksItsMasterForItsHistory(t *testing.T) {
 	a.Config.HTTPPort = freePort(t)
 	require.Equal(t, role.Told{History: "m"}, a.Master(t.Context(), here, "m"), "its launcher does not answer")
 	require.Zero(t, a.Master(t.Context(), netip.MustParseAddr("127.0.0.2"), "m"), "nothing listens there")
+}
+
+func TestPodThatHasNotRunMayHaveDataWhereVolumesAreKept(t *testing.T) {
+	pods := []kube.Pod{
+		{Name: "server-1", UID: "uid-1", Server: true, Phase: corev1.PodPending},
+		{Name: "server-0", UID: "uid-0", Server: true, Phase: corev1.PodRunning, IP: here},
+	}
+	neverRan := func(c config.Config) []bool {
+		var found []bool
+		for _, p := range (Asker{Config: c, Links: NewLinks("")}).Members(pods) {
+			found = append(found, p.NeverRan)
+		}
+		return found
+	}
+	require.Equal(t, []bool{false, true}, neverRan(config.Config{Persistence: true}), "by name")
+	require.Equal(t, []bool{false, false}, neverRan(config.Config{Persistence: true, VolumesKept: true}))
 }

@@ -55,7 +55,7 @@ type Member struct {
 	Created     time.Time
 	Terminating bool
 	Ready       bool   // the API finds it ready
-	NeverRan    bool   // it has not been started yet: its volume is new and empty
+	NeverRan    bool   // it has not been started yet, and its volume is new and empty; false where volumes outlive their pods
 	Volume      string // ID of the data volume of this pod; empty if it is not known, and for other pods, whose status tells it
 	Label       string // redis-role as the API has it
 }
