@@ -16,13 +16,15 @@ import (
 
 // needs are the values that another value has an effect with only.
 var needs = map[string]string{
-	"sentinel.quorum":              "replicas: {sentinels: 5}",
-	"rbac.create":                  "serviceAccount: {name: mine}",
-	"redisPassword":                "auth: true",
-	"existingSecret":               "auth: true",
-	"notifications.webhook.key":    "notifications: {webhook: {existingSecret: mine}}",
-	"networkPolicy.clients":        "networkPolicy: {enabled: true}",
-	"networkPolicy.apiServerPorts": "networkPolicy: {enabled: true}",
+	"sentinel.quorum":                   "replicas: {sentinels: 5}",
+	"rbac.create":                       "serviceAccount: {name: mine}",
+	"redisPassword":                     "auth: true",
+	"existingSecret":                    "auth: true",
+	"notifications.webhook.key":         "notifications: {webhook: {existingSecret: mine}}",
+	"persistence.retention.whenDeleted": "servers: {workload: StatefulSet}",
+	"persistence.retention.whenScaled":  "servers: {workload: StatefulSet}",
+	"networkPolicy.clients":             "networkPolicy: {enabled: true}",
+	"networkPolicy.apiServerPorts":      "networkPolicy: {enabled: true}",
 }
 
 // ignoredAlone are those that are not refused without what they need.
@@ -32,8 +34,7 @@ var ignoredAlone = map[string]string{
 
 // oneChoice are values with a single legal choice, so that they can only be refused.
 var oneChoice = map[string]string{
-	"servers.workload": "StatefulSet is reserved for a later version",
-	"enabled":          "the condition of a parent chart, which leaves this chart out before it can read it",
+	"enabled": "the condition of a parent chart, which leaves this chart out before it can read it",
 }
 
 // outcome is everything that a user gets: the objects and the notes, or a refusal.
@@ -162,6 +163,8 @@ func TestValuesThatNeedOthersAreRefusedWithoutThem(t *testing.T) {
 		switch {
 		case leaf.Node.Is("boolean"):
 			other = leaf.Node.Default == false
+		case leaf.Node.Enum != nil:
+			other = leaf.Node.Enum[len(leaf.Node.Enum)-1]
 		case leaf.Node.Is("array") && leaf.Node.Items.Is("integer"):
 			other = []any{1}
 		case leaf.Node.Is("array"):

@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/redis-ha/redis-ha/tests/render/render"
@@ -44,7 +43,7 @@ func environment(t *testing.T, c corev1.Container) map[string]string {
 // deploymentEnv is the environment of a Deployment's container.
 func deploymentEnv(t *testing.T, m *render.Manifests, name string) map[string]string {
 	t.Helper()
-	return environment(t, render.One[*appsv1.Deployment](t, m, name).Spec.Template.Spec.Containers[0])
+	return environment(t, podSpec(t, m, name).Containers[0])
 }
 
 // common are the variables of servers and sentinels in the default release.

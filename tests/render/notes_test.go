@@ -57,6 +57,8 @@ func TestCommandsOfTheNotesNameWhatIsInstalled(t *testing.T) {
 				switch o.Object.(type) {
 				case *appsv1.Deployment:
 					known["deployment/"+o.Object.GetName()] = true
+				case *appsv1.StatefulSet:
+					known["statefulset/"+o.Object.GetName()] = true
 				case *corev1.Service, *corev1.Secret:
 					known[o.Object.GetName()] = true
 				}
@@ -70,7 +72,7 @@ func TestCommandsOfTheNotesNameWhatIsInstalled(t *testing.T) {
 				for _, call := range pasted(t, command) {
 					assert.Contains(t, strings.Join(call, " "), "--namespace "+render.Namespace, command)
 					for i, arg := range call {
-						if strings.HasPrefix(arg, "deployment/") || arg == "pod-of-the-master" {
+						if strings.HasPrefix(arg, "deployment/") || strings.HasPrefix(arg, "statefulset/") || arg == "pod-of-the-master" {
 							assert.True(t, known[arg], "%s: no %s", command, arg)
 						}
 						if arg == "secret" || arg == "service" {

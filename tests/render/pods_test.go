@@ -29,7 +29,7 @@ func forEachPod(t *testing.T, test func(t *testing.T, m *render.Manifests, p ren
 func workloadPods(m *render.Manifests) []render.PodTemplate {
 	var pods []render.PodTemplate
 	for _, p := range m.PodTemplates() {
-		if strings.HasPrefix(p.Owner, "Deployment/") {
+		if !strings.HasPrefix(p.Owner, "Pod/") {
 			pods = append(pods, p)
 		}
 	}

@@ -94,6 +94,7 @@ func TestRefusals(t *testing.T) {
 
 func TestAllProblemsAreToldAtOnce(t *testing.T) {
 	lines := problems(t, render.YAML(t, `
+persistence: {enabled: false}
 replicas: {servers: 2, sentinels: 2}
 sentinel: {quorum: 5}
 servers: {workload: StatefulSet, minReplicasToWrite: 2, config: {port: 1, dir: /}}

@@ -29,10 +29,24 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.problems.entries" . }}
 {{ include "redis-ha.problems.tolerations" . }}
 {{ include "redis-ha.problems.selectors" . }}
+{{ include "redis-ha.runningProblems" . }}
+{{- end -}}
+
+{{/* redis-ha.runningProblems: values that would delete the servers of a running release with their volumes. Helm keeps an object that has
+the annotation. Without a cluster, as in helm template, nothing runs. Input: the root context. */}}
+{{- define "redis-ha.runningProblems" -}}
+{{- if eq .Values.servers.workload "StatefulSet" }}
+{{- $name := printf "%s-server" (include "redis-ha.fullname" .) }}
+{{- $running := lookup "apps/v1" "Deployment" .Release.Namespace $name }}
+{{- if and $running (ne (dig "metadata" "annotations" "helm.sh/resource-policy" "" $running) "keep") }}
+servers.workload: the servers run as a Deployment, and Helm would delete them with their volumes while the servers of the StatefulSet are still empty; set Deployment, or run "kubectl annotate deployment --namespace {{ .Release.Namespace }} {{ $name }} helm.sh/resource-policy=keep" before, and delete the Deployment when the new servers are ready
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* redis-ha.problems.names: names that Kubernetes would refuse or that would be cut. The longest suffix of an object name
-is "-master-svc" (11 characters), the longest of a label "-sentinel-svc" (13); both must fit in 63. */}}
+is "-master-svc" (11 characters), the longest of a label "-sentinel-svc" (13); both must fit in 63. The label controller-revision-hash of
+the pods of a StatefulSet is the name of the StatefulSet, "-" and a hash of up to 10 characters. */}}
 {{- define "redis-ha.problems.names" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" $name) }}
@@ -46,7 +60,9 @@ nameOverride: {{ len $name }} characters are too long; use at most 50
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $fullname) }}
 {{ $path }}: the full name {{ $fullname | quote }} cannot name a Service; set fullnameOverride to lower-case letters, digits and "-", with a letter first
 {{- end }}
-{{- if gt (len $fullname) 52 }}
+{{- if and (gt (len $fullname) 45) (eq .Values.servers.workload "StatefulSet") }}
+{{ $path }}: the full name {{ $fullname | quote }} has {{ len $fullname }} characters, and Kubernetes puts the name of a StatefulSet and 11 characters more into a label of its pods, which is at most 63; set fullnameOverride to at most 45 characters
+{{- else if gt (len $fullname) 52 }}
 {{ $path }}: the full name {{ $fullname | quote }} has {{ len $fullname }} characters, with "-master-svc" more than 63; set fullnameOverride to at most 52 characters
 {{- end }}
 {{- end -}}
@@ -77,7 +93,7 @@ redis_image: {{ $image | quote }} is another image with every release, so a pod 
 {{- $servers := int .Values.replicas.servers }}
 {{- $sentinels := int .Values.replicas.sentinels }}
 {{- if lt (float64 .Values.replicas.servers) 1.0 }}
-replicas.servers: {{ .Values.replicas.servers }} leaves no Redis, and the volumes go away with their pods; set at least 1, or 3 to survive the loss of one
+replicas.servers: {{ .Values.replicas.servers }} leaves no Redis{{ if eq .Values.servers.workload "Deployment" }}, and the volumes go away with their pods{{ end }}; set at least 1, or 3 to survive the loss of one
 {{- else if gt (float64 .Values.replicas.servers) 50.0 }}
 replicas.servers: {{ .Values.replicas.servers }} is more than the chart is made for; set at most 50
 {{- end }}
@@ -107,9 +123,6 @@ sentinel.quorum: {{ $quorum }} is less than the majority of {{ $sentinels }} sen
 {{- if and (ge $servers 1) (ge $min $servers) }}
 servers.minReplicasToWrite: {{ $min }} slaves cannot be connected with {{ $servers }} in replicas.servers, no write would ever be accepted; set {{ include "redis-ha.range" (list 0 (sub $servers 1)) }}, or replicas.servers to {{ add1 $min }}
 {{- end }}
-{{- end }}
-{{- if eq (toString .Values.servers.workload) "StatefulSet" }}
-servers.workload: StatefulSet is not available in this version; set Deployment, which gives every server pod a volume of its own
 {{- end }}
 {{- end -}}
 
@@ -152,6 +165,11 @@ networkPolicy.clients: keeps nobody out while networkPolicy.enabled is false; se
 {{- if ne (toJson (default $default (get $.Values.persistence $key))) (toJson $default) }}
 persistence.{{ $key }}: has no effect while persistence.enabled is false; set that to true, or remove {{ $key }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- range $key, $value := .Values.persistence.retention }}
+{{- if and (ne $value "Retain") (ne $.Values.servers.workload "StatefulSet") }}
+persistence.retention.{{ $key }}: has no effect on a Deployment, whose volumes go away with their pods; remove it, or set servers.workload to StatefulSet
 {{- end }}
 {{- end }}
 {{- if and (ne (int .Values.servers.minReplicasMaxLagSeconds) 3) (eq (include "redis-ha.minReplicasToWrite" .) "0") }}

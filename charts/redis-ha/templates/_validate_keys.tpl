@@ -26,7 +26,12 @@ servers:
   maxmemoryPercent: other
   terminationGracePeriodSeconds: other
 sentinel: {quorum: other, masterName: text, downAfterMilliseconds: other, failoverTimeoutMilliseconds: other}
-persistence: {enabled: other, size: text, storageClass: text, accessModes: other}
+persistence:
+  enabled: other
+  size: text
+  storageClass: text
+  accessModes: other
+  retention: {whenDeleted: other, whenScaled: other}
 notifications: {webhook: {url: text, existingSecret: text, key: text}}
 logLevel: other
 podAnnotations: {"*": text}
@@ -68,6 +73,8 @@ sentinel.replicas: replicas.sentinels
 sentinel.resources: resources.sentinel
 persistence.storageClassName: persistence.storageClass
 persistence.accessMode: persistence.accessModes, which is a list
+persistentVolumeClaimRetentionPolicy: persistence.retention
+persistence.persistentVolumeClaimRetentionPolicy: persistence.retention
 service: servers.serviceType, and servers.annotations
 service.type: servers.serviceType
 service.annotations: servers.annotations

@@ -93,6 +93,9 @@ volume together. */}}
 {{- if and .Values.persistence.enabled (lt (include "redis-ha.amount" .Values.persistence.size | float64) 134217728.0) }}
 persistence.size: {{ .Values.persistence.size | quote }} is no room for an append-only file, which grows to 64 MB before Redis rewrites it, and for the rewrite beside it; set at least 128Mi, and twice the data set
 {{- end }}
+{{- if and (not .Values.persistence.enabled) (eq .Values.servers.workload "StatefulSet") }}
+servers.workload: a StatefulSet is for volumes that stay, and there are none while persistence.enabled is false; set that to true, or set Deployment
+{{- end }}
 {{- if and (has "ReadWriteOncePod" .Values.persistence.accessModes) (gt (len .Values.persistence.accessModes) 1) }}
 persistence.accessModes: ReadWriteOncePod goes with no other mode; set it alone, or remove it
 {{- end }}

@@ -7,7 +7,7 @@ var DataIsNotShared = Rule{
 	ID:        "data-is-not-shared",
 	Title:     "Every server has a writable data volume of its own",
 	Why:       "Two servers that append to one file destroy it; without a volume the data fill the container's layer, which is read-only here.",
-	Fix:       "Mount an ephemeral volumeClaimTemplate or an emptyDir at /redis-master-data.",
+	Fix:       "Mount an ephemeral volumeClaimTemplate, an emptyDir, or a claim of volumeClaimTemplates of a StatefulSet at /redis-master-data.",
 	Reference: "docs/adr/0004-deployment-with-ephemeral-volumes.md",
 	Check: func(r *Release) (result Result) {
 		for _, p := range r.Peers() {
@@ -26,6 +26,13 @@ var DataIsNotShared = Rule{
 	Mutants: []Mutant{
 		{Name: "one claim", Change: func(r *Release) {
 			r.data().VolumeSource = corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}
+		}},
+		{Name: "no claim for each pod", Values: withStatefulSet, Change: func(r *Release) { r.set().Spec.VolumeClaimTemplates[0].Name = "other" }},
+		{Name: "one claim for a StatefulSet", Values: withStatefulSet, Change: func(r *Release) {
+			pod := &r.set().Spec.Template.Spec
+			pod.Volumes = append(pod.Volumes, corev1.Volume{Name: "data", VolumeSource: corev1.VolumeSource{
+				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"},
+			}})
 		}},
 		{Name: "the node's disk", Change: func(r *Release) {
 			r.sentinel().Spec.Template.Spec.Volumes[0].VolumeSource = corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/data"}}

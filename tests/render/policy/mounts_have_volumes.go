@@ -30,6 +30,7 @@ var MountsHaveVolumes = Rule{
 	},
 	Mutants: []Mutant{
 		{Name: "no volume", Change: func(r *Release) { r.server().Spec.Template.Spec.Volumes = nil }},
+		{Name: "no claim", Values: withStatefulSet, Change: func(r *Release) { r.set().Spec.VolumeClaimTemplates = nil }},
 		{Name: "no mount", Change: func(r *Release) { r.redis().VolumeMounts = r.redis().VolumeMounts[:1] }},
 		{Name: "twice", Change: func(r *Release) { r.redis().VolumeMounts[1].MountPath = r.redis().VolumeMounts[0].MountPath }},
 	},

@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"strings"
+
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/redis-ha/redis-ha/tests/render/render"
@@ -24,6 +27,10 @@ var NamesFit = Rule{
 				checkLabels(&result, o.ID(), "metadata", o.Object.GetLabels())
 				result.Subjects++
 			}
+			for _, s := range render.All[*appsv1.StatefulSet](m) {
+				result.check(len(s.Name)+len(revisionHash) <= validation.LabelValueMaxLength, "StatefulSet/"+s.Name, "metadata.name",
+					"makes the label %s of its pods too long", appsv1.StatefulSetRevisionLabel)
+			}
 			for _, p := range podsOf(m) {
 				checkLabels(&result, p.Owner, p.MetaPath(), p.Meta.Labels)
 			}
@@ -34,6 +41,7 @@ var NamesFit = Rule{
 		{Name: "too long", Change: func(r *Release) {
 			r.Long[0].Objects[0].Object.SetName("x" + r.Long[0].Objects[0].Object.GetName() + "-with-more")
 		}},
+		{Name: "a StatefulSet with a long name", Values: withStatefulSet, Change: func(r *Release) { r.set().Name = strings.Repeat("x", 53) }},
 		{Name: "a capital", Change: func(r *Release) { r.service("").Name = "Redis" }},
 		{Name: "a label", Change: func(r *Release) { r.server().Labels["chart"] = "redis-ha-0.1.0+build" }},
 		{Name: "the key of a label", Change: func(r *Release) { r.server().Labels["a b"] = "c" }},
@@ -41,6 +49,10 @@ var NamesFit = Rule{
 		{Name: "an account", Change: func(r *Release) { first[*corev1.ServiceAccount](r).Name = "redis_ha" }},
 	},
 }
+
+// revisionHash is as long as what Kubernetes puts behind the name of a StatefulSet in the label controller-revision-hash: "-" and a number of 32
+// bits in decimal digits.
+const revisionHash = "-4294967295"
 
 // validName is what Kubernetes asks of a name: a ServiceAccount's, which users may give, can have dots and begin with a digit.
 // The other names begin with that of the release and are kept to the strictest kind, that of a Service.

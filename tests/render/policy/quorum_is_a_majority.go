@@ -1,11 +1,6 @@
 package policy
 
-import (
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-
-	"github.com/redis-ha/redis-ha/tests/render/render"
-)
+import corev1 "k8s.io/api/core/v1"
 
 // QuorumIsAMajority does the arithmetic of Sentinel.
 var QuorumIsAMajority = Rule{
@@ -16,8 +11,8 @@ var QuorumIsAMajority = Rule{
 	Reference: "https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/",
 	Check: func(r *Release) (result Result) {
 		running := map[string]int{}
-		for _, d := range render.All[*appsv1.Deployment](r.Manifests) {
-			running["Deployment/"+d.Name] = replicasOf(d)
+		for _, w := range r.workloads() {
+			running[w.id] = w.replicas
 		}
 		for _, p := range r.Peers() {
 			c := p.Containers()[0]
@@ -45,14 +40,7 @@ var QuorumIsAMajority = Rule{
 			}
 		}},
 		{Name: "more run", Change: func(r *Release) { r.sentinel().Spec.Replicas = at(int32(5)) }},
+		{Name: "fewer servers of a StatefulSet", Values: withStatefulSet, Change: func(r *Release) { r.set().Spec.Replicas = at(int32(2)) }},
 		{Name: "fewer servers", Change: func(r *Release) { r.server().Spec.Replicas = at(int32(2)) }},
 	},
-}
-
-// replicasOf is the number of pods of a Deployment.
-func replicasOf(d *appsv1.Deployment) int {
-	if d.Spec.Replicas == nil {
-		return 1
-	}
-	return int(*d.Spec.Replicas)
 }

@@ -26,8 +26,13 @@ type Release struct {
 // namespace is one that no template knows.
 const namespace = "caches"
 
-// longestFullname is where the chart begins to refuse, for its longest suffix to fit.
-const longestFullname = 52
+// longestFullname is the length of the longest full name that the chart accepts, so that its longest suffix fits.
+func (r *Release) longestFullname() int {
+	if r.value("servers", "workload") == "StatefulSet" {
+		return 45
+	}
+	return 52
+}
 
 // NewRelease renders values for a Kubernetes version such as "1.37".
 func NewRelease(values render.Values, kubeVersion string) (*Release, error) {
@@ -64,7 +69,7 @@ func NewRelease(values render.Values, kubeVersion string) (*Release, error) {
 		name = r.Chart
 	}
 	for _, last := range []string{"a", "b"} {
-		long := strings.Repeat("x", longestFullname-len(name)-2) + last
+		long := strings.Repeat("x", r.longestFullname()-len(name)-2) + last
 		m, err := try(render.As(long, r.Namespace))
 		if err != nil {
 			return nil, fmt.Errorf("render the release %s: %w", long, err)

@@ -8,13 +8,17 @@ import (
 // RolloutsKeepAMajority is for upgrades what the budgets are for drains.
 var RolloutsKeepAMajority = Rule{
 	ID:        "rollouts-keep-a-majority",
-	Title:     "A rollout starts a server before it stops one, and stops a sentinel before it starts one",
+	Title:     "A rollout starts a server before it stops one, or stops one at a time where the volume stays, and stops a sentinel before it starts one",
 	Why:       "With one server fewer the data have one copy fewer while the master moves. A surplus sentinel has no identity of its own and would never become ready.",
-	Fix:       "Roll servers with maxSurge 1 and maxUnavailable 0, and sentinels with maxSurge 0 and maxUnavailable 1.",
+	Fix:       "Roll servers with maxSurge 1 and maxUnavailable 0, a StatefulSet with the defaults of RollingUpdate, and sentinels with maxSurge 0 and maxUnavailable 1.",
 	Reference: "docs/launcher.md",
 	Check: func(r *Release) (result Result) {
 		for _, w := range r.workloads() {
-			strategy, path := w.Spec.Strategy, "spec.strategy"
+			if w.statefulSet != nil {
+				w.rollsOneByOne(&result)
+				continue
+			}
+			strategy, path := w.deployment.Spec.Strategy, "spec.strategy"
 			if strategy.Type != appsv1.RollingUpdateDeploymentStrategyType || strategy.RollingUpdate == nil {
 				result.check(false, w.id, path+".type", "is not RollingUpdate with numbers")
 				continue
@@ -46,6 +50,25 @@ var RolloutsKeepAMajority = Rule{
 		{Name: "as many sentinels more as by default", Change: func(r *Release) { r.sentinel().Spec.Strategy.RollingUpdate.MaxSurge = nil }},
 		{Name: "two servers more", Change: func(r *Release) { r.server().Spec.Strategy.RollingUpdate.MaxSurge = at(intstr.FromInt32(2)) }},
 		{Name: "two sentinels fewer", Change: func(r *Release) { r.sentinel().Spec.Strategy.RollingUpdate.MaxUnavailable = at(intstr.FromInt32(2)) }},
+		{Name: "a StatefulSet that does not roll", Values: withStatefulSet, Change: func(r *Release) {
+			r.set().Spec.UpdateStrategy.Type = appsv1.OnDeleteStatefulSetStrategyType
+		}},
+		{Name: "a part of a StatefulSet", Values: withStatefulSet, Change: func(r *Release) {
+			r.set().Spec.UpdateStrategy.RollingUpdate = &appsv1.RollingUpdateStatefulSetStrategy{Partition: at(int32(1))}
+		}},
+		{Name: "two of a StatefulSet at once", Values: withStatefulSet, Change: func(r *Release) {
+			r.set().Spec.UpdateStrategy.RollingUpdate = &appsv1.RollingUpdateStatefulSetStrategy{MaxUnavailable: at(intstr.FromInt32(2))}
+		}},
 		{Name: "no sentinel fewer", Change: func(r *Release) { r.sentinel().Spec.Strategy.RollingUpdate.MaxUnavailable = at(intstr.FromInt32(0)) }},
 	},
+}
+
+// rollsOneByOne checks that a StatefulSet rolls all of its pods, one at a time.
+func (w workload) rollsOneByOne(result *Result) {
+	strategy := w.statefulSet.Spec.UpdateStrategy
+	result.check(strategy.Type == appsv1.RollingUpdateStatefulSetStrategyType, w.id, "spec.updateStrategy.type", "is not RollingUpdate")
+	if rolling := strategy.RollingUpdate; rolling != nil {
+		result.check(rolling.Partition == nil || *rolling.Partition == 0, w.id, "spec.updateStrategy.rollingUpdate.partition", "leaves pods on the old version")
+		result.check(rolling.MaxUnavailable == nil || w.scaled(rolling.MaxUnavailable, false) <= 1, w.id, "spec.updateStrategy.rollingUpdate.maxUnavailable", "stops several pods at once")
+	}
 }

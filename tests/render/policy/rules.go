@@ -13,7 +13,7 @@ var Rules = []*Rule{
 	&RoleIsLeftToTheLauncher, &LaunchersFindTheirPeers, &RecordsAreLeftToTheLauncher, &ProbesArePatient, &GraceExceedsBudget,
 	&QuorumIsAMajority, &BudgetsAllowDrains, &BudgetsKeepTheQuorum, &RolloutsKeepAMajority, &PodsSpreadOverNodes,
 	// Volumes.
-	&MountsHaveVolumes, &DataIsNotShared, &ConfigHasAChecksum,
+	&MountsHaveVolumes, &DataIsNotShared, &VolumesAreKept, &ConfigHasAChecksum,
 	// Names, labels and versions.
 	&NamesFit, &ReleasesAreApart, &NamespaceIsSet, &LabelsAreRecommended, &WorkloadsAreApart, &SelectorsAreStable,
 	&VersionsRestartNothing, &RenderingsAreEqual, &HooksAreDeleted,

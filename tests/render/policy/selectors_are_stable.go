@@ -16,7 +16,7 @@ import (
 var SelectorsAreStable = Rule{
 	ID:        "selectors-are-stable",
 	Title:     "Selectors are the documented labels, and the same in every version of the chart",
-	Why:       "The selector of a Deployment cannot be changed, so the upgrade fails; a Service with a new selector does not find the pods of the old version.",
+	Why:       "The selector of a Deployment or a StatefulSet cannot be changed, so the upgrade fails; a Service with a new selector does not find the pods of the old version.",
 	Fix:       "Select on app, release, component, redis-node and redis-role only.",
 	Reference: "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#label-selector-updates",
 	Check: func(r *Release) (result Result) {

@@ -7,27 +7,35 @@ import (
 	"net/http/httptest"
 
 	"helm.sh/helm/v3/pkg/engine"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 )
 
-// Existing renders as into a cluster that has these Secrets, as an upgrade of a release finds them: the template function
+// Existing renders as into a cluster that has these Secrets and Deployments, as an upgrade of a release finds them: the template function
 // "lookup" finds them, and nothing else.
 // The cleanup function of the test ends it.
 func Existing(t interface {
 	T
 	Cleanup(func())
-}, secrets ...*corev1.Secret) Option {
+}, objects ...metav1.Object) Option {
 	t.Helper()
-	answers := map[string]any{"/api/v1": metav1.APIResourceList{
-		TypeMeta:     metav1.TypeMeta{APIVersion: "v1", Kind: "APIResourceList"},
-		GroupVersion: "v1",
-		APIResources: []metav1.APIResource{{Name: "secrets", Kind: "Secret", Namespaced: true}},
-	}}
-	for _, secret := range secrets {
-		secret.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}
-		answers[fmt.Sprintf("/api/v1/namespaces/%s/secrets/%s", secret.Namespace, secret.Name)] = secret
+	answers := map[string]any{
+		"/api/v1":       resources("v1", metav1.APIResource{Name: "secrets", Kind: "Secret", Namespaced: true}),
+		"/apis/apps/v1": resources("apps/v1", metav1.APIResource{Name: "deployments", Kind: "Deployment", Namespaced: true}),
+	}
+	for _, o := range objects {
+		switch object := o.(type) {
+		case *corev1.Secret:
+			object.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}
+			answers[fmt.Sprintf("/api/v1/namespaces/%s/secrets/%s", object.Namespace, object.Name)] = object
+		case *appsv1.Deployment:
+			object.TypeMeta = metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}
+			answers[fmt.Sprintf("/apis/apps/v1/namespaces/%s/deployments/%s", object.Namespace, object.Name)] = object
+		default:
+			t.Fatalf("a cluster of a test has Secrets and Deployments, and no %T", o)
+		}
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, ok := answers[r.URL.Path]
@@ -45,4 +53,11 @@ func Existing(t interface {
 	}))
 	t.Cleanup(server.Close)
 	return func(s *settings) { s.engine = engine.New(&rest.Config{Host: server.URL}) }
+}
+
+// resources lists one kind of objects that an API group has.
+func resources(version string, resource metav1.APIResource) metav1.APIResourceList {
+	return metav1.APIResourceList{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "APIResourceList"}, GroupVersion: version, APIResources: []metav1.APIResource{resource},
+	}
 }

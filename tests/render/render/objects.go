@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 
@@ -58,7 +59,8 @@ type PodTemplate struct {
 	Spec  corev1.PodSpec
 }
 
-// PodTemplates lists the pod templates of all workloads and the pods of hooks.
+// PodTemplates lists the pod templates of all workloads and the pods of hooks. The claims of a StatefulSet are among the volumes of its pods, as
+// ephemeral volumes with the same template: each pod has its own claim in either case.
 func (m *Manifests) PodTemplates() []PodTemplate {
 	var templates []PodTemplate
 	for _, o := range m.Objects {
@@ -66,12 +68,26 @@ func (m *Manifests) PodTemplates() []PodTemplate {
 		case *appsv1.Deployment:
 			templates = append(templates, PodTemplate{o.ID(), object.Spec.Template.ObjectMeta, object.Spec.Template.Spec})
 		case *appsv1.StatefulSet:
-			templates = append(templates, PodTemplate{o.ID(), object.Spec.Template.ObjectMeta, object.Spec.Template.Spec})
+			spec := object.Spec.Template.Spec
+			spec.Volumes = append(slices.Clone(spec.Volumes), claimed(object.Spec.VolumeClaimTemplates)...)
+			templates = append(templates, PodTemplate{o.ID(), object.Spec.Template.ObjectMeta, spec})
 		case *corev1.Pod:
 			templates = append(templates, PodTemplate{o.ID(), object.ObjectMeta, object.Spec})
 		}
 	}
 	return templates
+}
+
+// claimed gives the volumes that a StatefulSet adds to each of its pods.
+func claimed(claims []corev1.PersistentVolumeClaim) []corev1.Volume {
+	var volumes []corev1.Volume
+	for _, c := range claims {
+		template := &corev1.PersistentVolumeClaimTemplate{ObjectMeta: metav1.ObjectMeta{Labels: c.Labels}, Spec: c.Spec}
+		volumes = append(volumes, corev1.Volume{
+			Name: c.Name, VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{VolumeClaimTemplate: template}},
+		})
+	}
+	return volumes
 }
 
 // All lists the objects of a type.

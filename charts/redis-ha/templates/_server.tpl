@@ -1,0 +1,120 @@
+{{/* redis-ha.serverMeta: the metadata of the servers' workload, whatever its kind. Input: the root context. */}}
+{{- define "redis-ha.serverMeta" -}}
+# The label redis-role of the pods is missing here on purpose: the launcher in the image sets it at run time.
+name: {{ include "redis-ha.fullname" . }}-server
+namespace: {{ .Release.Namespace | quote }}
+labels:
+  name: {{ include "redis-ha.fullname" . }}-server
+  redis-node: "true"
+  {{- include "labels.standard" . | nindent 2 }}
+  app.kubernetes.io/component: server
+{{- end -}}
+
+{{/* redis-ha.serverClaim: labels and spec of the volume claim of one server. Input: the root context. */}}
+{{- define "redis-ha.serverClaim" -}}
+metadata:
+  {{- if eq .Values.servers.workload "StatefulSet" }}
+  name: data
+  {{- end }}
+  labels:
+    {{- include "redis-ha.selector" (dict "root" . "component" "server") | nindent 4 }}
+spec:
+  accessModes:
+    {{- toYaml .Values.persistence.accessModes | nindent 4 }}
+  {{- with .Values.persistence.storageClass }}
+  storageClassName: {{ ternary "" . (eq . "-") | quote }}
+  {{- end }}
+  resources:
+    requests:
+      storage: {{ .Values.persistence.size | quote }}
+{{- end -}}
+
+{{/* redis-ha.serverPod: the pod template of the servers, the same for each kind of workload. A StatefulSet adds the volume "data" to each
+pod itself. Input: the root context. */}}
+{{- define "redis-ha.serverPod" -}}
+{{- $component := dict "root" . "component" "server" }}
+{{- $grace := int .Values.servers.terminationGracePeriodSeconds }}
+{{- $kept := eq .Values.servers.workload "StatefulSet" }}
+{{- $annotations := dict "kubectl.kubernetes.io/default-container" "redis" }}
+{{- if .Values.servers.config }}
+{{- $_ := set $annotations "checksum/config" (include "redis-ha.config" . | sha256sum) }}
+{{- end -}}
+metadata:
+  labels:
+    {{- include "redis-ha.podLabels" $component | nindent 4 }}
+    redis-node: "true"
+  annotations:
+    {{- toYaml (merge $annotations (default dict .Values.podAnnotations)) | nindent 4 }}
+spec:
+  {{- include "redis-ha.podSettings" $component | nindent 2 }}
+  terminationGracePeriodSeconds: {{ $grace }}
+  containers:
+    - name: redis
+      {{- include "redis-ha.image" . | nindent 6 }}
+      env:
+        - name: REDIS_SENTINEL_SERVICE_HOST
+          value: {{ include "redis-ha.fullname" . }}-sentinel
+        {{- include "redis-ha.env" (dict "root" . "gracePeriodSeconds" $grace) | nindent 8 }}
+        - name: LAUNCHER_MIN_REPLICAS_TO_WRITE
+          value: {{ include "redis-ha.minReplicasToWrite" . | quote }}
+        - name: LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS
+          value: {{ int .Values.servers.minReplicasMaxLagSeconds | quote }}
+        {{- if not (kindIs "invalid" .Values.servers.maxReplicationLag) }}
+        - name: LAUNCHER_MAX_REPLICATION_LAG
+          value: {{ include "redis-ha.configValue" .Values.servers.maxReplicationLag | quote }}
+        {{- end }}
+        - name: LAUNCHER_MEMORY_LIMIT_BYTES
+          valueFrom:
+            resourceFieldRef:
+              resource: limits.memory
+        - name: LAUNCHER_MAXMEMORY_PERCENT
+          value: {{ int .Values.servers.maxmemoryPercent | quote }}
+        - name: LAUNCHER_PERSISTENCE
+          value: {{ .Values.persistence.enabled | quote }}
+        {{- if $kept }}
+        - name: LAUNCHER_VOLUMES_KEPT
+          value: "true"
+        {{- end }}
+        {{- if .Values.servers.config }}
+        - name: LAUNCHER_REDIS_CONFIG_FILE
+          value: /etc/redis-ha/redis.conf
+        {{- end }}
+      ports:
+        - name: redis
+          containerPort: 6379
+          protocol: TCP
+        - name: launcher
+          containerPort: 8080
+          protocol: TCP
+      {{- include "redis-ha.probes" . | nindent 6 }}
+      resources:
+        {{- include "redis-ha.serverResources" . | nindent 8 }}
+      {{- include "redis-ha.containerSecurityContext" . | nindent 6 }}
+      volumeMounts:
+        - name: data
+          mountPath: /redis-master-data
+        - name: run
+          mountPath: /run/redis-ha
+        {{- if .Values.servers.config }}
+        - name: config
+          mountPath: /etc/redis-ha
+          readOnly: true
+        {{- end }}
+  volumes:
+    {{- include "redis-ha.runVolume" . | nindent 4 }}
+    {{- if .Values.servers.config }}
+    - name: config
+      configMap:
+        name: {{ include "redis-ha.fullname" . }}-config
+    {{- end }}
+    {{- if not $kept }}
+    - name: data
+      {{- if .Values.persistence.enabled }}
+      ephemeral:
+        volumeClaimTemplate:
+          {{- include "redis-ha.serverClaim" . | nindent 10 }}
+      {{- else }}
+      emptyDir: {}
+      {{- end }}
+    {{- end }}
+{{- end -}}
