@@ -70,7 +70,7 @@ func (r *release) onlyMaster(ctx context.Context, wanted func(*corev1.Pod) bool)
 // expects from then on.
 func (r *release) scaleServers(t *testing.T, servers int) {
 	t.Helper()
-	r.kubectl(t, "scale", r.serverDeployment(), "--replicas="+strconv.Itoa(servers))
+	r.kubectl(t, "scale", r.serverWorkload(), "--replicas="+strconv.Itoa(servers))
 	r.servers = servers
 }
 

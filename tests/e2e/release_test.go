@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -19,6 +20,8 @@ import (
 type release struct {
 	name, namespace    string
 	servers, sentinels int
+	// workload is the kind of the servers' workload as kubectl knows it; empty: a Deployment.
+	workload string
 	// password is empty without auth; if it is the chart's own, readPassword
 	// says that install is to read it.
 	password     string
@@ -157,7 +160,9 @@ func quietHelm() *helm.Options { return &helm.Options{Logger: logger.Discard} }
 
 func (r *release) fullname() string { return r.name + "-redis-ha" }
 
-func (r *release) serverDeployment() string { return "deployment/" + r.fullname() + "-server" }
+func (r *release) serverWorkload() string {
+	return cmp.Or(r.workload, "deployment") + "/" + r.fullname() + "-server"
+}
 
 func (r *release) sentinelDeployment() string { return "deployment/" + r.fullname() + "-sentinel" }
 
@@ -177,7 +182,7 @@ func (r *release) gone(ctx context.Context) error {
 
 // releaseKinds are all kinds of objects that a release or its pods can make.
 const releaseKinds = "pods,persistentvolumeclaims,leases,secrets,configmaps,services,endpointslices,serviceaccounts," +
-	"roles,rolebindings,deployments,replicasets,poddisruptionbudgets,networkpolicies"
+	"roles,rolebindings,deployments,replicasets,statefulsets,controllerrevisions,poddisruptionbudgets,networkpolicies"
 
 // objects lists what belongs to the release, by the prefix of its names: not
 // everything has its labels.
