@@ -50,7 +50,7 @@ func (s *Server) begin(ctx context.Context) role.Facts {
 // settings are the values that decisions depend on.
 func (s *Server) settings() role.Settings {
 	return role.Settings{
-		Servers: s.config.Servers, Sentinels: s.config.Sentinels, Quorum: s.config.Quorum, DownAfter: s.config.DownAfter, Persistence: s.config.Persistence,
+		Servers: s.config.Servers, Sentinels: s.config.Sentinels, Quorum: s.config.Quorum, DownAfter: s.config.DownAfter, Persistence: s.config.Persistence, VolumesKept: s.config.VolumesKept,
 		MinReplicas: s.config.MinReplicas, MasterService: s.config.SentinelServiceHost != "",
 	}
 }

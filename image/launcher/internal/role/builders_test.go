@@ -220,6 +220,8 @@ func servers(n int) edit { return func(o *Observation) { o.Servers = n } }
 // inMemory is a release without persistence.
 func inMemory(o *Observation) { o.Persistence = false }
 
+func volumesKept(o *Observation) { o.VolumesKept = true }
+
 var nothing = Standing{Empty: true}
 
 // wasMaster and wasReplica are data of a generation up to an offset.

@@ -103,7 +103,8 @@ func electionOf(o Observation, why string) *election {
 			}
 		}
 	}
-	e.missing, e.patience = max(silent, o.Servers-known), patienceFor(o, e.best, withheld)
+	e.missing = max(silent, o.Servers-known)
+	e.patience = patienceFor(o, e.best, withheld || o.VolumesKept && e.missing > 0)
 	return e
 }
 
@@ -240,11 +241,13 @@ func (o Observation) unbeatable(c candidate) bool {
 }
 
 // patienceFor is how long missing servers are waited for. withheld says that a
-// missing server has run before. It may hold data when no other server does. The
-// volume of a pod that does not exist any more is gone, too.
+// missing server may hold data when no other server does: it has run before, or
+// volumes are kept. Where they are not, the volume of a pod that does not exist
+// any more is gone, too. Where they are, a release without a record may be an
+// earlier one that was installed again.
 func patienceFor(o Observation, best candidate, withheld bool) time.Duration {
 	switch {
-	case !o.Initialised || !best.Standing.Empty || !withheld:
+	case !o.Initialised && !o.VolumesKept || !best.Standing.Empty || !withheld:
 		return electionPatience
 	case o.Persistence:
 		return volumePatience

@@ -15,6 +15,8 @@ type Settings struct {
 	DownAfter time.Duration
 	// Persistence: the servers keep their data on volumes of their pods.
 	Persistence bool
+	// VolumesKept: the volumes outlive the pods. A server whose pod has not run yet, or does not exist, may have data.
+	VolumesKept bool
 	// MinReplicas is how many replicas in sync a master must have to accept writes, unless it may serve alone.
 	MinReplicas int
 	// MasterService: there is a sentinel Service that can be asked by name for the master.

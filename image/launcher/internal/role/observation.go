@@ -166,6 +166,8 @@ type Observation struct {
 	DownAfter time.Duration
 	// Persistence: the servers keep their data on volumes of their pods.
 	Persistence bool
+	// VolumesKept: the volumes outlive the pods. A server whose pod has not run yet, or does not exist, may have data.
+	VolumesKept bool
 
 	Views []View // one for each sentinel pod with an address
 	Peers []Peer // all other server pods
