@@ -37,6 +37,10 @@ const (
 	// waits for a controller to create one. Controllers need well under a second;
 	// where everything was busy, a pod that they had created was seen after 2 s.
 	arrivalPatience = 10 * time.Second
+	// keptPatience is the same where volumes are kept: the data stay with the volume, and a
+	// StatefulSet creates the next pod of the volume when this one has gone. Pods of another
+	// workload may come in a release that moves to a Deployment.
+	keptPatience = 3 * time.Second
 	// silentPatience is how long a Redis that does not answer is waited for where
 	// the sentinels do not say that it is the master.
 	silentPatience = 5 * time.Second

@@ -75,6 +75,10 @@ func TestTerminatingPodHandsOverBeforeItLeaves(t *testing.T) {
 		{"a master alone waits for a controller to create a server", observe(master), arrivalPatience,
 			stay("waiting for another server to be created")},
 		{"a master alone leaves when no server is created", observe(master), arrivalPatience + 1, leave("there is no other server")},
+		{"where volumes are kept it does not wait as long", observe(master, volumesKept), keptPatience + 1, leave("there is no other server")},
+		{"but for pods of another workload, which come at once", observe(master, volumesKept), keptPatience, stay("waiting for another server to be created")},
+		{"and for data that are in its memory only", observe(master, volumesKept, local(func(l *Local) { l.Copied = true })), keptPatience + 1,
+			stay("this pod has its data in memory only, until the first rewrite of its file has ended")},
 		{"a master keeps time to stop Redis", observe(master, peer("b", isReplica)), budget - leaveReserve + 1,
 			leave("no replica could take over within the shutdown budget")},
 	} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // leavingRules decide for a terminating server whose Redis runs.
@@ -102,10 +103,10 @@ var leavingRules = []rule[*leaving, Leaving]{
 	},
 	{
 		ID:      "leaving-last-server",
-		When:    "no other server stays, and TERM came more than 10 s ago",
+		When:    "no other server stays, and TERM came more than 10 s ago, or 3 s where volumes outlive their pods",
 		Then:    "leave",
-		Why:     "A controller needs well under a second to create a server, and 2 s where everything is busy (ADR 0025).",
-		applies: func(l *leaving) bool { return l.since > arrivalPatience },
+		Why:     "A controller needs well under a second to create a server, and 2 s where everything is busy (ADR 0025). A kept volume has the data (ADR 0036).",
+		applies: func(l *leaving) bool { return l.since > l.arrival() },
 		decide:  func(*leaving) Leaving { return leaves("there is no other server") },
 	},
 	{
@@ -190,6 +191,14 @@ func (l left) failOver() Decision {
 		d.Action, d.Target = Wait, netip.Addr{}
 	}
 	return d
+}
+
+// arrival is how long this pod waits for a controller to create another server.
+func (l *leaving) arrival() time.Duration {
+	if l.VolumesKept {
+		return keptPatience
+	}
+	return arrivalPatience
 }
 
 // timeLeft says whether there is time left before Redis has to be stopped.
