@@ -38,13 +38,19 @@ func (s *Server) look(ctx context.Context) role.Plan {
 // begin asks the own Redis, and gives what is known without asking anybody else.
 func (s *Server) begin(ctx context.Context) role.Facts {
 	facts := role.Facts{Began: s.turnAt, Own: s.askOwn(ctx), PodsKnown: s.api.Synced(), Settings: s.settings()}
-	facts.Self = role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP, Volume: s.self.Volume, Terminating: s.stopping}
-	for _, pod := range s.api.Pods() {
-		if pod.UID == s.self.UID {
-			facts.Self.Created, facts.Self.Label = pod.Created, pod.Role
+	facts.Self = s.member(s.api.Pods())
+	return facts
+}
+
+// member gives this pod, with what the API tells of it.
+func (s *Server) member(pods []kube.Pod) role.Member {
+	self := role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP, Volume: s.self.Volume, Terminating: s.stopping}
+	for _, pod := range pods {
+		if pod.UID == self.UID {
+			self.Created, self.Label, self.Revision, self.Ordinal = pod.Created, pod.Role, pod.Revision, pod.Ordinal
 		}
 	}
-	return facts
+	return self
 }
 
 // settings are the values that decisions depend on.

@@ -14,6 +14,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/writepause"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
@@ -82,4 +83,13 @@ func TestClientsOfADemotedMasterAreDroppedOnce(t *testing.T) {
 	redis.Answer("INFO", fakeredis.Text("role:slave\r\nmaster_replid:m\r\n"))
 	s.askOwn(t.Context())
 	require.True(t, s.demoting, "it was somebody else")
+}
+
+func TestOwnPodIsToldFromALaterPodOfTheSameName(t *testing.T) {
+	created, address := time.Unix(1, 0), netip.MustParseAddr("10.0.0.1")
+	s := &Server{config: config.Config{PodIP: address}, self: record.Member{Name: "server-1", UID: "uid-1", Volume: "volume"}, stopping: true}
+	want := role.Member{Name: "server-1", UID: "uid-1", IP: address, Volume: "volume", Terminating: true}
+	require.Equal(t, want, s.member([]kube.Pod{{Name: "server-1", UID: "uid-later", Created: time.Unix(2, 0), Revision: "new", Ordinal: 1}}))
+	want.Created, want.Label, want.Revision, want.Ordinal = created, role.Slave, "old", 1
+	require.Equal(t, want, s.member([]kube.Pod{{Name: "server-1", UID: "uid-1", Created: created, Role: role.Slave, Revision: "old", Ordinal: 1}}))
 }

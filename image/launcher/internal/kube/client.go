@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +40,9 @@ const (
 	DeletionCost = "controller.kubernetes.io/pod-deletion-cost"
 )
 
+// revisionLabel is written by Kubernetes on the pods of a StatefulSet.
+const revisionLabel = "controller-revision-hash"
+
 // callTimeout bounds one API call. The API's own objective for a change of one
 // object is 1 s at the 99th percentile; twice that means it is not answering.
 const callTimeout = 2 * time.Second
@@ -59,6 +64,8 @@ type Pod struct {
 	Phase       corev1.PodPhase
 	Node        string
 	MemoryLimit int64 // bytes that the kubelet lets the container of Redis have; 0: not told
+	Revision    string // of a pod of a StatefulSet: the revision of its template; else empty
+	Ordinal     int    // of a pod of a StatefulSet: its number; else 0
 }
 
 // redisContainer is the name of the container of a server pod.
@@ -244,6 +251,10 @@ func podOf(p *corev1.Pod) Pod {
 		Terminating: p.DeletionTimestamp != nil,
 		Phase:       p.Status.Phase,
 		Node:        p.Spec.NodeName,
+		Revision:    p.Labels[revisionLabel],
+	}
+	if out.Revision != "" {
+		out.Ordinal, _ = strconv.Atoi(p.Name[strings.LastIndex(p.Name, "-")+1:])
 	}
 	if p.DeletionTimestamp != nil {
 		out.GraceEnds = p.DeletionTimestamp.Time

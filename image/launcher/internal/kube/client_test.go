@@ -124,6 +124,18 @@ func TestPodThatWaitsForItsVolumeHasNeverRun(t *testing.T) {
 	}
 }
 
+func TestPodOfAStatefulSetTellsItsNumberAndTheRevisionOfItsTemplate(t *testing.T) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "release-server-12", Labels: map[string]string{"controller-revision-hash": "release-server-59d7d5b4"}}}
+	kept, err := dropUnused(pod)
+	require.NoError(t, err)
+	found := podOf(kept.(*corev1.Pod))
+	require.Equal(t, "release-server-59d7d5b4", found.Revision)
+	require.Equal(t, 12, found.Ordinal)
+	found = podOf(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "release-server-64f6fb69c8-12345"}})
+	require.Empty(t, found.Revision)
+	require.Zero(t, found.Ordinal, "of a Deployment")
+}
+
 func TestPodIsOverdueWhenItsGracePeriodIsOverForLongerThanClocksDiffer(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {

@@ -33,7 +33,7 @@ func (a Asker) Members(pods []kube.Pod) []role.Member {
 		if pod.Server {
 			members = append(members, role.Member{
 				Name: pod.Name, UID: pod.UID, IP: pod.IP, Created: pod.Created, Terminating: pod.Terminating, Ready: pod.Ready, Label: pod.Role,
-				NeverRan: pod.NeverRan() && !a.Config.VolumesKept,
+				NeverRan: pod.NeverRan() && !a.Config.VolumesKept, Revision: pod.Revision, Ordinal: pod.Ordinal,
 			})
 		}
 	}

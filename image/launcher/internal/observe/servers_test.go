@@ -147,3 +147,8 @@ func TestPodThatHasNotRunMayHaveDataWhereVolumesAreKept(t *testing.T) {
 	require.Equal(t, []bool{false, true}, neverRan(config.Config{Persistence: true}), "by name")
 	require.Equal(t, []bool{false, false}, neverRan(config.Config{Persistence: true, VolumesKept: true}))
 }
+
+func TestMembersAreTheServersWithTheirNumbersAndRevisions(t *testing.T) {
+	members := Asker{Links: NewLinks("")}.Members([]kube.Pod{{Name: "server-4", Server: true, Revision: "new", Ordinal: 4}, {Name: "sentinel"}})
+	require.Equal(t, []role.Member{{Name: "server-4", Revision: "new", Ordinal: 4}}, members)
+}

@@ -50,6 +50,9 @@ const (
 	// handOverReserve is what of the shutdown budget is kept for the hand-over to a replica
 	// whose file is not complete: a promotion takes up to 5 s where a sentinel crashes.
 	handOverReserve = 5 * time.Second
+	// nearForemost is how far, in bytes, a replica may be behind the foremost one to be preferred
+	// for another reason. It carries that out in far less time than writes are paused.
+	nearForemost = 1 << 20
 	// leaveReserve is what of the shutdown budget is kept for stopping Redis.
 	leaveReserve = 10 * time.Second
 )
@@ -100,11 +103,23 @@ func leaveBy(rules []rule[*leaving, Leaving], l *leaving) Leaving {
 	return d
 }
 
-// foremostFirst gives the addresses of replicas: those whose launcher has told what is in their files come first,
-// and among these those with the higher offset.
-func foremostFirst(replicas []Peer) []netip.Addr {
+// bestFirst gives the addresses of replicas: those whose launcher has told what is in their files come first, and among these those with the
+// higher offset. Replicas in a StatefulSet may differ a little in their offsets: of those near the foremost, pods that have another template
+// than this pod come first, and then lower numbers. A StatefulSet rolls the highest number first. So a leaving master hands over to a pod
+// that has been rolled already, or to the pod that is rolled last.
+func (l *leaving) bestFirst(replicas []Peer) []netip.Addr {
+	var foremost int64
+	for _, r := range replicas {
+		foremost = max(foremost, r.Offset)
+	}
+	near := func(p Peer) int64 { return number(p.Offset >= foremost-nearForemost) }
+	rolled := func(p Peer) int64 { return number(p.Revision != l.Self.Revision) }
 	slices.SortStableFunc(replicas, func(a, b Peer) int {
-		return cmp.Or(cmp.Compare(number(b.Status != nil), number(a.Status != nil)), cmp.Compare(b.Offset, a.Offset))
+		return cmp.Or(
+			cmp.Compare(number(b.Status != nil), number(a.Status != nil)),
+			cmp.Compare(near(b), near(a)), cmp.Compare(rolled(b), rolled(a)), cmp.Compare(a.Ordinal, b.Ordinal),
+			cmp.Compare(b.Offset, a.Offset),
+		)
 	})
 	var out []netip.Addr
 	for _, r := range replicas {

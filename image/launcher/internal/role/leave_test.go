@@ -2,6 +2,8 @@ package role
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +90,81 @@ func TestTerminatingPodHandsOverBeforeItLeaves(t *testing.T) {
 			require.Equal(t, c.want, got)
 		})
 	}
+}
+
+// inSet makes a peer the pod of a StatefulSet with a number and a revision, in sync at an offset.
+func inSet(number int, revision string, offset int64) func(*Peer) {
+	return func(p *Peer) {
+		isReplica(p)
+		p.Ordinal, p.Revision, p.Offset = number, revision, offset
+	}
+}
+
+func TestMasterHandsOverToAPodThatHasBeenRolled(t *testing.T) {
+	master := together(runsAsMaster(time.Hour), sentinels("a a a"), func(o *Observation) { o.Self.Ordinal, o.Self.Revision = 2, "old" })
+	const offset = 10 * nearForemost
+	for name, c := range map[string]struct {
+		given Observation
+		want  string // pods, the best first
+	}{
+		"a rolled pod before the foremost":       {observe(master, peer("b", inSet(0, "old", offset)), peer("c", inSet(3, "new", offset-100))), "c b"},
+		"the lower number of two rolled pods":    {observe(master, peer("b", inSet(10, "new", offset)), peer("c", inSet(3, "new", offset-100))), "c b"},
+		"the lowest number where none is rolled": {observe(master, peer("b", inSet(1, "old", offset)), peer("c", inSet(0, "old", offset-100))), "c b"},
+		"not a rolled pod that is far behind":    {observe(master, peer("b", inSet(0, "old", offset)), peer("c", inSet(3, "new", offset-nearForemost-1))), "b c"},
+		"not a rolled pod that tells nothing": {observe(master, peer("b", inSet(0, "old", offset)),
+			peer("c", inSet(3, "new", offset), func(p *Peer) { p.Status = nil })), "b c"},
+		"the foremost of the pods of a Deployment": {observe(master, func(o *Observation) { o.Self.Revision = "" },
+			peer("b", inSet(0, "", offset-1)), peer("c", inSet(0, "", offset))), "c b"},
+		"a pod of the other workload in a release that moves": {observe(master, peer("b", inSet(0, "old", offset)), peer("c", inSet(9, "", offset-1))), "c b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var want []netip.Addr
+			for _, pod := range strings.Fields(c.want) {
+				want = append(want, address(pod))
+			}
+			require.Equal(t, want, DecideLeaving(c.given, 0, 55*time.Second).Candidates)
+		})
+	}
+}
+
+// A StatefulSet rolls the pods from the highest number down. A master with the highest number is rolled before there is another rolled pod.
+func TestRollOutOfAStatefulSetHandsOverOnce(t *testing.T) {
+	for servers := 2; servers <= 5; servers++ {
+		for first := range servers {
+			revisions := slices.Repeat([]string{"old"}, servers)
+			master, handOvers := first, 0
+			for leaving := servers - 1; leaving >= 0; leaving-- {
+				if leaving == master {
+					master = successorInSet(master, revisions)
+					handOvers++
+				}
+				revisions[leaving] = "new"
+			}
+			want := 1
+			if first == servers-1 {
+				want = 2
+			}
+			require.Equal(t, want, handOvers, "%d servers, of which server %d is master", servers, first)
+		}
+	}
+}
+
+// successorInSet gives the number of the pod that a leaving master of a StatefulSet hands over to.
+func successorInSet(master int, revisions []string) int {
+	o := observe(runsAsMaster(time.Hour), sentinels("a a a"), func(o *Observation) {
+		o.Self.Ordinal, o.Self.Revision = master, revisions[master]
+	})
+	for number, revision := range revisions {
+		if number != master {
+			peer(string(rune('b'+number)), inSet(number, revision, 1000+int64(number)))(&o)
+		}
+	}
+	for number := range revisions {
+		if number != master && address(string(rune('b'+number))) == DecideLeaving(o, 0, 55*time.Second).Candidates[0] {
+			return number
+		}
+	}
+	return -1
 }
 
 func TestLeavingPodWhoseRedisDiedAsMasterIsFailedOver(t *testing.T) {

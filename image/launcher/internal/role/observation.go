@@ -58,6 +58,8 @@ type Member struct {
 	NeverRan    bool   // it has not been started yet, and its volume is new and empty; false where volumes outlive their pods
 	Volume      string // ID of the data volume of this pod; empty if it is not known, and for other pods, whose status tells it
 	Label       string // redis-role as the API has it
+	Revision    string // of a pod of a StatefulSet: the revision of its template; else empty
+	Ordinal     int    // of a pod of a StatefulSet: its number; else 0
 }
 
 // Local is the state of this pod's own Redis.

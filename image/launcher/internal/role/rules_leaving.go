@@ -223,5 +223,5 @@ func leaves(format string, args ...any) Leaving {
 
 // handsOver is the decision to hand over to one of the candidates. The format of the reason has their number.
 func (l *leaving) handsOver(candidates []Peer, format string) Leaving {
-	return Leaving{Step: HandOver, Successors: l.successors, Candidates: foremostFirst(candidates), Reason: fmt.Sprintf(format, len(candidates))}
+	return Leaving{Step: HandOver, Successors: l.successors, Candidates: l.bestFirst(candidates), Reason: fmt.Sprintf(format, len(candidates))}
 }
