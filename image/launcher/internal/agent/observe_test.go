@@ -93,3 +93,10 @@ func TestOwnPodIsToldFromALaterPodOfTheSameName(t *testing.T) {
 	want.Created, want.Label, want.Revision, want.Ordinal = created, role.Slave, "old", 1
 	require.Equal(t, want, s.member([]kube.Pod{{Name: "server-1", UID: "uid-1", Created: created, Role: role.Slave, Revision: "old", Ordinal: 1}}))
 }
+
+func TestDecisionsKnowWhetherVolumesAreKept(t *testing.T) {
+	s := &Server{config: config.Config{Persistence: true}}
+	require.False(t, s.settings().VolumesKept)
+	s.config.VolumesKept = true
+	require.True(t, s.settings().VolumesKept)
+}

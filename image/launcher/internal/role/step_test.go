@@ -332,3 +332,10 @@ func TestLooksOfAFailoverAreRarerWhereThereAreMoreServers(t *testing.T) {
 	require.Equal(t, 125*time.Millisecond, m.Pace(now, 50))
 	require.Equal(t, calmPace, m.Pace(now, 200))
 }
+
+func TestSettingsReachTheDecision(t *testing.T) {
+	l := newLooker(t, there)
+	require.False(t, l.memory.Observe(l.facts, l.at).VolumesKept)
+	l.facts.Settings.VolumesKept = true
+	require.True(t, l.memory.Observe(l.facts, l.at).VolumesKept)
+}
