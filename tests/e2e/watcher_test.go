@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
@@ -106,6 +107,9 @@ func (w *watcher) role(pod, before, after string) {
 // follow writes a container's log to a file until the container ends.
 func (w *watcher) follow(ctx context.Context, pod *corev1.Pod, container string, restarts int32) {
 	name := fmt.Sprintf("%s-%d.log", pod.Name, restarts)
+	if _, numbered := pod.Labels[appsv1.PodIndexLabel]; numbered { // a later pod has the same name
+		name = fmt.Sprintf("%s-%s-%d.log", pod.Name, pod.UID, restarts)
+	}
 	w.mu.Lock()
 	known := w.logged[name]
 	w.logged[name] = true
