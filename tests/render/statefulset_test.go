@@ -77,6 +77,7 @@ func TestClaimOfAStatefulSetIsThatOfADeployment(t *testing.T) {
 		require.Len(t, s.Spec.VolumeClaimTemplates, 1)
 		claim := s.Spec.VolumeClaimTemplates[0]
 		assert.Equal(t, "data", claim.Name)
+		assert.Equal(t, metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"}, claim.TypeMeta, "the API server fills it in, and whoever compares finds a difference")
 		volume, _ := mounted(t, render.PodTemplate{Owner: server, Spec: podSpec(t, render.Chart(t, render.YAML(t, "persistence: "+persistence)), server)}, "/redis-master-data")
 		assert.Equal(t, volume.Ephemeral.VolumeClaimTemplate.Spec, claim.Spec)
 		assert.Equal(t, volume.Ephemeral.VolumeClaimTemplate.Labels, claim.Labels)
