@@ -268,9 +268,10 @@ func TestDeploymentBecomesAStatefulSetAndBack(t *testing.T) {
 		eventually(t, recoveryTime, "a complete release of servers of a "+kind, allNew(r, old))
 		t.Logf("a %s after %.1f s:\n%s", kind, time.Since(start).Seconds(), r.watcher.history(start))
 		client.advance(100)
-		r.requireBulkData(t)
+		require.Equal(t, durableBlocks, r.count(t, durableBlocks), "blocks of bulk data that are there")
 	}
 	client.costs(planned)
+	r.requireBulkData(t)
 }
 
 // A pod that is deleted by force may run for a moment beside its successor, which has the same volume.
