@@ -63,7 +63,7 @@ type Pod struct {
 	Ready       bool
 	Phase       corev1.PodPhase
 	Node        string
-	MemoryLimit int64 // bytes that the kubelet lets the container of Redis have; 0: not told
+	MemoryLimit int64  // bytes that the kubelet lets the container of Redis have; 0: not told
 	Revision    string // of a pod of a StatefulSet: the revision of its template; else empty
 	Ordinal     int    // of a pod of a StatefulSet: its number; else 0
 }
