@@ -31,8 +31,8 @@ const (
 
 // eachBlock is a script for Redis that does something with blocksAtOnce blocks of
 // bulk data, from block ARGV[1] on. A block cannot be compressed, and differs from
-// all others.
-const eachBlock = `local noise, done = {}, 0; for i = 1, %d do noise[i] = string.char(math.random(0, 255)) end; noise = table.concat(noise); ` +
+// all others. Redis goes on with the random numbers of the script before, unless a script begins anew.
+const eachBlock = `math.randomseed(1); local noise, done = {}, 0; for i = 1, %d do noise[i] = string.char(math.random(0, 255)) end; noise = table.concat(noise); ` +
 	`for i = ARGV[1], ARGV[1] + %d do local key, value = 'block:' .. i, i .. noise; %s end; return done`
 
 var (
