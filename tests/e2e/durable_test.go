@@ -252,11 +252,10 @@ func TestDeploymentBecomesAStatefulSetAndBack(t *testing.T) {
 	r.fill(t, durableBlocks)
 	client := r.write(t)
 	client.advance(100)
-	_, err := tryBash(t, "helm upgrade "+r.name+" stable/redis-ha --namespace "+r.namespace+" --reuse-values --set servers.workload=StatefulSet", "")
-	require.Error(t, err, "an upgrade that would delete the volumes")
-	require.NoError(t, r.healthy(t.Context()), "after the refusal")
-
 	for _, kind := range []string{"StatefulSet", "Deployment"} {
+		_, err := tryBash(t, "helm upgrade "+r.name+" stable/redis-ha --namespace "+r.namespace+" --reuse-values --set servers.workload="+kind, "")
+		require.Error(t, err, "an upgrade that would delete the servers")
+		require.NoError(t, r.healthy(t.Context()), "after the refusal")
 		before := r.serverWorkload()
 		old := r.component(t, "server")
 		start := time.Now()

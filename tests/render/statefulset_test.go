@@ -149,19 +149,34 @@ func TestNotesOfAStatefulSet(t *testing.T) {
 	assert.NotContains(t, m.Notes, "persistentvolumeclaim")
 }
 
-// Helm deletes the Deployment, and its volumes go with it, before the servers of the StatefulSet have a copy.
-func TestStatefulSetIsRefusedWhileADeploymentWouldBeDeleted(t *testing.T) {
-	running := func(annotations map[string]string) render.Option {
+// Helm deletes the workload of the other kind before the servers of the new one have a copy.
+func TestOtherKindOfWorkloadIsRefusedWhileTheServersWouldBeDeleted(t *testing.T) {
+	keep := map[string]string{"helm.sh/resource-policy": "keep"}
+	deployment := func(annotations map[string]string) render.Option {
 		return render.Existing(t, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: server, Namespace: render.Namespace, Annotations: annotations}})
 	}
-	values := render.YAML(t, "servers: {workload: StatefulSet}")
-	for _, annotations := range []map[string]string{nil, {"deployment.kubernetes.io/revision": "1"}, {"helm.sh/resource-policy": "delete"}} {
-		lines := problems(t, values, running(annotations))
-		require.Len(t, lines, 1)
-		assert.Contains(t, lines[0], "servers.workload: the servers run as a Deployment")
-		assert.Contains(t, lines[0], "kubectl annotate deployment --namespace kube-public "+server+" helm.sh/resource-policy=keep")
+	statefulSet := func(annotations map[string]string) render.Option {
+		return render.Existing(t, &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: server, Namespace: render.Namespace, Annotations: annotations}})
 	}
-	assert.NotEmpty(t, render.Chart(t, values, running(map[string]string{"helm.sh/resource-policy": "keep"})).Objects)
-	assert.NotEmpty(t, render.Chart(t, values, render.Existing(t)).Objects, "a new release")
-	assert.NotEmpty(t, render.Chart(t, nil, running(nil)).Objects, "an upgrade of a Deployment")
+	for _, c := range []struct {
+		from, to, deleted string
+		running           func(map[string]string) render.Option
+	}{
+		{from: "Deployment", to: "StatefulSet", running: deployment, deleted: "with their volumes while"},
+		{from: "StatefulSet", to: "Deployment", running: statefulSet, deleted: "would delete them while"},
+	} {
+		t.Run(c.from+" to "+c.to, func(t *testing.T) {
+			values, same := render.YAML(t, "servers: {workload: "+c.to+"}"), render.YAML(t, "servers: {workload: "+c.from+"}")
+			for _, annotations := range []map[string]string{nil, {"deployment.kubernetes.io/revision": "1"}, {"helm.sh/resource-policy": "delete"}} {
+				lines := problems(t, values, c.running(annotations))
+				require.Len(t, lines, 1)
+				assert.Contains(t, lines[0], "servers.workload: the servers run as a "+c.from)
+				assert.Contains(t, lines[0], c.deleted)
+				assert.Contains(t, lines[0], "kubectl annotate "+strings.ToLower(c.from)+" --namespace kube-public "+server+" helm.sh/resource-policy=keep")
+			}
+			assert.NotEmpty(t, render.Chart(t, values, c.running(keep)).Objects)
+			assert.NotEmpty(t, render.Chart(t, values, render.Existing(t)).Objects, "a new release")
+			assert.NotEmpty(t, render.Chart(t, same, c.running(nil)).Objects, "an upgrade of the same kind")
+		})
+	}
 }

@@ -13,8 +13,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Existing renders as into a cluster that has these Secrets and Deployments, as an upgrade of a release finds them: the template function
-// "lookup" finds them, and nothing else.
+// Existing renders as into a cluster that has these Secrets, Deployments and StatefulSets, as an upgrade of a release finds them: the template
+// function "lookup" finds them, and nothing else.
 // The cleanup function of the test ends it.
 func Existing(t interface {
 	T
@@ -22,8 +22,10 @@ func Existing(t interface {
 }, objects ...metav1.Object) Option {
 	t.Helper()
 	answers := map[string]any{
-		"/api/v1":       resources("v1", metav1.APIResource{Name: "secrets", Kind: "Secret", Namespaced: true}),
-		"/apis/apps/v1": resources("apps/v1", metav1.APIResource{Name: "deployments", Kind: "Deployment", Namespaced: true}),
+		"/api/v1": resources("v1", metav1.APIResource{Name: "secrets", Kind: "Secret", Namespaced: true}),
+		"/apis/apps/v1": resources("apps/v1",
+			metav1.APIResource{Name: "deployments", Kind: "Deployment", Namespaced: true},
+			metav1.APIResource{Name: "statefulsets", Kind: "StatefulSet", Namespaced: true}),
 	}
 	for _, o := range objects {
 		switch object := o.(type) {
@@ -33,8 +35,11 @@ func Existing(t interface {
 		case *appsv1.Deployment:
 			object.TypeMeta = metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}
 			answers[fmt.Sprintf("/apis/apps/v1/namespaces/%s/deployments/%s", object.Namespace, object.Name)] = object
+		case *appsv1.StatefulSet:
+			object.TypeMeta = metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"}
+			answers[fmt.Sprintf("/apis/apps/v1/namespaces/%s/statefulsets/%s", object.Namespace, object.Name)] = object
 		default:
-			t.Fatalf("a cluster of a test has Secrets and Deployments, and no %T", o)
+			t.Fatalf("a cluster of a test has Secrets, Deployments and StatefulSets, and no %T", o)
 		}
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,9 +60,9 @@ func Existing(t interface {
 	return func(s *settings) { s.engine = engine.New(&rest.Config{Host: server.URL}) }
 }
 
-// resources lists one kind of objects that an API group has.
-func resources(version string, resource metav1.APIResource) metav1.APIResourceList {
+// resources lists the kinds of objects that an API group has.
+func resources(version string, kinds ...metav1.APIResource) metav1.APIResourceList {
 	return metav1.APIResourceList{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "APIResourceList"}, GroupVersion: version, APIResources: []metav1.APIResource{resource},
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "APIResourceList"}, GroupVersion: version, APIResources: kinds,
 	}
 }
