@@ -269,6 +269,13 @@ func (p *pod) stop() time.Duration {
 // remove deletes the pod as kubectl delete does: marked as terminating, TERM,
 // and gone from the API when the container has ended.
 func (p *pod) remove() time.Duration {
+	took := p.removeButVolume()
+	p.removeVolumes()
+	return took
+}
+
+// removeButVolume is remove where the data volume outlives the pod; see comeBack.
+func (p *pod) removeButVolume() time.Duration {
 	p.mu.Lock()
 	p.deleted = true
 	p.mu.Unlock()
@@ -277,8 +284,22 @@ func (p *pod) remove() time.Duration {
 	}
 	took := p.stop()
 	p.forget()
-	p.removeVolumes()
 	return took
+}
+
+// comeBack adds and runs the next pod on the data volume of a pod that is gone.
+func (p *pod) comeBack() *pod {
+	p.cluster.t.Helper()
+	next := p.cluster.addServer()
+	if err := os.Remove(next.dataDir); err != nil {
+		p.cluster.t.Fatal(err)
+	}
+	if err := os.Rename(p.dataDir, next.dataDir); err != nil {
+		p.cluster.t.Fatal(err)
+	}
+	p.cluster.data.wiped(p)
+	next.run()
+	return next
 }
 
 // removeByForce deletes the pod as kubectl delete --force --grace-period=0, on a node

@@ -20,7 +20,7 @@ func TestReplicaIsNotHeldBackForever(t *testing.T) {
 	require.False(t, s.remembered(t.Context()), "no sentinel answers")
 	s.views = []observe.SentinelView{view}
 	require.True(t, s.remembered(t.Context()))
-	s.memory.ProcessStarted(time.Now())
+	s.memory.ProcessStarted(false, time.Now())
 	s.memory.MayBeRemembered(time.Now().Add(-time.Minute))
 	require.False(t, s.remembered(t.Context()), "who answers at this address is not the replica that was here")
 }

@@ -74,6 +74,7 @@ func (s *Server) leave(ctx context.Context) bool {
 		return true
 	}
 	s.log.Info("stopping redis-server", "reason", leaving.Reason)
+	s.saveCopy(ctx, o)
 	s.stopRedis()
 	if s.passing != nil {
 		ctx, cancel := s.untilExit(ctx)
@@ -169,7 +170,8 @@ func (s *Server) refreshTerminating(ctx context.Context, peers []role.Peer) {
 // launcher, writes are paused, a successor catches up and is promoted, and the sentinels are told.
 // Redis is stopped here with the writes still paused, so that none of them is carried
 // out: their clients see the connection close and send them again. From then
-// on connections that arrive here are passed on to the successor.
+// on connections that arrive here are passed on to the successor. Where the volume stays,
+// Redis becomes a replica of the successor instead, without clients, and saves its data while the clients move.
 func (s *Server) handOver(ctx context.Context, leaving role.Leaving, views []observe.SentinelView) error {
 	began := time.Now()
 	node := s.local()
@@ -185,18 +187,27 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving, views []obs
 		told.Go(func() { s.carrier().TellOthers(context.WithoutCancel(ctx), next.Successor) })
 	}
 	defer told.Wait() // see succession.Carrier.TellOthers
+	var saving <-chan struct{}
 	if s.stopListening(ctx, node) {
 		s.passing = s.pass(ctx, target, passingTime)
 		s.publish(role.Observation{})
-		s.dropClients(ctx, node)
+		if s.dropClients(ctx, node) {
+			saving = s.saveAfterHandOver(ctx, s.plan.Seen, target)
+		}
 	}
-	// A killed Redis carries out nothing more, however long its end takes. The successor has everything, and clients wait, so
-	// Redis is not given the time to write its file to the disk.
-	s.endRedis(syscall.SIGKILL)
+	if saving == nil {
+		// A killed Redis carries out nothing more, however long its end takes. The successor has everything, and clients wait, so
+		// Redis is not given the time to write its file to the disk.
+		s.endRedis(syscall.SIGKILL)
+	}
 	took := func(from, to time.Time) string { return to.Sub(from).Round(time.Millisecond).String() }
 	s.log.Info("handed over", "to", target.Addr().String(), "took", took(began, time.Now()), "paused", took(next.pausedAt, promoted), "stopping", took(promoted, time.Now()))
 	s.memory.Decided = role.Decision{State: role.Stopped, Rule: "handed-over", Reason: "handed over to " + target.Addr().String()}
 	s.moveClients(ctx, target)
+	if saving != nil {
+		<-saving
+		s.endRedis(syscall.SIGKILL)
+	}
 	return nil
 }
 
@@ -214,12 +225,14 @@ func (s *Server) stopListening(ctx context.Context, node *redisnode.Node) bool {
 // dropClients has Redis end the connections of its clients. The clients connect again at once, and are passed on. A kill alone would
 // not end a connection while a process that Redis has forked holds a copy of it, and such a process may stand still in a write to
 // the disk.
-func (s *Server) dropClients(ctx context.Context, node *redisnode.Node) {
+func (s *Server) dropClients(ctx context.Context, node *redisnode.Node) bool {
 	ctx, cancel := context.WithTimeout(ctx, role.PauseLimit(s.config.DownAfter)/4)
 	defer cancel()
-	if err := node.DropClients(ctx); err != nil {
+	err := node.DropClients(ctx)
+	if err != nil {
 		s.log.Debug("redis-server does not end its clients' connections before it ends", "error", err)
 	}
+	return err == nil
 }
 
 // abortHandOver takes the fence back and lets writes go on. A replica that was told to become master and has

@@ -28,7 +28,12 @@ func (s *Server) start(master netip.AddrPort) error {
 	if told := s.toldLimit(); told > 0 {
 		settings.MemoryLimit = told
 	}
-	if err := os.WriteFile(path, []byte(redisconf.Server(settings, master)), 0o600); err != nil {
+	saved := s.takeCopy() && master.IsValid()
+	text := redisconf.Server(settings, master)
+	if saved {
+		text = redisconf.FromSavedCopy(settings, master)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
 	}
 	if s.restarts.Broken() && master.IsValid() {
@@ -42,6 +47,7 @@ func (s *Server) start(master netip.AddrPort) error {
 			return err
 		}
 	}
+	s.removeUnfinished()
 	child, err := process.Start(s.config.RedisServer, path)
 	if err != nil {
 		return err
@@ -49,12 +55,12 @@ func (s *Server) start(master netip.AddrPort) error {
 	now := time.Now()
 	s.child, s.restarts.Started, s.priority, s.limit = child, now, redisconf.BootPriority, settings.MemoryLimit
 	s.guard.Guard(child)
-	s.memory.ProcessStarted(now)
+	s.memory.ProcessStarted(saved, now)
 	follows := "nobody"
 	if master.IsValid() {
 		follows = master.String()
 	}
-	s.log.Info("redis-server started", "pid", child.PID(), "replicaof", follows)
+	s.log.Info("redis-server started", "pid", child.PID(), "replicaof", follows, "from a saved copy", saved)
 	return nil
 }
 
@@ -66,6 +72,22 @@ func (s *Server) removeDump() error {
 		return fmt.Errorf("remove the dump that an earlier redis-server has left (is the data directory writable?): %w", err)
 	}
 	return nil
+}
+
+// unfinished are the files that Redis makes while it saves, rewrites or receives a copy. A Redis that is killed leaves them behind, and
+// each may be as large as all data.
+var unfinished = []string{"temp-*.rdb", "temp-*.aof"}
+
+// removeUnfinished removes what an earlier redis-server has not finished. Redis runs without that as long as the disk has room.
+func (s *Server) removeUnfinished() {
+	for _, pattern := range unfinished {
+		paths, _ := filepath.Glob(filepath.Join(s.config.DataDir, pattern)) // its only error is that of a wrong pattern
+		for _, path := range paths {
+			if err := os.Remove(path); err != nil {
+				s.log.Warn("an unfinished file of an earlier redis-server cannot be removed; it takes up room", "error", err)
+			}
+		}
+	}
 }
 
 // childEnded notes the end of redis-server.

@@ -58,6 +58,8 @@ type Server struct {
 	standingFile *standingfile.File // the standing on disk; see disk
 	volume       *volume.Volume     // the data volume, which this launcher has locked; nil without persistence
 
+	watchdog *watchdog // it expects a turn of the loop every stuckAfter
+
 	memory   role.Memory
 	plan     role.Plan              // the last one
 	turnAt   time.Time              // when the present turn began
@@ -137,14 +139,14 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	go s.labels.Run(background)
 	go s.guard.Run(background)
 	go s.pacer.Run(background)
-	watchdog := newWatchdog(s.web)
-	defer watchdog.stop()
+	s.watchdog = newWatchdog(s.web)
+	defer s.watchdog.stop()
 
 	ticker := time.NewTicker(s.memory.Pace(time.Now(), s.config.Servers))
 	defer ticker.Stop()
 	var childDone <-chan struct{}
 	for {
-		watchdog.turn()
+		s.watchdog.turn()
 		s.turn(ctx)
 		ticker.Reset(s.memory.Pace(time.Now(), s.config.Servers))
 		if s.stopping && s.leave(ctx) {

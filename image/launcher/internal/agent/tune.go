@@ -11,10 +11,11 @@ import (
 )
 
 // tune sets what follows the role and the memory limit: how many replicas a master needs to accept
-// writes, whether Sentinel may promote a replica, and the sizes of memory and buffers.
+// writes, whether Sentinel may promote a replica, the sizes of memory and buffers, and the append-only file.
 func (s *Server) tune(ctx context.Context, p role.Plan) {
 	s.prioritise(ctx, p)
 	s.resize(ctx)
+	s.appendAgain(ctx, p.Seen)
 	if !p.SetMinReplicas {
 		return
 	}

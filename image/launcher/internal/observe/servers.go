@@ -116,6 +116,6 @@ func LookOf(info redisnode.Info) role.Look {
 	return role.Look{
 		Master: info.Master, Loading: info.Loading, LinkUp: info.LinkUp, Lost: !info.Master && !info.LinkUp && info.LinkDown >= 0,
 		Syncing: info.Syncing, History: historyOf(info), Offset: info.Offset, BacklogFrom: info.BacklogFrom,
-		Rewriting: info.Rewriting, Failed: info.RewriteFailed, Unwritten: !info.AppendOnly,
+		Rewriting: info.Rewriting, Failed: info.RewriteFailed, Unwritten: !info.AppendOnly, LastSave: info.LastSave,
 	}
 }

@@ -149,6 +149,12 @@ func Server(c config.Config, master netip.AddrPort) string {
 	return l.String()
 }
 
+// FromSavedCopy gives redis.conf for a replica of master that loads its RDB file and not its append-only file. The RDB file names the place in
+// the replication stream from which the replica goes on. Redis writes no append-only file until it is told to.
+func FromSavedCopy(c config.Config, master netip.AddrPort) string {
+	return Server(c, master) + "appendonly no\n" // the last one counts
+}
+
 func yesNo(b bool) string {
 	if b {
 		return "yes"

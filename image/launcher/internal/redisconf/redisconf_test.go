@@ -227,3 +227,11 @@ func TestWhatSentinelItselfWritesIsRead(t *testing.T) {
 		require.False(t, ok, text)
 	}
 }
+
+func TestReplicaThatLoadsASavedCopyDiffersInItsAppendOnlyFileAlone(t *testing.T) {
+	master := netip.MustParseAddrPort("10.0.0.2:6379")
+	usual, saved := parsed(t, Server(settings(nil), master)), parsed(t, FromSavedCopy(settings(nil), master))
+	require.Equal(t, [][]string{{"yes"}, {"no"}}, saved["appendonly"], "the last one counts")
+	saved["appendonly"] = usual["appendonly"]
+	require.Equal(t, usual, saved)
+}

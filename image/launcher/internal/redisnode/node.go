@@ -247,6 +247,8 @@ type Info struct {
 	Rewriting, RewriteFailed bool
 	// AppendOnly: Redis writes its append-only file, or is about to rewrite it. It stops that when it begins to load a copy.
 	AppendOnly bool
+	// LastSave is how long it took this process to write all its data last, to a file or to replicas, in whole seconds; negative: it has not.
+	LastSave   time.Duration
 	UsedMemory int64 // bytes; only Load asks for it
 }
 
@@ -292,6 +294,7 @@ func ParseInfo(text string) Info {
 		Rewriting:     fields["aof_rewrite_in_progress"] == "1" || fields["aof_rewrite_scheduled"] == "1",
 		RewriteFailed: fields["aof_last_bgrewrite_status"] == "err",
 		AppendOnly:    fields["aof_enabled"] == "1",
+		LastSave:      time.Duration(max(number("aof_last_rewrite_time_sec"), number("rdb_last_bgsave_time_sec"))) * time.Second,
 		UsedMemory:    number("used_memory"),
 	}
 	if valkey := fields["valkey_version"]; valkey != "" {
@@ -360,6 +363,12 @@ func (n *Node) Promote(ctx context.Context) error {
 // Shutdown makes a sentinel end. The connection ends with it, so there is no answer.
 func (n *Node) Shutdown(ctx context.Context) {
 	_, _ = n.Do(ctx, "SHUTDOWN", "NOSAVE", "NOW")
+}
+
+// SaveAndShutdown makes a server write all its data into its RDB file and end. Redis answers only if it does not end. A large file takes
+// longer than one call may, so a call without an answer says nothing.
+func (n *Node) SaveAndShutdown(ctx context.Context) {
+	_, _ = n.Do(ctx, "SHUTDOWN", "SAVE")
 }
 
 // Set changes a configuration parameter at run time.

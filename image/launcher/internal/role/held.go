@@ -1,5 +1,7 @@
 package role
 
+import "time"
+
 // History names a replication history as Redis does. A promoted replica begins a
 // history with an ID of its own, which continues the history of its master up to
 // an offset.
@@ -36,8 +38,10 @@ type Look struct {
 	Rewriting, Failed bool
 	// Unwritten: Redis does not write its append-only file, as from when it begins to load a copy until the rewrite.
 	Unwritten bool
-	History   History
-	Offset    int64 // up to here it holds the history; 1 for a replica that has never been linked
+	// LastSave is how long it took Redis to write all its data last; negative: this process has not.
+	LastSave time.Duration
+	History  History
+	Offset   int64 // up to here it holds the history; 1 for a replica that has never been linked
 	// BacklogFrom is the first offset of the replication backlog, which begins anew with each full copy.
 	BacklogFrom int64
 }
@@ -51,8 +55,8 @@ type Held struct {
 	// nor loading nor receiving a full copy. A master is never in sync; when it becomes
 	// a replica it keeps its own offset until it has the copy, and must not be promoted for it.
 	InSync bool
-	// Copied: a full copy is in memory, and not yet in the append-only file. Until the first
-	// rewrite after it has succeeded the files hold what was there before.
+	// Copied: data have come from the master that are not in the append-only file, as a full copy, or what a replica got that
+	// does not write the file. Until the first rewrite after it has succeeded the files hold what was there before.
 	Copied bool
 
 	linked  bool
@@ -60,6 +64,7 @@ type Held struct {
 	partial bool // it has begun to load data, and no look has shown that it has them all
 	other   bool // it has been a master, or has received a copy, and has not been linked since
 	waiting bool // a replica whose link had neither been up nor ended at the last look
+	saved   bool // it has started from a saved copy, and no look has shown a link or a copy since
 	id      string
 	offset  int64
 }
@@ -77,9 +82,12 @@ func (h Held) After(l Look) Held {
 	// The master died while the replica loaded the copy. Redis forgets its own offset when it
 	// begins to load, so an offset means that the copy was loaded. While Redis only receives
 	// a copy it keeps its own offset, also when the master dies then.
-	arrived := h.loading && replica && !receiving && !linked && l.Offset > 1
+	// A replica that loads a saved copy has the offset of that copy, which may be old.
+	arrived := h.loading && !h.saved && replica && !receiving && !linked && l.Offset > 1
+	// A replica that has started from a saved copy has data that it does not write.
+	unwritten := l.Unwritten && !l.Loading && (linked || missed || l.Master)
 	switch {
-	case receiving || copied:
+	case receiving || copied || unwritten:
 		h.Copied = true
 	case (linked || h.InSync || l.Master && !l.Loading || replica && !h.partial) && !l.Rewriting && !l.Failed && !l.Unwritten:
 		h.Copied = false // also where the next copy was never loaded
@@ -91,6 +99,7 @@ func (h Held) After(l Look) Held {
 		h.InSync = false
 	}
 	h.partial = l.Loading || h.partial && !linked && !missed && !arrived && !l.Master
+	h.saved = h.saved && !linked && !missed && !l.Syncing && !l.Master
 	h.waiting = replica && !l.LinkUp && !l.Lost
 	h.other = !linked && !missed && (h.other || l.Master || l.Syncing)
 	h.linked, h.loading, h.id, h.offset = linked, replica && l.Loading, l.History.ID, l.Offset

@@ -46,7 +46,9 @@ func (w *world) faults() map[string]func(*rapid.T) {
 		"pod is replaced": func(t *rapid.T) {
 			w.replace(rapid.IntRange(0, simServers-1).Draw(t, "server"), downtime(t))
 		},
-		"pod comes back with its volume": func(t *rapid.T) { w.comeBack(w.anyServer(t), downtime(t)) },
+		"pod comes back with its volume": func(t *rapid.T) {
+			w.comeBack(w.anyServer(t), rapid.Bool().Draw(t, "in order"), downtime(t))
+		},
 		"container is frozen": func(t *rapid.T) {
 			s := w.anyServer(t)
 			s.thawAt = w.now + downtime(t)
@@ -159,12 +161,15 @@ func (w *world) replace(i int, down time.Duration) {
 	w.logf("by %s", w.servers[i].Name)
 }
 
-// comeBack deletes a pod. Its volume stays, and the next pod has it.
-func (w *world) comeBack(s *simServer, down time.Duration) {
+// comeBack deletes a pod, in order or by force. Its volume stays, and the next pod has it.
+func (w *world) comeBack(s *simServer, inOrder bool, down time.Duration) {
 	if w.apiDown || s.isolated || !w.persistence {
 		return // no other pod gets the volume
 	}
 	w.logf("%s is deleted", s.Name)
+	if inOrder {
+		s.save(w)
+	}
 	s.kill(w)
 	volume := s.Volume
 	s.pod = w.newPod("server", down)

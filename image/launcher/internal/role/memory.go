@@ -182,9 +182,9 @@ func (m *Memory) Silent(now time.Time) time.Duration {
 	return now.Sub(m.answeredAt)
 }
 
-// ProcessStarted notes that Redis has been started.
-func (m *Memory) ProcessStarted(now time.Time) {
-	m.Loaded, m.Held, m.Served = false, Held{}, false
+// ProcessStarted notes that Redis has been started. saved says that it loads a saved copy; see SavesCopy.
+func (m *Memory) ProcessStarted(saved bool, now time.Time) {
+	m.Loaded, m.Held, m.Served = false, Held{saved: saved}, false
 	m.byRecord, m.confirmed, m.recorded = false, false, false
 	m.MasterSince, m.linked, m.linkDown, m.following = time.Time{}, since{}, since{}, since{}
 	m.answeredAt, m.MinReplicas, m.paces.held = now, -1, since{}
@@ -198,7 +198,7 @@ func (m *Memory) ProcessEnded(died, persistence bool, now time.Time) {
 		m.died.is(m.last.Master && !m.last.Loading, now)
 	}
 	m.Worth = m.Worth.Ended(m.Held.Copied, persistence)
-	m.ProcessStarted(now)
+	m.ProcessStarted(false, now)
 	m.last, m.searching, m.Own = Own{}, now, 0
 	m.recordAt, m.viewsAt = time.Time{}, time.Time{}
 	m.Claimed = false // an election that chooses this pod again says so again

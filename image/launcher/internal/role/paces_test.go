@@ -55,6 +55,6 @@ func TestReplicaIsHeldBackForATimeUntilTheNextProcess(t *testing.T) {
 	held(0, true, true)
 	held(rememberedAtMost, false, true)
 	held(rememberedAtMost+1, false, false)
-	m.ProcessStarted(epoch)
+	m.ProcessStarted(false, epoch)
 	held(time.Hour, true, true)
 }

@@ -84,7 +84,7 @@ func (s *simServer) askMaster(w *world, ip netip.Addr) (told Told) {
 func (s *simServer) lookAt(w *world) Look {
 	s.redis.inSync = s.redis.inSync && !s.redis.copying
 	r := s.redis
-	return Look{Master: r.master, LinkUp: r.linkUp, Lost: !r.master && !r.linkUp && r.lostAt != 0, Syncing: r.copying, Rewriting: w.now < r.rewriteEnds, History: r.history,
+	return Look{Master: r.master, LinkUp: r.linkUp, Lost: !r.master && !r.linkUp && r.lostAt != 0, Syncing: r.copying, Rewriting: w.now < r.rewriteEnds, Unwritten: r.unwritten, History: r.history,
 		Offset: r.offset, BacklogFrom: r.backlogFrom}
 }
 

@@ -202,6 +202,7 @@ type redis struct {
 	// rewriteEnds is when the first rewrite of the append-only file after a full copy ends
 	// well. Until then the files hold what was there before (AOF_WAIT_REWRITE).
 	rewriteEnds time.Duration
+	unwritten   bool // it has started from a saved copy, and does not write its append-only file yet
 	inSync      bool // it has been linked, and since then was neither master nor received a copy: what Held.InSync is to find out
 	priority    bool // it may be promoted
 	needs       int  // min-replicas-to-write
@@ -259,6 +260,27 @@ func (s *simServer) follow(w *world, ip netip.Addr) {
 	r.master, r.clients, r.linkUp, r.follows, r.heard, r.lostAt, r.copying = false, false, false, ip, w.now, 0, false
 }
 
+// savedCopy is what the Redis of a leaving replica has saved: its data, and their place in the replication stream.
+type savedCopy struct {
+	data    data
+	history string
+	offset  int64
+}
+
+// save is agent.saveCopy. Its append-only file has the same data, unless a rewrite of it runs.
+func (s *simServer) save(w *world) {
+	o := s.plan.Seen
+	o.VolumesKept = true
+	if !s.alive(w) || !s.memory.SavesCopy(o, time.Minute) {
+		return
+	}
+	s.saved = &savedCopy{data: s.redis.data, history: s.redis.history.ID, offset: s.redis.offset}
+	if w.now >= s.redis.rewriteEnds {
+		s.disk = s.redis.data
+	}
+	w.logf("%s has saved a copy", s.Name)
+}
+
 // start starts the process on what is on disk, as a replica that must not be
 // promoted before it has synchronised. It ends at once where Redis cannot load
 // that; a replica puts it aside after a while. An append-only file tells neither
@@ -277,10 +299,15 @@ func (s *simServer) start(w *world, master netip.Addr) {
 		s.memory.Worth.Filed = s.memory.Worth.Standing
 	}
 	s.restarts = Restarts{}
-	s.memory.ProcessStarted(w.clock())
+	saved := s.saved
+	s.saved = nil
+	s.memory.ProcessStarted(saved != nil && master.IsValid(), w.clock())
 	s.redis = redis{running: true, follows: master, heard: -linkTimeout, process: w.newID(), history: History{ID: w.newID()}}
-	if s.disk.writes > 0 {
-		s.redis.data = s.disk
+	switch r := &s.redis; {
+	case saved != nil && master.IsValid():
+		r.data, r.history.ID, r.offset, r.unwritten = saved.data, saved.history, saved.offset, true
+	case s.disk.writes > 0:
+		r.data = s.disk
 	}
 	s.acks = map[*simServer]time.Duration{}
 }
@@ -328,7 +355,7 @@ func (s *simServer) replicate(w *world) {
 	if !s.redis.master {
 		s.receive(w)
 	}
-	if w.persistence && w.now >= s.redis.rewriteEnds {
+	if w.persistence && w.now >= s.redis.rewriteEnds && !s.redis.unwritten {
 		s.disk = s.redis.data
 	}
 }

@@ -14,6 +14,7 @@ type simServer struct {
 	redis redis
 	acks  map[*simServer]time.Duration // of a master: when each replica last acknowledged
 	disk  data
+	saved *savedCopy // nil: there is none
 
 	corrupt     bool          // Redis cannot load what is on disk
 	hungryUntil time.Duration // it needs all its master's data, which takes until then
@@ -48,7 +49,7 @@ func (s *simServer) boot(w *world) {
 	if w.persistence && s.disk.writes > 0 {
 		worth = filed
 	}
-	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, hungryUntil: s.hungryUntil, acks: map[*simServer]time.Duration{}}
+	fresh := simServer{pod: s.pod, disk: s.disk, corrupt: s.corrupt, hungryUntil: s.hungryUntil, saved: s.saved, acks: map[*simServer]time.Duration{}}
 	fresh.memory = NewMemory(worth, epoch.Add(max(w.now, s.upAt)))
 	fresh.memory.Worth.Filed = filed
 	*s = fresh
@@ -98,7 +99,7 @@ func (s *simServer) turn(w *world) {
 	s.act(w, o, d)
 	s.keepRecord(w, o)
 	s.keepStanding(o)
-	s.tune()
+	s.tune(w)
 }
 
 // label is what labels.Labeller does.
@@ -221,7 +222,10 @@ func (s *simServer) keepStanding(o Observation) {
 }
 
 // tune is agent.tune.
-func (s *simServer) tune() {
+func (s *simServer) tune(w *world) {
+	if s.memory.AppendsAgain(s.plan.Seen) {
+		s.redis.unwritten, s.redis.rewriteEnds = false, w.now+w.rewriteTakes
+	}
 	if s.plan.Seen.Local.Answering {
 		s.redis.priority = s.plan.Promotable
 	}

@@ -1,0 +1,123 @@
+package loopback
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startKept is a release whose volumes outlive their pods, with a client that writes.
+func startKept(t *testing.T) (*cluster, *writer, *pod) {
+	t.Helper()
+	return startWritten(t, options{environment: map[string]string{"LAUNCHER_VOLUMES_KEPT": "true"}})
+}
+
+// copies is how many replicas the Redis of a pod has sent a full copy, and how many have gone on from where they were.
+func (c *cluster) copies(p *pod) (full, partial int) {
+	c.t.Helper()
+	text, err := c.client(p).Info(c.t.Context(), "stats").Result()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, line := range strings.Split(text, "\r\n") {
+		_, _ = fmt.Sscanf(line, "sync_full:%d", &full)
+		_, _ = fmt.Sscanf(line, "sync_partial_ok:%d", &partial)
+	}
+	return full, partial
+}
+
+// appends waits until the Redis of a pod has written its data into its append-only file.
+func (c *cluster) appends(p *pod) {
+	c.t.Helper()
+	eventually(c.t, settle, p.name+" to have its data in the append-only file", func() error {
+		text, err := c.client(p).Info(c.t.Context(), "persistence").Result()
+		if err == nil && !(strings.Contains(text, "aof_enabled:1") && strings.Contains(text, "aof_rewrite_in_progress:0") && strings.Contains(text, "aof_rewrite_scheduled:0")) {
+			err = fmt.Errorf("it has not: %s", text)
+		}
+		return err
+	})
+}
+
+// A slave that comes back on its volume goes on from where it was, and the next crash loses nothing of what it has got since.
+func TestSlaveThatComesBackOnItsVolumeNeedsNoFullCopy(t *testing.T) {
+	t.Parallel()
+	c, w, master := startKept(t)
+	slave := c.slavesOf(master)[0]
+	full, partial := c.copies(master)
+	slave.removeButVolume()
+	w.advance(200)
+	back := slave.comeBack()
+	if now := c.converge(); now != master {
+		t.Fatalf("%s is master, not %s", now.name, master.name)
+	}
+	c.appends(back)
+	nowFull, nowPartial := c.copies(master)
+	if nowFull != full || nowPartial != partial+1 {
+		t.Errorf("the master has sent %d full copies and %d partial ones more, not 0 and 1", nowFull-full, nowPartial-partial)
+	}
+	w.advance(200)
+	back.kill()
+	c.converge()
+	if nowFull, _ = c.copies(master); nowFull != full+1 {
+		t.Errorf("after a crash the slave got %d full copies, not 1: an append-only file names no place in the stream", nowFull-full)
+	}
+	w.requireNothingLost()
+}
+
+// Servers that all come back elect a master by their append-only files. A saved copy from an earlier time is used for nothing.
+func TestServersThatAllComeBackOnTheirVolumesHaveTheirData(t *testing.T) {
+	t.Parallel()
+	c, w, master := startKept(t)
+	slave := c.slavesOf(master)[0]
+	slave.removeButVolume()
+	w.advance(200)
+	back := slave.comeBack()
+	c.converge()
+	c.appends(back)
+	w.finish()
+	c.awaitFiles()
+	c.killAll()
+	c.runAll()
+	c.converge()
+	w.requireNothingLost()
+}
+
+// The master dies while a slave that has just come back holds data that are not in its append-only file.
+func TestMasterThatDiesWhileASlaveComesBackIsReplaced(t *testing.T) {
+	t.Parallel()
+	c, w, master := startKept(t)
+	slave := c.slavesOf(master)[0]
+	slave.removeButVolume()
+	w.advance(200)
+	slave.comeBack()
+	c.converge()
+	master.kill()
+	w.advance(200)
+	c.converge()
+	w.requireNothingLost()
+}
+
+// A roll-out of kept volumes copies nothing: neither the slaves nor the master that has handed over get a full copy.
+func TestRollOutOfKeptVolumesCopiesNothing(t *testing.T) {
+	t.Parallel()
+	c, w, first := startKept(t)
+	for _, old := range append(c.slavesOf(first), first) {
+		old.removeButVolume()
+		back := old.comeBack()
+		c.converge()
+		c.appends(back)
+		w.advance(100)
+		now := c.converge()
+		if full, _ := c.copies(now); now != first && full > 0 {
+			t.Errorf("after %s came back the master %s has sent %d full copies", back.name, now.name, full)
+		} else if full, partial := c.copies(now); now == first && (full != 2 || partial == 0) {
+			t.Errorf("after %s came back the first master has sent %d full copies, and %d partial ones", back.name, full, partial)
+		}
+	}
+	if c.converge() == first {
+		t.Errorf("%s is still master", first.name)
+	}
+	w.requireNothingLost()
+	w.requireGapBelow(2 * time.Second)
+}
