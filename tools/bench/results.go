@@ -33,6 +33,8 @@ type results struct {
 	Clients map[string]map[string][]clientRun `json:"clients,omitempty"`
 	// Heavy are faults under many clients without a pause and with much data, by the name of the fault.
 	Heavy map[string][]heavyRun `json:"heavy,omitempty"`
+	// Returns are slaves that went and came back, by the way in which they did.
+	Returns map[string][]returned `json:"returns,omitempty"`
 	// Measured is when the last part was measured.
 	Measured time.Time `json:"measured"`
 }
