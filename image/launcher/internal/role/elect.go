@@ -104,7 +104,10 @@ func electionOf(o Observation, why string) *election {
 		}
 	}
 	e.missing = max(silent, o.Servers-known)
-	e.patience = patienceFor(o, e.best, withheld || o.VolumesKept && e.missing > 0)
+	e.patience = patienceFor(o, e.best, withheld)
+	if o.VolumesKept {
+		e.patience = e.patienceForVolumes(known)
+	}
 	return e
 }
 
@@ -241,17 +244,25 @@ func (o Observation) unbeatable(c candidate) bool {
 }
 
 // patienceFor is how long missing servers are waited for. withheld says that a
-// missing server may hold data when no other server does: it has run before, or
-// volumes are kept. Where they are not, the volume of a pod that does not exist
-// any more is gone, too. Where they are, a release without a record may be an
-// earlier one that was installed again.
+// missing server has run before. It may hold data when no other server does. The
+// volume of a pod that does not exist any more is gone, too.
 func patienceFor(o Observation, best candidate, withheld bool) time.Duration {
 	switch {
-	case !o.Initialised && !o.VolumesKept || !best.Standing.Empty || !withheld:
+	case !o.Initialised || !best.Standing.Empty || !withheld:
 		return electionPatience
 	case o.Persistence:
 		return volumePatience
 	default:
 		return memoryPatience
 	}
+}
+
+// patienceForVolumes is the same where volumes are kept. Each missing server may have data then, also in a release without a record: it may be an
+// earlier one that was installed again. A volume may be old, since its server was away for any time. The best of a majority of the servers is
+// not that old, unless the record has a later master. known is the number of servers that have told, this pod included.
+func (e *election) patienceForVolumes(known int) time.Duration {
+	if e.best.Standing.Empty || e.best.Standing.Generation < e.Generation || known <= e.Servers/2 {
+		return volumePatience
+	}
+	return electionPatience
 }
