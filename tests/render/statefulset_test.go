@@ -149,7 +149,8 @@ func TestNotesOfAStatefulSet(t *testing.T) {
 	assert.NotContains(t, m.Notes, "persistentvolumeclaim")
 }
 
-// Helm deletes the workload of the other kind before the servers of the new one have a copy.
+// Helm deletes the workload of the other kind before the servers of the new one have a copy. A user who upgrades and forgets the value gets the
+// default kind.
 func TestOtherKindOfWorkloadIsRefusedWhileTheServersWouldBeDeleted(t *testing.T) {
 	keep := map[string]string{"helm.sh/resource-policy": "keep"}
 	deployment := func(annotations map[string]string) render.Option {

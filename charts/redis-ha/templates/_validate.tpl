@@ -32,14 +32,18 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.runningProblems" . }}
 {{- end -}}
 
-{{/* redis-ha.runningProblems: a kind of workload by which Helm would delete the servers of a running release before the new ones have their
-data. Helm keeps an object that has the annotation. Without a cluster, as in helm template, nothing runs. Input: the root context. */}}
+{{/* redis-ha.runningProblems: values that would delete the servers of a running release. Helm keeps an object that has the annotation.
+Without a cluster, as in helm template, nothing runs. An installation asks for no StatefulSet: a plain one needs no right to read them.
+Input: the root context. */}}
 {{- define "redis-ha.runningProblems" -}}
+{{- $workload := .Values.servers.workload }}
+{{- $other := ternary "Deployment" "StatefulSet" (eq $workload "StatefulSet") }}
+{{- if or .Release.IsUpgrade (eq $other "Deployment") }}
 {{- $name := printf "%s-server" (include "redis-ha.fullname" .) }}
-{{- $other := ternary "Deployment" "StatefulSet" (eq .Values.servers.workload "StatefulSet") }}
 {{- $running := lookup "apps/v1" $other .Release.Namespace $name }}
 {{- if and $running (ne (dig "metadata" "annotations" "helm.sh/resource-policy" "" $running) "keep") }}
-servers.workload: the servers run as a {{ $other }}, and Helm would delete them{{ if eq $other "Deployment" }} with their volumes{{ end }} while the servers of the {{ .Values.servers.workload }} are still empty; set {{ $other }}, or run "kubectl annotate {{ lower $other }} --namespace {{ .Release.Namespace }} {{ $name }} helm.sh/resource-policy=keep" before, and delete the {{ $other }} when the new servers are ready
+servers.workload: the servers run as a {{ $other }}, and Helm would delete them{{ if eq $other "Deployment" }} with their volumes{{ end }} while the servers of the {{ $workload }} are still empty; set {{ $other }}, or run "kubectl annotate {{ lower $other }} --namespace {{ .Release.Namespace }} {{ $name }} helm.sh/resource-policy=keep" before, and delete the {{ $other }} when the new servers are ready
+{{- end }}
 {{- end }}
 {{- end -}}
 

@@ -57,6 +57,7 @@ type settings struct {
 	version, appVersion             string
 	dir                             string
 	engine                          engine.Engine
+	upgrade                         bool // of a release that is installed; otherwise an installation
 }
 
 // Option changes how the chart is rendered.
@@ -127,7 +128,7 @@ func Try(values Values, options ...Option) (*Manifests, error) {
 	}
 	capabilities := chartutil.DefaultCapabilities.Copy()
 	capabilities.KubeVersion = *version
-	release := chartutil.ReleaseOptions{Name: s.release, Namespace: s.namespace, Revision: 1, IsInstall: true}
+	release := chartutil.ReleaseOptions{Name: s.release, Namespace: s.namespace, Revision: 1, IsInstall: !s.upgrade, IsUpgrade: s.upgrade}
 	input, err := chartutil.ToRenderValuesWithSchemaValidation(loaded, values, release, capabilities, checked)
 	if err != nil {
 		return nil, err

@@ -13,8 +13,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Existing renders as into a cluster that has these Secrets, Deployments and StatefulSets, as an upgrade of a release finds them: the template
-// function "lookup" finds them, and nothing else.
+// Existing renders an upgrade in a cluster that has these Secrets, Deployments and StatefulSets: the template function "lookup" finds them, and
+// nothing else.
 // The cleanup function of the test ends it.
 func Existing(t interface {
 	T
@@ -23,8 +23,7 @@ func Existing(t interface {
 	t.Helper()
 	answers := map[string]any{
 		"/api/v1": resources("v1", metav1.APIResource{Name: "secrets", Kind: "Secret", Namespaced: true}),
-		"/apis/apps/v1": resources("apps/v1",
-			metav1.APIResource{Name: "deployments", Kind: "Deployment", Namespaced: true},
+		"/apis/apps/v1": resources("apps/v1", metav1.APIResource{Name: "deployments", Kind: "Deployment", Namespaced: true},
 			metav1.APIResource{Name: "statefulsets", Kind: "StatefulSet", Namespaced: true}),
 	}
 	for _, o := range objects {
@@ -57,10 +56,10 @@ func Existing(t interface {
 		}
 	}))
 	t.Cleanup(server.Close)
-	return func(s *settings) { s.engine = engine.New(&rest.Config{Host: server.URL}) }
+	return func(s *settings) { s.engine, s.upgrade = engine.New(&rest.Config{Host: server.URL}), true }
 }
 
-// resources lists the kinds of objects that an API group has.
+// resources lists kinds of objects that an API group has.
 func resources(version string, kinds ...metav1.APIResource) metav1.APIResourceList {
 	return metav1.APIResourceList{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "APIResourceList"}, GroupVersion: version, APIResources: kinds,
