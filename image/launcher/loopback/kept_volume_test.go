@@ -7,11 +7,8 @@ import (
 	"time"
 )
 
-// startKept is a release whose volumes outlive their pods, with a client that writes.
-func startKept(t *testing.T) (*cluster, *writer, *pod) {
-	t.Helper()
-	return startWritten(t, options{environment: map[string]string{"LAUNCHER_VOLUMES_KEPT": "true"}})
-}
+// keptVolumes are the options of a release whose volumes outlive their pods.
+var keptVolumes = options{environment: map[string]string{"LAUNCHER_VOLUMES_KEPT": "true"}}
 
 // copies is how many replicas the Redis of a pod has sent a full copy, and how many have gone on from where they were.
 func (c *cluster) copies(p *pod) (full, partial int) {
@@ -42,7 +39,7 @@ func (c *cluster) appends(p *pod) {
 // A slave that comes back on its volume goes on from where it was, and the next crash loses nothing of what it has got since.
 func TestSlaveThatComesBackOnItsVolumeNeedsNoFullCopy(t *testing.T) {
 	t.Parallel()
-	c, w, master := startKept(t)
+	c, w, master := startWritten(t, keptVolumes)
 	slave := c.slavesOf(master)[0]
 	full, partial := c.copies(master)
 	slave.removeButVolume()
@@ -68,7 +65,7 @@ func TestSlaveThatComesBackOnItsVolumeNeedsNoFullCopy(t *testing.T) {
 // Servers that all come back elect a master by their append-only files. A saved copy from an earlier time is used for nothing.
 func TestServersThatAllComeBackOnTheirVolumesHaveTheirData(t *testing.T) {
 	t.Parallel()
-	c, w, master := startKept(t)
+	c, w, master := startWritten(t, keptVolumes)
 	slave := c.slavesOf(master)[0]
 	slave.removeButVolume()
 	w.advance(200)
@@ -86,7 +83,7 @@ func TestServersThatAllComeBackOnTheirVolumesHaveTheirData(t *testing.T) {
 // The master dies while a slave that has just come back holds data that are not in its append-only file.
 func TestMasterThatDiesWhileASlaveComesBackIsReplaced(t *testing.T) {
 	t.Parallel()
-	c, w, master := startKept(t)
+	c, w, master := startWritten(t, keptVolumes)
 	slave := c.slavesOf(master)[0]
 	slave.removeButVolume()
 	w.advance(200)
@@ -101,7 +98,7 @@ func TestMasterThatDiesWhileASlaveComesBackIsReplaced(t *testing.T) {
 // A roll-out of kept volumes copies nothing: neither the slaves nor the master that has handed over get a full copy.
 func TestRollOutOfKeptVolumesCopiesNothing(t *testing.T) {
 	t.Parallel()
-	c, w, first := startKept(t)
+	c, w, first := startWritten(t, keptVolumes)
 	for _, old := range append(c.slavesOf(first), first) {
 		old.removeButVolume()
 		back := old.comeBack()
@@ -120,4 +117,31 @@ func TestRollOutOfKeptVolumesCopiesNothing(t *testing.T) {
 	}
 	w.requireNothingLost()
 	w.requireGapBelow(2 * time.Second)
+}
+
+// The pod has another UID and another address. Its volume tells that it has the data of the recorded master.
+func TestRecordedMasterThatComesBackAsAnotherPodServesWithoutTheOthers(t *testing.T) {
+	t.Parallel()
+	c := start(t, keptVolumes)
+	c.fill(t, 100)
+	master := c.converge()
+	slaves := c.slavesOf(master)
+	c.killAll()
+	master.loseObject()
+	_ = master.api.Close()
+	for _, p := range c.sentinels() {
+		p.run()
+	}
+	next := master.comeBack()
+	eventually(t, 10*time.Second, "the pod with the volume of the recorded master to be labelled master", func() error {
+		_, err := c.masterPod()
+		return err
+	})
+	for _, p := range slaves {
+		p.run()
+	}
+	if now := c.converge(); now != next {
+		t.Errorf("%s is master, and not %s", now.name, next.name)
+	}
+	c.requireKeys(100)
 }
