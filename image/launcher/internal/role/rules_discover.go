@@ -301,7 +301,7 @@ var lostMasterRules = []rule[*situation, Decision]{
 		ID:      "lost-master-gone",
 		When:    "the named pod is gone",
 		Then:    "elect",
-		Why:     "It cannot come back.",
+		Why:     "That pod cannot come back. If its volume is kept, the election waits for the server of that volume.",
 		See:     "The election",
 		applies: func(s *situation) bool { return s.namedPeer == nil },
 		decide:  func(s *situation) Decision { return s.elect("the sentinels' master is gone and no replica lives") },
