@@ -290,6 +290,7 @@ func TestPodThatStillRunsKeepsItsVolumeToItself(t *testing.T) {
 	}
 	r.kubectl(t, "delete", "pod", slave.Name, "--force", "--grace-period=0", "--wait=false")
 	eventually(t, recoveryTime, "a complete release after "+slave.Name+" was deleted by force", allNew(r, []corev1.Pod{slave}))
+	require.Contains(t, r.kubectl(t, "logs", slave.Name), "waiting for the pod that still uses the data volume to end")
 	client.advance(100)
 	client.costs(planned)
 	r.requireBulkData(t)

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/volume"
 )
 
 const (
@@ -132,20 +132,9 @@ func (s *Server) takeCopy() bool {
 	return err == nil
 }
 
-// renameData renames a file in the data directory so that the new name survives a power loss.
+// renameData renames a file in the data directory.
 func (s *Server) renameData(from, to string) error {
-	if err := os.Rename(filepath.Join(s.config.DataDir, from), filepath.Join(s.config.DataDir, to)); err != nil {
-		return fmt.Errorf("rename a file in the data directory: %w", err)
-	}
-	dir, err := os.Open(s.config.DataDir)
-	if err != nil {
-		return fmt.Errorf("open the data directory: %w", err)
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
-		return fmt.Errorf("write the data directory to disk: %w", err)
-	}
-	return nil
+	return volume.Rename(filepath.Join(s.config.DataDir, from), filepath.Join(s.config.DataDir, to))
 }
 
 // appendAgain has a Redis that has started from a saved copy write its append-only file.

@@ -78,6 +78,9 @@ const (
 	// and not waited for any more: Kubernetes evicts it after 50 s and its default
 	// toleration of 300 s. A volume that moves to another node takes up to 6 min.
 	volumePatience = 10 * time.Minute
+	// recordedPatience is how long the volume of the recorded master is waited for where volumes are kept. A StatefulSet creates the next pod at
+	// once, and the volume is attached again within seconds on the same node.
+	recordedPatience = time.Minute
 	// memoryPatience is the same without persistence: there are data to come only
 	// where a Redis still runs that cannot be reached.
 	memoryPatience = 120 * time.Second

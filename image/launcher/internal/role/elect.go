@@ -69,6 +69,7 @@ type election struct {
 	live []Peer // the live replicas
 
 	recordedPeer   *Peer // the recorded master; nil if this pod is, or if the pod is gone or terminating
+	recordedTold   bool  // the recorded master, this pod or another, has told what it holds
 	recordedStarts bool  // the recorded master has been chosen and is starting
 	best           candidate
 	missing        int           // servers that exist or are configured, and have not told what data they hold
@@ -80,7 +81,7 @@ func elect(o Observation, why string) Decision { return decideBy(electionRules, 
 
 // electionOf gives what the rules of the election share.
 func electionOf(o Observation, why string) *election {
-	e := &election{Observation: o, why: why, live: o.liveReplicas(), best: candidate{Member: o.Self, Standing: o.Standing}}
+	e := &election{Observation: o, why: why, live: o.liveReplicas(), best: candidate{Member: o.Self, Standing: o.Standing}, recordedTold: o.Self.UID == o.MasterUID}
 	known, silent, withheld := 1, 0, false
 	for i, p := range o.Peers {
 		if p.UID == o.MasterUID && !p.Terminating {
@@ -97,6 +98,7 @@ func electionOf(o Observation, why string) *election {
 			silent++
 		case partCandidate:
 			known++
+			e.recordedTold = e.recordedTold || p.UID == o.MasterUID
 			e.recordedStarts = e.recordedStarts || p.Status.Claimed && p.UID == o.MasterUID
 			if c := (candidate{Member: p.Member, Standing: p.Status.Standing}); compare(c, e.best) > 0 {
 				e.best = c
@@ -259,10 +261,14 @@ func patienceFor(o Observation, best candidate, withheld bool) time.Duration {
 
 // patienceForVolumes is the same where volumes are kept. Each missing server may have data then, also in a release without a record: it may be an
 // earlier one that was installed again. A volume may be old, since its server was away for any time. The best of a majority of the servers is
-// not that old, unless the record has a later master. known is the number of servers that have told, this pod included.
+// not that old, unless the record has a later master. Only the recorded master may have what it accepted without a replica. known is the number of servers that have told, this pod included.
 func (e *election) patienceForVolumes(known int) time.Duration {
-	if e.best.Standing.Empty || e.best.Standing.Generation < e.Generation || known <= e.Servers/2 {
+	switch {
+	case e.best.Standing.Empty || e.best.Standing.Generation < e.Generation || known <= e.Servers/2:
 		return volumePatience
+	case e.Initialised && !e.recordedTold:
+		return recordedPatience
+	default:
+		return electionPatience
 	}
-	return electionPatience
 }

@@ -32,7 +32,7 @@ func (s *simServer) begin(w *world) Facts {
 
 // settings are those of every release.
 func (w *world) settings() Settings {
-	return Settings{Servers: simServers, Sentinels: simSentinels, Quorum: simSentinels/2 + 1, DownAfter: simDownAfter, Persistence: w.persistence, MinReplicas: simMinReplicas}
+	return Settings{Servers: simServers, Sentinels: simSentinels, Quorum: simSentinels/2 + 1, DownAfter: simDownAfter, Persistence: w.persistence, VolumesKept: w.kept, MinReplicas: simMinReplicas}
 }
 
 // answer gets the answers to questions.

@@ -269,9 +269,7 @@ type savedCopy struct {
 
 // save is agent.saveCopy. Its append-only file has the same data, unless a rewrite of it runs.
 func (s *simServer) save(w *world) {
-	o := s.plan.Seen
-	o.VolumesKept = true
-	if !s.alive(w) || !s.memory.SavesCopy(o, time.Minute) {
+	if !s.alive(w) || !s.memory.SavesCopy(s.plan.Seen, time.Minute) {
 		return
 	}
 	s.saved = &savedCopy{data: s.redis.data, history: s.redis.history.ID, offset: s.redis.offset}

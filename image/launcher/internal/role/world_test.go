@@ -27,6 +27,7 @@ type world struct {
 	accepted []*write // by anybody
 
 	persistence bool
+	kept        bool // the volumes outlive their pods
 	created     int // pods ever created
 	ids         int // run_ids and replication IDs ever made
 

@@ -116,5 +116,21 @@ func write(path, text string) error {
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	return os.Rename(path+".new", path)
+	return Rename(path+".new", path)
+}
+
+// Rename renames a file within its directory so that the new name survives a power loss, where the filesystem can do that.
+func Rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return fmt.Errorf("rename a file on the data volume: %w", err)
+	}
+	dir, err := os.Open(filepath.Dir(to))
+	if err != nil {
+		return fmt.Errorf("open the directory of the file: %w", err)
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return fmt.Errorf("write the new name of a file to the data volume: %w", err)
+	}
+	return nil
 }
