@@ -28,8 +28,8 @@ type world struct {
 
 	persistence bool
 	kept        bool // the volumes outlive their pods
-	created     int // pods ever created
-	ids         int // run_ids and replication IDs ever made
+	created     int  // pods ever created
+	ids         int  // run_ids and replication IDs ever made
 
 	copyTakes    time.Duration // a full copy
 	rewriteTakes time.Duration // the first rewrite of the append-only file after it
