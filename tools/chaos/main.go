@@ -112,6 +112,7 @@ func (c *chaos) rounds(ctx context.Context, o options) error {
 		}
 		total.add(found)
 		if err != nil {
+			c.explain(found.At)
 			return fmt.Errorf("round %d (%v): %w\nrepeat it with --seed %d", number, steps, err, o.seed)
 		}
 		fmt.Printf("round %3d: gap %5.1f s, %d of %d acknowledged writes lost, %d of %d with WAIT 1, %4.1f s to recovery: %v\n", number,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -117,19 +118,16 @@ func (c *chaos) judge(found *outcome, plain, waiting *probe.Writer) error {
 	found.Gap = time.Duration(first.LongestGapMilliseconds) * time.Millisecond
 	found.History = c.watcher.History(found.At)
 	var problems []error
-	for _, problem := range twoMasters(c.watcher.History(time.Time{}), found.At, time.Now()) {
-		problems = append(problems, errors.New(problem))
+	if blind := c.watcher.Blind(found.At); blind > 0 {
+		fmt.Printf("           nothing was heard of the servers for %.0f s: this round is judged by its clients alone\n", blind.Seconds())
+	} else {
+		problems = c.judgeServers(found, second)
 	}
 	for _, r := range []writer.Report{first, second} {
 		if problem := lateLoss(r, lastEffect(found.Steps, found.Struck)); problem != nil {
 			problems = append(problems, problem)
 		}
 	}
-	for _, problem := range wiped(c.watcher.History(time.Time{}), found.At) {
-		problems = append(problems, errors.New(problem))
-	}
-	problems = append(problems, confirmedLoss(second, found.Steps,
-		struckServers(c.watcher.History(time.Time{}), found.At, c.release+"-redis-ha-server-", c.serverCount, c.silenced)))
 	allowed, bounded := promise(found.Steps)
 	if bounded && found.Lost > allowed {
 		problems = append(problems, fmt.Errorf("%d acknowledged writes are lost, the promise is %d", found.Lost, allowed))
@@ -138,6 +136,23 @@ func (c *chaos) judge(found *outcome, plain, waiting *probe.Writer) error {
 		problems = append(problems, fmt.Errorf("%d writes that a replica had are lost", found.WaitLost))
 	}
 	return errors.Join(problems...)
+}
+
+// judgeServers says what the servers did that was promised not to happen.
+func (c *chaos) judgeServers(found *outcome, confirmed writer.Report) (problems []error) {
+	history := c.watcher.History(time.Time{})
+	for _, problem := range slices.Concat(twoMasters(history, found.At, time.Now()), wiped(history, found.At)) {
+		problems = append(problems, errors.New(problem))
+	}
+	struck := struckServers(history, found.At, c.release+"-redis-ha-server-", c.serverCount, c.silenced)
+	return append(problems, confirmedLoss(confirmed, found.Steps, struck))
+}
+
+// explain prints what was seen of the servers in a round that found a problem.
+func (c *chaos) explain(since time.Time) {
+	for _, e := range c.watcher.History(since.Add(-time.Minute)) {
+		fmt.Printf("%s %+v\n", e.At.Format("15:04:05.000"), e)
+	}
 }
 
 // awaitAgreement waits until all sentinels name the master, as launcher status

@@ -1,6 +1,6 @@
 // Command roles asks Redis servers for their role, and masters whether they
 // accept a write, all the time, and prints a line of JSON whenever an answer
-// changes. Each line of its standard input
+// changes, and a line without an address every second. Each line of its standard input
 // replaces the list of servers: addresses, separated by spaces. The password is
 // in REDIS_PASS.
 package main
@@ -40,6 +40,11 @@ func main() {
 		defer mu.Unlock()
 		_ = output.Encode(r)
 	}
+	go func() {
+		for ; ; time.Sleep(probe.BeatEvery) {
+			tell(probe.Role{At: time.Now()})
+		}
+	}()
 	running := map[string]context.CancelFunc{}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		wanted := map[string]bool{}

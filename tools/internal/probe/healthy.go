@@ -15,6 +15,9 @@ import (
 func (w *Watcher) Healthy(servers, pods int) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if silent := time.Since(w.heard); !w.heard.IsZero() && silent > blindAfter {
+		return fmt.Sprintf("the program that asks the servers has not been heard of for %s", silent.Round(time.Second))
+	}
 	if len(w.pods) != pods || len(w.servers) != servers {
 		return fmt.Sprintf("%d pods and %d servers, want %d and %d", len(w.pods), len(w.servers), pods, servers)
 	}
@@ -48,6 +51,19 @@ func (w *Watcher) Healthy(servers, pods int) string {
 		return "no server says it is master"
 	}
 	return ""
+}
+
+// Blind gives the longest time since a moment in which nothing was heard of the servers; 0 for none.
+func (w *Watcher) Blind(since time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var longest time.Duration
+	for _, s := range w.blind {
+		if s.until.After(since) {
+			longest = max(longest, s.took)
+		}
+	}
+	return longest
 }
 
 // AwaitHealthy waits until the release has been healthy for a while.

@@ -72,7 +72,18 @@ type Watcher struct {
 	endpoints map[string]bool        // addresses behind the Service
 	asked     string
 	lists     chan string // servers to ask for their role
+	heard     time.Time   // when the program that asks the servers was last heard of
+	blind     []spell
 }
+
+// spell is a time in which the program that asks the servers was not heard of.
+type spell struct {
+	until time.Time
+	took  time.Duration
+}
+
+// blindAfter is how long the program that asks the servers may not be heard of. What is known of the servers counts for nothing then.
+const blindAfter = 10 * time.Second
 
 // Watch follows a release until ctx ends.
 func Watch(ctx context.Context, client *Client, release Release) (*Watcher, error) {
@@ -131,6 +142,13 @@ func (w *Watcher) sawRole(text []byte) {
 	host, _, _ := strings.Cut(r.Address, ":")
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	now := time.Now()
+	if took := now.Sub(w.heard); !w.heard.IsZero() && took > blindAfter {
+		w.blind = append(w.blind, spell{until: now, took: took})
+	}
+	if w.heard = now; host == "" {
+		return
+	}
 	if home, known := w.runs[r.Run]; known && home != host {
 		r.Role, r.Held, r.Linked = "", false, false // another server answers, as its connections are passed on
 	} else if r.Run != "" {

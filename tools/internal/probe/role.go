@@ -6,6 +6,9 @@ package probe
 
 import "time"
 
+// BeatEvery is the pause between two lines without an address, which only tell that the program asks.
+const BeatEvery = time.Second
+
 // Role is what a server says of itself, or no role if it does not answer.
 type Role struct {
 	At      time.Time `json:"at"`

@@ -3,6 +3,7 @@ package probe
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -39,4 +40,21 @@ func TestHistoryTellsWhomASlaveFollowsAndItsKeys(t *testing.T) {
 	require.NoError(t, err)
 	w.sawRole(text)
 	assert.Equal(t, []Entry{{Kind: RoleKind, Pod: "b", Value: "linked", Run: "two", Master: "a", Keys: 60, KeysInSync: 100}}, w.entries)
+}
+
+// What is known of the servers is old when the program that asks them is not heard of.
+func TestWatcherThatHearsNothingIsBlind(t *testing.T) {
+	w := complete()
+	beat := func() { w.sawRole([]byte(`{"at":"2026-01-01T00:00:00Z","address":""}`)) }
+	began := time.Now()
+	beat()
+	assert.Empty(t, w.entries, "a beat is no role")
+	assert.Empty(t, w.Healthy(2, 3))
+	assert.Zero(t, w.Blind(began))
+	w.heard = time.Now().Add(-blindAfter - time.Second)
+	assert.Contains(t, w.Healthy(2, 3), "has not been heard of for 11s")
+	beat()
+	assert.Empty(t, w.Healthy(2, 3))
+	assert.Greater(t, w.Blind(began), blindAfter)
+	assert.Zero(t, w.Blind(time.Now()), "a later round")
 }
