@@ -93,6 +93,7 @@ func TestMasterThatDiesWhileASlaveComesBackIsReplaced(t *testing.T) {
 	w.advance(200)
 	c.converge()
 	w.requireNothingLost()
+	w.requireGapBelow(8 * time.Second)
 }
 
 // A roll-out of kept volumes copies nothing: neither the slaves nor the master that has handed over get a full copy.
