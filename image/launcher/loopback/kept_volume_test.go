@@ -1,7 +1,10 @@
 package loopback
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -144,5 +147,50 @@ func TestRecordedMasterThatComesBackAsAnotherPodServesWithoutTheOthers(t *testin
 	if now := c.converge(); now != next {
 		t.Errorf("%s is master, and not %s", now.name, next.name)
 	}
+	c.requireKeys(100)
+}
+
+// tearFiles leaves half a command at the end of the append-only file of a pod that does not run, as a power loss does.
+func (p *pod) tearFiles() {
+	p.cluster.t.Helper()
+	files, err := filepath.Glob(filepath.Join(p.dataDir, "appendonlydir", "*.incr.aof"))
+	if err != nil || len(files) == 0 {
+		p.cluster.t.Fatalf("%s has no append-only file: %v", p.name, err)
+	}
+	file, err := os.OpenFile(files[len(files)-1], os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = file.WriteString("*3\r\n$3\r\nSET\r\n$7\r\nunfini")
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		p.cluster.t.Fatal(err)
+	}
+}
+
+// The power fails: all containers end at once, the files of the slaves are torn at their ends, and those of the master cannot be read. All
+// pods come back under other names, as after the loss of all nodes.
+func TestServersThatComeBackAfterAPowerLossHaveTheirData(t *testing.T) {
+	t.Parallel()
+	c := start(t, keptVolumes)
+	c.fill(t, 100)
+	master := c.converge()
+	slaves := c.slavesOf(master)
+	c.awaitFiles()
+	c.killAll()
+	master.damageFiles()
+	for _, p := range slaves {
+		p.tearFiles()
+	}
+	for _, p := range c.sentinels() {
+		p.run()
+	}
+	broken := (*pod)(nil)
+	for _, p := range append(slaves, master) {
+		p.loseObject()
+		_ = p.api.Close()
+		broken = p.comeBack()
+	}
+	eventually(t, settle, "another master than the one whose data cannot be read", func() error { return c.checkMasterIsNot(broken) })
+	c.converge()
 	c.requireKeys(100)
 }
