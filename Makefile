@@ -57,6 +57,9 @@ e2e: ## the end-to-end tests and chart-testing's install, on the cluster
 	cd tests/e2e && go vet ./... && go test -count=1 -timeout 40m -v $(TESTFLAGS) ./...
 	cd tools && go run ./chart install
 
+e2e-full: e2e ## the same, and once more with a StatefulSet of servers
+	cd tests/e2e && go test -count=1 -timeout 60m -v $(TESTFLAGS) . -args -workload StatefulSet
+
 chaos: ## random faults under two writers, with a check after each; DURATION=10m SEED=1
 	$(CLUSTER) up
 	cd tools && go run ./chaos --duration $(DURATION) $(if $(SEED),--seed $(SEED))
@@ -99,4 +102,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 .DEFAULT_GOAL := help
-.PHONY: up down image test policy lint e2e chaos soak bench bench-report tools package golden diff mutate clean help
+.PHONY: up down image test policy lint e2e e2e-full chaos soak bench bench-report tools package golden diff mutate clean help

@@ -22,6 +22,9 @@ import (
 
 var reuse = flag.Bool("reuse", false, "take the release redis-ha in kube-public as it is if there is one, and leave it")
 
+// workload is the kind of the servers' workload in the release that most tests share.
+var workload = flag.String("workload", "Deployment", "kind of the servers' workload of the release redis-ha: Deployment or StatefulSet")
+
 // repositoryRoot is the folder of the repository, from this package.
 const repositoryRoot = "../.."
 
@@ -137,7 +140,8 @@ func (e *environment) tearDown() error {
 	defer cancel()
 	var problems []error
 	if shared.installed && !*reuse {
-		problems = append(problems, command(ctx, "helm", "uninstall", shared.name, "--namespace", shared.namespace, "--wait"))
+		problems = append(problems, command(ctx, "helm", "uninstall", shared.name, "--namespace", shared.namespace, "--wait"),
+			command(ctx, "kubectl", "delete", "persistentvolumeclaims", "--namespace", shared.namespace, "-l", shared.selector()))
 	}
 	err := e.Kube.CoreV1().Namespaces().Delete(ctx, workNamespace, metav1.DeleteOptions{})
 	if err != nil {

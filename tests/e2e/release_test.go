@@ -88,11 +88,20 @@ func (r *release) installAsDocumented(t *testing.T) {
 	r.watcher = watch(r)
 	r.dumpIfFailed(t)
 	start := time.Now()
-	r.notes = bash(t, "helm install redis-ha stable/redis-ha --namespace kube-public")
+	r.notes = bash(t, "helm install redis-ha stable/redis-ha --namespace kube-public"+r.kindOfWorkload())
 	r.installed = true
 	eventually(t, installTime, "1 master, 2 slaves and 3 sentinels after helm install", r.healthy)
 	r.readyAfter = time.Since(start)
 	t.Logf("ready %.1f s after helm install", r.readyAfter.Seconds())
+}
+
+// kindOfWorkload is the argument of helm install for the kind that the flag names. The documented command has none.
+func (r *release) kindOfWorkload() string {
+	if *workload == "Deployment" {
+		return ""
+	}
+	r.workload = strings.ToLower(*workload)
+	return " --set servers.workload=" + *workload
 }
 
 // exists says whether Helm knows a release of the name.
