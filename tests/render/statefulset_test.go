@@ -181,3 +181,29 @@ func TestOtherKindOfWorkloadIsRefusedWhileTheServersWouldBeDeleted(t *testing.T)
 		})
 	}
 }
+
+// The API server refuses any other claims, and does not say which value has changed.
+func TestOtherVolumesAreRefusedWhileAStatefulSetRuns(t *testing.T) {
+	const before = "persistence: {size: 1536Gi, storageClass: fast}"
+	_, s := statefulSet(t, before)
+	s.Namespace = render.Namespace
+	running := render.Existing(t, s)
+	values := func(persistence string) render.Values {
+		return render.YAML(t, "{servers: {workload: StatefulSet}, persistence: "+persistence+"}")
+	}
+	for persistence, wanted := range map[string]string{
+		"{size: 2Ti, storageClass: fast}":   "persistence.size: the volumes of the running StatefulSet were asked for with 1536Gi.",
+		"{size: 1536Gi}":                    `persistence.storageClass: the volumes of the running StatefulSet were asked for with "fast".`,
+		"{size: 1536Gi, storageClass: '-'}": `persistence.storageClass: the volumes of the running StatefulSet were asked for with "fast".`,
+		"{size: 1536Gi, storageClass: fast, accessModes: [ReadWriteOncePod]}": "persistence.accessModes: the volumes of the running StatefulSet were asked for with ReadWriteOnce.",
+	} {
+		lines := problems(t, values(persistence), running)
+		require.Len(t, lines, 1, persistence)
+		assert.Contains(t, lines[0], wanted)
+		assert.Contains(t, lines[0], "kubectl delete statefulset --namespace kube-public "+server+" --cascade=orphan")
+	}
+	for _, same := range []string{"{size: 1536Gi, storageClass: fast}", "{size: 1.5Ti, storageClass: fast}"} {
+		assert.NotEmpty(t, render.Chart(t, values(same), running).Objects, same)
+	}
+	assert.NotEmpty(t, render.Chart(t, values("{size: 2Ti}"), render.Existing(t)).Objects, "the StatefulSet was deleted before")
+}

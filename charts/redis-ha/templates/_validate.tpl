@@ -30,6 +30,7 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.problems.tolerations" . }}
 {{ include "redis-ha.problems.selectors" . }}
 {{ include "redis-ha.runningProblems" . }}
+{{ include "redis-ha.claimProblems" . }}
 {{- end -}}
 
 {{/* redis-ha.runningProblems: values that would delete the servers of a running release. Helm keeps an object that has the annotation.
@@ -43,6 +44,29 @@ Input: the root context. */}}
 {{- $running := lookup "apps/v1" $other .Release.Namespace $name }}
 {{- if and $running (ne (dig "metadata" "annotations" "helm.sh/resource-policy" "" $running) "keep") }}
 servers.workload: the servers run as a {{ $other }}, and Helm would delete them{{ if eq $other "Deployment" }} with their volumes{{ end }} while the servers of the {{ $workload }} are still empty; set {{ $other }}, or run "kubectl annotate {{ lower $other }} --namespace {{ .Release.Namespace }} {{ $name }} helm.sh/resource-policy=keep" before, and delete the {{ $other }} when the new servers are ready
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.claimProblems: values of persistence that differ from the claims of the running StatefulSet. The API server refuses any change of
+them, with a text that names no value. Input: the root context. */}}
+{{- define "redis-ha.claimProblems" -}}
+{{- if and .Release.IsUpgrade (eq .Values.servers.workload "StatefulSet") }}
+{{- $name := printf "%s-server" (include "redis-ha.fullname" .) }}
+{{- $running := lookup "apps/v1" "StatefulSet" .Release.Namespace $name }}
+{{- $wanted := include "redis-ha.serverClaim" . | fromYaml }}
+{{- range dig "spec" "volumeClaimTemplates" list (default dict $running) }}
+{{- $remedy := printf "Kubernetes does not change them; set it back, or delete the StatefulSet without its pods before: kubectl delete statefulset --namespace %s %s --cascade=orphan (see \"Volumes that stay\" in docs/operations.md)" $.Release.Namespace $name }}
+{{- $size := .spec.resources.requests.storage }}
+{{- if ne (include "redis-ha.amount" $size) (include "redis-ha.amount" $wanted.spec.resources.requests.storage) }}
+persistence.size: the volumes of the running StatefulSet were asked for with {{ $size }}. {{ $remedy }}
+{{- end }}
+{{- if ne (toJson .spec.accessModes) (toJson $wanted.spec.accessModes) }}
+persistence.accessModes: the volumes of the running StatefulSet were asked for with {{ join ", " .spec.accessModes }}. {{ $remedy }}
+{{- end }}
+{{- if ne (toJson .spec.storageClassName) (toJson $wanted.spec.storageClassName) }}
+persistence.storageClass: the volumes of the running StatefulSet were asked for with {{ ternary "the default class" (toJson .spec.storageClassName) (kindIs "invalid" .spec.storageClassName) }}. {{ $remedy }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
