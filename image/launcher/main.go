@@ -51,6 +51,7 @@ func main() {
 		&cobra.Command{Use: "status", Short: "Prints all pods of the release with roles, offsets, lag and quorum", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return printStatus(cmd) }},
 		verifyCommand(),
+		copyCommand(),
 		&cobra.Command{Use: "version", Short: "Prints the version", Args: cobra.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) }},
 	)

@@ -50,6 +50,8 @@ func TestImageCarriesNoHelmAndNoTestLibrary(t *testing.T) {
 var layers = map[string][]string{
 	"observe":    {"config", "kube", "redisnode", "role", "sentinel", "web"},
 	"succession": {"config", "kube", "observe", "record", "redisnode", "role", "sentinel"},
+	"copydata":   {"copyplan"},
+	"copyplan":   {},
 }
 
 func TestPackagesImportOnlyTheLayersBelow(t *testing.T) {
