@@ -75,9 +75,13 @@ func dataClaim(t *testing.T, r *release, pod *corev1.Pod) *corev1.PersistentVolu
 	t.Helper()
 	for _, volume := range pod.Spec.Volumes {
 		if volume.Name == "data" {
-			require.NotNil(t, volume.Ephemeral, "volume data of pod %s", pod.Name)
-			// The name of such a claim is a rule of Kubernetes.
-			claim, err := env.Kube.CoreV1().PersistentVolumeClaims(r.namespace).Get(t.Context(), pod.Name+"-data", metav1.GetOptions{})
+			// The names of such claims are rules of Kubernetes.
+			name := "data-" + pod.Name
+			if r.workload == "" {
+				require.NotNil(t, volume.Ephemeral, "volume data of pod %s", pod.Name)
+				name = pod.Name + "-data"
+			}
+			claim, err := env.Kube.CoreV1().PersistentVolumeClaims(r.namespace).Get(t.Context(), name, metav1.GetOptions{})
 			require.NoError(t, err)
 			require.Equal(t, corev1.ClaimBound, claim.Status.Phase)
 			return claim
