@@ -52,6 +52,7 @@ func main() {
 			RunE: func(cmd *cobra.Command, _ []string) error { return printStatus(cmd) }},
 		verifyCommand(),
 		copyCommand(),
+		backupCommand(),
 		&cobra.Command{Use: "version", Short: "Prints the version", Args: cobra.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) }},
 	)

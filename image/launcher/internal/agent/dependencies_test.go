@@ -22,7 +22,7 @@ func list(t *testing.T, arguments ...string) []string {
 func TestLauncherUsesOnlyTheModulesItIsMeantTo(t *testing.T) {
 	allowed := []string{
 		"github.com/redis-ha/redis-ha/image/launcher", "github.com/redis/go-redis/v9", "github.com/prometheus/client_golang", "github.com/spf13/cobra",
-		"golang.org/x/sys", "k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go",
+		"github.com/minio/minio-go/v7", "filippo.io/age", "golang.org/x/sys", "k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go",
 	}
 	imports := list(t, "-f", `{{join .Imports "\n"}}`, "./image/launcher", "./image/launcher/internal/...")
 	require.NotEmpty(t, imports)

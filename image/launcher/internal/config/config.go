@@ -27,6 +27,15 @@
 //	LAUNCHER_SHUTDOWN_BUDGET_SECONDS      time from TERM to exit; below terminationGracePeriodSeconds (55)
 //	LAUNCHER_REDIS_CONFIG_FILE            file of further redis.conf directives; absent: none
 //	LAUNCHER_NOTIFY_WEBHOOK_URL           URL that Sentinel events are posted to; absent: none
+//	LAUNCHER_BACKUP_ENABLED               "true": the release makes backups, and the master tells the age of the last one (false)
+//	LAUNCHER_BACKUP_DIR                   directory of the backups (only for launcher backup, as all that follow on backups)
+//	LAUNCHER_BACKUP_S3_ENDPOINT           URL of the S3 server that keeps the backups, in the place of a directory
+//	LAUNCHER_BACKUP_S3_BUCKET, LAUNCHER_BACKUP_S3_PREFIX, LAUNCHER_BACKUP_S3_REGION   bucket, what its object names begin with (nothing), region (asked)
+//	LAUNCHER_BACKUP_S3_ACCESS_KEY, LAUNCHER_BACKUP_S3_SECRET_KEY   who may use the bucket
+//	LAUNCHER_BACKUP_RECIPIENTS            public keys of age that backups are encrypted for, one a line; absent: they are not encrypted
+//	LAUNCHER_BACKUP_IDENTITY              private keys of age, one a line, with which encrypted backups are read
+//	LAUNCHER_BACKUP_RETENTION             age from which on a backup is deleted, as 30d or 12h (30d)
+//	LAUNCHER_BACKUP_WORK_DIR              directory for a copy of the data (/run/redis-ha-backup)
 //	LAUNCHER_LOG_LEVEL                    debug, info, warn or error (info)
 //	LAUNCHER_REDIS_PORT, LAUNCHER_SENTINEL_PORT, LAUNCHER_HTTP_PORT   6379, 26379, 8080
 //	LAUNCHER_BIND_ADDRESS                 only address to listen on, and to ask from; absent: all
@@ -81,6 +90,7 @@ type Config struct {
 	ExtraConfigFile            string
 	ExtraConfig                []string // directives read from ExtraConfigFile, one a line
 	WebhookURL                 string
+	Backup                     Backup
 	LogLevel                   slog.Level
 
 	RedisPort, SentinelPort, HTTPPort int
@@ -154,6 +164,8 @@ func init() {
 		"FAILOVER_TIMEOUT_MILLISECONDS", "MIN_REPLICAS_TO_WRITE", "MIN_REPLICAS_MAX_LAG_SECONDS", "MAX_REPLICATION_LAG", "MEMORY_LIMIT_BYTES",
 		"MAXMEMORY_PERCENT", "PERSISTENCE", "VOLUMES_KEPT", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL",
 		"REDIS_PORT",
+		"BACKUP_ENABLED", "BACKUP_DIR", "BACKUP_S3_ENDPOINT", "BACKUP_S3_BUCKET", "BACKUP_S3_PREFIX", "BACKUP_S3_REGION", "BACKUP_S3_ACCESS_KEY",
+		"BACKUP_S3_SECRET_KEY", "BACKUP_RECIPIENTS", "BACKUP_IDENTITY", "BACKUP_RETENTION", "BACKUP_WORK_DIR",
 		"SENTINEL_PORT", "HTTP_PORT", "BIND_ADDRESS", "DATA_DIR", "RUN_DIR", "REDIS_SERVER", "KUBECONFIG",
 	} {
 		knownVariables["LAUNCHER_"+name] = true
@@ -268,6 +280,7 @@ func FromEnviron(environ []string) (Config, error) {
 		RunDir:              r.text("LAUNCHER_RUN_DIR", "/run/redis-ha"),
 		RedisServer:         r.text("LAUNCHER_REDIS_SERVER", "redis-server"),
 		Kubeconfig:          r.env["LAUNCHER_KUBECONFIG"],
+		Backup:              r.backup(),
 	}
 	c.Quorum = r.number("LAUNCHER_QUORUM", c.Majority(), 1, 15)
 	fallbackMin := 1

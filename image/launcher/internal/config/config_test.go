@@ -64,9 +64,11 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 		Servers: 3, Sentinels: 3, Quorum: 2, MasterName: "mymaster", DownAfter: 3 * time.Second, FailoverTimeout: 8 * time.Second,
 		MinReplicas: 1, MinReplicasMaxLag: 3 * time.Second, MaxReplicationLag: 64 << 20, MaxMemoryPercent: 75, Persistence: true, ShutdownBudget: 55 * time.Second, LogLevel: slog.LevelInfo,
 		RedisPort: 6379, SentinelPort: 26379, HTTPPort: 8080, DataDir: "/redis-master-data", RunDir: "/run/redis-ha", RedisServer: "redis-server",
+		Backup: config.Backup{Retention: 30 * 24 * time.Hour, WorkDir: "/run/redis-ha-backup"},
 	}, c)
 	require.Equal(t, "redis-ha-redis-ha-master", c.MasterLease())
 	require.Equal(t, "redis-ha-redis-ha-sentinels", c.SentinelsLease())
+	require.Equal(t, "redis-ha-redis-ha-backup", c.BackupLease())
 	require.Equal(t, 2, c.Majority())
 }
 
@@ -138,7 +140,9 @@ func TestEveryVariableIsRead(t *testing.T) {
 		"LAUNCHER_PERSISTENCE=false", "LAUNCHER_SHUTDOWN_BUDGET_SECONDS=25", "LAUNCHER_NOTIFY_WEBHOOK_URL=https://example.invalid/hook",
 		"LAUNCHER_LOG_LEVEL=debug", "LAUNCHER_REDIS_PORT=7001", "LAUNCHER_SENTINEL_PORT=7002", "LAUNCHER_HTTP_PORT=7003",
 		"LAUNCHER_BIND_ADDRESS=127.0.0.9", "LAUNCHER_DATA_DIR=/data", "LAUNCHER_RUN_DIR=/runs", "LAUNCHER_REDIS_SERVER=valkey-server",
-		"LAUNCHER_KUBECONFIG=/kube")
+		"LAUNCHER_KUBECONFIG=/kube", "LAUNCHER_BACKUP_ENABLED=true", "LAUNCHER_BACKUP_S3_ENDPOINT=http://s3:9000", "LAUNCHER_BACKUP_S3_BUCKET=b",
+		"LAUNCHER_BACKUP_S3_PREFIX=p/q", "LAUNCHER_BACKUP_S3_REGION=r", "LAUNCHER_BACKUP_S3_ACCESS_KEY=a\n", "LAUNCHER_BACKUP_S3_SECRET_KEY=s",
+		"LAUNCHER_BACKUP_RECIPIENTS=age1x", "LAUNCHER_BACKUP_IDENTITY=AGE-SECRET-KEY-1X", "LAUNCHER_BACKUP_RETENTION=12h", "LAUNCHER_BACKUP_WORK_DIR=/work")
 	c.PodSelector = nil
 	require.Equal(t, config.Config{
 		Sentinel: true, Prefix: "redis-ha-redis-ha-", SentinelServiceHost: "redis-sentinel", Password: "secret",
@@ -148,6 +152,10 @@ func TestEveryVariableIsRead(t *testing.T) {
 		WebhookURL: "https://example.invalid/hook", LogLevel: slog.LevelDebug,
 		RedisPort: 7001, SentinelPort: 7002, HTTPPort: 7003, BindAddress: "127.0.0.9", DataDir: "/data", RunDir: "/runs",
 		RedisServer: "valkey-server", Kubeconfig: "/kube",
+		Backup: config.Backup{
+			Enabled: true, S3: config.S3{Endpoint: "http://s3:9000", Bucket: "b", Prefix: "p/q/", Region: "r", AccessKey: "a", SecretKey: "s"},
+			Recipients: "age1x", Identity: "AGE-SECRET-KEY-1X", Retention: 12 * time.Hour, WorkDir: "/work",
+		},
 	}, c)
 }
 

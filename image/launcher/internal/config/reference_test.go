@@ -14,10 +14,10 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 )
 
-// source reads the file that holds the package comment.
-func source(t *testing.T) *ast.File {
+// source reads a file of the package; config.go holds the package comment.
+func source(t *testing.T, name string) *ast.File {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 	require.NoError(t, err)
 	return file
 }
@@ -26,10 +26,10 @@ func source(t *testing.T) *ast.File {
 func documented(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	for line := range strings.Lines(source(t).Doc.Text()) {
+	for line := range strings.Lines(source(t, "config.go").Doc.Text()) {
 		if strings.HasPrefix(line, "\t") {
 			line, _, _ = strings.Cut(strings.TrimPrefix(line, "\t"), "  ")
-			names = append(names, regexp.MustCompile(`\b[A-Z]+(_[A-Z]+)+\b|\bSENTINEL\b`).FindAllString(line, -1)...)
+			names = append(names, regexp.MustCompile(`\b[A-Z]+(_[A-Z][A-Z0-9]*)+\b|\bSENTINEL\b`).FindAllString(line, -1)...)
 		}
 	}
 	slices.Sort(names)
@@ -40,8 +40,8 @@ func documented(t *testing.T) []string {
 // knows by the list in init.
 func named(t *testing.T) (read, known []string) {
 	t.Helper()
-	variable := regexp.MustCompile(`^"((SENTINEL)|(REDIS|POD|LAUNCHER)(_[A-Z]+)+)"$`)
-	for _, declaration := range source(t).Decls {
+	variable := regexp.MustCompile(`^"((SENTINEL)|(REDIS|POD|LAUNCHER)(_[A-Z][A-Z0-9]*)+)"$`)
+	for _, declaration := range append(source(t, "config.go").Decls, source(t, "backup.go").Decls...) {
 		function, ok := declaration.(*ast.FuncDecl)
 		ast.Inspect(declaration, func(n ast.Node) bool {
 			literal, isLiteral := n.(*ast.BasicLit)

@@ -1,0 +1,74 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// BackupRecord is what the Lease of backups holds: who makes one at the moment, and what the last good one is.
+type BackupRecord struct {
+	Holder string     `json:"-"` // pod that makes a backup; empty: nobody does
+	Last   LastBackup `json:"last"`
+
+	Version string `json:"-"` // of the Lease; each write changes it
+}
+
+// LastBackup is the last backup that was checked where it is kept. The zero value means that there has been none.
+type LastBackup struct {
+	Name string    `json:"name"`
+	Time time.Time `json:"time"` // when it began
+	Size int64     `json:"size"` // bytes that it takes where it is kept
+}
+
+// BackupRecord reads the Lease of backups.
+func (k *Client) BackupRecord(ctx context.Context) (BackupRecord, error) {
+	var r BackupRecord
+	lease, err := k.readLease(ctx, k.config.BackupLease(), &r)
+	if err != nil {
+		return BackupRecord{}, err
+	}
+	if lease.Spec.HolderIdentity != nil {
+		r.Holder = *lease.Spec.HolderIdentity
+	}
+	r.Version = lease.ResourceVersion
+	return r, nil
+}
+
+// WriteBackupRecord replaces the record that was read before. It gives ErrChanged when somebody else has written since.
+func (k *Client) WriteBackupRecord(ctx context.Context, r BackupRecord) (BackupRecord, error) {
+	name := k.config.BackupLease()
+	encoded, err := json.Marshal(r)
+	if err != nil {
+		return BackupRecord{}, fmt.Errorf("encode lease %s: %w", name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	lease, err := k.leaseAt(ctx, name, r.Version)
+	if err != nil {
+		return BackupRecord{}, err
+	}
+	if lease.Annotations == nil {
+		lease.Annotations = map[string]string{}
+	}
+	lease.Annotations[recordAnnotation] = string(encoded)
+	lease.Spec.HolderIdentity, lease.Spec.RenewTime = nil, nil
+	if r.Holder != "" {
+		now := metav1.NowMicro()
+		lease.Spec.HolderIdentity, lease.Spec.RenewTime = &r.Holder, &now
+	}
+	updated, err := k.leases.Update(ctx, lease, metav1.UpdateOptions{})
+	if apierrors.IsConflict(err) {
+		return BackupRecord{}, ErrChanged
+	}
+	if err != nil {
+		return BackupRecord{}, Explain(err, "update", "leases/"+name)
+	}
+	k.remember(updated)
+	r.Version = updated.ResourceVersion
+	return r, nil
+}
