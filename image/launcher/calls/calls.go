@@ -25,10 +25,18 @@ func (c Call) String() string {
 //go:embed calls.txt
 var recorded string
 
-// Recorded are the calls of the record.
-func Recorded() []Call {
+//go:embed backup.txt
+var recordedOfBackups string
+
+// Recorded are the calls of servers and sentinels of a release that makes backups.
+func Recorded() []Call { return parse(recorded) }
+
+// RecordedOfBackups are the calls of the pods that make the backups.
+func RecordedOfBackups() []Call { return parse(recordedOfBackups) }
+
+func parse(record string) []Call {
 	var calls []Call
-	for line := range strings.Lines(recorded) {
+	for line := range strings.Lines(record) {
 		fields := append(strings.Fields(line), "", "")
 		if fields[0] == "" || fields[0] == "#" {
 			continue

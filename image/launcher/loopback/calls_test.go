@@ -15,8 +15,11 @@ import (
 
 var recordCalls = flag.Bool("record-calls", false, "write anew which calls of the API the launcher makes")
 
-// recordFile is what the package calls embeds.
-const recordFile = "../calls/calls.txt"
+// The files that the package calls embeds.
+const (
+	recordFile       = "../calls/calls.txt"
+	backupRecordFile = "../calls/backup.txt"
+)
 
 // callOf leaves out of a request what differs from one release to the next.
 func callOf(r fakeapi.Request) string {
@@ -30,7 +33,16 @@ func callOf(r fakeapi.Request) string {
 // The chart's Role is compared with the record, so a call that is new here needs a right there, and a right without a call goes.
 func TestCallsAreThoseRecorded(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{})
+	c, b := startWithBackups(t, options{}, t.TempDir())
+	b.start(t, "backup").end(t, 0)
+	eventually(t, settle, "the master to ask for the last backup", func() error {
+		for _, request := range c.api.Requests(time.Time{}) {
+			if request.Name == fullname+"-backup" && !strings.HasPrefix(request.User, fullname+"-backup") {
+				return nil
+			}
+		}
+		return fmt.Errorf("it did not")
+	})
 	c.converge().killRedis() // and with it come the Events of a failover
 	eventually(t, settle, "an Event", func() error {
 		if len(c.api.Events()) == 0 {
@@ -41,26 +53,37 @@ func TestCallsAreThoseRecorded(t *testing.T) {
 	c.converge()
 	c.servers()[0].remove()
 	c.sentinels()[0].remove()
-	var made []string
+	made := map[string][]string{}
 	for _, request := range c.api.Requests(time.Time{}) {
-		made = append(made, callOf(request))
+		file := recordFile
+		if strings.HasPrefix(request.User, fullname+"-backup") {
+			file = backupRecordFile
+		}
+		made[file] = append(made[file], callOf(request))
 	}
+	compareCalls(t, recordFile, made[recordFile], calls.Recorded())
+	compareCalls(t, backupRecordFile, made[backupRecordFile], calls.RecordedOfBackups())
+}
+
+// compareCalls compares calls with those of a file, or writes the file.
+func compareCalls(t *testing.T, file string, made []string, known []calls.Call) {
+	t.Helper()
 	slices.Sort(made)
 	made = slices.Compact(made)
 	if *recordCalls {
 		content := "# Written by go test ./image/launcher/loopback/ -run TestCallsAreThoseRecorded -record-calls\n" + strings.Join(made, "\n") + "\n"
-		if err := os.WriteFile(recordFile, []byte(content), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
 	var recorded []string
-	for _, call := range calls.Recorded() {
+	for _, call := range known {
 		recorded = append(recorded, call.String())
 	}
 	slices.Sort(recorded)
 	if !slices.Equal(made, recorded) {
 		t.Errorf("the launcher made these calls:\n%s\nand %s has these:\n%s\nif that is meant, write them with -record-calls, and see to the chart's Role",
-			strings.Join(made, "\n"), recordFile, strings.Join(recorded, "\n"))
+			strings.Join(made, "\n"), file, strings.Join(recorded, "\n"))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 )
 
@@ -18,6 +19,8 @@ type Metrics struct {
 	notices     *prometheus.CounterVec
 	waited      prometheus.Counter
 	questions   *prometheus.CounterVec
+	// The last good backup; told by the master only.
+	backupTime, backupSize *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics.
@@ -37,10 +40,14 @@ func NewMetrics(registry *prometheus.Registry) *Metrics {
 			Help: "Time for which the writes of this master have waited for its replicas; see servers.maxReplicationLag."}),
 		questions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "redis_ha_questions_total",
 			Help: "Questions and orders to Redis and Sentinel, by the process asked: own, server or sentinel."}, []string{"to"}),
+		backupTime: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "redis_ha_last_backup_timestamp_seconds",
+			Help: "When the last good backup began, in seconds since 1970; 0: there is none. Told by the master."}, nil),
+		backupSize: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "redis_ha_last_backup_size_bytes",
+			Help: "Size of the last good backup where it is kept. Told by the master."}, nil),
 	}
 	statusQuestions := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "redis_ha_status_questions_total",
 		Help: "Questions for the status of other launchers."}, func() float64 { return float64(web.StatusQuestions()) })
-	registry.MustRegister(m.state, m.labelWrites, m.failovers, m.handOvers, m.notices, m.waited, m.questions, statusQuestions)
+	registry.MustRegister(m.state, m.labelWrites, m.failovers, m.handOvers, m.notices, m.waited, m.questions, m.backupTime, m.backupSize, statusQuestions)
 	return m
 }
 
@@ -60,6 +67,22 @@ func (m *Metrics) countQuestions(c config.Config) func(netip.AddrPort) {
 }
 
 func (m *Metrics) countLabelWrite(result string) { m.labelWrites.WithLabelValues(result).Inc() }
+
+// setBackup tells the last good backup.
+func (m *Metrics) setBackup(last kube.LastBackup) {
+	var began float64
+	if !last.Time.IsZero() {
+		began = float64(last.Time.Unix())
+	}
+	m.backupTime.WithLabelValues().Set(began)
+	m.backupSize.WithLabelValues().Set(float64(last.Size))
+}
+
+// forgetBackup leaves it to another pod to tell the last good backup.
+func (m *Metrics) forgetBackup() {
+	m.backupTime.Reset()
+	m.backupSize.Reset()
+}
 
 func (m *Metrics) setState(state string) {
 	m.state.Reset()

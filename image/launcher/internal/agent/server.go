@@ -139,6 +139,9 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	go s.labels.Run(background)
 	go s.guard.Run(background)
 	go s.pacer.Run(background)
+	if s.config.Backup.Enabled {
+		go s.tellBackups(background)
+	}
 	s.watchdog = newWatchdog(s.web)
 	defer s.watchdog.stop()
 

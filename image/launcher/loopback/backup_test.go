@@ -1,0 +1,282 @@
+package loopback
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
+	"github.com/redis-ha/redis-ha/internal/s3server"
+)
+
+// backupTime bounds a backup of little data.
+const backupTime = time.Minute
+
+// backups are the settings of a release that makes backups into a bucket.
+type backups struct {
+	cluster  *cluster
+	endpoint string
+	number   int
+}
+
+// startWithBackups is start with backups into an S3 server whose objects are in dir.
+func startWithBackups(t *testing.T, o options, dir string) (*cluster, *backups) {
+	t.Helper()
+	o.environment = map[string]string{"LAUNCHER_BACKUP_ENABLED": "true"}
+	c := newCluster(t, o)
+	if err := c.api.CreateLease(fullname + "-backup"); err != nil {
+		t.Fatal(err)
+	}
+	for range c.options.servers {
+		c.addServer().run()
+	}
+	for range c.options.sentinels {
+		c.addSentinel().run()
+	}
+	c.converge()
+	return c, &backups{cluster: c, endpoint: s3server.Start(t, dir)}
+}
+
+// job is a pod of the CronJob, with another command.
+type job struct {
+	name    string
+	process *process
+	output  *bytes.Buffer
+	api     *fakeapi.Client
+}
+
+// start runs a command of the launcher as the CronJob does.
+func (b *backups) start(t *testing.T, arguments ...string) *job {
+	t.Helper()
+	c := b.cluster
+	b.number++
+	name, ip := fmt.Sprintf("%s-backup-%d", fullname, b.number), c.network.address()
+	api, err := c.api.Connect(name, ip+":6443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(c.dir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "kubeconfig")
+	content := fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":"test","contexts":[{"name":"test","context":{"cluster":"test","user":"test"}}],
+"clusters":[{"name":"test","cluster":{"server":%q}}],"users":[{"name":"test","user":{}}]}`, api.URL())
+	if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environment := []string{
+		"REDIS_CHART_PREFIX=" + fullname + "-", "POD_NAME=" + name, "POD_NAMESPACE=kube-public", "POD_UID=" + name, "POD_IP=" + ip,
+		"LAUNCHER_POD_SELECTOR=app=redis-ha,release=redis-ha", "LAUNCHER_KUBECONFIG=" + config,
+		"LAUNCHER_BACKUP_S3_ENDPOINT=" + b.endpoint, "LAUNCHER_BACKUP_S3_BUCKET=" + s3server.Bucket, "LAUNCHER_BACKUP_S3_PREFIX=kube-public/" + fullname,
+		"LAUNCHER_BACKUP_S3_ACCESS_KEY=" + s3server.AccessKey, "LAUNCHER_BACKUP_S3_SECRET_KEY=" + s3server.SecretKey, "LAUNCHER_BACKUP_WORK_DIR=" + dir,
+	}
+	if c.password != "" {
+		environment = append(environment, "REDIS_PASS="+c.password)
+	}
+	j := &job{name: name, output: &bytes.Buffer{}, api: api}
+	if j.process, err = startProcess(environment, j.output, arguments...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		j.process.kill()
+		_ = api.Close()
+	})
+	return j
+}
+
+// end waits for the end of the command, and gives what it printed.
+func (j *job) end(t *testing.T, code int) string {
+	t.Helper()
+	select {
+	case <-j.process.exited:
+	case <-time.After(backupTime):
+		t.Fatalf("%s did not end within %v", j.name, backupTime)
+	}
+	if j.process.code != code {
+		t.Fatalf("%s ended with code %d, want %d:\n%s", j.name, j.process.code, code, j.output)
+	}
+	return j.output.String()
+}
+
+// slowly has the Redis of a pod wait before it makes a copy.
+func (c *cluster) slowly(p *pod, wait time.Duration) {
+	c.t.Helper()
+	if err := c.client(p).ConfigSet(c.t.Context(), "repl-diskless-sync-delay", fmt.Sprint(wait.Seconds())).Err(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func TestBackupIsTakenFromASlaveBesideClients(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c, b := startWithBackups(t, options{}, dir)
+	c.fill(t, 500)
+	w := c.write()
+	w.advance(100)
+	made := time.Now()
+	said := b.start(t, "backup").end(t, 0)
+	w.advance(100)
+	w.requireNothingLost()
+	for _, text := range []string{`reason="a slave in sync, `, `msg="the backup is whole"`} {
+		if !strings.Contains(said, text) {
+			t.Errorf("the backup did not say %q:\n%s", text, said)
+		}
+	}
+	if strings.Contains(said, c.password) || strings.Contains(said, s3server.SecretKey) {
+		t.Errorf("the backup tells a secret:\n%s", said)
+	}
+	master := c.converge()
+	list := b.start(t, "backup", "list").end(t, 0)
+	if lines := strings.Split(strings.TrimSpace(list), "\n"); len(lines) != 2 || !strings.HasSuffix(lines[1], " no") {
+		t.Errorf("one backup should be listed:\n%s", list)
+	}
+	file := filepath.Join(c.dir, "fetched.rdb")
+	b.start(t, "backup", "fetch", "latest", "--to", file).end(t, 0)
+	if content, err := os.ReadFile(file); err != nil || !bytes.HasPrefix(content, []byte("REDIS")) {
+		t.Errorf("the fetched file is no RDB file: %v", err)
+	}
+	eventually(t, settle, "the master's metrics to tell the backup", func() error { return toldOnlyBy(c, master, made) })
+	old := master
+	old.killRedis()
+	eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+	master = c.converge()
+	eventually(t, settle, "the metrics of the new master to tell the backup", func() error { return toldOnlyBy(c, master, made) })
+}
+
+// toldOnlyBy checks that the metrics of the master alone tell a backup that began after a time.
+func toldOnlyBy(c *cluster, master *pod, after time.Time) error {
+	for _, p := range c.servers() {
+		response, err := http.Get(p.url("/metrics"))
+		if err != nil {
+			return err
+		}
+		text, err := io.ReadAll(response.Body)
+		if err = errors.Join(err, response.Body.Close()); err != nil {
+			return err
+		}
+		_, value, found := strings.Cut(string(text), "\nredis_ha_last_backup_timestamp_seconds ")
+		if found != (p == master) {
+			return fmt.Errorf("%s tells a backup: %t; it is the master: %t", p.name, found, p == master)
+		}
+		var began float64
+		if _, err := fmt.Sscan(value, &began); found && (err != nil || began < float64(after.Unix())) {
+			return fmt.Errorf("%s tells a backup at %v", p.name, value[:20])
+		}
+	}
+	return nil
+}
+
+// Sentinel would promote whatever it takes for a replica, and could not forget it.
+func TestNoSentinelKnowsACopyOfTheMaster(t *testing.T) {
+	t.Parallel()
+	c, b := startWithBackups(t, options{servers: 1, sentinels: 1}, t.TempDir())
+	c.fill(t, 100)
+	sentinel := c.client(c.sentinels()[0])
+	begun := sentinel.Do(t.Context(), "INFO", "server").String()
+	c.slowly(c.servers()[0], 5*time.Second)
+	j := b.start(t, "backup")
+	seen := false
+	for done := false; !done; {
+		select {
+		case <-j.process.exited:
+			done = true
+		case <-time.After(100 * time.Millisecond):
+		}
+		text := c.client(c.servers()[0]).Info(t.Context(), "replication").Val()
+		seen = seen || strings.Contains(text, "port=65536,state=wait_bgsave")
+		replicas, err := sentinel.Do(t.Context(), "SENTINEL", "REPLICAS", "mymaster").Slice()
+		if err != nil || len(replicas) > 0 {
+			t.Fatalf("the sentinel knows replicas of a single server: %v %v", replicas, err)
+		}
+	}
+	if said := j.end(t, 0); !strings.Contains(said, `reason="the master, as there is no slave"`) {
+		t.Errorf("the backup did not say that it copies the master:\n%s", said)
+	}
+	if !seen {
+		t.Error("the master never told of the copy, so the sentinel had nothing to ignore")
+	}
+	if runID := func(text string) string { _, id, _ := strings.Cut(text, "run_id:"); return id[:40] }; runID(begun) != runID(sentinel.Do(t.Context(), "INFO", "server").String()) {
+		t.Error("the sentinel was started again")
+	}
+	c.converge()
+}
+
+func TestOfTwoBackupsAtATimeOneFails(t *testing.T) {
+	t.Parallel()
+	c, b := startWithBackups(t, options{servers: 2, sentinels: 1}, t.TempDir())
+	c.fill(t, 10)
+	c.slowly(c.slavesOf(c.converge())[0], 20*time.Second) // the Lease is renewed meanwhile
+	first := b.start(t, "backup")
+	eventually(t, settle, "the first backup to hold the Lease", func() error {
+		if holder := c.api.Lease(fullname + "-backup").Spec.HolderIdentity; holder == nil || *holder != first.name {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	said := b.start(t, "backup").end(t, 1)
+	if !strings.Contains(said, "another backup is being made by pod "+first.name) {
+		t.Errorf("the second backup said:\n%s", said)
+	}
+	first.end(t, 0)
+	if list := b.start(t, "backup", "list").end(t, 0); len(strings.Split(strings.TrimSpace(list), "\n")) != 2 {
+		t.Errorf("one backup should be listed:\n%s", list)
+	}
+}
+
+// TERM in the middle, as a node that is drained sends it, leaves nothing behind.
+func TestBackupThatIsToldToEndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c, b := startWithBackups(t, options{servers: 2, sentinels: 1}, dir)
+	c.fill(t, 10)
+	slave := c.slavesOf(c.converge())[0]
+	c.slowly(slave, 10*time.Second)
+	j := b.start(t, "backup")
+	eventually(t, settle, "a slave to be copied", func() error {
+		for _, p := range c.servers() {
+			if strings.Contains(c.client(p).Info(t.Context(), "replication").Val(), "port=65536") {
+				return nil
+			}
+		}
+		return errors.New("nobody copies")
+	})
+	if err := j.process.signal(15); err != nil {
+		t.Fatal(err)
+	}
+	j.end(t, 1)
+	if holder := c.api.Lease(fullname + "-backup").Spec.HolderIdentity; holder != nil {
+		t.Errorf("%s still holds the Lease", *holder)
+	}
+	if list := b.start(t, "backup", "list").end(t, 0); !strings.HasPrefix(list, "no backups at ") {
+		t.Errorf("there should be no backup:\n%s", list)
+	}
+	c.slowly(slave, 0)
+	b.start(t, "backup").end(t, 0)
+	c.converge()
+}
+
+func TestBackupCommandsSayWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, options{servers: 1, sentinels: 1})
+	server := c.addServer()
+	for _, command := range []string{"backup", "list"} {
+		output := &bytes.Buffer{}
+		arguments := []string{"backup", command}[:map[string]int{"backup": 1, "list": 2}[command]]
+		process, err := startProcess(server.environment(), output, arguments...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-process.exited
+		if process.code != 2 || !strings.Contains(output.String(), "run this command in a pod of the backup's CronJob") {
+			t.Errorf("%v ended with code %d:\n%s", arguments, process.code, output)
+		}
+	}
+}
