@@ -25,7 +25,19 @@ var needs = map[string]string{
 	"persistence.retention.whenScaled":  "servers: {workload: StatefulSet}",
 	"networkPolicy.clients":             "networkPolicy: {enabled: true}",
 	"networkPolicy.apiServerPorts":      "networkPolicy: {enabled: true}",
+	"backup.schedule":                   "backup: {enabled: true, persistentVolumeClaim: mine}",
+	"backup.retention":                  "backup: {enabled: true, persistentVolumeClaim: mine}",
+	"backup.persistentVolumeClaim":      "backup: {enabled: true}",
+	"backup.s3.endpoint":                "backup: {enabled: true, s3: {bucket: mine, existingSecret: mine}}",
+	"backup.s3.bucket":                  "backup: {enabled: true, s3: {endpoint: 'https://example.com', existingSecret: mine}}",
+	"backup.s3.prefix":                  "backup: {enabled: true, s3: {endpoint: 'https://example.com', bucket: mine, existingSecret: mine}}",
+	"backup.s3.region":                  "backup: {enabled: true, s3: {endpoint: 'https://example.com', bucket: mine, existingSecret: mine}}",
+	"backup.s3.existingSecret":          "backup: {enabled: true, s3: {endpoint: 'https://example.com', bucket: mine}}",
+	"backup.encryption.existingSecret":  "backup: {enabled: true, persistentVolumeClaim: mine}",
 }
+
+// others are values that differ from the default and that the schema accepts, where not every text is one.
+var others = map[string]any{"backup.schedule": "0 4 * * *", "backup.retention": "7d"}
 
 // ignoredAlone are those that are not refused without what they need.
 var ignoredAlone = map[string]string{
@@ -34,7 +46,8 @@ var ignoredAlone = map[string]string{
 
 // oneChoice are values with a single legal choice, so that they can only be refused.
 var oneChoice = map[string]string{
-	"enabled": "the condition of a parent chart, which leaves this chart out before it can read it",
+	"backup.enabled": "a claim or a bucket goes with true, and neither with false; see TestBackupsAreMadeOnRequestOnly",
+	"enabled":        "the condition of a parent chart, which leaves this chart out before it can read it",
 }
 
 // outcome is everything that a user gets: the objects and the notes, or a refusal.
@@ -61,6 +74,8 @@ func with(t render.T, leaf string, values map[string]any) render.Values {
 // ownForms are texts that the chart accepts where it asks for more than the schema does.
 var ownForms = map[string]string{
 	"notifications.webhook.url": `https://[a-z]{3,9}`,
+	"backup.s3.endpoint":        `https://[a-z]{3,9}`,
+	"backup.schedule":           `[0-5][0-9] [1-9] \* \* \*`,
 	"redis_image":               `[a-z]{3,9}:1`,
 	// Not below the request, not above the limit.
 	"resources.master.limits.memory":     `[1-9]Gi`,
@@ -160,6 +175,9 @@ func TestValuesThatNeedOthersAreRefusedWithoutThem(t *testing.T) {
 			continue
 		}
 		var other any = "other"
+		if own, ok := others[path]; ok {
+			other = own
+		}
 		switch {
 		case leaf.Node.Is("boolean"):
 			other = leaf.Node.Default == false

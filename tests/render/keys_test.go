@@ -143,7 +143,7 @@ func TestUnknownKeysAreToldWithTheOtherProblems(t *testing.T) {
 
 func TestKeysToSetInsteadExist(t *testing.T) {
 	known := paths(t)
-	word := regexp.MustCompile(`[a-z_]+[A-Za-z._]*[A-Za-z]`)
+	word := regexp.MustCompile(`[a-z_]+[A-Za-z0-9._]*[A-Za-z0-9]`)
 	elsewhere := defined(t, "_validate_keys.tpl", "redis-ha.elsewhere")
 	assert.GreaterOrEqual(t, len(elsewhere), 20)
 	for key, text := range elsewhere {

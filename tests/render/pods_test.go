@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -18,18 +19,19 @@ func forEachPod(t *testing.T, test func(t *testing.T, m *render.Manifests, p ren
 	t.Helper()
 	forEachCase(t, func(t *testing.T, m *render.Manifests) {
 		pods := m.PodTemplates()
-		require.Len(t, pods, 3, "servers, sentinels and the Helm test")
+		backups := len(render.All[*batchv1.CronJob](m))
+		require.Len(t, pods, 3+backups, "servers, sentinels, the Helm test and backups")
 		for _, p := range pods {
 			t.Run(strings.ReplaceAll(p.Owner, "/", " "), func(t *testing.T) { test(t, m, p) })
 		}
 	})
 }
 
-// workloadPods leaves out the pod of the Helm test.
+// workloadPods leaves out the pod of the Helm test and those that make backups.
 func workloadPods(m *render.Manifests) []render.PodTemplate {
 	var pods []render.PodTemplate
 	for _, p := range m.PodTemplates() {
-		if !strings.HasPrefix(p.Owner, "Pod/") {
+		if !strings.HasPrefix(p.Owner, "Pod/") && !strings.HasPrefix(p.Owner, "CronJob/") {
 			pods = append(pods, p)
 		}
 	}

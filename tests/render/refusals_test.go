@@ -5,11 +5,13 @@ import "strings"
 // digest is a whole one, domain the longest one of a label.
 var digest, domain = strings.Repeat("0123456789abcdef", 4), strings.Repeat("a.", 126) + "a"
 
-// refusals pair values that must be refused, the words that tell why and what to set, and the legal neighbour.
-var refusals = []struct {
+// refusal pairs values that must be refused, the words that tell why and what to set, and the legal neighbour.
+type refusal struct {
 	name, values, neighbour string
 	says                    []string
-}{
+}
+
+var refusals = append([]refusal{
 	{"no server", "replicas: {servers: 0}", "replicas: {servers: 1}", []string{"replicas.servers: 0", "set at least 1"}},
 	{"fewer than no servers", "replicas: {servers: -1}", "replicas: {servers: 1}", []string{"replicas.servers: -1", "set at least 1"}},
 	{"more servers than the chart is made for", "replicas: {servers: 51}", "replicas: {servers: 50}", []string{"replicas.servers: 51", "set at most 50"}},
@@ -206,4 +208,4 @@ var refusals = []struct {
 		[]string{`servers.annotations: the value of "a"`, "control character"}},
 	{"open quote in a value", `servers: {config: {proc-title-template: '"{title}'}}`, `servers: {config: {proc-title-template: '"{title}"'}}`,
 		[]string{`servers.config: the value of "proc-title-template"`, "double quotes"}},
-}
+}, backupRefusals...)

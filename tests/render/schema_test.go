@@ -136,6 +136,7 @@ var freeTexts = map[string]string{
 	"fullnameOverride":          "the same, and the length depends on the longest suffix",
 	"redisPassword":             "a schema's message would print it",
 	"notifications.webhook.url": "refused with where to put credentials",
+	"backup.s3.endpoint":        "the same",
 	"servers.annotations.<key>": "refused by name", "servers.annotations.*": "any text",
 	"podAnnotations.<key>": "refused by name", "podAnnotations.*": "any text",
 	"nodeSelector.<key>": "refused by name",

@@ -24,7 +24,7 @@ type documented struct {
 
 var typed = regexp.MustCompile(`^(?:\(([a-z]+)\) )?(.*)$`)
 
-var keyLine = regexp.MustCompile(`^( *)([A-Za-z_]+):`)
+var keyLine = regexp.MustCompile(`^( *)([A-Za-z0-9_]+):`)
 
 // documentedValues reads the comments of values.yaml: exactly one "# --" line above each value.
 func documentedValues(t *testing.T) map[string]documented {

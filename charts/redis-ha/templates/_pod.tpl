@@ -72,12 +72,11 @@ imagePullPolicy: {{ .Values.imagePullPolicy | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* redis-ha.env: the launcher's settings that servers and sentinels share. The shutdown budget leaves the kubelet five
-seconds of the grace period. Input: dict "root" and "gracePeriodSeconds". */}}
-{{- define "redis-ha.env" -}}
+{{/* redis-ha.ownEnv: what every launcher has to know of its release and of its pod. Input: the root context. */}}
+{{- define "redis-ha.ownEnv" -}}
 - name: REDIS_CHART_PREFIX
-  value: "{{ include "redis-ha.fullname" .root }}-"
-{{- include "redis-ha.passwordEnv" .root }}
+  value: "{{ include "redis-ha.fullname" . }}-"
+{{- include "redis-ha.passwordEnv" . }}
 - name: POD_NAME
   valueFrom:
     fieldRef:
@@ -95,7 +94,13 @@ seconds of the grace period. Input: dict "root" and "gracePeriodSeconds". */}}
     fieldRef:
       fieldPath: status.podIP
 - name: LAUNCHER_POD_SELECTOR
-  value: {{ printf "app=%s,release=%s" (include "redis-ha.name" .root) .root.Release.Name | quote }}
+  value: {{ printf "app=%s,release=%s" (include "redis-ha.name" .) .Release.Name | quote }}
+{{- end -}}
+
+{{/* redis-ha.env: the launcher's settings that servers and sentinels share. The shutdown budget leaves the kubelet five
+seconds of the grace period. Input: dict "root" and "gracePeriodSeconds". */}}
+{{- define "redis-ha.env" -}}
+{{- include "redis-ha.ownEnv" .root }}
 - name: LAUNCHER_SERVERS
   value: {{ int .root.Values.replicas.servers | quote }}
 - name: LAUNCHER_SENTINELS

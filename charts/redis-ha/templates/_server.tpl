@@ -75,6 +75,10 @@ spec:
         - name: LAUNCHER_VOLUMES_KEPT
           value: "true"
         {{- end }}
+        {{- if (.Values.backup).enabled }}
+        - name: LAUNCHER_BACKUP_ENABLED
+          value: "true"
+        {{- end }}
         {{- if .Values.servers.config }}
         - name: LAUNCHER_REDIS_CONFIG_FILE
           value: /etc/redis-ha/redis.conf

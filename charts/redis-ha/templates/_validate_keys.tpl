@@ -33,6 +33,13 @@ persistence:
   accessModes: other
   retention: {whenDeleted: other, whenScaled: other}
 notifications: {webhook: {url: text, existingSecret: text, key: text}}
+backup:
+  enabled: other
+  schedule: text
+  retention: text
+  persistentVolumeClaim: text
+  s3: {endpoint: text, bucket: text, prefix: text, region: text, existingSecret: text}
+  encryption: {existingSecret: text}
 logLevel: other
 podAnnotations: {"*": text}
 networkPolicy:
@@ -80,6 +87,11 @@ service.type: servers.serviceType
 service.annotations: servers.annotations
 servers.type: servers.serviceType
 config: servers.config
+backup.bucket: backup.s3.bucket
+backup.existingSecret: backup.s3.existingSecret, or backup.encryption.existingSecret
+backup.pvc: backup.persistentVolumeClaim
+backup.existingClaim: backup.persistentVolumeClaim
+backup.cron: backup.schedule
 {{- end -}}
 
 {{/* redis-ha.problems.keys: keys that the chart does not have, and texts that Helm reads as something else. Removes the former

@@ -3,6 +3,11 @@
 (([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|([0-9A-Fa-f]{1,4}:){1,7}:|([0-9A-Fa-f]{1,4}:){1,6}:[0-9A-Fa-f]{1,4}|([0-9A-Fa-f]{1,4}:){1,5}(:[0-9A-Fa-f]{1,4}){1,2}|([0-9A-Fa-f]{1,4}:){1,4}(:[0-9A-Fa-f]{1,4}){1,3}|([0-9A-Fa-f]{1,4}:){1,3}(:[0-9A-Fa-f]{1,4}){1,4}|([0-9A-Fa-f]{1,4}:){1,2}(:[0-9A-Fa-f]{1,4}){1,5}|[0-9A-Fa-f]{1,4}:(:[0-9A-Fa-f]{1,4}){1,6}|:((:[0-9A-Fa-f]{1,4}){1,7}|:))
 {{- end -}}
 
+{{/* redis-ha.portNumber: expression for the number of a port. */}}
+{{- define "redis-ha.portNumber" -}}
+([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])
+{{- end -}}
+
 {{/* redis-ha.problems.webhook: addresses that contradict each other, that tell a secret, or that the launcher would not take. */}}
 {{- define "redis-ha.problems.webhook" -}}
 {{- $webhook := .Values.notifications.webhook }}
@@ -14,7 +19,7 @@ notifications.webhook.key: has no effect without notifications.webhook.existingS
 {{- end }}
 {{- $label := "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?" }}
 {{- $host := printf "(%s(\\.%s)*\\.?|\\[%s\\])" $label $label (include "redis-ha.ipv6" .) }}
-{{- $port := "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])" }}
+{{- $port := include "redis-ha.portNumber" . }}
 {{- if not $webhook.url }}
 {{- else if regexMatch "^https?://[^/?#]*@" $webhook.url }}
 notifications.webhook.url: contains credentials, which would be readable in the Deployment; put the address into a Secret and set notifications.webhook.existingSecret

@@ -50,7 +50,8 @@ func (r *Release) links() []link {
 		for _, port := range to.Containers()[0].Ports {
 			forClients := port.Name != "launcher"
 			for _, from := range r.Pods() {
-				links = append(links, link{at(from), at(to), corev1.ProtocolTCP, port.ContainerPort, from.Peer || forClients})
+				needed := from.Peer || forClients && (!from.Backup || port.Name == "redis")
+				links = append(links, link{at(from), at(to), corev1.ProtocolTCP, port.ContainerPort, needed})
 			}
 			for _, from := range strangers {
 				if !forClients || len(limited) == 0 {
@@ -62,14 +63,31 @@ func (r *Release) links() []link {
 			links = append(links, link{from, at(to), corev1.ProtocolTCP, 22, false})
 		}
 	}
-	for _, from := range r.Peers() {
+	for _, to := range r.Pods() {
+		if !to.Backup {
+			continue
+		}
+		for _, port := range []int32{22, 6379, 8080} { // nobody connects to a pod that makes a backup
+			for _, from := range r.Peers() {
+				links = append(links, link{at(from), at(to), corev1.ProtocolTCP, port, false})
+			}
+			for _, from := range strangers {
+				links = append(links, link{from, at(to), corev1.ProtocolTCP, port, false})
+			}
+		}
+	}
+	for _, from := range r.Pods() {
+		if !from.CallsAPI() {
+			continue
+		}
 		outside := portsOutside(r, from)
 		for _, to := range strangers {
 			links = append(links, link{at(from), to, corev1.ProtocolUDP, 53, true}, link{at(from), to, corev1.ProtocolTCP, 53, true})
 			for _, port := range outside {
 				links = append(links, link{at(from), to, corev1.ProtocolTCP, port, true})
 			}
-			for _, port := range append([]int32{22, 25, 80, 443, 6379, 8080, 26379, 50000}, portsOfTheWebhook(r)...) {
+			others := slices.Concat([]int32{22, 25, 80, 443, 6379, 8080, 26379, 50000}, portsOfTheWebhook(r), portsOfTheBucket(r))
+			for _, port := range others {
 				if !slices.Contains(outside, port) {
 					links = append(links, link{at(from), to, corev1.ProtocolTCP, port, false})
 				}
@@ -79,7 +97,7 @@ func (r *Release) links() []link {
 	return links
 }
 
-// portsOutside are the ports of the API server, and for a sentinel that of the webhook.
+// portsOutside are the ports of the API server, for a sentinel that of the webhook, and for a backup that of its bucket.
 func portsOutside(r *Release, p Pod) []int32 {
 	var ports []int32
 	configured, _ := r.value("networkPolicy", "apiServerPorts").([]any)
@@ -92,7 +110,37 @@ func portsOutside(r *Release, p Pod) []int32 {
 	if p.Sentinel() {
 		ports = append(ports, portsOfTheWebhook(r)...)
 	}
+	if p.Backup {
+		ports = append(ports, portsOfTheBucket(r)...)
+	}
 	return ports
+}
+
+// portsOfTheBucket is the port of the S3 server for backups, if there is one.
+func portsOfTheBucket(r *Release) []int32 {
+	for _, p := range r.Pods() {
+		endpoint, found := p.Containers()[0].Literal("LAUNCHER_BACKUP_S3_ENDPOINT")
+		if !found {
+			continue
+		}
+		return portOf(endpoint)
+	}
+	return nil
+}
+
+// portOf is the port of an http or https address.
+func portOf(address string) []int32 {
+	scheme, host, _ := strings.Cut(address, "://")
+	if end := strings.IndexAny(host, "/?#"); end >= 0 {
+		host = host[:end]
+	}
+	if port, err := strconv.Atoi((&url.URL{Host: host}).Port()); err == nil && port > 0 {
+		return []int32{int32(port)}
+	}
+	if scheme == "http" {
+		return []int32{80}
+	}
+	return []int32{443}
 }
 
 // portsOfTheWebhook is the port of the address in the environment of a sentinel; that of https where a Secret holds it.
@@ -102,17 +150,7 @@ func portsOfTheWebhook(r *Release) []int32 {
 			if e.Name != "LAUNCHER_NOTIFY_WEBHOOK_URL" {
 				continue
 			}
-			scheme, host, _ := strings.Cut(e.Value, "://")
-			if end := strings.IndexAny(host, "/?#"); end >= 0 {
-				host = host[:end]
-			}
-			if port, err := strconv.Atoi((&url.URL{Host: host}).Port()); err == nil && port > 0 {
-				return []int32{int32(port)}
-			}
-			if scheme == "http" {
-				return []int32{80}
-			}
-			return []int32{443}
+			return portOf(e.Value)
 		}
 	}
 	return nil

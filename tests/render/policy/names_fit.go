@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/redis-ha/redis-ha/tests/render/render"
@@ -31,6 +32,9 @@ var NamesFit = Rule{
 				result.check(len(s.Name)+len(revisionHash) <= validation.LabelValueMaxLength, "StatefulSet/"+s.Name, "metadata.name",
 					"makes the label %s of its pods too long", appsv1.StatefulSetRevisionLabel)
 			}
+			for _, j := range render.All[*batchv1.CronJob](m) {
+				result.check(len(j.Name) <= longestCronJob, "CronJob/"+j.Name, "metadata.name", "is longer than the names of its Jobs may be")
+			}
 			for _, p := range podsOf(m) {
 				checkLabels(&result, p.Owner, p.MetaPath(), p.Meta.Labels)
 			}
@@ -42,6 +46,7 @@ var NamesFit = Rule{
 			r.Long[0].Objects[0].Object.SetName("x" + r.Long[0].Objects[0].Object.GetName() + "-with-more")
 		}},
 		{Name: "a StatefulSet with a long name", Values: withStatefulSet, Change: func(r *Release) { r.set().Name = strings.Repeat("x", 53) }},
+		{Name: "a CronJob with a long name", Values: withBackup, Change: func(r *Release) { r.backup().Name = strings.Repeat("x", 53) }},
 		{Name: "a capital", Change: func(r *Release) { r.service("").Name = "Redis" }},
 		{Name: "a label", Change: func(r *Release) { r.server().Labels["chart"] = "redis-ha-0.1.0+build" }},
 		{Name: "the key of a label", Change: func(r *Release) { r.server().Labels["a b"] = "c" }},
@@ -53,6 +58,9 @@ var NamesFit = Rule{
 // revisionHash is as long as what Kubernetes puts behind the name of a StatefulSet in the label controller-revision-hash: "-" and a number of 32
 // bits in decimal digits.
 const revisionHash = "-4294967295"
+
+// longestCronJob is the length of a name to which Kubernetes adds 11 characters for each Job.
+const longestCronJob = 52
 
 // validName is what Kubernetes asks of a name: a ServiceAccount's, which users may give, can have dots and begin with a digit.
 // The other names begin with that of the release and are kept to the strictest kind, that of a Service.

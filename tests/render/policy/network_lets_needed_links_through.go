@@ -57,6 +57,17 @@ var NetworkLetsNeededLinksThrough = Rule{
 		{Name: "no webhook of a Secret", Values: "{networkPolicy: {enabled: true, apiServerPorts: [6443]}, notifications: {webhook: {existingSecret: chat}}}", Change: func(r *Release) {
 			r.webhookPolicy().Egress = nil
 		}},
+		{Name: "no backups", Values: withBackup, Change: func(r *Release) {
+			r.networkPolicy().Ingress[0].From = r.networkPolicy().Ingress[0].From[:2]
+		}},
+		{Name: "no bucket", Values: withBackup, Change: func(r *Release) { r.backupPolicy().Egress[2].Ports = r.backupPolicy().Egress[2].Ports[:2] }},
+		{Name: "a backup that goes everywhere", Values: withBackup, Change: func(r *Release) { r.backupPolicy().Egress[0].To = nil }},
+		{Name: "a backup without a policy", Values: withBackup, Change: func(r *Release) { r.remove("NetworkPolicy/" + render.Fullname + backupSuffix) }},
+		{Name: "a backup that asks sentinels", Values: withBackup, Change: func(r *Release) {
+			r.backupPolicy().Egress[0].Ports = append(r.backupPolicy().Egress[0].Ports, r.networkPolicy().Egress[0].Ports[1])
+			delete(r.backupPolicy().Egress[0].To[0].PodSelector.MatchLabels, "component")
+		}},
+		{Name: "a backup that others reach", Values: withBackup, Change: func(r *Release) { r.backupPolicy().Ingress = []networkingv1.NetworkPolicyIngressRule{{}} }},
 		{Name: "no Helm test", Values: "networkPolicy: {enabled: true, clients: [{podSelector: {matchLabels: {app: cart}}}]}", Change: func(r *Release) {
 			r.networkPolicy().Ingress[0].From = r.networkPolicy().Ingress[0].From[:1]
 		}},
@@ -85,6 +96,11 @@ func (r *Release) networkPolicy() *networkingv1.NetworkPolicySpec {
 // webhookPolicy is the one that adds the way of the sentinels to the webhook.
 func (r *Release) webhookPolicy() *networkingv1.NetworkPolicySpec {
 	return &render.One[*networkingv1.NetworkPolicy](must{}, r.Manifests, render.Fullname+"-webhook").Spec
+}
+
+// backupPolicy is the one of the pods that make backups.
+func (r *Release) backupPolicy() *networkingv1.NetworkPolicySpec {
+	return &render.One[*networkingv1.NetworkPolicy](must{}, r.Manifests, render.Fullname+backupSuffix).Spec
 }
 
 func (r *Release) policyID() string {

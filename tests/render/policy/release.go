@@ -28,11 +28,17 @@ const namespace = "caches"
 
 // longestFullname is the length of the longest full name that the chart accepts, so that its longest suffix fits.
 func (r *Release) longestFullname() int {
-	if r.value("servers", "workload") == "StatefulSet" {
+	if r.value("servers", "workload") == "StatefulSet" || r.makesBackups() {
 		return 45
 	}
 	return 52
 }
+
+// backupSuffix is what the names of objects of backups end in.
+const backupSuffix = "-backup"
+
+// makesBackups says whether the values ask for backups.
+func (r *Release) makesBackups() bool { return r.value("backup", "enabled") == true }
 
 // NewRelease renders values for a Kubernetes version such as "1.37".
 func NewRelease(values render.Values, kubeVersion string) (*Release, error) {
@@ -102,16 +108,20 @@ func (r *Release) value(path ...string) any {
 // Pod is what becomes a pod.
 type Pod struct {
 	render.PodTemplate
-	Path string // of the pod's spec in its object
-	Peer bool   // a server or a sentinel, with a launcher as its first process; else a hook's pod
+	Path   string // of the pod's spec in its object
+	Peer   bool   // a server or a sentinel, with a launcher as its first process; else a pod of a hook or of a backup
+	Backup bool   // makes a backup
 }
 
 func podsOf(m *render.Manifests) []Pod {
 	var pods []Pod
 	for _, template := range m.PodTemplates() {
 		p := Pod{PodTemplate: template, Path: "spec.template.spec", Peer: true}
-		if strings.HasPrefix(p.Owner, "Pod/") {
+		switch {
+		case strings.HasPrefix(p.Owner, "Pod/"):
 			p.Path, p.Peer = "spec", false
+		case strings.HasPrefix(p.Owner, "CronJob/"):
+			p.Path, p.Peer, p.Backup = "spec.jobTemplate.spec.template.spec", false, true
 		}
 		pods = append(pods, p)
 	}
@@ -131,6 +141,9 @@ func (r *Release) Peers() []Pod {
 	}
 	return peers
 }
+
+// CallsAPI says whether a process of the pod calls the API server.
+func (p Pod) CallsAPI() bool { return p.Peer || p.Backup }
 
 // MetaPath is the path of the pod's metadata in its object.
 func (p Pod) MetaPath() string { return strings.TrimSuffix(p.Path, "spec") + "metadata" }

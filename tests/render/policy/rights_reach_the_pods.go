@@ -1,6 +1,9 @@
 package policy
 
 import (
+	"slices"
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 
@@ -10,7 +13,7 @@ import (
 // RightsReachThePods follows the way from the Role to the pods.
 var RightsReachThePods = Rule{
 	ID:        "rights-reach-the-pods",
-	Title:     "The RoleBinding joins the Role and the account of servers and sentinels, and nobody else",
+	Title:     "Each RoleBinding joins a Role and the account of the pods that it is for, and nobody else",
 	Why:       "A name that differs in one of four places leaves the launchers without rights: no pod is labelled, and no Service has an endpoint.",
 	Fix:       "Use the names of the Role and of the pods' service account in the RoleBinding.",
 	Reference: "https://kubernetes.io/docs/reference/access-authn-authz/rbac/",
@@ -19,14 +22,14 @@ var RightsReachThePods = Rule{
 		for _, role := range render.All[*rbacv1.Role](r.Manifests) {
 			roles[role.Name] = true
 		}
-		bound := map[string]bool{}
+		bound := map[string][]string{} // roles by account
 		for _, binding := range render.All[*rbacv1.RoleBinding](r.Manifests) {
 			id := "RoleBinding/" + binding.Name
 			result.check(roles[binding.RoleRef.Name], id, "roleRef.name", "there is no Role %q", binding.RoleRef.Name)
 			result.check(len(binding.Subjects) == 1, id, "subjects", "there are %d, want the account of the pods alone", len(binding.Subjects))
 			for _, subject := range binding.Subjects {
 				result.check(subject.Kind == "ServiceAccount" && subject.Namespace == r.Namespace, id, "subjects["+subject.Name+"]", "is not a ServiceAccount of the namespace %s", r.Namespace)
-				bound[subject.Name] = true
+				bound[subject.Name] = append(bound[subject.Name], binding.RoleRef.Name)
 			}
 		}
 		accounts := map[string]bool{}
@@ -35,9 +38,10 @@ var RightsReachThePods = Rule{
 		}
 		for _, p := range r.Pods() {
 			path, name := p.Path+".serviceAccountName", p.Spec.ServiceAccountName
-			result.check(!p.Peer || len(roles) == 0 || bound[name], p.Owner, path, "no RoleBinding names the account %q", name)
-			result.check(!p.Peer || len(accounts) == 0 || accounts[name], p.Owner, path, "there is no ServiceAccount %q", name)
-			result.check(p.Peer || !bound[name], p.Owner, path, "the account %q has rights that this pod does not use", name)
+			result.check(!p.CallsAPI() || len(roles) == 0 || slices.Contains(bound[name], r.roleOf(p)), p.Owner, path, "no RoleBinding joins the account %q and the Role %q", name, r.roleOf(p))
+			result.check(!p.CallsAPI() || len(accounts) == 0 || accounts[name], p.Owner, path, "there is no ServiceAccount %q", name)
+			result.check(p.CallsAPI() || len(bound[name]) == 0, p.Owner, path, "the account %q has rights that this pod does not use", name)
+			result.check(len(accounts) == 0 || len(bound[name]) < 2, p.Owner, path, "the account %q has the rights of other pods, too", name)
 		}
 		return result
 	},
@@ -53,6 +57,24 @@ var RightsReachThePods = Rule{
 		{Name: "the Helm test has the rights", Change: func(r *Release) {
 			r.test().Spec.ServiceAccountName = r.server().Spec.Template.Spec.ServiceAccountName
 		}},
+		{Name: "the backups have the rights of servers", Values: withBackup, Change: func(r *Release) {
+			r.backup().Spec.JobTemplate.Spec.Template.Spec.ServiceAccountName = r.server().Spec.Template.Spec.ServiceAccountName
+		}},
+		{Name: "the servers have the rights of backups, too", Values: withBackup, Change: func(r *Release) {
+			for _, binding := range render.All[*rbacv1.RoleBinding](r.Manifests) {
+				binding.Subjects[0].Name = r.server().Spec.Template.Spec.ServiceAccountName
+			}
+		}},
 		{Name: "no binding", Change: func(r *Release) { r.remove("RoleBinding/" + render.Fullname) }},
 	},
+}
+
+// roleOf names the Role with the rights of a pod.
+func (r *Release) roleOf(p Pod) string {
+	prefix, _ := p.Containers()[0].Literal("REDIS_CHART_PREFIX")
+	fullname := strings.TrimSuffix(prefix, "-")
+	if p.Backup {
+		return fullname + backupSuffix
+	}
+	return fullname
 }

@@ -11,7 +11,7 @@ var Rules = []*Rule{
 	&ServicesFindOneRole, &PortsExist, &PortsNameTheirProtocol, &MasterHasAnAddress, &NetworkLetsNeededLinksThrough,
 	// Availability.
 	&RoleIsLeftToTheLauncher, &LaunchersFindTheirPeers, &RecordsAreLeftToTheLauncher, &ProbesArePatient, &GraceExceedsBudget,
-	&QuorumIsAMajority, &BudgetsAllowDrains, &BudgetsKeepTheQuorum, &RolloutsKeepAMajority, &PodsSpreadOverNodes,
+	&BackupsStayApart, &QuorumIsAMajority, &BudgetsAllowDrains, &BudgetsKeepTheQuorum, &RolloutsKeepAMajority, &PodsSpreadOverNodes,
 	// Volumes.
 	&MountsHaveVolumes, &DataIsNotShared, &VolumesAreKept, &ConfigHasAChecksum,
 	// Names, labels and versions.

@@ -17,7 +17,7 @@ var SelectorsAreStable = Rule{
 	ID:        "selectors-are-stable",
 	Title:     "Selectors are the documented labels, and the same in every version of the chart",
 	Why:       "The selector of a Deployment or a StatefulSet cannot be changed, so the upgrade fails; a Service with a new selector does not find the pods of the old version.",
-	Fix:       "Select on app, release, component, redis-node and redis-role only.",
+	Fix:       "Select on app, release, component, redis-node and redis-role only; a NetworkPolicy for pods that are no peers on app.kubernetes.io/name, instance and component.",
 	Reference: "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#label-selector-updates",
 	Check: func(r *Release) (result Result) {
 		later := map[string]map[string]string{}
@@ -25,13 +25,15 @@ var SelectorsAreStable = Rule{
 			later[o.ID()], _ = selectorOf(o)
 		}
 		stable := []string{"app", "release", "component", "redis-node", "redis-role"}
+		noPeers := []string{"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
 		for _, o := range r.Objects {
 			selector, selects := selectorOf(o)
 			if !selects {
 				continue
 			}
+			_, network := o.Object.(*networkingv1.NetworkPolicy)
 			for key := range selector {
-				result.check(slices.Contains(stable, key), o.ID(), "spec.selector", "selects on %s", key)
+				result.check(slices.Contains(stable, key) || network && slices.Contains(noPeers, key), o.ID(), "spec.selector", "selects on %s", key)
 			}
 			result.check(maps.Equal(selector, later[o.ID()]), o.ID(), "spec.selector", "is %v, but %v in a later version", selector, later[o.ID()])
 		}

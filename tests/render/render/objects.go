@@ -12,6 +12,7 @@ import (
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/release"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -71,6 +72,9 @@ func (m *Manifests) PodTemplates() []PodTemplate {
 			spec := object.Spec.Template.Spec
 			spec.Volumes = append(slices.Clone(spec.Volumes), claimed(object.Spec.VolumeClaimTemplates)...)
 			templates = append(templates, PodTemplate{o.ID(), object.Spec.Template.ObjectMeta, spec})
+		case *batchv1.CronJob:
+			template := object.Spec.JobTemplate.Spec.Template
+			templates = append(templates, PodTemplate{o.ID(), template.ObjectMeta, template.Spec})
 		case *corev1.Pod:
 			templates = append(templates, PodTemplate{o.ID(), object.ObjectMeta, object.Spec})
 		}
