@@ -60,7 +60,7 @@ func startRedis(t *testing.T, ip string, port int, directives ...string) *redis.
 		_ = command.Process.Kill()
 		_ = command.Wait()
 	})
-	require.Eventually(t, func() bool { return client.Ping(t.Context()).Err() == nil }, 10*time.Second, 20*time.Millisecond, "redis-server answers")
+	require.Eventually(t, func() bool { return client.Ping(t.Context()).Err() == nil }, time.Minute, 20*time.Millisecond, "redis-server answers, and has loaded its file")
 	return client
 }
 
