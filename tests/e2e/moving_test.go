@@ -61,12 +61,12 @@ func (o oldRedis) start(t *testing.T) {
 	})
 	bash(t, "sed 's|IMAGE|"+env.Image+"|' testdata/"+o.objects+" | kubectl apply --namespace "+movingNamespace+" --filename -")
 	bash(t, "kubectl rollout status "+o.workload+" --timeout 2m --namespace "+movingNamespace)
-	host := o.host()
+	host, reader := o.host(), &release{}
+	require.Equal(t, "PONG", strings.TrimSpace(reader.cliWith(t, o.password, host, redisPort, "ping")))
 	said, err := env.Execute(t.Context(), workNamespace, clientPod, strings.NewReader(login(o.password)+fmt.Sprintf(
 		`for i in $(seq %d); do echo "SET key:$i value:$i"; done | redis-cli -h %s --pipe`, movedKeys, host)), "bash", "-s")
 	require.NoError(t, err)
 	require.Contains(t, said, "errors: 0")
-	reader := &release{}
 	for _, command := range []string{
 		"hset hash field value other value", "hpexpire hash 3600000 fields 1 field", "expire hash 7200", "xadd stream 1-1 a b",
 		"xgroup create stream readers 0", "xreadgroup group readers one streams stream >", "zadd sorted 0.1 a", "sadd set a b", "rpush list a b",
