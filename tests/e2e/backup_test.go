@@ -31,7 +31,7 @@ func hostAddress(t *testing.T) string {
 	nodes, err := env.Kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	// The second column is the destination, the third the gateway, in hexadecimal digits of a little-endian number.
-	text, err := env.OnNode(t.Context(), nodes.Items[0].Name, `while read -r _ to gateway _; do [ "$to" = 00000000 ] && echo "$gateway"; done </proc/net/route`)
+	text, err := env.OnNode(t.Context(), nodes.Items[0].Name, `while read -r _ to gateway _; do if [ "$to" = 00000000 ]; then echo "$gateway"; fi; done </proc/net/route`)
 	require.NoError(t, err)
 	number, err := hex.DecodeString(strings.Fields(text + " none")[0])
 	require.NoError(t, err, "the default route of a node: %q", text)
