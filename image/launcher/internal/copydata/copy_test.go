@@ -1,6 +1,7 @@
 package copydata
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -257,4 +258,34 @@ func TestKeysThatHaveExpiredAreNotCountedAsADifference(t *testing.T) {
 	said, err := runCopy(t, between(from, to))
 	require.NoError(t, err)
 	require.Contains(t, said, "the same keys at both; the source counts 2 and the target 1, with keys that have expired")
+}
+
+func TestSampleOfAPausedSourceDoesNotStopIt(t *testing.T) {
+	t.Parallel()
+	from, to := startRedis(t), startRedis(t)
+	require.NoError(t, from.Set(t.Context(), "goes", "value", 200*time.Millisecond).Err())
+	require.NoError(t, from.Do(t.Context(), "CLIENT", "PAUSE", 60_000, "WRITE").Err())
+	until(t, "the key to expire", func() bool { return from.Exists(t.Context(), "goes").Val() == 0 })
+	c := newCopier(between(from, to), &log{})
+	defer c.source.close()
+	ctx, cancel := context.WithTimeout(t.Context(), waitTime/2)
+	defer cancel()
+	keys, err := c.randomKeys(ctx, 0, 1)
+	require.NoError(t, err)
+	require.Empty(t, keys)
+	require.NoError(t, from.Ping(ctx).Err())
+}
+
+func TestRandomKeysAreAsManyAsAskedFor(t *testing.T) {
+	t.Parallel()
+	from, to := startRedis(t), startRedis(t)
+	require.NoError(t, from.Eval(t.Context(), `for i = 1, 5000 do redis.call('SET', 'key:' .. i, i) end return 1`, nil).Err())
+	c := newCopier(between(from, to), &log{})
+	defer c.source.close()
+	first, err := c.randomKeys(t.Context(), 0, 400)
+	require.NoError(t, err)
+	require.Len(t, first, 400)
+	second, err := c.randomKeys(t.Context(), 0, 400)
+	require.NoError(t, err)
+	require.NotSubset(t, first, second, "the keys are random")
 }

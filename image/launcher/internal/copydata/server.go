@@ -55,7 +55,7 @@ func (s *server) db(number int) *redis.Client {
 	client := redis.NewClient(&redis.Options{
 		Addr: s.endpoint.Address, Username: s.endpoint.User, Password: s.endpoint.Password, DB: number, TLSConfig: s.endpoint.tls,
 		Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1, PoolSize: 2*workers + 4,
-		DialTimeout: dialTimeout, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout,
+		DialTimeout: dialTimeout, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout, ContextTimeoutEnabled: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	s.clients[number] = client

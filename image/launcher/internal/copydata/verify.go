@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,13 @@ import (
 
 // samplePart is how many keys of a sample a worker takes at once.
 const samplePart = 16
+
+const (
+	// randomPage is how many keys a question for a random key looks at: the source chooses the place, this program the key.
+	randomPage = 10
+	// randomTries bounds the questions for each key of a sample: a page may be empty, or have keys that were found before.
+	randomTries = 4
+)
 
 // verify compares the numbers of keys, and a random sample value by value. The error says what differs.
 func (c *copier) verify(ctx context.Context) error {
@@ -171,24 +179,24 @@ func (c *copier) throughRandomKeys(ctx context.Context, db, number int, work fun
 	return inParallel(ctx, slices.Chunk(keys, samplePart), work)
 }
 
-// randomKeys asks the source for random keys of a database, each of them once.
+// randomKeys finds up to a number of random keys of a database of the source, each of them once. RANDOMKEY would be
+// shorter, but while writes are paused and all keys of a database have expired, it never ends and so stops the source
+// (https://github.com/redis/redis/issues/13862). SCAN from a random cursor always ends.
 func (c *copier) randomKeys(ctx context.Context, db, number int) ([]copyplan.Key, error) {
 	found := map[copyplan.Key]bool{}
-	for asked := 0; asked < number; asked += batchKeys {
+	for asked := 0; asked < randomTries*number && len(found) < number; {
 		pipe := c.source.db(db).Pipeline()
-		for range min(batchKeys, number-asked) {
-			pipe.RandomKey(ctx)
+		pages := make([]*redis.ScanCmd, min(batchKeys, number-len(found)))
+		for i := range pages {
+			pages[i] = pipe.Scan(ctx, uint64(rand.Uint32()), "", randomPage)
 		}
-		commands, err := pipe.Exec(ctx)
-		if err != nil && !answered(err) {
+		asked += len(pages)
+		if _, err := pipe.Exec(ctx); err != nil {
 			return nil, c.source.wrap("ask for random keys", err)
 		}
-		for _, command := range commands {
-			name, err := command.(*redis.StringCmd).Result()
-			if err == nil {
-				found[copyplan.Key{DB: db, Name: name}] = true
-			} else if !errors.Is(err, redis.Nil) {
-				return nil, c.source.wrap("ask for random keys", err)
+		for _, page := range pages {
+			if names, _ := page.Val(); len(names) > 0 {
+				found[copyplan.Key{DB: db, Name: names[rand.IntN(len(names))]}] = true
 			}
 		}
 	}
