@@ -32,6 +32,10 @@ type copier struct {
 	ledger         *copyplan.Ledger
 	follow         bool
 	patience       time.Duration
+	// greeted is the run_id of the source when the copy began.
+	greeted string
+	// telling looks whether the source still tells of all changes; nil where nobody follows it.
+	telling func(context.Context) error
 
 	// What has been done since the copy began, or, for done and equal, since the present reading of all keys.
 	done, equal, bytes, copiedChanges, lostTimes atomic.Int64

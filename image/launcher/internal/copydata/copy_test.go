@@ -289,3 +289,46 @@ func TestRandomKeysAreAsManyAsAskedFor(t *testing.T) {
 	require.NoError(t, err)
 	require.NotSubset(t, first, second, "the keys are random")
 }
+
+func TestResumeFromAnEmptySourceIsRefused(t *testing.T) {
+	t.Parallel()
+	from, to := startRedis(t), startRedis(t)
+	fill(t, to)
+	keys := to.DBSize(t.Context()).Val()
+	o := between(from, to)
+	o.Resume = true
+	_, err := runCopy(t, o)
+	require.ErrorContains(t, err, "the source has no keys, so that --resume would delete all")
+	require.Equal(t, keys, to.DBSize(t.Context()).Val())
+}
+
+func TestServerThatIsNotReadyIsNotTakenForAnOldOne(t *testing.T) {
+	t.Parallel()
+	// A replica that has lost its master answers MASTERDOWN to every command, as a server that loads answers LOADING.
+	from := startRedis(t, "--replica-serve-stale-data", "no")
+	require.NoError(t, from.SlaveOf(t.Context(), "127.0.0.1", "1").Err())
+	s := newServer("source", Endpoint{Address: from.address})
+	defer s.close()
+	require.ErrorContains(t, s.learn(t.Context()), "MASTERDOWN")
+}
+
+func TestDatabasesOfAServerThatLoadsAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	from, to := startRedis(t), startRedis(t)
+	require.NoError(t, from.Eval(t.Context(), `for i = 1, 20000 do redis.call('SET', 'key:' .. i, i) end return 1`, nil).Err())
+	require.NoError(t, from.in(t, 5).Set(t.Context(), "string", "value", 0).Err())
+	require.NoError(t, from.Save(t.Context()).Err())
+	from.kill()
+	from.arguments = append(from.arguments, "--key-load-delay", "50", "--loading-process-events-interval-bytes", "1024")
+	from.launch(t)
+	c := newCopier(between(from, to), &log{})
+	defer c.source.close()
+	defer c.target.close()
+	until(t, "redis-server to load", func() bool {
+		info, err := c.source.info(t.Context())
+		return err == nil && info["loading"] == "1"
+	})
+	theirs, _, err := c.databases(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[int]int64{0: 20000, 5: 1}, theirs)
+}

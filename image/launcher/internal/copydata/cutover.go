@@ -22,19 +22,65 @@ const (
 
 // facts tell whether changes may have been missed: by a server that has been started again or replaced, and by commands
 // of which no notification tells.
-type facts struct{ source, target, silent string }
+type facts struct {
+	source, target, silent string
+	// sourceKeys and targetKeys are the numbers of keys in all databases.
+	sourceKeys, targetKeys int64
+}
 
 func (c *copier) facts(ctx context.Context) (f facts, err error) {
 	err = c.patiently(ctx, func() error {
-		from, err := c.source.info(ctx)
+		from, to, err := c.infos(ctx)
 		if err != nil {
 			return err
 		}
-		to, err := c.target.info(ctx)
-		f = facts{source: from["run_id"], target: to["run_id"], silent: from.Silent()}
-		return err
+		f = facts{
+			source: from["run_id"], target: to["run_id"], silent: from.Silent(), sourceKeys: sum(from.Keys()), targetKeys: sum(to.Keys()),
+		}
+		if c.telling == nil {
+			return nil
+		}
+		return c.telling(ctx)
 	})
 	return f, err
+}
+
+// infos asks both servers for INFO. A server that still loads its data, or has become a replica, is an error that may
+// pass: a copy from a master replaces data without a notification.
+func (c *copier) infos(ctx context.Context) (from, to copyplan.Info, err error) {
+	if from, err = c.source.info(ctx); err != nil {
+		return nil, nil, err
+	}
+	if to, err = c.target.info(ctx); err != nil {
+		return nil, nil, err
+	}
+	for side, info := range map[string]copyplan.Info{"source": from, "target": to} {
+		if info["loading"] == "1" {
+			return nil, nil, fmt.Errorf("the %s still loads its data", side)
+		}
+		if info["role"] != "master" && (side == "target" || c.follow) {
+			reason := fmt.Sprintf("the %s has become a %s: its data may be those of another server", side, info["role"])
+			c.compareAll(reason)
+			return nil, nil, errors.New(reason)
+		}
+	}
+	return from, to, nil
+}
+
+func sum(sizes map[int]int64) (total int64) {
+	for _, size := range sizes {
+		total += size
+	}
+	return total
+}
+
+// lostAll refuses to delete all keys of the target because the source has none: the source may have been started again
+// without its data, so that the target has the only copy.
+func (f facts) lostAll(greeted string) error {
+	if f.sourceKeys == 0 && f.targetKeys > 0 && f.source != greeted {
+		return fmt.Errorf("another process answers for the source, and has no keys: the target keeps its %d keys, which may be the only copy", f.targetKeys)
+	}
+	return nil
 }
 
 // missed says why changes may have been missed since the facts were read; "" if they have not been.
@@ -59,6 +105,9 @@ func (c *copier) checkedRead(ctx context.Context, compare bool) (facts, error) {
 		}
 		c.takeComparing()
 		if compare {
+			if err := before.lostAll(c.greeted); err != nil {
+				return before, err
+			}
 			c.ledger.Forget() // what has changed so far is compared with all the rest
 		}
 		if err := c.readAll(ctx, compare); err != nil {

@@ -339,3 +339,52 @@ func TestSettingThatWasThereIsKept(t *testing.T) {
 	require.Error(t, r.wait(t))
 	require.Equal(t, "xK", from.ConfigGet(t.Context(), setting).Val()[setting])
 }
+
+func TestSettingThatSomebodyChangesIsNoticed(t *testing.T) {
+	t.Parallel()
+	from, to := startRedis(t), startRedis(t)
+	fill(t, from)
+	r := following(t, from, to)
+	r.says(t, "the target follows the source")
+	require.NoError(t, from.ConfigSet(t.Context(), setting, "Ex").Err())
+	require.NoError(t, from.Set(t.Context(), "string", "unheard", 0).Err())
+	r.says(t, "every key is compared: somebody has changed notify-keyspace-events")
+	require.NoError(t, from.ConfigSet(t.Context(), setting, "").Err())
+	require.NoError(t, from.Set(t.Context(), "string", "unheard again", 0).Err())
+	r.move()
+	require.NoError(t, r.wait(t))
+	requireSame(t, from, to)
+	require.Equal(t, "unheard again", to.Get(t.Context(), "string").Val())
+	require.Equal(t, "", from.ConfigGet(t.Context(), setting).Val()[setting])
+}
+
+func TestSourceThatWasAReplicaMeanwhileIsNoticed(t *testing.T) {
+	t.Parallel()
+	from, to, other := startRedis(t), startRedis(t), startRedis(t, "--repl-diskless-sync-delay", "0")
+	fill(t, from)
+	require.NoError(t, other.Set(t.Context(), "string", "from the other master", 0).Err())
+	r := following(t, from, to)
+	r.says(t, "the target follows the source")
+	host, port, _ := strings.Cut(other.address, ":")
+	require.NoError(t, from.SlaveOf(t.Context(), host, port).Err())
+	until(t, "the copy from the other master", func() bool { return from.Get(t.Context(), "string").Val() == "from the other master" })
+	r.says(t, "the source has become a slave")
+	require.NoError(t, from.SlaveOf(t.Context(), "NO", "ONE").Err())
+	r.says(t, "every key is compared: the source has become a slave")
+	r.move()
+	require.NoError(t, r.wait(t))
+	requireSame(t, from, to)
+}
+
+func TestSourceThatHasLostItsDataLeavesTheTargetAlone(t *testing.T) {
+	t.Parallel()
+	from, to := startRedis(t), startRedis(t) // without a file
+	fill(t, from)
+	r := following(t, from, to)
+	r.says(t, "the target follows the source")
+	keys := to.DBSize(t.Context()).Val()
+	from.kill()
+	from.start(t)
+	require.ErrorContains(t, r.wait(t), "another process answers for the source, and has no keys")
+	require.Equal(t, keys, to.DBSize(t.Context()).Val())
+}

@@ -70,16 +70,24 @@ func (c *copier) greet(ctx context.Context) error {
 	if c.follow && from["role"] != "master" {
 		problems = append(problems, fmt.Errorf("the source is a %s, which does not tell of a new copy from its master: give the address of the master, or leave out --follow", from["role"]))
 	}
-	if !c.Resume {
+	switch {
+	case !c.Resume:
 		problems = append(problems, refuseData(to, c.target.endpoint.Address))
+	case sum(from.Keys()) == 0 && sum(to.Keys()) > 0:
+		problems = append(problems, fmt.Errorf(
+			"the source has no keys, so that --resume would delete all %d keys of the target: look whether --from and --to are the wrong way round, or empty the target",
+			sum(to.Keys())))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}
-	if err := c.source.learn(ctx); err != nil {
-		return err
-	}
-	return c.target.learn(ctx)
+	c.greeted = from["run_id"]
+	return c.patiently(ctx, func() error {
+		if err := c.source.learn(ctx); err != nil {
+			return err
+		}
+		return c.target.learn(ctx)
+	})
 }
 
 // runOnce copies a source that nobody writes to.
@@ -120,6 +128,7 @@ func (c *copier) runFollowing(ctx context.Context) (err error) {
 	if err := w.start(ctx); err != nil {
 		return err
 	}
+	c.telling = w.stillTells
 	ctx, cancel := context.WithCancelCause(ctx)
 	var beside sync.WaitGroup
 	defer func() {
@@ -177,6 +186,9 @@ func (c *copier) lastChanges(ctx context.Context, w *watch, since facts) error {
 	differences := c.finish(ctx, since)
 	if err := w.barrier(ctx); err != nil {
 		return errors.Join(differences, err)
+	}
+	if differences == nil && c.mustCompare() {
+		return errors.New(c.takeComparing())
 	}
 	if after, _ := c.ledger.Changes(); after > before {
 		return errors.Join(differences, fmt.Errorf(

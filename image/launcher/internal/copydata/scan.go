@@ -21,10 +21,7 @@ func (c *copier) readAll(ctx context.Context, compare bool) error {
 	}
 	c.done.Store(0)
 	c.equal.Store(0)
-	progress := copyplan.Progress{}
-	for _, size := range theirs {
-		progress.Total += size
-	}
+	progress := copyplan.Progress{Total: sum(theirs)}
 	started, written := time.Now(), c.bytes.Load()
 	state := func() string {
 		now := progress
@@ -55,11 +52,7 @@ func (c *copier) readAll(ctx context.Context, compare bool) error {
 // databases gives the databases of both servers with their numbers of keys.
 func (c *copier) databases(ctx context.Context) (theirs, ours map[int]int64, err error) {
 	err = c.patiently(ctx, func() error {
-		from, err := c.source.info(ctx)
-		if err != nil {
-			return err
-		}
-		to, err := c.target.info(ctx)
+		from, to, err := c.infos(ctx)
 		theirs, ours = from.Keys(), to.Keys()
 		return err
 	})

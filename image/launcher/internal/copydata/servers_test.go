@@ -58,6 +58,13 @@ func after(arguments []string, name string) string {
 
 func (i *instance) start(t *testing.T) {
 	t.Helper()
+	i.launch(t)
+	until(t, "redis-server to answer", func() bool { return i.Ping(t.Context()).Err() == nil })
+}
+
+// launch starts the process, and does not wait for it.
+func (i *instance) launch(t *testing.T) {
+	t.Helper()
 	i.process = exec.Command("redis-server", i.arguments...)
 	var output log
 	i.process.Stdout, i.process.Stderr = &output, &output
@@ -67,7 +74,6 @@ func (i *instance) start(t *testing.T) {
 			t.Logf("redis-server %s said:\n%s", i.address, &output)
 		}
 	})
-	until(t, "redis-server to answer", func() bool { return i.Ping(t.Context()).Err() == nil })
 }
 
 func (i *instance) kill() {

@@ -33,8 +33,12 @@ var errSilent = errors.New(`the source does not tell of changes, and does not le
 // watch receives the notifications of the source.
 type watch struct {
 	c *copier
-	// former is the value of the setting before the copy changed it to changed.
+
+	// settings guards the setting of the source. Former is its value before the copy changed it to changed. Open says
+	// that the source lets the copy read it.
+	settings        sync.Mutex
 	former, changed string
+	open            bool
 
 	mu     sync.Mutex
 	pubsub *redis.PubSub
@@ -74,36 +78,66 @@ func (w *watch) start(ctx context.Context) error {
 
 // enable sets notify-keyspace-events where that is missing and allowed.
 func (w *watch) enable(ctx context.Context) (allowed bool, err error) {
+	w.settings.Lock()
+	defer w.settings.Unlock()
+	allowed, _, err = w.set(ctx)
+	w.open = allowed
+	return allowed, err
+}
+
+// stillTells looks whether the setting is as the copy needs it: a client that starts, or another copy that ends, may have
+// changed it. Then it is set again, and every key has to be compared.
+func (w *watch) stillTells(ctx context.Context) error {
+	w.settings.Lock()
+	defer w.settings.Unlock()
+	if !w.open {
+		return nil
+	}
+	allowed, missing, err := w.set(ctx)
+	if missing {
+		w.c.compareAll("somebody has changed " + setting + " of the source")
+	}
+	if err == nil && !allowed {
+		return errSilent
+	}
+	return err
+}
+
+// set sets notify-keyspace-events where that is missing and allowed.
+func (w *watch) set(ctx context.Context) (allowed, missing bool, err error) {
 	db := w.c.source.db(0)
 	present, err := db.ConfigGet(ctx, setting).Result()
 	if answered(err) && !passes(err) {
-		return false, nil
+		return false, missing, nil
 	}
 	if err != nil {
-		return false, w.c.source.wrap("ask for "+setting, err)
+		return false, missing, w.c.source.wrap("ask for "+setting, err)
 	}
-	wanted, missing := copyplan.Notifications(present[setting])
+	var wanted string
+	wanted, missing = copyplan.Notifications(present[setting])
 	if !missing {
-		return true, nil
+		return true, false, nil
 	}
 	if err := db.ConfigSet(ctx, setting, wanted).Err(); err != nil {
 		if answered(err) && !passes(err) {
-			return false, nil
+			return false, missing, nil
 		}
-		return false, w.c.source.wrap("set "+setting, err)
+		return false, missing, w.c.source.wrap("set "+setting, err)
 	}
 	// Redis orders the flags in its own way.
 	now, err := db.ConfigGet(ctx, setting).Result()
 	if err != nil {
-		return false, w.c.source.wrap("ask for "+setting, err)
+		return false, missing, w.c.source.wrap("ask for "+setting, err)
 	}
 	w.c.say(`the source tells of changes: %s is %q and was %q, which it becomes again in the end`, setting, now[setting], present[setting])
 	w.former, w.changed = present[setting], now[setting]
-	return true, nil
+	return true, true, nil
 }
 
 // putBack gives the source its setting back, unless somebody else has changed it.
 func (w *watch) putBack(ctx context.Context) {
+	w.settings.Lock()
+	defer w.settings.Unlock()
 	if w.changed == "" {
 		return
 	}
