@@ -3,6 +3,7 @@
 package copyplan
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -112,11 +113,15 @@ func (l *Ledger) Rest(key Key, until time.Time) {
 	l.rests[key] = until
 }
 
-// Forget empties the ledger before every key is compared. Keys that are being copied stay.
+// Forget empties the ledger before every key is compared. Keys that are being copied stay, with their changes: a key that
+// the source has deleted meanwhile comes up in no reading of its keys.
 func (l *Ledger) Forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	clear(l.waiting)
+	maps.DeleteFunc(l.waiting, func(key Key, _ struct{}) bool {
+		_, busy := l.busy[key]
+		return !busy
+	})
 	clear(l.rests)
 	l.overflowed = false
 }

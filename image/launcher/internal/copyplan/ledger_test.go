@@ -80,6 +80,17 @@ func TestTooManyChangesAreToldOnce(t *testing.T) {
 	require.False(t, l.Changed(key("b"), now), "changes are missed anew")
 }
 
+func TestForgettingKeepsTheChangesOfKeysThatAreBeingCopied(t *testing.T) {
+	l := NewLedger(10)
+	l.Changed(key("a"), now)
+	l.Changed(key("b"), now)
+	require.Len(t, l.Acquire([]Key{key("a")}), 1)
+	l.Changed(key("a"), now)
+	l.Forget()
+	l.Release(key("a"))
+	require.Equal(t, []Key{key("a")}, l.Take(10, now, true))
+}
+
 func TestChangesAreCountedButNotWhatTheServerDoesItself(t *testing.T) {
 	l := NewLedger(10)
 	l.Again(key("a"))
