@@ -33,7 +33,7 @@ type item struct {
 
 // patiently repeats an attempt while a server is away or not ready.
 func (c *copier) patiently(ctx context.Context, attempt func() error) error {
-	deadline := time.Now().Add(c.patience)
+	var deadline time.Time
 	for told := false; ; {
 		err := attempt()
 		if err == nil || ctx.Err() != nil {
@@ -41,6 +41,9 @@ func (c *copier) patiently(ctx context.Context, attempt func() error) error {
 		}
 		if !passes(err) {
 			return err
+		}
+		if deadline.IsZero() {
+			deadline = time.Now().Add(c.patience) // an attempt that copies much may itself take longer
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("tried for %v: %w", c.patience, err)
@@ -206,7 +209,7 @@ func inParts(items []item) [][]item {
 func (c *copier) byPayload(ctx context.Context, items []item) (refused []item, err error) {
 	db := items[0].key.DB
 	reading := c.source.db(db).Pipeline()
-	dumps, expiries := make([]*redis.StringCmd, len(items)), make([]*redis.Cmd, len(items))
+	dumps, expiries := make([]*redis.StringCmd, len(items)), make([]expiryQuestion, len(items))
 	for n, i := range items {
 		dumps[n], expiries[n] = reading.Dump(ctx, i.key.Name), c.source.askExpiry(ctx, reading, i.key.Name)
 	}

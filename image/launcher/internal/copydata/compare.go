@@ -49,7 +49,7 @@ func (s *server) fingerprints(ctx context.Context, items []item) ([]fingerprint,
 		return nil, nil
 	}
 	pipe := s.db(items[0].key.DB).Pipeline()
-	checks, expiries := make([]*redis.Cmd, len(items)), make([]*redis.Cmd, len(items))
+	checks, expiries := make([]*redis.Cmd, len(items)), make([]expiryQuestion, len(items))
 	for n, i := range items {
 		if s.readScripts {
 			checks[n] = pipe.Do(ctx, "EVAL_RO", checkScript, 1, i.key.Name)

@@ -332,3 +332,69 @@ func TestDatabasesOfAServerThatLoadsAreWaitedFor(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[int]int64{0: 20000, 5: 1}, theirs)
 }
+
+func TestCountedEstimateIsNoDifference(t *testing.T) {
+	t.Parallel()
+	ctx, from, to := t.Context(), startRedis(t), startRedis(t)
+	require.NoError(t, from.PFAdd(ctx, "estimate", "a", "b").Err())
+	r := following(t, from, to)
+	r.says(t, "the target follows the source")
+	before := from.Get(ctx, "estimate").Val()
+	require.NoError(t, from.PFCount(ctx, "estimate").Err())
+	require.NotEqual(t, before, from.Get(ctx, "estimate").Val(), "PFCOUNT keeps the count in the value")
+	r.move()
+	require.NoError(t, r.wait(t))
+	require.Equal(t, int64(2), to.PFCount(ctx, "estimate").Val())
+}
+
+func TestFieldThatHasGoneSinceItWasReadIsLeftOut(t *testing.T) {
+	rows := []row{{"stays", "a"}, {"gone", "b"}, {"passing", "c"}}
+	require.Equal(t, []row{{"stays", "a", "-1"}, {"passing", "c", "5000"}}, withTimes(rows, []int64{-1, noField, 5000}))
+}
+
+func TestTimeThatIsLeftCountsFromTheQuestion(t *testing.T) {
+	old := newServer("source", Endpoint{})
+	answer := redis.NewCmd(t.Context())
+	answer.SetVal(int64(60_000))
+	asked := time.Now().Add(-10 * time.Second)
+	at, err := old.expiry(expiryQuestion{answer: answer, asked: asked})
+	require.NoError(t, err)
+	require.Equal(t, asked.UnixMilli()+60_000, at)
+}
+
+func TestKeyThatExpiresDuringTheComparisonIsNoDifference(t *testing.T) {
+	t.Parallel()
+	from, to := startRedis(t), startRedis(t)
+	c := newCopier(between(from, to), &log{})
+	defer c.source.close()
+	defer c.target.close()
+	require.NoError(t, errors.Join(c.source.learn(t.Context()), c.target.learn(t.Context())))
+	require.NoError(t, from.Set(t.Context(), "goes", "value", retryAfter*9/10).Err())
+	problem, err := c.verifySample(t.Context(), map[int]int64{0: 1})
+	require.NoError(t, err)
+	require.NoError(t, problem)
+}
+
+func TestFunctionsThatTheUserMayNotReadAreTold(t *testing.T) {
+	t.Parallel()
+	from, to := startRedis(t), startRedis(t)
+	require.NoError(t, from.Do(t.Context(), "ACL", "SETUSER", "mover", "on", ">word", "~*", "&*", "+@all", "-function").Err())
+	o := between(from, to)
+	o.From.User, o.From.Password = "mover", "word\n"
+	said, err := runCopy(t, o)
+	require.NoError(t, err)
+	require.Contains(t, said, "WARNING: functions are not copied")
+}
+
+func TestPatienceBeginsWithTheFirstFailure(t *testing.T) {
+	t.Parallel()
+	c := newCopier(Options{}, &log{})
+	c.patience = 50 * time.Millisecond
+	attempts := 0
+	require.NoError(t, c.patiently(t.Context(), func() error {
+		if attempts++; attempts > 1 {
+			return nil
+		}
+		return errors.Join(pause(t.Context(), 2*c.patience), errors.New("the connection is lost"))
+	}))
+}

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/copyplan"
 )
@@ -258,7 +257,11 @@ func (c *copier) holdWrites(ctx context.Context) (release func(), err error) {
 // copyFunctions copies the libraries of functions, which belong to no database.
 func (c *copier) copyFunctions(ctx context.Context) error {
 	answer, err := c.source.db(0).Do(ctx, "FUNCTION", "LIST", "WITHCODE").Slice()
-	if answered(err) && !passes(err) || errors.Is(err, redis.Nil) {
+	switch {
+	case err != nil && strings.Contains(err.Error(), "NOPERM"):
+		c.say("WARNING: functions are not copied: %v", err)
+		return nil
+	case answered(err) && !passes(err):
 		return nil // a server before Redis 7 has none
 	}
 	if err != nil {

@@ -81,6 +81,8 @@ func (e *Endpoint) prepare(side string) (problems []string) {
 	if host, port, err := net.SplitHostPort(e.Address); err != nil || host == "" || port == "" {
 		problem(" is %q: give host:port", e.Address)
 	}
+	// A Secret that was made from typed text ends with a line break.
+	e.Password = strings.TrimRight(e.Password, "\r\n")
 	if e.PasswordFile != "" {
 		content, err := os.ReadFile(e.PasswordFile)
 		switch {

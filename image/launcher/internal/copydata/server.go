@@ -118,21 +118,29 @@ func (s *server) learn(ctx context.Context) error {
 	return s.wrap("ask for TIME", err)
 }
 
+// expiryQuestion asks for the time at which a key expires. An old server answers how long a key has left. That counts
+// from the time of the question: large payloads before the answer may take seconds to arrive.
+type expiryQuestion struct {
+	answer *redis.Cmd
+	asked  time.Time
+}
+
 // askExpiry puts the question for the time at which a key expires into a pipeline.
-func (s *server) askExpiry(ctx context.Context, pipe redis.Pipeliner, name string) *redis.Cmd {
+func (s *server) askExpiry(ctx context.Context, pipe redis.Pipeliner, name string) expiryQuestion {
+	command := "PTTL"
 	if s.expireTime {
-		return pipe.Do(ctx, "PEXPIRETIME", name)
+		command = "PEXPIRETIME"
 	}
-	return pipe.Do(ctx, "PTTL", name)
+	return expiryQuestion{answer: pipe.Do(ctx, command, name), asked: time.Now()}
 }
 
 // expiry reads the answer to askExpiry: milliseconds since 1970, copyplan.NoExpiry or copyplan.NoKey.
-func (s *server) expiry(answer *redis.Cmd) (int64, error) {
-	value, err := answer.Int64()
+func (s *server) expiry(question expiryQuestion) (int64, error) {
+	value, err := question.answer.Int64()
 	if err != nil || value < 0 || s.expireTime {
 		return value, err
 	}
-	return time.Now().Add(s.ahead).UnixMilli() + value, nil
+	return question.asked.Add(s.ahead).UnixMilli() + value, nil
 }
 
 // size asks for the number of keys in a database.

@@ -3,7 +3,6 @@ package copydata
 import (
 	"context"
 	"errors"
-	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
@@ -49,7 +48,7 @@ func (c *copier) smallByCommands(ctx context.Context, items []item) (rest []item
 func (c *copier) smallPart(ctx context.Context, items []item) (changed []item, err error) {
 	db := items[0].key.DB
 	reading := c.source.db(db).Pipeline()
-	answers, expiries := make([]*redis.Cmd, len(items)), make([]*redis.Cmd, len(items))
+	answers, expiries := make([]*redis.Cmd, len(items)), make([]expiryQuestion, len(items))
 	for n, i := range items {
 		answers[n], expiries[n] = reading.Do(ctx, whole[i.kind](i.key.Name)...), c.source.askExpiry(ctx, reading, i.key.Name)
 	}
@@ -155,11 +154,8 @@ func (c *copier) smallFieldTimes(ctx context.Context, db int, values []value, ro
 		}
 		if !c.target.fieldExpiry {
 			c.countLostTimes(times)
-			continue
 		}
-		for at := range rows[n] {
-			rows[n][at] = append(rows[n][at], strconv.FormatInt(times[at], 10))
-		}
+		rows[n] = withTimes(rows[n], times)
 	}
 	return nil
 }

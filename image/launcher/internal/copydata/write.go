@@ -69,7 +69,7 @@ func ordered(kind string, r row) []any {
 // askFieldExpiry has fields expire at their time.
 func askFieldExpiry(ctx context.Context, pipe redis.Pipeliner, v value, rows []row) {
 	for _, r := range rows {
-		if len(r) == 3 && r[2][0] != '-' {
+		if v.fieldExpiry && len(r) == 3 && r[2][0] != '-' {
 			pipe.Do(ctx, "HPEXPIREAT", v.key.Name, r[2], "FIELDS", 1, r[0])
 		}
 	}
@@ -89,6 +89,9 @@ func (c *copier) byCommands(ctx context.Context, v value) error {
 				return err
 			}
 			c.countLostTimes(times)
+			if rows = withTimes(rows, times); len(rows) == 0 {
+				return nil
+			}
 		}
 		bytes, err := c.target.writeRows(ctx, v, rows, begun)
 		begun = true
