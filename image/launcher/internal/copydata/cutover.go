@@ -25,6 +25,8 @@ type facts struct {
 	source, target, silent string
 	// sourceKeys and targetKeys are the numbers of keys in all databases.
 	sourceKeys, targetKeys int64
+	// changes is how many times the source has been changed since it saved its data at the time saved.
+	changes, saved string
 }
 
 func (c *copier) facts(ctx context.Context) (f facts, err error) {
@@ -35,6 +37,7 @@ func (c *copier) facts(ctx context.Context) (f facts, err error) {
 		}
 		f = facts{
 			source: from["run_id"], target: to["run_id"], silent: from.Silent(), sourceKeys: sum(from.Keys()), targetKeys: sum(to.Keys()),
+			changes: from["rdb_changes_since_last_save"], saved: from["rdb_last_save_time"],
 		}
 		if c.telling == nil {
 			return nil
@@ -80,6 +83,14 @@ func (f facts) lostAll(greeted string) error {
 		return fmt.Errorf("another process answers for the source, and has no keys: the target keeps its %d keys, which may be the only copy", f.targetKeys)
 	}
 	return nil
+}
+
+// changedSince says whether clients have changed the source since the facts were read, as far as it tells.
+func (f facts) changedSince(now facts) bool {
+	if f.saved != now.saved {
+		return now.changes != "0"
+	}
+	return f.changes != now.changes
 }
 
 // missed says why changes may have been missed since the facts were read; "" if they have not been.

@@ -96,7 +96,19 @@ func (c *copier) runOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.finish(ctx, since)
+	if err := c.finish(ctx, since); err != nil {
+		return err
+	}
+	return c.warnOfChanges(ctx, since)
+}
+
+// warnOfChanges warns if clients have changed a source that nobody follows.
+func (c *copier) warnOfChanges(ctx context.Context, since facts) error {
+	now, err := c.facts(ctx)
+	if err == nil && since.changedSince(now) {
+		c.say("WARNING: the source has changed during the copy, and only a sample has been compared: stop its clients and run the copy again with --resume, or use --follow")
+	}
+	return err
 }
 
 // finish copies what belongs to no key, and compares. The servers have to be the same ones in the end.
