@@ -102,8 +102,11 @@ func describe(t *testing.T, client *redis.Client, keys []string) []string {
 func TestGigabyteComesBackKeyByKey(t *testing.T) {
 	r := newRelease(t)
 	fillBulk(t, r.clients[0])
+	connection := r.clients[0].Conn() // WAIT waits for the last write of its own connection
+	defer connection.Close()
+	require.NoError(t, connection.Set(t.Context(), "last", "written", 0).Err())
 	require.Eventually(t, func() bool {
-		reply, err := r.clients[0].Do(t.Context(), "WAIT", 1, 1000).Int()
+		reply, err := connection.Do(t.Context(), "WAIT", 1, 1000).Int()
 		return err == nil && reply == 1
 	}, time.Minute, 100*time.Millisecond, "the slave has the gigabyte")
 	key, err := age.GenerateX25519Identity()
