@@ -83,6 +83,9 @@ func (b *bench) returnsOf(ctx context.Context, o options, workload string, found
 
 // comeBack deletes a slave, and waits until the release is whole again.
 func (b *bench) comeBack(ctx context.Context, way comeback) (returned, error) {
+	if err := b.watcher.AwaitHealthy(ctx, b.servers, b.pods, settled, recovery); err != nil {
+		return returned{}, err
+	}
 	master, err := b.watcher.Master()
 	if err != nil {
 		return returned{}, err
