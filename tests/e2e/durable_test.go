@@ -226,7 +226,7 @@ func TestRollOutOfAStatefulSetLosesNothing(t *testing.T) {
 	}
 }
 
-// makeMaster makes the server with a number master, as the only one that stays.
+// makeMaster makes the server with this number the master. It deletes all other servers, so that the master hands over to this server.
 func (r *release) makeMaster(t *testing.T, number int) {
 	t.Helper()
 	if r.master(t).Name == r.numbered(number) {

@@ -46,7 +46,7 @@ var refusals = append([]refusal{
 	{"a slave wanted of one server", "{replicas: {servers: 1}, servers: {minReplicasToWrite: 1}}", "{replicas: {servers: 1}, servers: {minReplicasToWrite: 0}}",
 		[]string{"servers.minReplicasToWrite: 1", "set 0, or"}},
 	{"a StatefulSet without volumes", "{servers: {workload: StatefulSet}, persistence: {enabled: false}}", "{servers: {workload: StatefulSet}, persistence: {enabled: true}}",
-		[]string{"servers.workload", "persistence.enabled is false", "set that to true, or set Deployment"}},
+		[]string{"servers.workload", "persistence.enabled is false", "set persistence.enabled to true, or servers.workload to Deployment"}},
 	{"a StatefulSet with a long name", "{servers: {workload: StatefulSet}, fullnameOverride: " + strings.Repeat("n", 46) + "}",
 		"{servers: {workload: StatefulSet}, fullnameOverride: " + strings.Repeat("n", 45) + "}", []string{"fullnameOverride", "46 characters", "at most 45"}},
 	{"volumes of a Deployment that go after an uninstallation", "persistence: {retention: {whenDeleted: Delete}}", "{servers: {workload: StatefulSet}, persistence: {retention: {whenDeleted: Delete}}}",

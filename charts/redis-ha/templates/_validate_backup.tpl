@@ -45,7 +45,7 @@ backup.enabled: the full name {{ $fullname | quote }} has {{ len $fullname }} ch
 {{- end }}
 {{- end -}}
 
-{{/* redis-ha.problems.endpoint: an address that is none of an S3 server. Input: dict with root and endpoint. */}}
+{{/* redis-ha.problems.endpoint: an endpoint that cannot be the address of an S3 server. Input: dict with root and endpoint. */}}
 {{- define "redis-ha.problems.endpoint" -}}
 {{- $label := "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?" }}
 {{- $host := printf "(%s(\\.%s)*\\.?|\\[%s\\])" $label $label (include "redis-ha.ipv6" .root) }}

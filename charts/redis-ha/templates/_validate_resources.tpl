@@ -94,7 +94,7 @@ volume together. */}}
 persistence.size: {{ .Values.persistence.size | quote }} is no room for an append-only file, which grows to 64 MB before Redis rewrites it, and for the rewrite beside it; set at least 128Mi, and twice the data set
 {{- end }}
 {{- if and (not .Values.persistence.enabled) (eq .Values.servers.workload "StatefulSet") }}
-servers.workload: a StatefulSet is for volumes that stay, and there are none while persistence.enabled is false; set that to true, or set Deployment
+servers.workload: a StatefulSet keeps volumes, and persistence.enabled is false, so the servers have no volumes; set persistence.enabled to true, or servers.workload to Deployment
 {{- end }}
 {{- if and (has "ReadWriteOncePod" .Values.persistence.accessModes) (gt (len .Values.persistence.accessModes) 1) }}
 persistence.accessModes: ReadWriteOncePod goes with no other mode; set it alone, or remove it
