@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -193,4 +194,40 @@ func TestServersThatComeBackAfterAPowerLossHaveTheirData(t *testing.T) {
 	eventually(t, settle, "another master than the one whose data cannot be read", func() error { return c.checkMasterIsNot(broken) })
 	c.converge()
 	c.requireKeys(100)
+}
+
+// Both servers are deleted by force. The slave has decided to leave as a replica, and waits for the API, when the leaving master promotes it. What it
+// accepted from then on would be on its volume alone, and the next master has the volume of the other server.
+func TestReplicaThatIsPromotedAsItLeavesLosesNoWrite(t *testing.T) {
+	t.Parallel()
+	alone := map[string]string{"LAUNCHER_VOLUMES_KEPT": "true", "LAUNCHER_MIN_REPLICAS_TO_WRITE": "0"}
+	c, w, master := startWritten(t, options{servers: 2, environment: alone, unguarded: true})
+	slave := c.slavesOf(master)[0]
+	const latency = 400 * time.Millisecond
+	c.api.SetLatency(latency)
+	var left sync.WaitGroup
+	master.loseObject()
+	left.Go(func() { master.stop() })
+	time.Sleep(latency * 3 / 2)
+	left.Go(func() { slave.stop() }) // a look and a list of the pods take it twice the latency
+	awaitLine(t, master, "can take over")
+	slave.loseObject()
+	accepted := 0
+	for client := c.client(slave); slave.isRunning(); {
+		if client.Set(t.Context(), fmt.Sprint("accepted:", accepted+1), "", 0).Err() == nil {
+			accepted++
+		}
+	}
+	left.Wait()
+	c.api.SetLatency(0)
+	for _, p := range []*pod{master, slave} {
+		_ = p.api.Close()
+		p.comeBack()
+	}
+	now := c.converge()
+	if found := len(c.client(now).Keys(t.Context(), "accepted:*").Val()); found != accepted {
+		t.Errorf("%s has %d of the %d keys that the slave accepted", now.name, found, accepted)
+	}
+	w.advance(100)
+	w.requireNothingLost()
 }

@@ -73,6 +73,9 @@ func (s *Server) leave(ctx context.Context) bool {
 		s.metrics.handOvers.WithLabelValues("done").Inc()
 		return true
 	}
+	if !o.Local.Master && s.promotedMeanwhile(ctx) {
+		return false
+	}
 	s.log.Info("stopping redis-server", "reason", leaving.Reason)
 	s.saveCopy(ctx, o)
 	s.stopRedis()
@@ -80,6 +83,32 @@ func (s *Server) leave(ctx context.Context) bool {
 		ctx, cancel := s.untilExit(ctx)
 		defer cancel()
 		s.passing.finish(ctx)
+	}
+	return true
+}
+
+// promotedMeanwhile pauses the writes of a leaving replica, and says whether the replica has become master since the last look. A master that
+// leaves, too, may promote it at any moment. Without the pause it would accept writes until its Redis ends, and no other server would have
+// them. The pause ends with Redis. A replica that has become master stays, and its writes go on.
+func (s *Server) promotedMeanwhile(ctx context.Context) bool {
+	exit, cancel := s.untilExit(ctx)
+	defer cancel()
+	end, _ := exit.Deadline()
+	node := s.local()
+	s.guard.Guard(nil)
+	if err := node.PauseWrites(exit, time.Until(end)); err != nil {
+		s.log.Debug("the writes of the leaving replica cannot be paused", "error", err)
+		return false
+	}
+	info, err := node.Info(exit)
+	if err != nil || !info.Master {
+		return false
+	}
+	s.log.Info("this replica has become master as it was leaving: it stays for now")
+	s.guard.Guard(s.child)
+	s.guard.Pause()
+	if err := s.guard.Resume(ctx, s.child); err != nil {
+		s.log.Warn("the writes of the new master stay paused until the pod ends", "error", err)
 	}
 	return true
 }

@@ -34,7 +34,7 @@ var leavingRules = []rule[*leaving, Leaving]{
 		ID:      "leaving-replica",
 		When:    "this pod is not master",
 		Then:    "leave",
-		Why:     "The master and the other replicas go on without it.",
+		Why:     "The master and the other replicas go on without it. Writes are paused until Redis ends: a leaving master may just promote this pod.",
 		applies: func(l *leaving) bool { return !l.Local.Master },
 		decide:  func(*leaving) Leaving { return leaves("this pod is not the master") },
 	},
