@@ -24,6 +24,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/status"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/verify"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
@@ -113,7 +114,9 @@ func run(ctx context.Context) error {
 	if err := c.CheckDirectories(); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: c.LogLevel}))
+	level := &slog.LevelVar{}
+	level.Set(c.LogLevel)
+	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: level}))
 	log.Info("launcher", "version", version, "pod", c.PodName, "ip", c.PodIP.String(), "sentinel", c.Sentinel)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -129,11 +132,13 @@ func run(ctx context.Context) error {
 	}
 	server.SetRelease(api.InRelease)
 	go process.CollectOrphans(ctx)
+	follower := settings.Follow(os.Environ(), c, level, log)
+	go follower.Run(ctx)
 	stop := untilTerm(log)
 	if c.Sentinel {
-		return agent.NewSentinel(c, api, server, metrics, log).Run(ctx, stop)
+		return agent.NewSentinel(c, follower, api, server, metrics, log).Run(ctx, stop)
 	}
-	return agent.NewServer(c, api, server, metrics, log).Run(ctx, stop)
+	return agent.NewServer(c, follower, api, server, metrics, log).Run(ctx, stop)
 }
 
 // untilTerm gives a channel that is closed at the first TERM or INT. A second

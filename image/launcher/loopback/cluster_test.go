@@ -29,6 +29,7 @@ type options struct {
 	webhook            string
 	extraConfig        string            // file of further redis.conf directives
 	environment        map[string]string // further variables of every pod
+	followed           bool              // the pods mount a ConfigMap with the settings; see settingsOf
 	unguarded          bool              // nobody watches the data, which takes time on the machine
 }
 
@@ -45,7 +46,8 @@ type cluster struct {
 	born     time.Time
 
 	mu      sync.Mutex
-	pods    []*pod // in the order of their creation
+	mounted configMap // what a pod gets that starts now
+	pods    []*pod    // in the order of their creation
 	clients map[string]*redis.Client
 }
 

@@ -92,6 +92,9 @@ func (p *pod) environment() []string {
 			variables["LAUNCHER_REDIS_CONFIG_FILE"] = o.extraConfig
 		}
 	}
+	if o.followed {
+		p.mountSettings(variables)
+	}
 	for name, value := range o.environment {
 		variables[name] = value
 	}

@@ -66,6 +66,6 @@ func TestPackagesImportOnlyTheLayersBelow(t *testing.T) {
 }
 
 func TestDecisionsArePure(t *testing.T) {
-	require.Subset(t, []string{"cmp", "errors", "fmt", "net/netip", "slices", "time", "github.com/redis-ha/redis-ha/image/launcher/internal/record", "github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"},
+	require.Subset(t, []string{"cmp", "errors", "fmt", "maps", "net/netip", "slices", "time", "github.com/redis-ha/redis-ha/image/launcher/internal/record", "github.com/redis-ha/redis-ha/image/launcher/internal/sentinel"},
 		list(t, "-f", `{{join .Imports "\n"}}`, "./image/launcher/internal/role"))
 }

@@ -75,13 +75,13 @@ func (s *Server) recordHandOver(ctx context.Context, successor string, named boo
 
 // pausing gives what pauses the writes of a node.
 func (s *Server) pausing(node *redisnode.Node) func(context.Context) error {
-	limit := role.PauseLimit(s.config.DownAfter)
+	limit := role.PauseLimit(s.live().DownAfter)
 	return func(ctx context.Context) error { return node.PauseWrites(ctx, limit) }
 }
 
 // namedBy says whether a majority of the sentinels names this pod.
 func (s *Server) namedBy(views []observe.SentinelView) bool {
-	named, ok := role.Observation{Sentinels: s.config.Sentinels, Views: observe.Views(views)}.Agreed()
+	named, ok := role.Observation{Sentinels: s.live().Sentinels, Views: observe.Views(views)}.Agreed()
 	return ok && named == s.config.PodIP
 }
 
@@ -92,7 +92,7 @@ const pauseTries = 3
 // pauseAt pauses writes at an offset that the replica has reached, and makes sure that the sentinels have
 // not replaced this master. When it returns nil, the rest of the pause is the whole limit.
 func (s *Server) pauseAt(ctx context.Context, node *redisnode.Node, next successor) error {
-	limit := role.PauseLimit(s.config.DownAfter)
+	limit := role.PauseLimit(s.live().DownAfter)
 	for range pauseTries {
 		paused := time.Now()
 		if err := node.PauseWrites(ctx, limit); err != nil {

@@ -242,7 +242,7 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving, views []obs
 
 // stopListening has Redis take no more connections, for no longer than part of the write pause.
 func (s *Server) stopListening(ctx context.Context, node *redisnode.Node) bool {
-	ctx, cancel := context.WithTimeout(ctx, role.PauseLimit(s.config.DownAfter)/4)
+	ctx, cancel := context.WithTimeout(ctx, role.PauseLimit(s.live().DownAfter)/4)
 	defer cancel()
 	err := node.Set(ctx, "port", 0)
 	if err != nil {
@@ -255,7 +255,7 @@ func (s *Server) stopListening(ctx context.Context, node *redisnode.Node) bool {
 // not end a connection while a process that Redis has forked holds a copy of it, and such a process may stand still in a write to
 // the disk.
 func (s *Server) dropClients(ctx context.Context, node *redisnode.Node) bool {
-	ctx, cancel := context.WithTimeout(ctx, role.PauseLimit(s.config.DownAfter)/4)
+	ctx, cancel := context.WithTimeout(ctx, role.PauseLimit(s.live().DownAfter)/4)
 	defer cancel()
 	err := node.DropClients(ctx)
 	if err != nil {

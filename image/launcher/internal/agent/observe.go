@@ -14,7 +14,7 @@ import (
 
 // asker gives what asks the others in the name of this pod.
 func (s *Server) asker() observe.Asker {
-	return observe.Asker{Config: s.config, Links: s.links, Log: s.log, Failed: s.notePassword}
+	return observe.Asker{Config: s.live(), Links: s.links, Log: s.log, Failed: s.notePassword}
 }
 
 // look asks for the facts that the next decision lacks, until it is made.
@@ -56,8 +56,8 @@ func (s *Server) member(pods []kube.Pod) role.Member {
 // settings are the values that decisions depend on.
 func (s *Server) settings() role.Settings {
 	return role.Settings{
-		Servers: s.config.Servers, Sentinels: s.config.Sentinels, Quorum: s.config.Quorum, DownAfter: s.config.DownAfter, Persistence: s.config.Persistence, VolumesKept: s.config.VolumesKept,
-		MinReplicas: s.config.MinReplicas, MasterService: s.config.SentinelServiceHost != "",
+		Servers: s.live().Servers, Sentinels: s.live().Sentinels, Quorum: s.live().Quorum, DownAfter: s.live().DownAfter, Persistence: s.config.Persistence, VolumesKept: s.config.VolumesKept,
+		MinReplicas: s.live().MinReplicas, MasterService: s.config.SentinelServiceHost != "",
 	}
 }
 
@@ -96,7 +96,7 @@ func (s *Server) askOthers(ctx context.Context, q role.Questions, pods []kube.Po
 		began := time.Now()
 		s.views = s.asker().Sentinels(ctx, pods)
 		facts.Views = observe.Views(s.views)
-		s.guard.HeardSentinels(began, role.Observation{Sentinels: s.config.Sentinels, Views: facts.Views}.CutOff())
+		s.guard.HeardSentinels(began, role.Observation{Sentinels: s.live().Sentinels, Views: facts.Views}.CutOff())
 	}
 	asked.Wait()
 }
@@ -131,7 +131,7 @@ func (s *Server) own(info redisnode.Info) role.Own {
 		At: time.Now(), Running: true, Answered: true, Look: observe.LookOf(info), Follows: info.MasterAddr.Addr(), Unlinked: info.LinkDown,
 	}
 	for _, r := range info.Replicas {
-		if r.Acknowledges(s.config.MinReplicasMaxLag) {
+		if r.Acknowledges(s.live().MinReplicasMaxLag) {
 			own.Online++
 		}
 	}

@@ -58,19 +58,19 @@ func (s *Server) awaitPromotion(node *redisnode.Node, servers, successors []neti
 	defer cancel()
 	ended := make(chan struct{})
 	go func() {
-		if awaitFailoverEnd(ctx, s.config, views) {
+		if awaitFailoverEnd(ctx, s.live(), views) {
 			close(ended)
 		}
 	}()
 	promoted := s.watchPromotion(ctx, servers, successors)
-	limit := role.PauseLimit(s.config.DownAfter)
+	limit := role.PauseLimit(s.live().DownAfter)
 	began, renewed := time.Now(), time.Time{} // what is left of the first pause is not known here
 	for {
 		if time.Since(renewed) > limit/4 {
 			renewed = time.Now()
 			_ = node.PauseWrites(ctx, limit)
 		}
-		if ctx.Err() != nil || time.Since(began) > promotionWait && failoverState(ctx, s.config, views) != failoverRuns {
+		if ctx.Err() != nil || time.Since(began) > promotionWait && failoverState(ctx, s.live(), views) != failoverRuns {
 			return netip.Addr{}, fmt.Errorf("no replica was promoted within %v, though a failover had begun", time.Since(began).Round(100*time.Millisecond))
 		}
 		select {

@@ -24,7 +24,7 @@ func (s *Server) start(master netip.AddrPort) error {
 		return nil
 	}
 	path := filepath.Join(s.config.RunDir, "redis.conf")
-	settings := s.sized()
+	settings := s.directives.startable(s.sized())
 	if told := s.toldLimit(); told > 0 {
 		settings.MemoryLimit = told
 	}
@@ -54,6 +54,7 @@ func (s *Server) start(master netip.AddrPort) error {
 	}
 	now := time.Now()
 	s.child, s.restarts.Started, s.priority, s.limit = child, now, redisconf.BootPriority, settings.MemoryLimit
+	s.directives.started(settings)
 	s.guard.Guard(child)
 	s.memory.ProcessStarted(saved, now)
 	follows := "nobody"

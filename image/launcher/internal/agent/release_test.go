@@ -17,10 +17,10 @@ const bound = 10 * time.Second
 
 // The tests of this package use these short names for the fake release.
 var (
-	release  = fakerelease.New
-	settings = fakerelease.Config
-	connect  = fakerelease.Connect
-	member   = fakerelease.Member
+	release    = fakerelease.New
+	configured = fakerelease.Config
+	connect    = fakerelease.Connect
+	member     = fakerelease.Member
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -28,9 +28,9 @@ var quiet = slog.New(slog.DiscardHandler)
 // launcher is a server's launcher whose Redis is said to run.
 func launcher(t *testing.T, server *fakeapi.Server, pod string) *Server {
 	t.Helper()
-	c := settings(t, server, pod)
+	c := configured(t, server, pod)
 	registry := prometheus.NewRegistry()
-	s := NewServer(c, connect(t, server, c), web.New(registry), NewMetrics(registry), quiet)
+	s := NewServer(c, nil, connect(t, server, c), web.New(registry), NewMetrics(registry), quiet)
 	s.child = &process.Child{}
 	return s
 }

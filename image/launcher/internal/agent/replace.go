@@ -88,7 +88,7 @@ func (s *Server) orderFailover(ctx context.Context, p role.Plan) {
 			}
 		}
 		s.wrote(written)
-		name, err := commandFailover(ctx, s.config, ask.QuickSentinels(ctx, s.api.Pods()), p.Target)
+		name, err := commandFailover(ctx, s.live(), ask.QuickSentinels(ctx, s.api.Pods()), p.Target)
 		return func() {
 			s.memory.EndAttempt(role.Ordered, time.Now())
 			s.told(p, name, err)

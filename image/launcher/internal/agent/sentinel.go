@@ -21,6 +21,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 )
 
@@ -41,6 +42,8 @@ type SentinelStatus struct {
 	CurrentEpoch int64  `json:"currentEpoch"`
 	Reason       string `json:"reason"`
 	Rule         string `json:"rule"` // the ID of the rule that decided
+
+	Settings settings.State `json:"settings"`
 }
 
 // Sentinel is the loop of a sentinel pod.
@@ -62,20 +65,25 @@ type Sentinel struct {
 	slots    kube.Slots
 	id       string // empty until a slot is held
 
+	follower  *settings.Follower // nil: the settings do not change
+	unsettled string             // why the sentinel has not taken its settings; empty: it has
+	joining   time.Time          // since when it has waited to join the other sentinels
+
 	memory role.SentinelMemory
 	views  []observe.SentinelView // the last answers of the sentinels
 	reason string                 // the last reason that was logged
 }
 
-// NewSentinel prepares the loop.
-func NewSentinel(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Sentinel {
+// NewSentinel prepares the loop. The settings that follower has read replace those of c.
+func NewSentinel(c config.Config, follower *settings.Follower, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Sentinel {
 	s := &Sentinel{
-		config: c, api: api, web: w, log: log, metrics: m,
+		config: c, follower: follower, api: api, web: w, log: log, metrics: m,
 		links:  observe.NewLinks(c.Password).Counted(m.countQuestions(c)),
 		labels: labels.New(api, c, log, m.countLabelWrite),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
-	s.identity = identity.New(api, s.self, c.Sentinels, s.answers, log)
+	s.identity = identity.New(api, s.self, func() int { return s.live().Sentinels }, s.answers, log)
+	s.labels.DownAfter = func() time.Duration { return s.live().DownAfter }
 	s.teller = notify.New(c, api, log, s.configEpoch)
 	return s
 }
@@ -125,6 +133,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 			process.ReapOrphans()
 			s.restarts = s.restarts.After(false, time.Now())
 		case <-s.api.Changed():
+		case <-changed(s.follower):
 		case <-time.After(s.pause()):
 		}
 	}
@@ -158,6 +167,7 @@ func (s *Sentinel) turn(ctx context.Context) error {
 		s.log.Info("sentinel identity taken", "slot", slot, "id", s.id)
 	}
 	o, d := s.look(ctx)
+	s.applySettings(ctx)
 	s.report(d)
 	for _, member := range d.Clear {
 		s.clearLabel(ctx, member)
@@ -220,7 +230,7 @@ func (s *Sentinel) report(d role.SentinelDecision) {
 	}
 	s.reason = d.Reason
 	seed, _ := s.readFile()
-	s.web.SetStatus(SentinelStatus{UID: s.self.UID, ID: s.id, CurrentEpoch: seed.CurrentEpoch, Reason: d.Reason, Rule: d.Rule})
+	s.web.SetStatus(SentinelStatus{UID: s.self.UID, ID: s.id, CurrentEpoch: seed.CurrentEpoch, Reason: d.Reason, Rule: d.Rule, Settings: s.settingsState()})
 	if !d.Ready {
 		s.web.SetHealth(web.Health{Ready: d.Reason})
 		return
@@ -240,7 +250,7 @@ func (s *Sentinel) start(ctx context.Context, d role.SentinelDecision, o role.Se
 		return nil
 	}
 	seed := s.seed(ctx, d, o)
-	if err := os.WriteFile(s.file(), []byte(redisconf.Sentinel(s.config, seed)), 0o600); err != nil {
+	if err := os.WriteFile(s.file(), []byte(redisconf.Sentinel(s.live(), seed)), 0o600); err != nil {
 		return err
 	}
 	child, err := process.Start(s.config.RedisServer, s.file(), "--sentinel")

@@ -2,16 +2,22 @@ package agent
 
 import (
 	"context"
+	"sync"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/identity"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
+// joinPatience is how long a sentinel waits to join the others. They hear of each other within 2 s (Sentinel's SENTINEL_PUBLISH_PERIOD); the
+// documentation of Sentinel advises 30 s between two new sentinels.
+const joinPatience = 30 * time.Second
+
 // asker gives what asks the others in the name of this pod.
 func (s *Sentinel) asker() observe.Asker {
-	return observe.Asker{Config: s.config, Links: s.links, Log: s.log}
+	return observe.Asker{Config: s.live(), Links: s.links, Log: s.log}
 }
 
 // look asks for the facts that the next decision lacks, until it is made, and gives what it was made from.
@@ -35,10 +41,10 @@ func (s *Sentinel) begin(ctx context.Context, pods []kube.Pod) role.SentinelFact
 	defer cancel()
 	s.views = s.asker().Sentinels(asking, pods)
 	facts := role.SentinelFacts{SentinelObservation: role.SentinelObservation{
-		FailoverTimeout: s.config.FailoverTimeout,
-		Running:         s.child != nil, Configured: s.config.Sentinels, First: true,
-		Turn:   int(time.Now().Unix()/int64(turnLength.Seconds()))%s.config.Sentinels == s.slot,
-		Second: int(time.Now().Unix())%s.config.Sentinels == s.slot,
+		FailoverTimeout: s.live().FailoverTimeout,
+		Running:         s.child != nil, Configured: s.live().Sentinels, First: true,
+		Turn:   s.turnOf(pods, time.Now().Unix()/int64(turnLength.Seconds())),
+		Second: s.turnOf(pods, time.Now().Unix()),
 	}}
 	for _, v := range s.views {
 		if v.Pod.UID == s.self.UID {
@@ -52,6 +58,9 @@ func (s *Sentinel) begin(ctx context.Context, pods []kube.Pod) role.SentinelFact
 	}
 	if seed, ok := s.readFile(); ok {
 		facts.FileMaster = seed.Master.Addr()
+	}
+	if !facts.Running {
+		facts.Joining = s.waitsToJoin(ctx)
 	}
 	facts.Pods = s.asker().Members(pods)
 	facts.Remembered = !facts.Running || facts.Own.HasMaster && s.asker().Remembered(ctx, &facts.SentinelObservation, pods)
@@ -69,4 +78,54 @@ func (s *Sentinel) ask(ctx context.Context, q role.SentinelQuestions, facts *rol
 		read, err := s.api.Record(ctx)
 		facts.MasterUID, facts.RecordFailed, facts.Asked.Record = read.Master.UID, err != nil, true
 	}
+}
+
+// waitsToJoin says whether the sentinel of this pod must not start yet, because the others do not know each other.
+func (s *Sentinel) waitsToJoin(ctx context.Context) bool {
+	j := role.Joining{ID: s.id}
+	for slot := range s.slots.Holders {
+		if slot < s.slot {
+			j.Before = append(j.Before, identity.ID(s.slots.Cluster, slot))
+		}
+	}
+	lists := make([][]string, len(s.views))
+	asking, cancel := observe.Limit(ctx, false)
+	defer cancel()
+	var wait sync.WaitGroup
+	for i, v := range s.views {
+		if v.Reach == role.Answered && v.HasMaster && v.Pod.UID != s.self.UID {
+			wait.Go(func() { lists[i] = s.knows(asking, v) })
+		}
+	}
+	wait.Wait()
+	for _, list := range lists {
+		if list != nil {
+			j.Knows = append(j.Knows, list)
+		}
+	}
+	if !j.Waits() {
+		s.joining = time.Time{}
+		return false
+	}
+	if s.joining.IsZero() {
+		s.joining = time.Now()
+	}
+	return time.Since(s.joining) < joinPatience
+}
+
+// knows gives the IDs of the sentinels that a sentinel knows, its own first; nil if it does not answer.
+func (s *Sentinel) knows(ctx context.Context, v observe.SentinelView) []string {
+	id, err := v.Node.ID(ctx)
+	if err != nil {
+		return nil
+	}
+	known, err := v.Node.KnownSentinels(ctx, s.config.MasterName)
+	if err != nil {
+		return nil
+	}
+	ids := []string{id}
+	for _, other := range known {
+		ids = append(ids, other.ID)
+	}
+	return ids
 }

@@ -57,9 +57,9 @@ func TestPodAnswersIfItsSentinelOrItsLauncherDoes(t *testing.T) {
 
 func TestSentinelOfAPodThatShouldHaveEndedEndsAndGivesItsIdentityBack(t *testing.T) {
 	server := release(t, "sentinel-a")
-	c := settings(t, server, "sentinel-a")
+	c := configured(t, server, "sentinel-a")
 	registry := prometheus.NewRegistry()
-	s := NewSentinel(c, connect(t, server, c), web.New(registry), NewMetrics(registry), quiet)
+	s := NewSentinel(c, nil, connect(t, server, c), web.New(registry), NewMetrics(registry), quiet)
 	_, _, err := s.identity.Take(t.Context())
 	require.NoError(t, err)
 	s.id = "taken"

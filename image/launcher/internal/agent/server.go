@@ -19,6 +19,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/standingfile"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/volume"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
@@ -35,7 +36,7 @@ const (
 
 // Server is the loop of a server pod.
 type Server struct {
-	config  config.Config
+	config  config.Config // that this launcher was started with; see live
 	api     *kube.Client
 	web     *web.Server
 	log     *slog.Logger
@@ -51,6 +52,9 @@ type Server struct {
 	alerts    chan struct{} // a failover has most likely begun: look often
 	finished  chan func()   // what the loop does at the end of a task beside it
 	self      record.Member
+
+	follower   *settings.Follower // nil: the settings do not change
+	directives liveDirectives
 
 	guard        *writepause.Guard // pauses the writes of this master while somebody may be replacing it
 	child        *process.Child
@@ -79,10 +83,10 @@ type Server struct {
 	leavingReason string
 }
 
-// NewServer prepares the loop.
-func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
+// NewServer prepares the loop. The settings that follower has read replace those of c.
+func NewServer(c config.Config, follower *settings.Follower, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
 	s := &Server{
-		config: c, api: api, web: w, log: log, metrics: m,
+		config: c, follower: follower, api: api, web: w, log: log, metrics: m,
 		links:  observe.NewLinks(c.Password).Counted(m.countQuestions(c)),
 		alerts: make(chan struct{}, 1), finished: make(chan func(), 1),
 		self: record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
@@ -90,6 +94,7 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 	s.watch = newMasterWatch(s.alerts)
 	s.pacer = s.newPacer()
 	s.labels = labels.New(api, c, log, m.countLabelWrite)
+	s.labels.DownAfter = s.downAfter
 	s.guard = s.newGuard()
 	s.labels.OnMaster = s.recordAfterLabel
 	return s
@@ -98,7 +103,7 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 // newGuard prepares the pause of this master's writes while somebody may be replacing it.
 func (s *Server) newGuard() *writepause.Guard {
 	return writepause.New(writepause.Settings{
-		Redis: netip.AddrPortFrom(s.config.PodIP, uint16(s.config.RedisPort)), Password: s.config.Password, DownAfter: s.config.DownAfter, Lone: s.config.Servers == 1,
+		Redis: netip.AddrPortFrom(s.config.PodIP, uint16(s.config.RedisPort)), Password: s.config.Password, DownAfter: s.downAfter, Lone: s.lone,
 		Label: s.labels, Disowned: s.api.Disowned(), Gone: s.api.Gone, Log: s.log,
 		AskAPI: func(ctx context.Context) error { _, err := s.api.Record(ctx); return err },
 		Alert:  func() { alert(s.alerts) },
@@ -110,7 +115,7 @@ func (s *Server) newGuard() *writepause.Guard {
 func (s *Server) newPacer() *pace.Pacer {
 	s.paceLinks = observe.NewLinks(s.config.Password).Counted(s.metrics.countQuestions(s.config))
 	return pace.New(pace.Settings{
-		Limit: s.config.MaxReplicationLag, Longest: role.PauseLimit(s.config.DownAfter) / 2, Silence: s.config.MinReplicasMaxLag, Self: s.config.PodIP, Log: s.log,
+		Limits: s.limits(), Self: s.config.PodIP, Log: s.log,
 		Load: func(ctx context.Context, ip netip.Addr) (redisnode.Info, error) {
 			return s.paceLinks.To(ip, s.config.RedisPort).Load(ctx)
 		},
@@ -145,13 +150,13 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	s.watchdog = newWatchdog(s.web)
 	defer s.watchdog.stop()
 
-	ticker := time.NewTicker(s.memory.Pace(time.Now(), s.config.Servers))
+	ticker := time.NewTicker(s.memory.Pace(time.Now(), s.live().Servers))
 	defer ticker.Stop()
 	var childDone <-chan struct{}
 	for {
 		s.watchdog.turn()
 		s.turn(ctx)
-		ticker.Reset(s.memory.Pace(time.Now(), s.config.Servers))
+		ticker.Reset(s.memory.Pace(time.Now(), s.live().Servers))
 		if s.stopping && s.leave(ctx) {
 			return nil
 		}
@@ -179,6 +184,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 				return nil
 			}
 		case <-s.api.Changed():
+		case <-changed(s.follower):
 		case <-ticker.C:
 		}
 	}

@@ -64,7 +64,7 @@ func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
 
 func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	server := release(t, "server-a", "server-b")
-	api := connect(t, server, settings(t, server, "server-a"))
+	api := connect(t, server, configured(t, server, "server-a"))
 	_, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
 	require.NoError(t, err)
 	taken, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
@@ -92,7 +92,7 @@ func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileThePodIsToBeMaster(t *testing.T) {
 	for _, desired := range []bool{true, false} {
 		server := release(t, "server-a", "server-b")
-		api := connect(t, server, settings(t, server, "server-a"))
+		api := connect(t, server, configured(t, server, "server-a"))
 		asked := 0
 		record, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, func() bool {
 			if asked++; asked > 1 {
@@ -119,7 +119,7 @@ func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileThePodIsToBeMaster(t *te
 // Another pod may have been master in between, while nobody could write that down.
 func TestMasterThatIsPromotedAgainTakesANewGeneration(t *testing.T) {
 	server := release(t, "server-a")
-	api := connect(t, server, settings(t, server, "server-a"))
+	api := connect(t, server, configured(t, server, "server-a"))
 	first, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
 	require.NoError(t, err)
 	second, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)

@@ -16,6 +16,7 @@ func (s *Server) tune(ctx context.Context, p role.Plan) {
 	s.prioritise(ctx, p)
 	s.resize(ctx)
 	s.appendAgain(ctx, p.Seen)
+	s.applySettings(ctx)
 	if !p.SetMinReplicas {
 		return
 	}
@@ -52,7 +53,7 @@ func (s *Server) prioritise(ctx context.Context, p role.Plan) {
 
 // sized is the configuration with the memory limit that Redis follows.
 func (s *Server) sized() config.Config {
-	c := s.config
+	c := s.live()
 	if s.limit > 0 {
 		c.MemoryLimit = s.limit
 	}
@@ -96,10 +97,10 @@ func (s *Server) resize(ctx context.Context) {
 // publish tells the probes and the peers how this pod is.
 func (s *Server) publish(o role.Observation) {
 	held := s.memory.Held // a look that Redis did not answer in time changes nothing of what it holds
-	s.web.SetStatus(role.Status{
+	s.web.SetStatus(ServerStatus{Settings: s.settingsState(), Status: role.Status{
 		UID: s.self.UID, State: s.memory.Decided.State.String(), Claimed: s.memory.Claimed, Synced: held.InSync, Copied: held.Copied, Passing: s.passing != nil && s.passing.taking(),
 		Standing: s.memory.Worth.Standing, Volume: s.self.Volume, Reason: s.memory.Decided.Reason, Rule: s.memory.Decided.Rule, Lacks: s.lacks,
-	})
+	}})
 	health := web.Health{Ready: s.memory.NotReady(o, time.Now())}
 	if s.child != nil {
 		health.Live = s.memory.Hung(o, time.Now())

@@ -61,7 +61,7 @@ func (s *Sentinel) watchSilence(ctx context.Context) {
 }
 
 func (s *Sentinel) findsLost(view redisnode.MasterView) bool {
-	return role.FindsLost(view.SubjectiveDown, view.Silent, s.config.DownAfter)
+	return role.FindsLost(view.SubjectiveDown, view.Silent, s.live().DownAfter)
 }
 
 // unlabelLost takes the label master off a pod as soon as a majority of the
@@ -112,12 +112,14 @@ func (s *Sentinel) majorityFindsLost(ctx context.Context, master netip.Addr, loc
 			answers <- observe.ViewOf(s.links.To(pod.IP, s.config.SentinelPort).Master(ctx, s.config.MasterName))
 		}()
 	}
+	c := s.live()
+	sentinels := max(c.Sentinels, min(local.Known, asked+1)) // the local sentinel may know of more than the settings
 	views := []role.View{local}
 	for ; asked > 0; asked-- {
 		views = append(views, <-answers)
-		if role.FoundLost(master, views, s.config.Sentinels, s.config.DownAfter) {
+		if role.FoundLost(master, views, sentinels, c.DownAfter) {
 			return true
 		}
 	}
-	return role.FoundLost(master, views, s.config.Sentinels, s.config.DownAfter)
+	return role.FoundLost(master, views, sentinels, c.DownAfter)
 }

@@ -26,6 +26,7 @@
 //	LAUNCHER_VOLUMES_KEPT                 "true": the data directories of the servers outlive their pods, as with a StatefulSet (false)
 //	LAUNCHER_SHUTDOWN_BUDGET_SECONDS      time from TERM to exit; below terminationGracePeriodSeconds (55)
 //	LAUNCHER_REDIS_CONFIG_FILE            file of further redis.conf directives; absent: none
+//	LAUNCHER_SETTINGS_FILE                file of variables that may change while the launcher runs; absent: none
 //	LAUNCHER_NOTIFY_WEBHOOK_URL           URL that Sentinel events are posted to; absent: none
 //	LAUNCHER_BACKUP_ENABLED               "true": the release makes backups, and the master tells the age of the last one (false)
 //	LAUNCHER_BACKUP_DIR                   directory of the backups (only for launcher backup, as all that follow on backups)
@@ -44,7 +45,8 @@
 //	LAUNCHER_KUBECONFIG                   kubeconfig file; absent: the pod's service account
 //
 // Any other variable that starts with LAUNCHER_ is an error, so that a typing
-// mistake never silently means a default.
+// mistake never silently means a default. The settings file replaces some of
+// them; see settings.go.
 package config
 
 import (
@@ -89,6 +91,8 @@ type Config struct {
 	ShutdownBudget             time.Duration
 	ExtraConfigFile            string
 	ExtraConfig                []string // directives read from ExtraConfigFile, one a line
+	SettingsFile               string
+	SettingsVersion            string // names the content of SettingsFile; empty without one
 	WebhookURL                 string
 	Backup                     Backup
 	LogLevel                   slog.Level
@@ -162,7 +166,7 @@ func init() {
 	for _, name := range []string{
 		"POD_SELECTOR", "SERVERS", "SENTINELS", "QUORUM", "MASTER_NAME", "DOWN_AFTER_MILLISECONDS",
 		"FAILOVER_TIMEOUT_MILLISECONDS", "MIN_REPLICAS_TO_WRITE", "MIN_REPLICAS_MAX_LAG_SECONDS", "MAX_REPLICATION_LAG", "MEMORY_LIMIT_BYTES",
-		"MAXMEMORY_PERCENT", "PERSISTENCE", "VOLUMES_KEPT", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL",
+		"MAXMEMORY_PERCENT", "PERSISTENCE", "VOLUMES_KEPT", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "SETTINGS_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL",
 		"REDIS_PORT",
 		"BACKUP_ENABLED", "BACKUP_DIR", "BACKUP_S3_ENDPOINT", "BACKUP_S3_BUCKET", "BACKUP_S3_PREFIX", "BACKUP_S3_REGION", "BACKUP_S3_ACCESS_KEY",
 		"BACKUP_S3_SECRET_KEY", "BACKUP_RECIPIENTS", "BACKUP_IDENTITY", "BACKUP_RETENTION", "BACKUP_WORK_DIR",
@@ -253,6 +257,7 @@ func FromEnviron(environ []string) (Config, error) {
 			r.problem("%s is not a variable of the launcher: remove it or correct its name", name)
 		}
 	}
+	settings := r.readSettings()
 	c := Config{
 		Sentinel:            r.boolean("SENTINEL", false),
 		Prefix:              r.required("REDIS_CHART_PREFIX", `the full name of the release and "-"`),
@@ -271,6 +276,8 @@ func FromEnviron(environ []string) (Config, error) {
 		VolumesKept:         r.boolean("LAUNCHER_VOLUMES_KEPT", false),
 		ShutdownBudget:      time.Duration(r.number("LAUNCHER_SHUTDOWN_BUDGET_SECONDS", 55, 5, 3600)) * time.Second,
 		ExtraConfigFile:     r.env["LAUNCHER_REDIS_CONFIG_FILE"],
+		SettingsFile:        r.env["LAUNCHER_SETTINGS_FILE"],
+		SettingsVersion:     versionOf(settings),
 		WebhookURL:          r.env["LAUNCHER_NOTIFY_WEBHOOK_URL"],
 		RedisPort:           r.number("LAUNCHER_REDIS_PORT", 6379, 1, 65535),
 		SentinelPort:        r.number("LAUNCHER_SENTINEL_PORT", 26379, 1, 65535),

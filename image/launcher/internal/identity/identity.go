@@ -1,7 +1,7 @@
 // Package identity gives each sentinel pod one of the stable identities of the release, so that a pod that replaces another is the same
 // sentinel at a new address.
 //
-// An identity is a slot in the Lease of the sentinels. There are as many slots as configured sentinels.
+// An identity is a slot in the Lease of the sentinels. No more pods hold a slot than there are configured sentinels.
 package identity
 
 import (
@@ -36,7 +36,7 @@ func ID(cluster string, slot int) string {
 type Taker struct {
 	api     *kube.Client
 	self    record.Member
-	n       int
+	n       func() int
 	answers func(ctx context.Context, pod kube.Pod) bool
 	log     *slog.Logger
 	now     func() time.Time
@@ -44,14 +44,14 @@ type Taker struct {
 	silent role.SilentHolders
 }
 
-// New prepares a Taker of one of n identities for the pod self. answers says whether the sentinel of a pod, or its launcher, answers.
+// New prepares a Taker for the pod self. n tells how many identities may be held. answers says whether the sentinel of a pod, or its launcher, answers.
 // The Taker may call it for several pods at once.
-func New(api *kube.Client, self record.Member, n int, answers func(ctx context.Context, pod kube.Pod) bool, log *slog.Logger) *Taker {
+func New(api *kube.Client, self record.Member, n func() int, answers func(ctx context.Context, pod kube.Pod) bool, log *slog.Logger) *Taker {
 	return &Taker{api: api, self: self, n: n, answers: answers, log: log, now: time.Now}
 }
 
 // Take gives this pod an identity, or keeps the identity that it has. It returns the slot, numbered from 0, and all slots as they
-// are now. A slot is free when nobody holds it, when its holder is no pod any more, or when its holder is lost. The error is ErrNoSlot
+// are now; see role.ChooseSlot. A slot is free when nobody holds it, when its holder is no pod any more, or when its holder is lost. The error is ErrNoSlot
 // if no slot is free. Any other error comes from the API.
 func (t *Taker) Take(ctx context.Context) (int, kube.Slots, error) {
 	for {
@@ -65,10 +65,10 @@ func (t *Taker) Take(ctx context.Context) (int, kube.Slots, error) {
 			return 0, slots, err
 		}
 		living := uids(pods)
-		slot, next := role.ChooseSlot(slots.Holders, living, role.SilentHolders{}, t.self, t.n)
+		slot, next := role.ChooseSlot(slots.Holders, living, role.SilentHolders{}, t.self, t.n())
 		if slot < 0 {
 			t.look(ctx, overdueHolders(slots.Holders, pods, t.now()))
-			slot, next = role.ChooseSlot(slots.Holders, living, t.silent, t.self, t.n)
+			slot, next = role.ChooseSlot(slots.Holders, living, t.silent, t.self, t.n())
 		}
 		if slot < 0 {
 			return 0, slots, ErrNoSlot

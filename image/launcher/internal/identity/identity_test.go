@@ -24,7 +24,7 @@ var (
 
 // taker takes one of n slots for a pod of a release whose pods all answer.
 func taker(api *kube.Client, pod string, n int) *Taker {
-	return New(api, member(pod), n, func(context.Context, kube.Pod) bool { return true }, quiet)
+	return New(api, member(pod), func() int { return n }, func(context.Context, kube.Pod) bool { return true }, quiet)
 }
 
 // silentLooks is how many looks find a lost pod silent before its slot is free; see role.SilentHolders.

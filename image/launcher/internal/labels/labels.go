@@ -28,6 +28,9 @@ type Labeller struct {
 	// OnMaster is called after the label master has been written, if this pod is still to be master; nil: nothing is called. It is
 	// set before Run. No label is written before it returns. Its context is that of Run.
 	OnMaster func(ctx context.Context)
+	// DownAfter tells how long ago the look may have begun that the label master follows from. It is set before Run; New has it tell the
+	// value of the configuration.
+	DownAfter func() time.Duration
 
 	api    *kube.Client
 	config config.Config
@@ -42,7 +45,7 @@ type Labeller struct {
 
 // New prepares a Labeller, which writes from Run on. count is called after each write with its result: "ok" or "error".
 func New(api *kube.Client, c config.Config, log *slog.Logger, count func(result string)) *Labeller {
-	return &Labeller{api: api, config: c, log: log, count: count, now: time.Now, kick: make(chan struct{}, 1)}
+	return &Labeller{DownAfter: func() time.Duration { return c.DownAfter }, api: api, config: c, log: log, count: count, now: time.Now, kick: make(chan struct{}, 1)}
 }
 
 // Want replaces the desired labels. label is the value of redis-role: role.Master, role.Slave, role.Sentinel, or empty for a pod that is to
@@ -74,10 +77,10 @@ func (l *Labeller) Hold(seenAt time.Time) {
 func (l *Labeller) wanted() role.PodLabels {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.desired.At(l.now(), l.config.DownAfter)
+	return l.desired.At(l.now(), l.DownAfter())
 }
 
-// WantsMaster says whether this pod is to be master now. It says no if the last look is older than config.Config.DownAfter.
+// WantsMaster says whether this pod is to be master now. It says no if the last look is older than DownAfter.
 func (l *Labeller) WantsMaster() bool { return l.wanted().Master() }
 
 // Owned says whether this pod was last desired to be master, however long ago.

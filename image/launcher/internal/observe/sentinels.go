@@ -15,6 +15,8 @@ import (
 type SentinelView struct {
 	Pod  kube.Pod
 	Node *redisnode.Node // the connection to the sentinel
+	// Settings are those that it works with; zero where it names no master.
+	Settings redisnode.Settings
 	role.View
 }
 
@@ -29,7 +31,7 @@ func (a Asker) Sentinels(ctx context.Context, pods []kube.Pod) []SentinelView {
 	}
 	Each(views, func(v *SentinelView) {
 		master, found, err := v.Node.Master(ctx, a.Config.MasterName)
-		v.View = ViewOf(master, found, err)
+		v.View, v.Settings = ViewOf(master, found, err), master.Settings
 		a.failed(err)
 	})
 	return views
@@ -48,7 +50,7 @@ func ViewOf(master redisnode.MasterView, found bool, err error) role.View {
 		return role.View{Reach: ReachOf(err)}
 	}
 	return role.View{
-		Reach: role.Answered, HasMaster: true, Master: master.Addr.Addr(), ConfigEpoch: master.ConfigEpoch,
+		Reach: role.Answered, HasMaster: true, Master: master.Addr.Addr(), Known: master.Known + 1, ConfigEpoch: master.ConfigEpoch,
 		Down: master.SubjectiveDown || master.ObjectiveDown, DownFor: master.DownFor, Silent: master.Silent,
 		FailingOver: master.FailingOver, Unelected: master.Unelected, Switched: master.Switched, Chosen: master.Chosen, Promoting: master.Promoting,
 	}

@@ -39,14 +39,20 @@ const (
 	nearShare = 8
 )
 
-// Settings are the limits of a Pacer, and what it acts with.
-type Settings struct {
+// Limits are the limits of a Pacer.
+type Limits struct {
 	// Limit is the lag of the foremost replica, in bytes, above which writes wait; 0 turns the Pacer off.
 	Limit int64
 	// Longest is how long writes may wait without a break.
 	Longest time.Duration
 	// Silence is how long ago the last acknowledgement of a replica that counts may be.
 	Silence time.Duration
+}
+
+// Settings are what a Pacer acts with.
+type Settings struct {
+	// Limits are those at the beginning. SetLimits changes them.
+	Limits
 	// Self is the address of the Redis in this pod.
 	Self netip.Addr
 	// Load asks a Redis for its offset and its memory.
@@ -64,6 +70,7 @@ type Pacer struct {
 	due chan struct{}
 
 	mu       sync.Mutex
+	limits   Limits
 	throttle role.Throttle
 	lookedAt time.Time // the last Look
 	master   bool      // the Redis in this pod was master then
@@ -71,7 +78,25 @@ type Pacer struct {
 
 // New prepares a Pacer. It works from Run on.
 func New(s Settings) *Pacer {
-	return &Pacer{Settings: s, due: make(chan struct{}, 1), throttle: role.Throttle{Limit: s.Limit, Longest: s.Longest, Memory: s.Limit}}
+	p := &Pacer{Settings: s, due: make(chan struct{}, 1)}
+	p.SetLimits(s.Limits)
+	return p
+}
+
+// SetLimits has other limits count from now on. A Pacer that was made without a limit stays off.
+func (p *Pacer) SetLimits(l Limits) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.limits != l {
+		p.limits, p.throttle = l, role.Throttle{Limit: l.Limit, Longest: l.Longest, Memory: l.Limit}
+	}
+}
+
+// now gives the present limits.
+func (p *Pacer) now() Limits {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.limits
 }
 
 // Look takes what the Redis in this pod has just told. It wakes Run when the replicas may be behind. Replicas acknowledge
@@ -199,12 +224,13 @@ func (p *Pacer) judge(info redisnode.Info, replicas []redisnode.Replica, offsets
 
 // late says whether the acknowledgements of the replicas show half of the lag that is allowed.
 func (p *Pacer) late(info redisnode.Info, replicas []redisnode.Replica) bool {
-	return len(replicas) > 0 && info.Offset-replicas[0].Offset > p.Limit/2
+	return len(replicas) > 0 && info.Offset-replicas[0].Offset > p.now().Limit/2
 }
 
 // counted gives the replicas that count, the foremost first.
 func (p *Pacer) counted(info redisnode.Info) []redisnode.Replica {
-	replicas := slices.DeleteFunc(slices.Clone(info.Replicas), func(r redisnode.Replica) bool { return !r.Acknowledges(p.Silence) })
+	silence := p.now().Silence
+	replicas := slices.DeleteFunc(slices.Clone(info.Replicas), func(r redisnode.Replica) bool { return !r.Acknowledges(silence) })
 	slices.SortFunc(replicas, func(a, b redisnode.Replica) int { return cmp.Compare(b.Offset, a.Offset) })
 	return replicas
 }
@@ -237,11 +263,11 @@ func (p *Pacer) offsets(ctx context.Context, master redisnode.Info, replicas []r
 			answers <- answer{i, info.Offset}
 		}()
 	}
-	offsets := acknowledged(replicas)
+	offsets, near := acknowledged(replicas), p.now().Limit/nearShare
 	for range count {
 		a := <-answers
 		offsets[a.replica] = max(offsets[a.replica], a.offset)
-		if master.Offset-offsets[a.replica] <= p.Limit/nearShare {
+		if master.Offset-offsets[a.replica] <= near {
 			break
 		}
 	}
@@ -265,7 +291,7 @@ func (e *episode) add(p *Pacer, waited bool, lag int64, took time.Duration) {
 	}
 	if e.began.IsZero() {
 		e.began = time.Now().Add(-took)
-		p.Log.Info("writes wait for the replicas", "behind", lag, "limit", p.Limit)
+		p.Log.Info("writes wait for the replicas", "behind", lag, "limit", p.now().Limit)
 	}
 	e.last, e.waited, e.greatest = time.Now(), e.waited+took, max(e.greatest, lag)
 	p.Waited(took)

@@ -87,7 +87,7 @@ func (r *release) pausesIn(t *testing.T, looks int) int {
 func watched(t *testing.T) (*release, *Pacer) {
 	r := &release{offset: 5000, looks: make(chan struct{}), acked: map[netip.Addr]int64{first: 5000, second: 5000}, carried: map[netip.Addr]int64{first: 5000, second: 5000}}
 	p := New(Settings{
-		Limit: limit, Longest: time.Minute, Silence: time.Second, Self: master, Log: slog.New(slog.DiscardHandler), Waited: func(time.Duration) {}, Load: r.Load,
+		Limits: Limits{Limit: limit, Longest: time.Minute, Silence: time.Second}, Self: master, Log: slog.New(slog.DiscardHandler), Waited: func(time.Duration) {}, Load: r.Load,
 		Pause: func(context.Context, time.Duration) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -173,7 +173,7 @@ func TestMasterIsLookedAtWhenTheLoopIsLate(t *testing.T) {
 
 func TestPacerWithoutALimitNeverWakes(t *testing.T) {
 	r := &release{offset: 1 << 40, acked: map[netip.Addr]int64{first: 1}}
-	p := New(Settings{Silence: time.Second})
+	p := New(Settings{Limits: Limits{Silence: time.Second}})
 	p.Look(r.info())
 	require.Empty(t, p.due)
 }

@@ -109,12 +109,8 @@ func Server(c config.Config, master netip.AddrPort) string {
 	var l lines
 	// Of a directive that is repeated Redis takes the last: defaults that the
 	// user may change come before the user's directives, the others after.
-	l.add("repl-diskless-sync", "yes")
-	l.add("repl-diskless-sync-delay", 0)
-	l.add("tcp-backlog", waiting)
-	l.add("maxclients", maxClients)
-	for _, sized := range Sized(c) {
-		l.add(sized.Name, sized.Value)
+	for _, d := range Defaults(c) {
+		l.add(d.Name, d.Value)
 	}
 	for _, directive := range c.ExtraConfig {
 		l.add(directive)

@@ -67,6 +67,15 @@ func ReachOf(err error) Reach {
 	return Unknown
 }
 
+// Said gives what a node has answered with an error, without what this package adds to it.
+func Said(err error) string {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return reply.Error()
+	}
+	return err.Error()
+}
+
 // ErrPassword says that a node did not accept this pod's password, or has none.
 var ErrPassword = errors.New("the password in REDIS_PASS is not the node's; give all pods the same Secret and restart them")
 

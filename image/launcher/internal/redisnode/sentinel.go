@@ -35,7 +35,15 @@ type MasterView struct {
 	// Promoting is the replica that this sentinel, which a majority has elected
 	// because the master is down, has told to become master and has not seen as one yet.
 	Promoting netip.Addr
-	Quorum    int
+	// Known is how many other sentinels it knows, whether they live or not.
+	Known int
+	Settings
+}
+
+// Settings are the settings of a sentinel that may change while it runs.
+type Settings struct {
+	Quorum                     int
+	DownAfter, FailoverTimeout time.Duration
 }
 
 // KnownSentinel is another sentinel in a sentinel's memory.
@@ -59,7 +67,9 @@ func (n *Node) Master(ctx context.Context, name string) (view MasterView, found 
 	flags := "," + fields["flags"] + ","
 	view.Addr = addrPort(fields["ip"], fields["port"])
 	view.ConfigEpoch, _ = strconv.ParseInt(fields["config-epoch"], 10, 64)
+	view.Known, _ = strconv.Atoi(fields["num-other-sentinels"])
 	view.Quorum, _ = strconv.Atoi(fields["quorum"])
+	view.DownAfter, view.FailoverTimeout = milliseconds(fields["down-after-milliseconds"]), milliseconds(fields["failover-timeout"])
 	view.SubjectiveDown = strings.Contains(flags, ",s_down,")
 	view.ObjectiveDown = strings.Contains(flags, ",o_down,")
 	view.DownFor = milliseconds(fields["s-down-time"])
@@ -137,6 +147,15 @@ func (n *Node) KnownReplicas(ctx context.Context, name string) ([]sentinel.Known
 	return out, nil
 }
 
+// ID asks a sentinel for its run ID.
+func (n *Node) ID(ctx context.Context) (string, error) {
+	reply, err := n.Do(ctx, "SENTINEL", "MYID")
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprint(reply), nil
+}
+
 // KnownSentinels lists the other sentinels a sentinel remembers.
 func (n *Node) KnownSentinels(ctx context.Context, name string) ([]KnownSentinel, error) {
 	reply, err := n.Do(ctx, "SENTINEL", "SENTINELS", name)
@@ -205,6 +224,12 @@ func (n *Node) RequestVote(ctx context.Context, master netip.AddrPort, epoch int
 func (n *Node) Announce(ctx context.Context, as KnownSentinel, name string, master netip.AddrPort, epoch int64) error {
 	hello := fmt.Sprintf("%s,%d,%s,%d,%s,%s,%d,%d", as.Addr.Addr(), as.Addr.Port(), as.ID, epoch, name, master.Addr(), master.Port(), epoch)
 	_, err := n.Do(ctx, "PUBLISH", "__sentinel__:hello", hello)
+	return err
+}
+
+// SetSentinel has a sentinel work with these settings from now on.
+func (n *Node) SetSentinel(ctx context.Context, name string, s Settings) error {
+	_, err := n.Do(ctx, "SENTINEL", "SET", name, "quorum", s.Quorum, "down-after-milliseconds", s.DownAfter.Milliseconds(), "failover-timeout", s.FailoverTimeout.Milliseconds())
 	return err
 }
 

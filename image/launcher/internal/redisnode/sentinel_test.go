@@ -13,7 +13,8 @@ import (
 )
 
 func masterReply(flags string) string {
-	fields := []string{"name", "mymaster", "ip", "10.0.0.1", "port", "6379", "flags", flags, "config-epoch", "7", "quorum", "2"}
+	fields := []string{"name", "mymaster", "ip", "10.0.0.1", "port", "6379", "flags", flags, "config-epoch", "7", "quorum", "2",
+		"num-other-sentinels", "2", "down-after-milliseconds", "3000", "failover-timeout", "8000"}
 	if strings.Contains(flags, "s_down,") {
 		fields = append(fields, "s-down-time", "4567")
 	}
@@ -23,6 +24,15 @@ func masterReply(flags string) string {
 	}
 	fields = append(fields, "last-ping-sent", sent, "last-ok-ping-reply", "3456")
 	return words(append(fields, "odd one out")...)
+}
+
+// told are the settings in masterReply.
+var told = Settings{Quorum: 2, DownAfter: 3 * time.Second, FailoverTimeout: 8 * time.Second}
+
+func TestSentinelIsToldItsSettingsAtOnce(t *testing.T) {
+	addr, commands := fake(t, func(string) string { return "+OK\r\n" })
+	require.NoError(t, node(t, addr, "").SetSentinel(t.Context(), "mymaster", told))
+	require.Equal(t, []string{"SENTINEL SET mymaster quorum 2 down-after-milliseconds 3000 failover-timeout 8000"}, commands())
 }
 
 func TestSentinelsViewOfTheMasterIsRead(t *testing.T) {
@@ -44,7 +54,7 @@ func TestSentinelsViewOfTheMasterIsRead(t *testing.T) {
 		got, found, err := node(t, addr, "").Master(t.Context(), "mymaster")
 		require.NoError(t, err)
 		require.True(t, found)
-		want.Addr, want.ConfigEpoch, want.Quorum = netip.MustParseAddrPort("10.0.0.1:6379"), 7, 2
+		want.Addr, want.ConfigEpoch, want.Settings, want.Known = netip.MustParseAddrPort("10.0.0.1:6379"), 7, told, 2
 		require.Equal(t, want, got, flags)
 		require.Equal(t, "SENTINEL MASTER mymaster", commands()[0])
 	}
@@ -61,7 +71,7 @@ func TestSentinelThatLeadsAFailoverNamesTheSuccessorOnceItIsPromoted(t *testing.
 	got, found, err := node(t, addr, "").Master(t.Context(), "mymaster")
 	require.NoError(t, err)
 	require.True(t, found)
-	require.Equal(t, MasterView{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), FailingOver: true, Switched: true, ConfigEpoch: 7, Quorum: 2}, got,
+	require.Equal(t, MasterView{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), FailingOver: true, Switched: true, ConfigEpoch: 7, Settings: told, Known: 2}, got,
 		"it is the old master that is down")
 }
 

@@ -20,10 +20,10 @@ type Campaign struct {
 	tries     int
 }
 
-// NewCampaign is the campaign of a launcher that asks for votes with a run ID. sentinels is how many are configured. The first epoch is
-// after all those in which the sentinels have named a master.
-func NewCampaign(id string, sentinels int, views []View) Campaign {
-	c := Campaign{id: id, sentinels: sentinels}
+// NewCampaign is the campaign of a launcher that asks for votes with a run ID. configured is the number of sentinels in the settings. The first
+// epoch is after all those in which the sentinels have named a master.
+func NewCampaign(id string, configured int, views []View) Campaign {
+	c := Campaign{id: id, sentinels: Electorate(configured, views)}
 	for _, v := range views {
 		c.epoch = max(c.epoch, v.ConfigEpoch)
 	}
@@ -47,7 +47,7 @@ func (c *Campaign) Unvoted() int64 { return c.epoch + 1<<campaignTries }
 // For says whether a vote is for this launcher, in the present epoch.
 func (c *Campaign) For(v sentinel.Vote) bool { return v.Leader == c.id && v.Epoch == c.epoch }
 
-// Won says whether a majority of the configured sentinels has voted for this launcher in the present epoch. If not, the next epoch is
+// Won says whether a majority of the sentinels has voted for this launcher in the present epoch; see Electorate. If not, the next epoch is
 // after the latest in which a sentinel has voted.
 func (c *Campaign) Won(votes []sentinel.Vote) bool {
 	n, latest := 0, c.epoch
@@ -69,7 +69,7 @@ type Mandate struct {
 	Epoch  int64
 	// Named is the latest epoch in which a sentinel named the master before the votes.
 	Named             int64
-	Sentinels, Quorum int // configured
+	Sentinels, Quorum int // see Electorate; the quorum is that of the settings
 	DownAfter         time.Duration
 	// Silent: the master may run; most sentinels find it down.
 	Silent bool

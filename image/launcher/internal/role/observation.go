@@ -131,6 +131,7 @@ type View struct {
 	Reach       Reach
 	HasMaster   bool
 	Master      netip.Addr
+	Known       int // sentinels that it knows, with itself: the number that its own majority is of; 0 without a master
 	ConfigEpoch int64
 	Down        bool          // it, or a quorum, finds the master down
 	DownFor     time.Duration // how long it has

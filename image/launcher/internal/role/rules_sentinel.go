@@ -99,6 +99,17 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 // sentinelStartRules find the master that a sentinel which does not run is to watch.
 var sentinelStartRules = []rule[*watching, SentinelDecision]{
 	{
+		ID: "start-waits-to-join",
+		When: "most sentinels that name a master do not know this one, and they do not know each other either, or do not know a new one with a lower slot yet; " +
+			"for 30 s at most",
+		Then:    "wait",
+		Why:     "Where sentinels join one at a time, two majorities always have a sentinel in common, whatever number each sentinel knows (ADR 0039).",
+		applies: func(w *watching) bool { return w.Joining },
+		decide: func(*watching) SentinelDecision {
+			return SentinelDecision{Reason: "waiting until the other sentinels know each other"}
+		},
+	},
+	{
 		ID: "start-with-others",
 		When: "another sentinel names a master; if they differ, the highest configuration epoch counts, " +
 			"and in the same epoch the sentinel whose master says that it is master",

@@ -14,6 +14,7 @@ type SentinelObservation struct {
 	First   bool   // no other answering sentinel comes before this one by name
 	Turn    bool   // it is this sentinel's turn to clean up; one at a time has it
 	Second  bool   // it is its second: the same, where a turn would be too late
+	Joining bool   // it does not run, and must not join the others yet; see Joining
 
 	Configured      int           // number of sentinels
 	FailoverTimeout time.Duration // of one attempt

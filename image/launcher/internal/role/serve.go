@@ -21,7 +21,7 @@ func (o Observation) calledOff() *Peer {
 		}
 	}
 	for i, p := range o.Peers {
-		if answered == o.Sentinels && p.UID == o.MasterUID && p.Redis == Answered && p.Master {
+		if answered >= o.sentinels() && p.UID == o.MasterUID && p.Redis == Answered && p.Master {
 			return &o.Peers[i]
 		}
 	}
@@ -109,7 +109,7 @@ func (o Observation) masterSilent(agreed netip.Addr, live []Peer) bool {
 	p := o.peerAt(agreed)
 	_, failingOver := o.MasterIsDown()
 	return p != nil && p.UID == o.MasterUID && o.RecordKnown && p.Redis == Unknown && p.Label != Master && !p.Terminating && o.silentFor(agreed) &&
-		o.Sentinels > 1 && o.MasterDown < promotionPatience && !failingOver && (o.Fence == nil || o.Fence.By == o.Self.Name || o.Fence.Age > record.CarrierPatience) &&
+		o.sentinels() > 1 && o.MasterDown < promotionPatience && !failingOver && (o.Fence == nil || o.Fence.By == o.Self.Name || o.Fence.Age > record.CarrierPatience) &&
 		o.Local.Synced && o.promotable(o.Local.Unlinked) && !o.Self.Terminating && !o.MasterInView() && o.best(live) && o.silentReplicaBut(agreed) == nil
 }
 

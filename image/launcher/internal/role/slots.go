@@ -1,6 +1,7 @@
 package role
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -37,10 +38,13 @@ func (s SilentHolders) After(began time.Time, silent []string) SilentHolders {
 // lost says whether a holder has been silent for so long that another pod may take its slot.
 func (s SilentHolders) lost(uid string) bool { return s.looks[uid] >= lostLooks }
 
-// ChooseSlot chooses one of n slots for the pod self. holders are the pods that hold a slot, by slot, and living holds the UIDs of the pods
-// of the release. ChooseSlot drops holders that do not live, and self keeps the slot that it holds. It returns the slot, and
-// the holders after the choice. The slot is -1 if all slots are held. silent are the holders whose slots may be taken although they
+// ChooseSlot chooses a slot for the pod self where at most n slots may be held. holders are the pods that hold a slot, by slot, and living holds
+// the UIDs of the pods of the release. ChooseSlot drops holders that do not live, and self keeps the slot that it holds. It returns the slot, and
+// the holders after the choice. The slot is -1 if n slots are held. silent are the holders whose slots may be taken although they
 // live, once they are lost. ChooseSlot takes such a slot only where no other slot is free.
+//
+// A pod keeps its slot when n gets less, also a slot from n on: whoever scales the release down decides which pods go, and the others stay the
+// sentinels that they are.
 //
 // A lost pod may run behind a partition of the network, and come back when another pod has its identity. While the lost pod is cut
 // off, its sentinel alone is no majority. When it is back, the other sentinels know each run ID at one address only, so they
@@ -52,17 +56,17 @@ func ChooseSlot(holders map[int]record.Member, living []string, silent SilentHol
 		if holder.UID == self.UID || slices.Contains(living, holder.UID) {
 			next[i] = holder
 		}
-		if holder.UID == self.UID && i < n {
+		if holder.UID == self.UID && slot < 0 {
 			slot = i
 		}
 	}
-	for i := 0; slot < 0 && i < n; i++ {
+	for i := 0; slot < 0 && len(next) < n; i++ {
 		if _, held := next[i]; !held {
 			slot = i
 		}
 	}
-	for i := 0; slot < 0 && i < n; i++ {
-		if silent.lost(next[i].UID) {
+	for _, i := range slices.Sorted(maps.Keys(next)) {
+		if slot < 0 && silent.lost(next[i].UID) {
 			slot = i
 		}
 	}

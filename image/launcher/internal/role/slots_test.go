@@ -63,23 +63,29 @@ func TestSlotOfALivingPodIsNeverTaken(t *testing.T) {
 				t.Fatalf("%s is gone and keeps slot %d", holder.Name, i)
 			}
 		}
-		switch held, taken := before[slot]; {
+		held := 0 // slots that others hold, and own
+		for _, holder := range before {
+			if alive[holder.UID] {
+				held++
+			}
+		}
+		switch holder, taken := before[slot]; {
 		case slot < 0:
-			for i := range n {
-				if holder, ok := before[i]; !ok || !alive[holder.UID] || lost[holder.UID] || holder.UID == self.UID {
+			if held < n {
+				t.Fatalf("%d of %d slots are held, and the pod gets none", held, n)
+			}
+			for i, holder := range before {
+				if alive[holder.UID] && (lost[holder.UID] || holder.UID == self.UID) {
 					t.Fatalf("slot %d was to be had", i)
 				}
 			}
-		case slot >= n:
-			t.Fatalf("slot %d of %d", slot, n)
-		case taken && alive[held.UID] && held.UID != self.UID && !lost[held.UID]:
-			t.Fatalf("slot %d belongs to %s, which lives", slot, held.Name)
-		case taken && alive[held.UID] && held.UID != self.UID:
-			for i := range n {
-				if holder, ok := before[i]; !ok || !alive[holder.UID] || holder.UID == self.UID {
-					t.Fatalf("slot %d of a lost pod is taken, and slot %d was free", slot, i)
-				}
-			}
+		case taken && holder.UID == self.UID:
+		case taken && alive[holder.UID] && !lost[holder.UID]:
+			t.Fatalf("slot %d belongs to %s, which lives", slot, holder.Name)
+		case taken && alive[holder.UID] && held < n:
+			t.Fatalf("slot %d of a lost pod is taken, and another slot was free", slot)
+		case !(taken && alive[holder.UID]) && (held >= n || slot >= n):
+			t.Fatalf("slot %d is new, and %d of %d slots are held", slot, held, n)
 		}
 		if slot >= 0 && next[slot] != self {
 			t.Fatal("the new slot is not held")
@@ -100,6 +106,22 @@ func TestPodKeepsItsSlotWithItsPresentAddress(t *testing.T) {
 	slot, next = ChooseSlot(holders, nil, SilentHolders{}, self, 3)
 	require.Equal(t, 1, slot)
 	require.Equal(t, map[int]record.Member{1: self}, next)
+}
+
+// A Deployment that is scaled from 5 to 3 removes any two pods. The others keep their identities, and a later pod takes a slot that is free.
+func TestPodsThatStayKeepTheirSlotsWhenThereAreFewer(t *testing.T) {
+	a, b, c, d := slotHolder("sentinel-a"), slotHolder("sentinel-b"), slotHolder("sentinel-c"), slotHolder("sentinel-d")
+	living := []string{a.UID, b.UID, c.UID, d.UID}
+	holders := map[int]record.Member{1: a, 3: b, 4: c}
+	slot, next := ChooseSlot(holders, living, SilentHolders{}, c, 3)
+	require.Equal(t, 4, slot)
+	require.Equal(t, holders, next, "there is nothing to write")
+	slot, _ = ChooseSlot(holders, living, SilentHolders{}, d, 3)
+	require.Equal(t, -1, slot, "three hold a slot")
+	slot, _ = ChooseSlot(holders, living[1:], SilentHolders{}, d, 3)
+	require.Equal(t, 0, slot)
+	slot, _ = ChooseSlot(holders, living, silentFor(lostLooks, b.UID), d, 3)
+	require.Equal(t, 3, slot, "the slot of a lost pod")
 }
 
 func TestHolderIsLostWhenItHasBeenSilentInTenLooksInARow(t *testing.T) {

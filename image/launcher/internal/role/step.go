@@ -136,7 +136,7 @@ func (m *Memory) masterSuspected(f Facts, local Local) bool {
 			n++
 		}
 	}
-	return !local.Master && n > f.Settings.Sentinels/2
+	return !local.Master && n >= Observation{Sentinels: f.Settings.Sentinels, Views: m.views}.majority()
 }
 
 // askRecord says whether the record must be read, and the master of a replica be asked, and takes the answers.

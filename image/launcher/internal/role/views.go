@@ -6,11 +6,6 @@ import (
 	"time"
 )
 
-// majorityOf is the number of sentinels that is more than half of the configured ones.
-func majorityOf(sentinels int) int { return sentinels/2 + 1 }
-
-func (o Observation) majority() int { return majorityOf(o.Sentinels) }
-
 // NamedIn gives the configuration epoch in which a majority of the sentinels names this pod.
 func (o Observation) NamedIn() (epoch int64, ok bool) {
 	if agreed, ok := o.Agreed(); !ok || agreed != o.Self.IP {
@@ -97,7 +92,8 @@ func (o Observation) lostBy(master netip.Addr) (n int) {
 
 // FoundLost says whether a majority of the configured sentinels finds a master down, or will in a moment.
 func FoundLost(master netip.Addr, views []View, sentinels int, downAfter time.Duration) bool {
-	return Observation{Views: views, DownAfter: downAfter}.lostBy(master) >= majorityOf(sentinels)
+	o := Observation{Sentinels: sentinels, Views: views, DownAfter: downAfter}
+	return o.lostBy(master) >= o.majority()
 }
 
 // foundLost says whether a majority of the sentinels finds this master lost, so that

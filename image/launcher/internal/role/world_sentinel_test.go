@@ -66,7 +66,7 @@ func (w *world) sentinelAt(ip netip.Addr) *simSentinel {
 
 func (s *simSentinel) view(w *world) View {
 	v := View{
-		Reach: Answered, HasMaster: true, Master: s.master, ConfigEpoch: s.configEpoch, Down: s.down, DownFor: elapsed(s.sdownAt, w.now), Silent: w.now - s.heard,
+		Reach: Answered, HasMaster: true, Master: s.master, Known: simSentinels, ConfigEpoch: s.configEpoch, Down: s.down, DownFor: elapsed(s.sdownAt, w.now), Silent: w.now - s.heard,
 		FailingOver: s.leads != nil,
 	}
 	if s.leads != nil {

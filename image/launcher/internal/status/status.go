@@ -16,6 +16,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 )
 
@@ -28,7 +29,13 @@ type row struct {
 	found    bool
 	err      error
 	sentinel bool
-	launcher role.Status // what its launcher tells; zero where it does not answer
+	launcher told // what its launcher tells; zero where it does not answer
+}
+
+// told is what a launcher tells of itself. A sentinel's launcher tells a part of it.
+type told struct {
+	role.Status
+	Settings settings.State `json:"settings"`
 }
 
 // Print asks all pods of the release and writes a table.
@@ -40,7 +47,7 @@ func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer
 	slices.SortFunc(pods, func(a, b kube.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	rows := ask(ctx, c, pods)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "POD\tIP\tLABEL\tREDIS SAYS\tOFFSET\tLAG\tNODE\tRULE")
+	fmt.Fprintln(w, "POD\tIP\tLABEL\tREDIS SAYS\tOFFSET\tLAG\tNODE\tSETTINGS\tRULE")
 	var top int64
 	for _, r := range rows {
 		if r.err == nil && !r.sentinel && r.info.Master {
@@ -55,7 +62,8 @@ func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer
 				lag = fmt.Sprintf("%d B", max(0, top-r.info.Offset))
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.pod.Name, address(r.pod.IP), orDash(r.pod.Role), r.says(), offset, lag, orDash(r.pod.Node), orDash(r.launcher.Rule))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.pod.Name, address(r.pod.IP), orDash(r.pod.Role), r.says(), offset, lag, orDash(r.pod.Node),
+			r.follows(), orDash(r.launcher.Rule))
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print the status: %w", err)
@@ -64,7 +72,11 @@ func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer
 		if r.launcher.Lacks != "" {
 			fmt.Fprintf(out, "%s: %s\n", r.pod.Name, r.launcher.Lacks)
 		}
+		for _, pending := range r.launcher.Settings.Pending {
+			fmt.Fprintf(out, "%s: settings: %s\n", r.pod.Name, pending)
+		}
 	}
+	fmt.Fprintln(out, applied(c, rows))
 	_, err = fmt.Fprintln(out, quorum(c, rows))
 	return err
 }
@@ -93,7 +105,7 @@ func (r *row) ask(ctx context.Context, c config.Config) {
 	node := redisnode.New(netip.AddrPortFrom(r.pod.IP, uint16(port)), c.Password)
 	defer node.Close()
 	if err := web.FetchStatus(ctx, r.pod.IP.String(), c.HTTPPort, &r.launcher); err != nil {
-		r.launcher = role.Status{} // what Redis says is shown all the same
+		r.launcher = told{} // what Redis says is shown all the same
 	}
 	if !r.sentinel {
 		r.info, r.err = node.Info(ctx)
@@ -128,6 +140,29 @@ func (r row) says() string {
 	default:
 		return fmt.Sprintf("slave of %v (not connected)", r.info.MasterAddr.Addr())
 	}
+}
+
+// follows is the version of the settings that a launcher follows, with "..." where a part of them has not been applied.
+func (r row) follows() string {
+	version := orDash(r.launcher.Settings.Version)
+	if len(r.launcher.Settings.Pending) > 0 {
+		version += "..."
+	}
+	return version
+}
+
+// applied sums up the settings in a sentence.
+func applied(c config.Config, rows []row) string {
+	if c.SettingsVersion == "" {
+		return "settings: from the environment only"
+	}
+	all := 0
+	for _, r := range rows {
+		if s := r.launcher.Settings; s.Version == c.SettingsVersion && len(s.Pending) == 0 {
+			all++
+		}
+	}
+	return fmt.Sprintf("settings: %d of %d pods have applied %s, which this pod has read", all, len(rows), c.SettingsVersion)
 }
 
 // quorum sums up the sentinels in a sentence.

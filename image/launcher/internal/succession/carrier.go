@@ -34,7 +34,7 @@ const (
 )
 
 var (
-	// ErrNotElected says that this launcher has not got the votes of a majority of the configured sentinels.
+	// ErrNotElected says that this launcher has not got the votes of a majority of the sentinels; see role.Electorate.
 	ErrNotElected = errors.New("this launcher was not elected to replace the master")
 	// ErrUnrecorded says that the API did not record that this launcher replaces the master of another pod.
 	ErrUnrecorded = errors.New("the death of the master could not be recorded")
@@ -98,7 +98,7 @@ func (c Carrier) Successor(of, by netip.Addr, views []observe.SentinelView) Succ
 }
 
 // Campaign asks the sentinels to elect this launcher, so that it replaces a master by its successor. It sets next.Epoch to the epoch in
-// which a majority of the configured sentinels has voted for this launcher, and notes which sentinels have. With ErrNotElected no
+// which a majority of the sentinels has voted for this launcher, and notes which sentinels have. With ErrNotElected no
 // majority has voted for this launcher in any of the epochs that role.Campaign names, or 0.6 s have passed.
 func (c Carrier) Campaign(ctx context.Context, next *Successor) error {
 	ctx, cancel := context.WithTimeout(ctx, 4*observe.QuickAnswer)
@@ -235,7 +235,7 @@ func (c Carrier) StillElected(ctx context.Context, next Successor, wait int) err
 	ctx, cancel := context.WithTimeout(ctx, observe.QuickAnswer)
 	defer cancel()
 	mandate := role.NewMandate(next.of.Addr(), next.Epoch, next.views())
-	mandate.Sentinels, mandate.Quorum, mandate.DownAfter, mandate.Silent = c.config.Sentinels, c.config.Quorum, c.config.DownAfter, next.silent
+	mandate.Sentinels, mandate.Quorum, mandate.DownAfter, mandate.Silent = role.Electorate(c.config.Sentinels, next.views()), c.config.Quorum, c.config.DownAfter, next.silent
 	if next.handsOver {
 		mandate.Unvoted = next.alive()
 	}

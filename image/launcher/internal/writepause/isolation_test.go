@@ -150,7 +150,7 @@ func TestMasterThatNobodyCanReplaceUnnoticedDoesNotPause(t *testing.T) {
 				require.Equal(t, isolated, l.Threats().Isolated)
 				require.Equal(t, isolated, l.asked.Load() > 0, "the API is asked where the answer tells something")
 				require.Equal(t, !isolated, l.label.Owned())
-			}, func(s *Settings) { s.Lone = c.lone })
+			}, func(s *Settings) { s.Lone = func() bool { return c.lone } })
 		})
 	}
 }

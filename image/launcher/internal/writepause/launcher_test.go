@@ -141,7 +141,7 @@ func prepare(t *testing.T, redis *fakeredis.Server, change ...func(*Settings)) *
 	l := &launcher{t: t, redis: redis, child: &process.Child{}, label: &label{desired: role.Master}, disowned: make(chan struct{}), log: &output{}}
 	l.answerAPI(func(context.Context) error { return errors.New("the API fails") })
 	s := Settings{
-		Redis: redis.Addr, DownAfter: downAfter, Label: l.label, Disowned: l.disowned, Gone: l.gone.Load,
+		Redis: redis.Addr, DownAfter: func() time.Duration { return downAfter }, Lone: func() bool { return false }, Label: l.label, Disowned: l.disowned, Gone: l.gone.Load,
 		AskAPI: func(ctx context.Context) error { l.asked.Add(1); return (*l.api.Load())(ctx) },
 		Alert:  func() { l.alerts.Add(1) },
 		Log:    slog.New(slog.NewTextHandler(l.log, nil)),

@@ -46,10 +46,10 @@ type Settings struct {
 	// Redis is the address of the Redis in this pod, and Password its password.
 	Redis    netip.AddrPort
 	Password string
-	// DownAfter is how long a master may be silent before the sentinels find it down.
-	DownAfter time.Duration
-	// Lone: the release has one server. Nobody can replace it.
-	Lone  bool
+	// DownAfter tells how long a master may be silent before the sentinels find it down.
+	DownAfter func() time.Duration
+	// Lone tells whether the release has one server. Nobody can replace it then.
+	Lone  func() bool
 	Label Label
 	// Disowned tells that another pod has taken the label master off this pod, or that this pod is gone. Gone tells the latter.
 	Disowned <-chan struct{}
@@ -182,7 +182,9 @@ func (g *Guard) lastContact() role.Contact {
 }
 
 // isolated says whether the sentinels may be replacing this master without its knowledge.
-func (g *Guard) isolated() bool { return !g.Lone && g.lastContact().Isolated(time.Now(), g.DownAfter) }
+func (g *Guard) isolated() bool {
+	return !g.Lone() && g.lastContact().Isolated(time.Now(), g.DownAfter())
+}
 
 // Threats are the reasons for which what this master accepts now may be lost.
 func (g *Guard) Threats() role.Threats {
@@ -193,7 +195,7 @@ func (g *Guard) Threats() role.Threats {
 
 // askAPI asks the API, beside everything else, if that tells whether this master is isolated.
 func (g *Guard) askAPI(ctx context.Context) {
-	if g.Lone || !g.master.Load() || !g.lastContact().AskAPI(time.Now(), g.DownAfter) {
+	if g.Lone() || !g.master.Load() || !g.lastContact().AskAPI(time.Now(), g.DownAfter()) {
 		return
 	}
 	go func() {
@@ -236,8 +238,9 @@ func (g *Guard) Run(ctx context.Context) {
 
 // pause pauses writes until role.WritePause ends that. why tells what ended it, and paused whether writes were paused at all.
 func (g *Guard) pause(ctx context.Context, check <-chan time.Time) (why string, paused bool) {
-	child, limit := g.Guarded(), role.PauseLimit(g.DownAfter)
-	p := role.WritePause{DownAfter: g.DownAfter, Began: time.Now()}
+	downAfter := g.DownAfter()
+	child, limit := g.Guarded(), role.PauseLimit(downAfter)
+	p := role.WritePause{DownAfter: downAfter, Began: time.Now()}
 	order := func() error {
 		err := g.Tell(child, func() error { return g.node.PauseWrites(ctx, limit) })
 		if err == nil || g.replaced.Load() && redisnode.ReachOf(err) == redisnode.Unknown && !errors.Is(err, ErrNotGuarded) {

@@ -1,0 +1,59 @@
+package config_test
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// settingsFile writes a settings file and gives the change of the environment that names it.
+func settingsFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "settings")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return "LAUNCHER_SETTINGS_FILE=" + path
+}
+
+func TestSettingsFileReplacesVariables(t *testing.T) {
+	c := accepted(t, "LAUNCHER_SERVERS=2", "LAUNCHER_SENTINELS=5", settingsFile(t, `# numbers
+LAUNCHER_SERVERS=7
+LAUNCHER_QUORUM=4
+
+LAUNCHER_DOWN_AFTER_MILLISECONDS=5000
+LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS=9000
+LAUNCHER_MIN_REPLICAS_TO_WRITE=3
+LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS=4
+LAUNCHER_LOG_LEVEL=debug
+`))
+	require.Equal(t, 7, c.Servers)
+	require.Equal(t, 5, c.Sentinels, "what the file leaves out comes from the environment")
+	require.Equal(t, 4, c.Quorum)
+	require.Equal(t, 5*time.Second, c.DownAfter)
+	require.Equal(t, 9*time.Second, c.FailoverTimeout)
+	require.Equal(t, 3, c.MinReplicas)
+	require.Equal(t, 4*time.Second, c.MinReplicasMaxLag)
+	require.Equal(t, slog.LevelDebug, c.LogLevel)
+}
+
+func TestSettingsFileIsRefusedWithAllItsProblems(t *testing.T) {
+	require.Equal(t, []string{
+		`LAUNCHER_SERVERS is "many": set it to a whole number from 1 to 50`,
+		"LAUNCHER_SETTINGS_FILE has no NAME=value in line 2: correct it",
+		"LAUNCHER_SETTINGS_FILE sets LAUNCHER_DATA_DIR, which cannot change while the launcher runs: correct the name, or set the variable in the environment",
+		"LAUNCHER_SETTINGS_FILE sets LAUNCHER_QUORUM twice: remove one of them",
+	}, refused(t, settingsFile(t, "LAUNCHER_SERVERS=many\nnonsense\nLAUNCHER_QUORUM=2\nLAUNCHER_QUORUM=3\nLAUNCHER_DATA_DIR=/\n")))
+	require.Contains(t, refused(t, "LAUNCHER_SETTINGS_FILE=/nowhere/settings")[0], "LAUNCHER_SETTINGS_FILE cannot be read")
+}
+
+// Servers and sentinels read the same settings file, and only servers the further directives.
+func TestVersionOfTheSettingsFollowsTheirFile(t *testing.T) {
+	first := accepted(t, settingsFile(t, "LAUNCHER_SERVERS=3\n")).SettingsVersion
+	require.Len(t, first, 8)
+	require.Equal(t, first, accepted(t, "SENTINEL=true", settingsFile(t, "LAUNCHER_SERVERS=3\n")).SettingsVersion)
+	require.NotEqual(t, first, accepted(t, settingsFile(t, "# another text\nLAUNCHER_SERVERS=3\n")).SettingsVersion)
+	require.Empty(t, accepted(t).SettingsVersion)
+}
