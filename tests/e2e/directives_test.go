@@ -54,3 +54,30 @@ func TestDirectivesOfTheChartAreThoseOfRedis(t *testing.T) {
 		assert.True(t, ok || slices.Contains(withoutEffect, name), "redis-server does not know %s", name)
 	}
 }
+
+// The servers are replaced for the directives that redis-server in the image does not take while it runs, and for no others.
+func TestStartDirectivesOfTheChartAreThoseOfRedis(t *testing.T) {
+	r := documentedRelease(t)
+	chart, start := strings.Fields(define(t, "_directives.tpl", "redis-ha.directives")), strings.Fields(define(t, "_directives.tpl", "redis-ha.startDirectives"))
+	var script strings.Builder
+	script.WriteString(login(r.password))
+	for _, name := range chart {
+		script.WriteString("value=$(redis-cli config get " + name + " | tail -n +2); echo " + name + " $(redis-cli config set " + name + " \"$value\")\n")
+	}
+	slave := r.component(t, "server")[0]
+	for _, pod := range r.component(t, "server") {
+		if pod.Labels["redis-role"] == "slave" {
+			slave = pod
+		}
+	}
+	text, err := env.Execute(t.Context(), r.namespace, slave.Name, strings.NewReader(script.String()), "bash", "-s")
+	require.NoError(t, err)
+	asked := 0
+	for line := range strings.Lines(text) {
+		name, said, _ := strings.Cut(strings.TrimSpace(line), " ")
+		asked++
+		takes := !strings.Contains(said, "immutable") && !strings.Contains(said, "Unknown option")
+		assert.Equal(t, takes, !slices.Contains(start, name), "%s: %s", name, said)
+	}
+	assert.Equal(t, len(chart), asked)
+}

@@ -229,11 +229,21 @@ func TestSlipsInTheNamesOfDirectivesAreRefused(t *testing.T) {
 
 // Redis is asked for them in tests/e2e. Where a line of them is lost, the chart would refuse some for being like others.
 func TestDirectivesAreComplete(t *testing.T) {
-	_, after, found := strings.Cut(render.File(t, "templates/_directives.tpl"), `{{- define "redis-ha.directives" -}}`)
+	all, start := listed(t, "redis-ha.directives"), listed(t, "redis-ha.startDirectives")
+	assert.Len(t, all, 130)
+	assert.Len(t, start, 20)
+	assert.True(t, slices.IsSorted(all))
+	assert.True(t, slices.IsSorted(start))
+	assert.Subset(t, all, start)
+}
+
+// listed are the directives in a definition of the chart.
+func listed(t *testing.T, name string) []string {
+	t.Helper()
+	_, after, found := strings.Cut(render.File(t, "templates/_directives.tpl"), `{{- define "`+name+`" -}}`)
 	require.True(t, found)
 	list, _, _ := strings.Cut(after, "{{- end -}}")
-	assert.Len(t, strings.Fields(list), 130)
-	assert.True(t, slices.IsSorted(strings.Fields(list)))
+	return strings.Fields(list)
 }
 
 func TestBothNamesOfADirectiveAreRefused(t *testing.T) {

@@ -46,22 +46,29 @@ func deploymentEnv(t *testing.T, m *render.Manifests, name string) map[string]st
 	return environment(t, podSpec(t, m, name).Containers[0])
 }
 
+// liveSettings are the variables in the settings file of a release with a full name.
+func liveSettings(t *testing.T, m *render.Manifests, fullname string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for line := range strings.Lines(render.One[*corev1.ConfigMap](t, m, fullname+"-settings").Data["settings"]) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			found[name] = value
+		}
+	}
+	return found
+}
+
 // common are the variables of servers and sentinels in the default release.
 func common() map[string]string {
 	return map[string]string{
-		"REDIS_CHART_PREFIX":                     "redis-ha-redis-ha-",
-		"POD_NAME":                               "field:metadata.name",
-		"POD_NAMESPACE":                          "field:metadata.namespace",
-		"POD_UID":                                "field:metadata.uid",
-		"POD_IP":                                 "field:status.podIP",
-		"LAUNCHER_POD_SELECTOR":                  "app=redis-ha,release=redis-ha",
-		"LAUNCHER_SERVERS":                       "3",
-		"LAUNCHER_SENTINELS":                     "3",
-		"LAUNCHER_QUORUM":                        "2",
-		"LAUNCHER_MASTER_NAME":                   "mymaster",
-		"LAUNCHER_DOWN_AFTER_MILLISECONDS":       "3000",
-		"LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS": "8000",
-		"LAUNCHER_LOG_LEVEL":                     "info",
+		"REDIS_CHART_PREFIX":     "redis-ha-redis-ha-",
+		"POD_NAME":               "field:metadata.name",
+		"POD_NAMESPACE":          "field:metadata.namespace",
+		"POD_UID":                "field:metadata.uid",
+		"POD_IP":                 "field:status.podIP",
+		"LAUNCHER_POD_SELECTOR":  "app=redis-ha,release=redis-ha",
+		"LAUNCHER_MASTER_NAME":   "mymaster",
+		"LAUNCHER_SETTINGS_FILE": "/etc/redis-ha/settings",
 	}
 }
 
@@ -69,8 +76,7 @@ func TestEnvironmentOfServers(t *testing.T) {
 	want := common()
 	want["REDIS_SENTINEL_SERVICE_HOST"] = sentinel
 	want["LAUNCHER_SHUTDOWN_BUDGET_SECONDS"] = "55"
-	want["LAUNCHER_MIN_REPLICAS_TO_WRITE"] = "1"
-	want["LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS"] = "3"
+	want["LAUNCHER_REDIS_CONFIG_FILE"] = "/etc/redis-ha/redis.conf"
 	want["LAUNCHER_MEMORY_LIMIT_BYTES"] = "resource:limits.memory"
 	want["LAUNCHER_MAXMEMORY_PERCENT"] = "75"
 	want["LAUNCHER_PERSISTENCE"] = "true"
@@ -94,27 +100,24 @@ func TestEnvironmentOfEverything(t *testing.T) {
 	require.NotEmpty(t, values)
 	m := render.Chart(t, values)
 	both := map[string]string{
-		"REDIS_CHART_PREFIX":                     "sessions-",
-		"REDIS_PASS":                             "secret:sessions-password/auth",
-		"LAUNCHER_SERVERS":                       "5",
-		"LAUNCHER_SENTINELS":                     "5",
-		"LAUNCHER_QUORUM":                        "4",
-		"LAUNCHER_MASTER_NAME":                   "sessions",
-		"LAUNCHER_DOWN_AFTER_MILLISECONDS":       "5000",
-		"LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS": "15000",
-		"LAUNCHER_LOG_LEVEL":                     "debug",
+		"REDIS_CHART_PREFIX":   "sessions-",
+		"REDIS_PASS":           "secret:sessions-password/auth",
+		"LAUNCHER_MASTER_NAME": "sessions",
 	}
 	servers, sentinels := deploymentEnv(t, m, "sessions-server"), deploymentEnv(t, m, "sessions-sentinel")
 	assert.Subset(t, servers, both)
 	assert.Subset(t, sentinels, both)
 	assert.Subset(t, servers, map[string]string{
-		"REDIS_SENTINEL_SERVICE_HOST":           "sessions-sentinel",
-		"LAUNCHER_MIN_REPLICAS_TO_WRITE":        "2",
-		"LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS": "5",
-		"LAUNCHER_MAX_REPLICATION_LAG":          "128Mi",
-		"LAUNCHER_SHUTDOWN_BUDGET_SECONDS":      "85",
-		"LAUNCHER_REDIS_CONFIG_FILE":            "/etc/redis-ha/redis.conf",
+		"REDIS_SENTINEL_SERVICE_HOST":      "sessions-sentinel",
+		"LAUNCHER_MAX_REPLICATION_LAG":     "128Mi",
+		"LAUNCHER_SHUTDOWN_BUDGET_SECONDS": "85",
+		"LAUNCHER_REDIS_CONFIG_FILE":       "/etc/redis-ha/redis.conf",
 	})
+	assert.Equal(t, map[string]string{
+		"LAUNCHER_SERVERS": "5", "LAUNCHER_SENTINELS": "5", "LAUNCHER_QUORUM": "4", "LAUNCHER_DOWN_AFTER_MILLISECONDS": "5000",
+		"LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS": "15000", "LAUNCHER_MIN_REPLICAS_TO_WRITE": "2", "LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS": "5",
+		"LAUNCHER_LOG_LEVEL": "debug",
+	}, liveSettings(t, m, "sessions"))
 	assert.Equal(t, "secret:chat/address", sentinels["LAUNCHER_NOTIFY_WEBHOOK_URL"])
 	assert.NotContains(t, servers, "LAUNCHER_NOTIFY_WEBHOOK_URL")
 	assert.NotContains(t, sentinels, "LAUNCHER_REDIS_CONFIG_FILE")
@@ -132,22 +135,25 @@ func TestTheLauncherKnowsEveryVariable(t *testing.T) {
 				assert.Contains(t, string(reference), name, p.Owner)
 			}
 		}
+		for name := range liveSettings(t, m, strings.TrimSuffix(render.All[*corev1.ConfigMap](m)[0].Name, "-settings")) {
+			assert.Contains(t, string(reference), name)
+		}
 	})
 }
 
 func TestMinReplicasDefaultsToOneSlaveWhereThereIsOne(t *testing.T) {
 	for servers, want := range map[int]string{1: "0", 2: "1", 5: "1"} {
 		m := render.Chart(t, render.Values{"replicas": map[string]any{"servers": servers}})
-		assert.Equal(t, want, deploymentEnv(t, m, server)["LAUNCHER_MIN_REPLICAS_TO_WRITE"], "%d servers", servers)
+		assert.Equal(t, want, liveSettings(t, m, render.Fullname)["LAUNCHER_MIN_REPLICAS_TO_WRITE"], "%d servers", servers)
 	}
 	m := render.Chart(t, render.Values{"servers": map[string]any{"minReplicasToWrite": 0}})
-	assert.Equal(t, "0", deploymentEnv(t, m, server)["LAUNCHER_MIN_REPLICAS_TO_WRITE"], "zero is a choice, not a missing value")
+	assert.Equal(t, "0", liveSettings(t, m, render.Fullname)["LAUNCHER_MIN_REPLICAS_TO_WRITE"], "zero is a choice, not a missing value")
 }
 
 func TestQuorumDefaultsToTheMajority(t *testing.T) {
 	for sentinels, want := range map[int]string{1: "1", 3: "2", 5: "3", 7: "4"} {
 		m := render.Chart(t, render.Values{"replicas": map[string]any{"sentinels": sentinels}})
-		assert.Equal(t, want, deploymentEnv(t, m, sentinel)["LAUNCHER_QUORUM"], "%d sentinels", sentinels)
+		assert.Equal(t, want, liveSettings(t, m, render.Fullname)["LAUNCHER_QUORUM"], "%d sentinels", sentinels)
 	}
 }
 

@@ -20,6 +20,7 @@ func normalized(text string) string {
 		{`redis-ha-\d+\.\d+\.\d+`, "redis-ha-VERSION"},
 		{`(app\.kubernetes\.io/version: )"[^"]*"`, `${1}"VERSION"`},
 		{`"redis-ha:[^"]*"`, `"redis-ha:VERSION"`},
+		{`(redis-ha/pod-template: )[0-9a-f]{64}`, "${1}SUM"},
 		{`(?m)^# Source: .*\n`, ""},
 	} {
 		text = regexp.MustCompile(change.pattern).ReplaceAllString(text, change.with)

@@ -54,14 +54,16 @@ func byID(m *render.Manifests, mark, text string) map[string]render.Object {
 	return found
 }
 
-// replaced is a tree with a text in place of a mark, in names and in values, without the checksum of redis.conf, which has to
-// differ.
+// sums are those of a text: they have to differ.
+var sums = regexp.MustCompile(`(?m)^# redis\.conf [0-9a-f]{8}$`)
+
+// replaced is a tree with a text in place of a mark, in names and in values, without sums.
 func replaced(tree any, mark, text string) any {
 	switch tree := tree.(type) {
 	case map[string]any:
 		result := map[string]any{}
 		for key, value := range tree {
-			if key != "checksum/config" {
+			if key != "checksum/config" && key != "redis-ha/pod-template" {
 				result[strings.ReplaceAll(key, mark, text)] = replaced(value, mark, text)
 			}
 		}
@@ -73,7 +75,7 @@ func replaced(tree any, mark, text string) any {
 		}
 		return result
 	case string:
-		return strings.ReplaceAll(tree, mark, text)
+		return sums.ReplaceAllString(strings.ReplaceAll(tree, mark, text), "")
 	}
 	return tree
 }

@@ -29,6 +29,7 @@ func forEachCase(t *testing.T, test func(t *testing.T, m *render.Manifests)) {
 
 func TestDefaultObjects(t *testing.T) {
 	assert.Equal(t, []string{
+		"ConfigMap/redis-ha-redis-ha-settings",
 		"Deployment/redis-ha-redis-ha-sentinel",
 		"Deployment/redis-ha-redis-ha-server",
 		"Lease/redis-ha-redis-ha-master",
@@ -54,7 +55,7 @@ func TestComponentLabels(t *testing.T) {
 		components[o.ID()] = o.Object.GetLabels()["app.kubernetes.io/component"]
 	}
 	assert.Equal(t, map[string]string{
-		"ConfigMap/" + render.Fullname + "-config": "server", "Pod/" + render.Fullname + "-test": "test",
+		"ConfigMap/" + render.Fullname + "-settings": "", "Pod/" + render.Fullname + "-test": "test",
 		"Deployment/" + server: "server", "PodDisruptionBudget/" + server: "server",
 		"Deployment/" + sentinel: "sentinel", "PodDisruptionBudget/" + sentinel: "sentinel", "Service/" + sentinel: "sentinel",
 		"Service/" + render.Fullname: "server", "Service/" + master: "server", "Service/" + slave: "server",

@@ -55,7 +55,7 @@ tolerations: [{key: dedicated, operator: Equal, value: redis, effect: NoExecute,
 }
 
 func TestPodAnnotationsAreAddedToThoseOfTheChart(t *testing.T) {
-	m := render.Chart(t, render.YAML(t, `{podAnnotations: {example.com/a: "1"}, servers: {config: {maxmemory: 100mb}}}`))
+	m := render.Chart(t, render.YAML(t, `{podAnnotations: {example.com/a: "1"}, servers: {config: {io-threads: 2}}}`))
 	for _, p := range workloadPods(m) {
 		assert.Equal(t, "1", p.Meta.Annotations["example.com/a"], p.Owner)
 		assert.Equal(t, p.Spec.Containers[0].Name, p.Meta.Annotations["kubectl.kubernetes.io/default-container"], p.Owner)

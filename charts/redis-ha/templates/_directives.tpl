@@ -28,6 +28,14 @@ tracking-table-max-keys use-exit-on-panic watchdog-period zset-max-listpack-entr
 zset-max-ziplist-entries zset-max-ziplist-value
 {{- end -}}
 
+{{/* redis-ha.startDirectives: those that Redis takes only when it starts: CONFIG SET answers "can't set immutable config", or does not know
+them. A change of one of them replaces the servers. Tests compare them with redis-server. */}}
+{{- define "redis-ha.startDirectives" -}}
+always-show-logo aof-rewrite-cpulist bgsave-cpulist bio-cpulist databases disable-thp enable-debug-command enable-module-command
+enable-protected-configs io-threads io-threads-do-reads list-max-ziplist-entries list-max-ziplist-value lua-enable-deprecated-api
+lua-replicate-commands rdbchecksum server-cpulist set-proc-title socket-mark-id tcp-backlog
+{{- end -}}
+
 {{/* redis-ha.nearest: the known words that differ from a word in one letter, in capitals, or in two neighbours that changed places.
 Input: dict with the word, of letters, digits, "-" and "_", and the known words. */}}
 {{- define "redis-ha.nearest" -}}

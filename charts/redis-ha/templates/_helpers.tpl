@@ -126,3 +126,71 @@ have no exponent, an empty string is "". Input: the value. */}}
 {{ $directive }} {{ include "redis-ha.configValue" $value }}
 {{- end }}
 {{- end -}}
+
+{{/* redis-ha.settings: the settings file, whose values the launchers apply while they run. Its sum is the version that the launchers tell, so
+it names the sum of redis.conf as well. Input: the root context. */}}
+{{- define "redis-ha.settings" -}}
+LAUNCHER_SERVERS={{ int .Values.replicas.servers }}
+LAUNCHER_SENTINELS={{ int .Values.replicas.sentinels }}
+LAUNCHER_QUORUM={{ include "redis-ha.quorum" . }}
+LAUNCHER_DOWN_AFTER_MILLISECONDS={{ int .Values.sentinel.downAfterMilliseconds }}
+LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS={{ int .Values.sentinel.failoverTimeoutMilliseconds }}
+LAUNCHER_MIN_REPLICAS_TO_WRITE={{ include "redis-ha.minReplicasToWrite" . }}
+LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS={{ int .Values.servers.minReplicasMaxLagSeconds }}
+LAUNCHER_LOG_LEVEL={{ .Values.logLevel }}
+{{- with include "redis-ha.config" . | trim }}
+# redis.conf {{ sha256sum . | trunc 8 }}
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.settingsVersion: the version of the settings, as launchers tell it: of the settings file with its last line break. Input: the
+root context. */}}
+{{- define "redis-ha.settingsVersion" -}}
+{{- printf "%s\n" (include "redis-ha.settings" .) | sha256sum | trunc 8 -}}
+{{- end -}}
+
+{{/* redis-ha.settingsVolume: the ConfigMap with the settings. It is mounted as a folder: the kubelet never refreshes a single file.
+Input: the root context. */}}
+{{- define "redis-ha.settingsVolume" -}}
+- name: settings
+  configMap:
+    name: {{ include "redis-ha.fullname" . }}-settings
+{{- end -}}
+
+{{/* redis-ha.settingsMount: where the launcher looks for it. */}}
+{{- define "redis-ha.settingsMount" -}}
+- name: settings
+  mountPath: /etc/redis-ha
+  readOnly: true
+{{- end -}}
+
+{{/* redis-ha.configAtStart: the lines of redis.conf that Redis takes only when it starts. Directives that the chart does not know may be of
+them. Input: the root context. */}}
+{{- define "redis-ha.configAtStart" -}}
+{{- $known := regexSplit "\\s+" (include "redis-ha.directives" .) -1 -}}
+{{- $start := regexSplit "\\s+" (include "redis-ha.startDirectives" .) -1 -}}
+{{- range $directive, $value := .Values.servers.config }}
+{{- if or (has $directive $start) (not (has $directive $known)) }}
+{{ $directive }} {{ include "redis-ha.configValue" $value }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.runningServers: how many servers the workload is to have. With replicas.external that is the number that the running workload
+has. Without a cluster, as in helm template, nothing runs. Input: the root context. */}}
+{{- define "redis-ha.runningServers" -}}
+{{- $servers := int .Values.replicas.servers -}}
+{{- if .Values.replicas.external -}}
+{{- $running := lookup "apps/v1" .Values.servers.workload .Release.Namespace (printf "%s-server" (include "redis-ha.fullname" .)) -}}
+{{- if $running -}}
+{{- $servers = int (dig "spec" "replicas" $servers $running) -}}
+{{- end -}}
+{{- end -}}
+{{- $servers -}}
+{{- end -}}
+
+{{/* redis-ha.podSum: the sum of a pod template, which does not depend on how it is written. A workload has the sum in its annotation
+redis-ha/pod-template, by which the notes tell whether an upgrade replaces pods. Input: the text of the template. */}}
+{{- define "redis-ha.podSum" -}}
+{{- fromYaml . | toJson | sha256sum -}}
+{{- end -}}

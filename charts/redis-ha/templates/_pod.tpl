@@ -97,26 +97,17 @@ imagePullPolicy: {{ .Values.imagePullPolicy | quote }}
   value: {{ printf "app=%s,release=%s" (include "redis-ha.name" .) .Release.Name | quote }}
 {{- end -}}
 
-{{/* redis-ha.env: the launcher's settings that servers and sentinels share. The shutdown budget leaves the kubelet five
+{{/* redis-ha.env: the variables that servers and sentinels share. What the launcher applies while it runs is not here: a change of a
+variable replaces the pods (redis-ha.settings). The shutdown budget leaves the kubelet five
 seconds of the grace period. Input: dict "root" and "gracePeriodSeconds". */}}
 {{- define "redis-ha.env" -}}
 {{- include "redis-ha.ownEnv" .root }}
-- name: LAUNCHER_SERVERS
-  value: {{ int .root.Values.replicas.servers | quote }}
-- name: LAUNCHER_SENTINELS
-  value: {{ int .root.Values.replicas.sentinels | quote }}
-- name: LAUNCHER_QUORUM
-  value: {{ include "redis-ha.quorum" .root | quote }}
 - name: LAUNCHER_MASTER_NAME
   value: {{ .root.Values.sentinel.masterName | quote }}
-- name: LAUNCHER_DOWN_AFTER_MILLISECONDS
-  value: {{ int .root.Values.sentinel.downAfterMilliseconds | quote }}
-- name: LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS
-  value: {{ int .root.Values.sentinel.failoverTimeoutMilliseconds | quote }}
 - name: LAUNCHER_SHUTDOWN_BUDGET_SECONDS
   value: {{ sub (int .gracePeriodSeconds) 5 | quote }}
-- name: LAUNCHER_LOG_LEVEL
-  value: {{ .root.Values.logLevel | quote }}
+- name: LAUNCHER_SETTINGS_FILE
+  value: /etc/redis-ha/settings
 {{- end -}}
 
 {{/* redis-ha.probes: /livez answers while the launcher lives, also during LOADING; /readyz when the role is agreed. */}}

@@ -8,6 +8,8 @@ labels:
   redis-node: "true"
   {{- include "labels.standard" . | nindent 2 }}
   app.kubernetes.io/component: server
+annotations:
+  redis-ha/pod-template: {{ include "redis-ha.podSum" (include "redis-ha.serverPod" .) }}
 {{- end -}}
 
 {{/* redis-ha.serverClaim: labels and spec of the volume claim of one server. Input: the root context. */}}
@@ -36,8 +38,8 @@ pod itself. Input: the root context. */}}
 {{- $grace := int .Values.servers.terminationGracePeriodSeconds }}
 {{- $kept := eq .Values.servers.workload "StatefulSet" }}
 {{- $annotations := dict "kubectl.kubernetes.io/default-container" "redis" }}
-{{- if .Values.servers.config }}
-{{- $_ := set $annotations "checksum/config" (include "redis-ha.config" . | sha256sum) }}
+{{- with include "redis-ha.configAtStart" . | trim }}
+{{- $_ := set $annotations "checksum/config" (sha256sum .) }}
 {{- end -}}
 metadata:
   labels:
@@ -55,10 +57,6 @@ spec:
         - name: REDIS_SENTINEL_SERVICE_HOST
           value: {{ include "redis-ha.fullname" . }}-sentinel
         {{- include "redis-ha.env" (dict "root" . "gracePeriodSeconds" $grace) | nindent 8 }}
-        - name: LAUNCHER_MIN_REPLICAS_TO_WRITE
-          value: {{ include "redis-ha.minReplicasToWrite" . | quote }}
-        - name: LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS
-          value: {{ int .Values.servers.minReplicasMaxLagSeconds | quote }}
         {{- if not (kindIs "invalid" .Values.servers.maxReplicationLag) }}
         - name: LAUNCHER_MAX_REPLICATION_LAG
           value: {{ include "redis-ha.configValue" .Values.servers.maxReplicationLag | quote }}
@@ -79,10 +77,8 @@ spec:
         - name: LAUNCHER_BACKUP_ENABLED
           value: "true"
         {{- end }}
-        {{- if .Values.servers.config }}
         - name: LAUNCHER_REDIS_CONFIG_FILE
           value: /etc/redis-ha/redis.conf
-        {{- end }}
       ports:
         - name: redis
           containerPort: 6379
@@ -99,18 +95,10 @@ spec:
           mountPath: /redis-master-data
         - name: run
           mountPath: /run/redis-ha
-        {{- if .Values.servers.config }}
-        - name: config
-          mountPath: /etc/redis-ha
-          readOnly: true
-        {{- end }}
+        {{- include "redis-ha.settingsMount" . | nindent 8 }}
   volumes:
     {{- include "redis-ha.runVolume" . | nindent 4 }}
-    {{- if .Values.servers.config }}
-    - name: config
-      configMap:
-        name: {{ include "redis-ha.fullname" . }}-config
-    {{- end }}
+    {{- include "redis-ha.settingsVolume" . | nindent 4 }}
     {{- if not $kept }}
     - name: data
       {{- if .Values.persistence.enabled }}

@@ -12,7 +12,7 @@ resources:
   sentinel: {requests: *sizes, limits: *sizes}
   master: {requests: *sizes, limits: *sizes}
   slave: {requests: *sizes, limits: *sizes}
-replicas: {servers: other, sentinels: other}
+replicas: {servers: other, sentinels: other, external: other}
 nodeSelector: {"*": text}
 tolerations: [{key: text, operator: other, value: text, effect: other, tolerationSeconds: other}]
 servers:
@@ -75,6 +75,7 @@ replicas.server: replicas.servers
 replicas.sentinel: replicas.sentinels
 replicas.slaves: replicas.servers, which counts the master as well
 servers.replicas: replicas.servers
+autoscaling: replicas.external to true, and make a HorizontalPodAutoscaler of the servers
 servers.resources: resources.server
 sentinel.replicas: replicas.sentinels
 sentinel.resources: resources.sentinel

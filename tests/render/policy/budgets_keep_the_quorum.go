@@ -28,7 +28,7 @@ var BudgetsKeepTheQuorum = Rule{
 		{Name: "of others", Change: func(r *Release) { r.budget().Spec.Selector.MatchLabels["component"] = "other" }},
 		{Name: "all servers", Change: func(r *Release) { r.remove("PodDisruptionBudget/redis-ha-redis-ha-server") }},
 		{Name: "a quorum of all", Change: func(r *Release) {
-			setEnv(&r.sentinel().Spec.Template.Spec.Containers[0], "LAUNCHER_QUORUM", "3")
+			r.setSetting("LAUNCHER_QUORUM", "3")
 		}},
 	},
 }

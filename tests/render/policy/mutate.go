@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -59,6 +60,12 @@ func setEnv(c *corev1.Container, name, value string) {
 		}
 	}
 	c.Env = append(c.Env, corev1.EnvVar{Name: name, Value: value})
+}
+
+// setSetting changes a variable of the settings file.
+func (r *Release) setSetting(name, value string) {
+	m := first[*corev1.ConfigMap](r)
+	m.Data["settings"] = regexp.MustCompile("(?m)^"+name+"=.*$").ReplaceAllString(m.Data["settings"], name+"="+value)
 }
 
 // at is a pointer to a value.

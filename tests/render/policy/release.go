@@ -219,6 +219,20 @@ func (c Container) Number(name string) int {
 	return number
 }
 
+// setting is a variable of the settings file that is a whole number, -1 where it is none.
+func (r *Release) setting(name string) int {
+	for _, m := range render.All[*corev1.ConfigMap](r.Manifests) {
+		for line := range strings.Lines(m.Data["settings"]) {
+			if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+"="); ok {
+				if number, err := strconv.Atoi(value); err == nil {
+					return number
+				}
+			}
+		}
+	}
+	return -1
+}
+
 // port is the number of a container port by its name or number, 0 if the container has none like it.
 func (c Container) port(name string) int32 {
 	for _, port := range c.Ports {

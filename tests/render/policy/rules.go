@@ -13,7 +13,7 @@ var Rules = []*Rule{
 	&RoleIsLeftToTheLauncher, &LaunchersFindTheirPeers, &RecordsAreLeftToTheLauncher, &ProbesArePatient, &GraceExceedsBudget,
 	&BackupsStayApart, &QuorumIsAMajority, &BudgetsAllowDrains, &BudgetsKeepTheQuorum, &RolloutsKeepAMajority, &PodsSpreadOverNodes,
 	// Volumes.
-	&MountsHaveVolumes, &DataIsNotShared, &VolumesAreKept, &ConfigHasAChecksum,
+	&MountsHaveVolumes, &DataIsNotShared, &VolumesAreKept, &SettingsAreFollowed,
 	// Names, labels and versions.
 	&NamesFit, &ReleasesAreApart, &NamespaceIsSet, &LabelsAreRecommended, &WorkloadsAreApart, &SelectorsAreStable,
 	&VersionsRestartNothing, &RenderingsAreEqual, &HooksAreDeleted,

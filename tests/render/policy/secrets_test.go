@@ -29,8 +29,8 @@ func TestChartsThatLeakAPasswordAreFoundOut(t *testing.T) {
 	given := "{auth: true, redisPassword: redis-ha}"
 	for name, leaking := range map[string]struct{ values, file, leak string }{
 		"in the notes": {given, "NOTES.txt", "\n{{ .Values.redisPassword }}\n"},
-		"as a sum":     {given, "redis-config.yaml", fmt.Sprintf(object, ".Values.redisPassword | sha1sum")},
-		"a random one": {"auth: true", "redis-config.yaml", fmt.Sprintf(object, "randAlphaNum 10")},
+		"as a sum":     {given, "redis-settings.yaml", fmt.Sprintf(object, ".Values.redisPassword | sha1sum")},
+		"a random one": {"auth: true", "redis-settings.yaml", fmt.Sprintf(object, "randAlphaNum 10")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -45,7 +45,7 @@ func (r *Release) counted(w workload) workload {
 	w.needed = 1
 	for _, p := range r.Peers() {
 		if p.Owner == w.id && p.Sentinel() {
-			w.needed = max(w.replicas/2+1, p.Containers()[0].Number("LAUNCHER_QUORUM"))
+			w.needed = max(w.replicas/2+1, r.setting("LAUNCHER_QUORUM"))
 		}
 	}
 	for _, pdb := range render.All[*policyv1.PodDisruptionBudget](r.Manifests) {

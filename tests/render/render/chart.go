@@ -76,6 +76,9 @@ func Version(version, appVersion string) Option {
 	return func(s *settings) { s.version, s.appVersion = version, appVersion }
 }
 
+// Upgrade renders as an upgrade does.
+func Upgrade() Option { return func(s *settings) { s.upgrade = true } }
+
 // Dir renders the chart of another directory.
 func Dir(dir string) Option { return func(s *settings) { s.dir = dir } }
 

@@ -30,7 +30,7 @@ var fields = map[string]string{
 	"metadata.name": "pod", "metadata.namespace": render.Namespace, "metadata.uid": "5f1c6f5e", "status.podIP": "10.0.0.1",
 }
 
-// environ is the environment that the container of a rendered pod gets. A file of further directives is in dir.
+// environ is the environment that the container of a rendered pod gets. The files of the settings are in dir.
 func environ(t render.T, m *render.Manifests, p render.PodTemplate, dir string) []string {
 	t.Helper()
 	var found []string
@@ -49,11 +49,11 @@ func environ(t render.T, m *render.Manifests, p render.PodTemplate, dir string) 
 					value = string(secret.Data[from.SecretKeyRef.Key])
 				}
 			}
-		case e.Name == "LAUNCHER_REDIS_CONFIG_FILE":
-			value = filepath.Join(dir, "redis.conf")
-			maps := render.All[*corev1.ConfigMap](m)
-			if err := os.WriteFile(value, []byte(maps[0].Data["redis.conf"]), 0o600); err != nil {
-				t.Fatalf("write the further directives: %v", err)
+		case e.Name == "LAUNCHER_REDIS_CONFIG_FILE" || e.Name == "LAUNCHER_SETTINGS_FILE":
+			file := filepath.Base(value)
+			value = filepath.Join(dir, file)
+			if err := os.WriteFile(value, []byte(render.All[*corev1.ConfigMap](m)[0].Data[file]), 0o600); err != nil {
+				t.Fatalf("write the settings: %v", err)
 			}
 		}
 		found = append(found, e.Name+"="+value)
@@ -194,6 +194,7 @@ func TestPropertyLauncherAcceptsWhatTheChartRenders(t *testing.T) {
 		require.False(t, server.Sentinel)
 		require.True(t, sentinel.Sentinel)
 		require.Equal(t, server.Quorum, sentinel.Quorum)
+		require.Equal(t, server.SettingsVersion, sentinel.SettingsVersion)
 	})
 	assert.Positive(t, rendered)
 }
@@ -208,4 +209,14 @@ func TestPropertyWebhookReachesTheLauncherUnchanged(t *testing.T) {
 		_, sentinel := launchers(t, m, dir)
 		require.Equal(t, address, sentinel.WebhookURL)
 	})
+}
+
+// The notes of an upgrade name the settings as the launchers do.
+func TestNotesNameTheVersionOfTheSettingsThatLaunchersTell(t *testing.T) {
+	for _, values := range []string{"", "servers: {config: {hz: 20}}", "{replicas: {sentinels: 5}, logLevel: debug}"} {
+		m := render.Chart(t, render.YAML(t, values), render.Upgrade())
+		server, _ := launchers(t, m, t.TempDir())
+		require.Len(t, server.SettingsVersion, 8)
+		require.Contains(t, m.Notes, `the settings are `+server.SettingsVersion+` in "launcher status"`, values)
+	}
 }
