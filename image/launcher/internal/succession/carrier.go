@@ -389,14 +389,15 @@ func (c Carrier) announce(ctx context.Context, next Successor) int {
 	return int(told.Load())
 }
 
-// announceTo tells a sentinel of the new master in the name of another sentinel that it knows. A single sentinel knows no other. It is told in
+// announceTo tells a sentinel of the new master in the name of another sentinel that it knows. A single sentinel knows no other, unless it
+// remembers one from a release with more sentinels, which is good enough. It is told in
 // the name of a sentinel at the address of this pod, which does not exist, and forgets that sentinel at once. See docs/adr/0034.
 func (c Carrier) announceTo(ctx context.Context, sentinel *redisnode.Node, next Successor) (told bool) {
 	known, err := sentinel.KnownSentinels(ctx, c.config.MasterName)
 	if err != nil {
 		return false
 	}
-	if c.config.Sentinels == 1 {
+	if len(known) == 0 && c.config.Sentinels == 1 && len(next.electors) <= 1 {
 		known = []redisnode.KnownSentinel{{Addr: netip.AddrPortFrom(c.config.PodIP, uint16(c.config.SentinelPort)), ID: campaignID()}}
 		defer c.forget(context.WithoutCancel(ctx), sentinel)
 	}

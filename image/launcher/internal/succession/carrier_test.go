@@ -284,6 +284,19 @@ func TestSingleSentinelIsToldOfTheNewMasterAndForgetsInWhoseName(t *testing.T) {
 	require.Equal(t, 2, strings.Count(heard, "SENTINEL RESET mymaster"), "the order is repeated until it comes through")
 }
 
+// A launcher that has not read yet that there are more sentinels must not have each of them forget all others.
+func TestSentinelThatKnowsOthersIsNeverReset(t *testing.T) {
+	other := "*6\r\n$2\r\nip\r\n$8\r\n10.0.0.9\r\n$4\r\nport\r\n$5\r\n26379\r\n$5\r\nrunid\r\n$5\r\nother\r\n"
+	for known, electors := range map[string]int{"*1\r\n" + other: 1, "*0\r\n": 3} {
+		sentinel := fakeredis.Start(t, map[string]string{"SENTINEL SENTINELS": known, "PUBLISH": ":1\r\n", "SENTINEL MASTER": fakeredis.Master("10.0.0.2", "master"), "SENTINEL RESET": ":1\r\n"})
+		c := Carrier{config: config.Config{MasterName: "mymaster", Sentinels: 1, PodIP: netip.MustParseAddr("10.0.0.1"), SentinelPort: 26379}, log: quiet}
+		node := redisnode.New(sentinel.Addr, "")
+		t.Cleanup(node.Close)
+		c.announceTo(t.Context(), node, Successor{Addr: netip.MustParseAddrPort("10.0.0.2:6379"), Epoch: 9, electors: make([]elector, electors)})
+		require.NotContains(t, strings.Join(sentinel.Heard(), "\n"), "SENTINEL RESET", "%d electors", electors)
+	}
+}
+
 func TestAttemptsEndAsTheirErrorsSay(t *testing.T) {
 	for want, errs := range map[role.Ending][]error{
 		role.Replaced:          {nil},
