@@ -136,7 +136,7 @@ func TestSettingsAreAppliedWithoutTouchingAPod(t *testing.T) {
 		require.Regexp(t, `failover-timeout\s+9000`, said, pod.Name)
 	}
 
-	r.upgradeInPlace(t, "--set", "sentinel.downAfterMilliseconds=3000,servers.minReplicasToWrite=1", "--set", "servers.config.maxmemory-policy=null,servers.config.hz=null")
+	r.upgradeInPlace(t, "--set", "servers.minReplicasToWrite=1", "--set", "servers.config.maxmemory-policy=null,servers.config.hz=null")
 	eventually(t, settingsTime, "all pods to have applied the settings", r.applied)
 	r.requireDirective(t, "maxmemory-policy", "noeviction")
 	r.requireDirective(t, "hz", "10")
