@@ -124,6 +124,17 @@ func (e *election) givenAway() bool { return e.fencedSelf() && len(e.live) > 0 }
 // betterElsewhere says whether another server holds the most advanced data.
 func (e *election) betterElsewhere() bool { return e.best.UID != e.Self.UID }
 
+// servers is how many servers the release has: those configured, or those that exist if others have scaled the release up.
+func (e *election) servers() int {
+	exist := 1
+	for _, p := range e.Peers {
+		if !p.Terminating {
+			exist++
+		}
+	}
+	return max(e.Servers, exist)
+}
+
 // blindSpell is the longest time between two looks that see the other servers after which the wait for a missing server goes on. A better
 // server may have come and gone in a longer spell. An attempt to claim mastership takes up to 6 s where the API does not answer: a list of
 // the pods, a write, and a look of 2 s each.
@@ -261,10 +272,11 @@ func patienceFor(o Observation, best candidate, withheld bool) time.Duration {
 
 // patienceForVolumes is the same where volumes are kept. Each missing server may have data then, also in a release without a record: it may be an
 // earlier one that was installed again. A volume may be old, since its server was away for any time. The best of a majority of the servers is
-// not that old, unless the record has a later master. Only the recorded master may have what it accepted without a replica. known is the number of servers that have told, this pod included.
+// not that old, unless the record has a later master. Only the recorded master may have what it accepted without a replica. known is the number of
+// servers that have told, this pod included.
 func (e *election) patienceForVolumes(known int) time.Duration {
 	switch {
-	case e.best.Standing.Empty || e.best.Standing.Generation < e.Generation || known <= e.Servers/2:
+	case e.best.Standing.Empty || e.best.Standing.Generation < e.Generation || known <= e.servers()/2:
 		return volumePatience
 	case e.Initialised && !e.recordedTold:
 		return recordedPatience
