@@ -110,6 +110,16 @@ func TestBackupsInABucket(t *testing.T) {
 	}
 }
 
+// A pod of a backup reads its settings once, and has them in its environment.
+func TestLogLevelReachesBackupsAndReplacesNoPod(t *testing.T) {
+	m := upgraded(t, inClaim, 3, "{"+inClaim+", logLevel: debug}")
+	p := backupPod(t, m)
+	assert.Equal(t, "debug", variables(p.Spec.Containers[0])["LAUNCHER_LOG_LEVEL"])
+	assert.NotContains(t, variables(p.Spec.Containers[0]), "LAUNCHER_SETTINGS_FILE", "nothing mounts it")
+	assert.Contains(t, firstLine(m), "This upgrade replaces no pod.")
+	assert.Contains(t, firstLine(upgraded(t, "", 3, inClaim)), "This upgrade replaces the pods of the servers,", "they tell of backups")
+}
+
 // The pods of a CronJob must end, and must not be taken for servers.
 func TestBackupPodIsNoPeer(t *testing.T) {
 	m := render.Chart(t, render.YAML(t, inClaim))
