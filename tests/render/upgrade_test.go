@@ -1,12 +1,15 @@
 package chart_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/redis-ha/redis-ha/tests/render/render"
@@ -58,6 +61,15 @@ func TestNotesOfAnUpgradeSayWhichPodsItReplaces(t *testing.T) {
 	}
 	assert.NotContains(t, render.Chart(t, nil).Notes, "This upgrade")
 	assert.Contains(t, firstLine(render.Chart(t, nil, render.Upgrade())), "--dry-run=server", "nothing can be looked up")
+}
+
+// The version is the sum of the file, as launchers make it.
+func TestNotesOfAnUpgradeNameTheVersionOfTheSettings(t *testing.T) {
+	for _, values := range []string{"", "logLevel: debug", "servers: {config: {hz: 20}}"} {
+		m := upgraded(t, "", 3, values)
+		sum := sha256.Sum256([]byte(render.One[*corev1.ConfigMap](t, m, render.Fullname+"-settings").Data["settings"]))
+		assert.Contains(t, firstLine(m), "the settings are "+hex.EncodeToString(sum[:])[:8]+` in "launcher status"`, values)
+	}
 }
 
 // A release of an earlier chart does not say what its pods are.
