@@ -105,6 +105,10 @@ func TestUnknownKeysAreAnsweredWithTheRightOnes(t *testing.T) {
 		"resources: {requests: {}}":          {"resources.requests: the chart has no such value; set resources.server.requests, and resources.sentinel.requests"},
 		"replicas: {server: 3}":              {"replicas.server: the chart has no such value; set replicas.servers"},
 		"replicas: {sentinel: 3}":            {"replicas.sentinel: the chart has no such value; set replicas.sentinels"},
+		"autoscaling: {minReplicas: 3, maxReplicas: 7}": {
+			"autoscaling.maxReplicas: the chart has no such value; set replicas.external to true, and make a HorizontalPodAutoscaler of the servers",
+			"autoscaling.minReplicas: the chart has no such value; set replicas.external to true, and make a HorizontalPodAutoscaler of the servers",
+		},
 		"replica: {servers: 3}":              {"replica: the chart has no such value; correct the key to replicas"},
 		"persistence: {storageClassName: x}": {"persistence.storageClassName: the chart has no such value; set persistence.storageClass"},
 		"persistence: {storageclass: x}":     {"persistence.storageclass: the chart has no such value; correct the key to storageClass"},
