@@ -96,7 +96,7 @@ func (s *Server) askOthers(ctx context.Context, q role.Questions, pods []kube.Po
 		began := time.Now()
 		s.views = s.asker().Sentinels(ctx, pods)
 		facts.Views = observe.Views(s.views)
-		s.guard.HeardSentinels(began, role.Observation{Sentinels: s.live().Sentinels, Views: facts.Views}.CutOff())
+		s.guard.HeardSentinels(began, role.Observation{Sentinels: s.live().Sentinels, Views: facts.Views}.Replaceable())
 	}
 	asked.Wait()
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
-// joinPatience is how long a sentinel waits to join the others. They hear of each other within 2 s (Sentinel's SENTINEL_PUBLISH_PERIOD); the
+// joinPatience is how long a sentinel waits to join the others, unless most do not answer. They hear of each other within 2 s (Sentinel's SENTINEL_PUBLISH_PERIOD); the
 // documentation of Sentinel advises 30 s between two new sentinels.
 const joinPatience = 30 * time.Second
 
@@ -103,14 +103,14 @@ func (s *Sentinel) waitsToJoin(ctx context.Context) bool {
 			j.Knows = append(j.Knows, list)
 		}
 	}
-	if !j.Waits() {
+	if !j.Waits(false) {
 		s.joining = time.Time{}
 		return false
 	}
 	if s.joining.IsZero() {
 		s.joining = time.Now()
 	}
-	return time.Since(s.joining) < joinPatience
+	return time.Since(s.joining) < joinPatience || j.Waits(true)
 }
 
 // knows gives the IDs of the sentinels that a sentinel knows, its own first; nil if it does not answer.

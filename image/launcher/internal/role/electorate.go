@@ -17,8 +17,9 @@ func majorityOf(sentinels int) int { return sentinels/2 + 1 }
 // most one sentinel fewer than there are, and a majority of n and one of n+1 overlap.
 func Electorate(configured int, views []View) int {
 	known := mostKnown(views)
-	if configured == 1 && known == 2 {
+	if configured == 1 && known == 2 && len(views) == 1 {
 		// A single sentinel was told of a new master in the name of a second one that does not exist, and is forgetting it. See docs/adr/0034.
+		// Where the API lists a second sentinel, that one exists, and the settings may be old.
 		known = 1
 	}
 	return max(configured, answering(views), known)
@@ -31,6 +32,23 @@ func (o Observation) sentinels() int {
 }
 
 func (o Observation) majority() int { return majorityOf(o.sentinels()) }
+
+// replaceable says whether sentinels that do not answer could elect one of them, so that a master would not know of its successor. unlisted is
+// how many sentinels may exist beside those that the API lists.
+func (o Observation) replaceable(unlisted int) bool {
+	_, silent := o.memory()
+	return answering(o.Views) < majorityOf(mostKnown(o.Views)) && silent+unlisted >= majorityOf(o.fewest())
+}
+
+// fewest is the smallest number of sentinels that a sentinel may know which does not answer. Sentinels join one at a time, so it knows one fewer
+// than those that answer, or more. Sentinels that have gone, which the API does not list, may be forgotten already. The settings alone do not
+// tell: they have a new number before there are so many sentinels.
+func (o Observation) fewest() int {
+	if known := mostKnown(o.Views); known > 0 {
+		return min(known-1, len(o.Views))
+	}
+	return min(o.Sentinels, len(o.Views))
+}
 
 // answering counts the sentinels that answer and name a master.
 func answering(views []View) (n int) {
@@ -59,24 +77,51 @@ type Joining struct {
 }
 
 // Waits says whether a sentinel must not join the others yet. Sentinels join one at a time: each must be known to all that answer before the
-// next one comes. A sentinel that comes back with an identity that most know is none that joins. The first sentinels of a release, which nobody
-// could know, do not wait.
-func (j Joining) Waits() bool {
-	knownBy := func(id string) (n int) {
-		for _, known := range j.Knows {
-			if slices.Contains(known, id) {
-				n++
-			}
-		}
-		return n
-	}
-	if len(j.Knows) == 0 || knownBy(j.ID) >= majorityOf(len(j.Knows)) {
+// next one comes, and the lowest slot comes first. A sentinel that comes back with an identity that all know is none that joins. The first
+// sentinels of a release, which nobody could know, do not wait.
+//
+// While so many do not answer, or do not know all that answer, that they could elect one of them by themselves, it waits without an end: they may be on the
+// other side of a partition of the network, and know fewer. late: it has waited for everything else for long enough.
+func (j Joining) Waits(late bool) bool {
+	if len(j.Knows) == 0 || j.knownBy(j.ID) == len(j.Knows) {
 		return false
 	}
+	all, ready := j.ready()
+	return all-ready >= majorityOf(all-1) || !late && j.strangers()
+}
+
+// strangers says whether the sentinels that answer do not know each other, or do not know one that comes before this one.
+func (j Joining) strangers() bool {
 	for _, known := range j.Knows { // the first is the sentinel itself
-		if knownBy(known[0]) < len(j.Knows) {
+		if j.knownBy(known[0]) < len(j.Knows) {
 			return true
 		}
 	}
-	return slices.ContainsFunc(j.Before, func(id string) bool { return knownBy(id) == 0 })
+	return slices.ContainsFunc(j.Before, func(id string) bool { return j.knownBy(id) < len(j.Knows) })
+}
+
+// knownBy counts the sentinels that answer and know another sentinel.
+func (j Joining) knownBy(id string) (n int) {
+	for _, known := range j.Knows {
+		if slices.Contains(known, id) {
+			n++
+		}
+	}
+	return n
+}
+
+// ready counts all sentinels that anybody knows, and those that answer and know all that answer. The sentinel itself does not count.
+func (j Joining) ready() (all, ready int) {
+	var ids []string
+	for _, id := range slices.Concat(j.Knows...) {
+		if id != j.ID && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	for _, known := range j.Knows {
+		if !slices.ContainsFunc(j.Knows, func(other []string) bool { return !slices.Contains(known, other[0]) }) {
+			ready++
+		}
+	}
+	return len(ids), ready
 }

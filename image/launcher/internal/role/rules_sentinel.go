@@ -100,13 +100,13 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 var sentinelStartRules = []rule[*watching, SentinelDecision]{
 	{
 		ID: "start-waits-to-join",
-		When: "most sentinels that name a master do not know this one, and they do not know each other either, or do not know a new one with a lower slot yet; " +
-			"for 30 s at most",
+		When: "a sentinel that names a master does not know this one; and those that name a master do not know each other either, or do not know a new one " +
+			"with a lower slot yet, for 30 s at most; or so many that they know are silent, or do not know all that answer, that these could elect one of them",
 		Then:    "wait",
 		Why:     "Where sentinels join one at a time, two majorities always have a sentinel in common, whatever number each sentinel knows (ADR 0039).",
 		applies: func(w *watching) bool { return w.Joining },
 		decide: func(*watching) SentinelDecision {
-			return SentinelDecision{Reason: "waiting until the other sentinels know each other"}
+			return SentinelDecision{Reason: "waiting until the other sentinels answer and know each other"}
 		},
 	},
 	{

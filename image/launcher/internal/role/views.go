@@ -42,11 +42,14 @@ func (o Observation) sentinelsKnowNothing() bool {
 	return o.PodsKnown && remembering == 0 && (silent == 0 || o.Unnamed > latePatience) && !o.CutOff()
 }
 
-// CutOff says whether a majority of the configured sentinels does not answer: this
+// CutOff says whether so many sentinels do not answer that they may be a majority: this
 // pod may not see a master that others see.
-func (o Observation) CutOff() bool {
-	_, silent := o.memory()
-	return silent >= o.majority()
+func (o Observation) CutOff() bool { return o.replaceable(0) }
+
+// Replaceable says whether sentinels that this pod does not hear may replace its master. Where the API does not answer, the list of the pods
+// may be old: sentinels that others know count as well.
+func (o Observation) Replaceable() bool {
+	return o.replaceable(max(0, mostKnown(o.Views)-len(o.Views)))
 }
 
 // memory counts the sentinels that name a master, and those that may.
