@@ -72,7 +72,7 @@ func TestMasterIsReplaceableByTheSentinelsThatItDoesNotHear(t *testing.T) {
 		"two of three silent, which may have forgotten two of five":   {3, []int{5}, "silent silent", true, false},
 		"two of five that have gone are remembered":                   {3, []int{5, 5, 5}, "", false, false},
 		"one of three silent, in an old list of pods: there are five": {3, []int{5, 5}, "silent", false, true},
-		"all of three silent, and the settings have five":             {5, nil, "silent silent silent", true, false},
+		"two of three silent, and the third knows nothing":            {5, nil, "silent silent none", true, false},
 		"one of three silent, and the others know no master":          {3, nil, "silent none none", false, false},
 	} {
 		o := Observation{Sentinels: c.configured, Views: append(knowing(c.known...), views(c.others)...)}
