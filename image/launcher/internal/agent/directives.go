@@ -63,7 +63,8 @@ func (d *liveDirectives) pending(running bool) (out []string) {
 	return out
 }
 
-// applySettings has the running Redis follow the settings. Where Redis does not answer, the next turn tries again. What Redis has refused waits
+// applySettings has the running Redis follow the settings. Where Redis does not answer, the next turn tries again, and the loop waits for one
+// answer only. What Redis has refused waits
 // for another value, or for the next start.
 func (s *Server) applySettings(ctx context.Context) {
 	c, d := s.sized(), &s.directives
@@ -73,19 +74,24 @@ func (s *Server) applySettings(ctx context.Context) {
 	s.pacer.SetLimits(s.limits())
 	d.open = redisconf.Changes(d.applied, redisconf.Live(c))
 	maps.DeleteFunc(d.refused, func(change redisconf.Change, _ string) bool { return !slices.Contains(d.open, change) })
+	silent := false
 	d.open = slices.DeleteFunc(d.open, func(change redisconf.Change) bool {
-		_, refused := d.refused[change]
-		return !refused && s.applyChange(ctx, c, change)
+		if _, refused := d.refused[change]; refused || silent {
+			return false
+		}
+		taken, err := s.applyChange(ctx, c, change)
+		silent = err != nil
+		return taken
 	})
 }
 
-// applyChange has the running Redis take one directive. It says whether Redis has.
-func (s *Server) applyChange(ctx context.Context, c config.Config, change redisconf.Change) bool {
+// applyChange has the running Redis take one directive. It says whether Redis has. The error says that Redis does not answer.
+func (s *Server) applyChange(ctx context.Context, c config.Config, change redisconf.Change) (taken bool, err error) {
 	d := &s.directives
 	told, known := d.defaultOf(change.Name)
 	if change.NeedsDefaults(c) && !known {
 		s.askDefaults(ctx, change.Name)
-		return false
+		return false, nil
 	}
 	value := change.Argument(c, told)
 	switch err := s.local().Set(ctx, change.Name, value); {
@@ -93,10 +99,10 @@ func (s *Server) applyChange(ctx context.Context, c config.Config, change redisc
 	case redisnode.ReachOf(err) == redisnode.Answered:
 		d.refused[change] = redisnode.Said(err)
 		s.log.Error("Redis refuses a directive", "directive", change.Name, "value", value, "error", err)
-		return false
+		return false, nil
 	default:
 		s.log.Debug("Redis has not taken a directive yet", "directive", change.Name, "error", err)
-		return false
+		return false, err
 	}
 	if change.Reset {
 		delete(d.applied, change.Name)
@@ -104,7 +110,7 @@ func (s *Server) applyChange(ctx context.Context, c config.Config, change redisc
 		d.applied[change.Name] = change.Value
 	}
 	s.log.Info("Redis has taken a directive", "directive", change.Name, "value", value, "default", change.Reset)
-	return true
+	return true, nil
 }
 
 // defaultOf gives the default of a directive, if it is known.

@@ -12,6 +12,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/writepause"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
@@ -78,6 +79,46 @@ func TestSilentRedisIsAskedAgain(t *testing.T) {
 	require.Empty(t, s.directives.pending(false), "it starts with that")
 	redis.Answer("CONFIG SET", "+OK\r\n")
 	require.Eventually(t, func() bool { s.applySettings(t.Context()); return len(s.directives.pending(true)) == 0 }, bound, 10*time.Millisecond)
+}
+
+// The loop would stand still for the time of an answer for each directive.
+func TestSilentRedisIsNotAskedForEachDirective(t *testing.T) {
+	s, redis := running(t)
+	redis.Answer("CONFIG SET", "")
+	s.config.ExtraConfig = []string{"hz 50", "maxmemory-policy allkeys-lru", "timeout 9"}
+	s.applySettings(t.Context())
+	require.Equal(t, []string{"hz 50"}, directives(redis))
+	require.Len(t, s.directives.pending(true), 3)
+}
+
+// A launcher that has just started goes by its settings at once. The sentinels may not have a longer down-after yet, or have a shorter one already.
+func TestServerNeverGoesByALongerDownAfterThanASentinel(t *testing.T) {
+	sentinel := fakeredis.Start(t, nil)
+	has := func(downAfter string) {
+		sentinel.Answer("SENTINEL MASTER", fakeredis.Master("10.0.0.1", "master", "down-after-milliseconds", downAfter))
+	}
+	s := &Server{
+		config: config.Config{PodUID: "uid-a", MasterName: "mymaster", SentinelPort: int(sentinel.Addr.Port()), DownAfter: 10 * time.Second},
+		log:    quiet, links: observe.NewLinks(""), guard: &writepause.Guard{},
+	}
+	pods := []kube.Pod{{Name: "sentinel", UID: "uid-s", IP: sentinel.Addr.Addr(), Sentinel: true, Ready: true}}
+	look := func() { s.askOthers(t.Context(), role.Questions{Sentinels: true}, pods, &role.Facts{}) }
+	require.Equal(t, 10*time.Second, s.downAfter())
+	has("3000")
+	look()
+	require.Equal(t, 3*time.Second, s.downAfter())
+	require.Equal(t, 3*time.Second, s.settings().DownAfter)
+	sentinel.Answer("SENTINEL MASTER", "")
+	look()
+	require.Equal(t, 3*time.Second, s.downAfter(), "it does not answer, and may still have it")
+	has("15000")
+	look()
+	require.Equal(t, 10*time.Second, s.downAfter(), "the settings of this launcher are shorter")
+	has("3000")
+	look()
+	pods = nil
+	look()
+	require.Equal(t, 10*time.Second, s.downAfter(), "its pod is gone")
 }
 
 // A release with one server in its values may have been scaled by others.

@@ -95,6 +95,7 @@ func (s *Server) askOthers(ctx context.Context, q role.Questions, pods []kube.Po
 	if q.Sentinels {
 		began := time.Now()
 		s.views = s.asker().Sentinels(ctx, pods)
+		s.sentinelTimes.hear(s.views)
 		facts.Views = observe.Views(s.views)
 		s.guard.HeardSentinels(began, role.Observation{Sentinels: s.live().Sentinels, Views: facts.Views}.Replaceable())
 	}

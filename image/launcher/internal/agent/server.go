@@ -56,6 +56,8 @@ type Server struct {
 	follower   *settings.Follower // nil: the settings do not change
 	directives liveDirectives
 
+	sentinelTimes sentinelTimes
+
 	guard        *writepause.Guard // pauses the writes of this master while somebody may be replacing it
 	child        *process.Child
 	restarts     role.Restarts

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
@@ -22,10 +24,42 @@ type ServerStatus struct {
 
 // live is the configuration with the present settings. Goroutines beside the loop may call it.
 func (s *Server) live() config.Config {
-	if s.follower == nil {
-		return s.config
+	c := s.config
+	if s.follower != nil {
+		c = s.follower.Config()
 	}
-	return s.follower.Config()
+	c.DownAfter = s.sentinelTimes.least(c.DownAfter)
+	return c
+}
+
+// sentinelTimes are the down-after of the sentinels, as each told last. A server never goes by a longer time, whatever its settings say: a
+// launcher that has just started does not know how long ago they changed, and a sentinel's launcher may have started since.
+type sentinelTimes struct {
+	mu   sync.Mutex
+	told map[string]time.Duration // by UID of the pod
+}
+
+// hear notes what the sentinels of all pods told. What a sentinel that does not answer told before still counts.
+func (t *sentinelTimes) hear(views []observe.SentinelView) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.told
+	t.told = map[string]time.Duration{}
+	for _, v := range views {
+		if told := cmp.Or(v.Settings.DownAfter, before[v.Pod.UID]); told > 0 {
+			t.told[v.Pod.UID] = told
+		}
+	}
+}
+
+// least is the shortest of some time and what the sentinels told.
+func (t *sentinelTimes) least(downAfter time.Duration) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, told := range t.told {
+		downAfter = min(downAfter, told)
+	}
+	return downAfter
 }
 
 // downAfter is how long a master may be silent before the sentinels find it down.
