@@ -3,7 +3,9 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -15,7 +17,8 @@ var liveVariables = map[string]bool{
 }
 
 // readSettings has the settings file replace variables of the environment, and gives its content. The file has one NAME=value a line. Empty
-// lines and lines that begin with # are left out.
+// lines and lines that begin with # are left out. With a file no live variable has a default: a line that somebody has removed must not change
+// the number of sentinels, or how many replicas a write needs.
 func (r *reader) readSettings() []byte {
 	file := r.env["LAUNCHER_SETTINGS_FILE"]
 	if file == "" {
@@ -44,6 +47,11 @@ func (r *reader) readSettings() []byte {
 			r.env[name] = value
 		}
 		seen[name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(liveVariables)) {
+		if r.env[name] == "" {
+			r.problem("LAUNCHER_SETTINGS_FILE lacks %s: set it there", name)
+		}
 	}
 	return content
 }

@@ -18,8 +18,26 @@ func settingsFile(t *testing.T, text string) string {
 	return "LAUNCHER_SETTINGS_FILE=" + path
 }
 
+// complete gives changes of the environment after all variables that a settings file may hold.
+func complete(changes ...string) []string {
+	return append([]string{
+		"LAUNCHER_SERVERS=3", "LAUNCHER_SENTINELS=3", "LAUNCHER_QUORUM=2", "LAUNCHER_DOWN_AFTER_MILLISECONDS=3000", "LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS=8000",
+		"LAUNCHER_MIN_REPLICAS_TO_WRITE=1", "LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS=3", "LAUNCHER_LOG_LEVEL=info",
+	}, changes...)
+}
+
+// The default of a line that somebody has removed could be another number of sentinels, or fewer replicas for a write.
+func TestSettingsFileLeavesNothingToDefaults(t *testing.T) {
+	require.Equal(t, []string{
+		"LAUNCHER_SETTINGS_FILE lacks LAUNCHER_MIN_REPLICAS_TO_WRITE: set it there",
+		"LAUNCHER_SETTINGS_FILE lacks LAUNCHER_SENTINELS: set it there",
+	}, refused(t, complete("LAUNCHER_SENTINELS", "LAUNCHER_MIN_REPLICAS_TO_WRITE", settingsFile(t, "LAUNCHER_SERVERS=3\n"))...))
+	require.Len(t, refused(t, settingsFile(t, "")), 8, "an empty file")
+	require.Equal(t, []string{"LAUNCHER_SETTINGS_FILE lacks LAUNCHER_QUORUM: set it there"}, refused(t, complete(settingsFile(t, "LAUNCHER_QUORUM=\n"))...))
+}
+
 func TestSettingsFileReplacesVariables(t *testing.T) {
-	c := accepted(t, "LAUNCHER_SERVERS=2", "LAUNCHER_SENTINELS=5", settingsFile(t, `# numbers
+	c := accepted(t, complete("LAUNCHER_SERVERS=2", "LAUNCHER_SENTINELS=5", settingsFile(t, `# numbers
 LAUNCHER_SERVERS=7
 LAUNCHER_QUORUM=4
 
@@ -28,7 +46,7 @@ LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS=9000
 LAUNCHER_MIN_REPLICAS_TO_WRITE=3
 LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS=4
 LAUNCHER_LOG_LEVEL=debug
-`))
+`))...)
 	require.Equal(t, 7, c.Servers)
 	require.Equal(t, 5, c.Sentinels, "what the file leaves out comes from the environment")
 	require.Equal(t, 4, c.Quorum)
@@ -45,15 +63,15 @@ func TestSettingsFileIsRefusedWithAllItsProblems(t *testing.T) {
 		"LAUNCHER_SETTINGS_FILE has no NAME=value in line 2: correct it",
 		"LAUNCHER_SETTINGS_FILE sets LAUNCHER_DATA_DIR, which cannot change while the launcher runs: correct the name, or set the variable in the environment",
 		"LAUNCHER_SETTINGS_FILE sets LAUNCHER_QUORUM twice: remove one of them",
-	}, refused(t, settingsFile(t, "LAUNCHER_SERVERS=many\nnonsense\nLAUNCHER_QUORUM=2\nLAUNCHER_QUORUM=3\nLAUNCHER_DATA_DIR=/\n")))
+	}, refused(t, complete(settingsFile(t, "LAUNCHER_SERVERS=many\nnonsense\nLAUNCHER_QUORUM=2\nLAUNCHER_QUORUM=3\nLAUNCHER_DATA_DIR=/\n"))...))
 	require.Contains(t, refused(t, "LAUNCHER_SETTINGS_FILE=/nowhere/settings")[0], "LAUNCHER_SETTINGS_FILE cannot be read")
 }
 
 // Servers and sentinels read the same settings file, and only servers the further directives.
 func TestVersionOfTheSettingsFollowsTheirFile(t *testing.T) {
-	first := accepted(t, settingsFile(t, "LAUNCHER_SERVERS=3\n")).SettingsVersion
+	first := accepted(t, complete(settingsFile(t, "LAUNCHER_SERVERS=3\n"))...).SettingsVersion
 	require.Len(t, first, 8)
-	require.Equal(t, first, accepted(t, "SENTINEL=true", settingsFile(t, "LAUNCHER_SERVERS=3\n")).SettingsVersion)
-	require.NotEqual(t, first, accepted(t, settingsFile(t, "# another text\nLAUNCHER_SERVERS=3\n")).SettingsVersion)
+	require.Equal(t, first, accepted(t, complete("SENTINEL=true", settingsFile(t, "LAUNCHER_SERVERS=3\n"))...).SettingsVersion)
+	require.NotEqual(t, first, accepted(t, complete(settingsFile(t, "# another text\nLAUNCHER_SERVERS=3\n"))...).SettingsVersion)
 	require.Empty(t, accepted(t).SettingsVersion)
 }

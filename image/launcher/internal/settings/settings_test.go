@@ -28,7 +28,8 @@ func follow(t *testing.T, sentinel bool, text string) *followed {
 	f := &followed{file: filepath.Join(dir, "settings"), directives: filepath.Join(dir, "redis.conf"), logged: &strings.Builder{}, level: &slog.LevelVar{}, now: time.Unix(1000, 0)}
 	environ := []string{
 		"REDIS_CHART_PREFIX=redis-ha-", "POD_NAME=a", "POD_NAMESPACE=default", "POD_UID=uid", "POD_IP=10.0.0.1", "LAUNCHER_POD_SELECTOR=app=redis-ha",
-		"LAUNCHER_SETTINGS_FILE=" + f.file,
+		"LAUNCHER_SETTINGS_FILE=" + f.file, "LAUNCHER_SERVERS=3", "LAUNCHER_SENTINELS=3", "LAUNCHER_QUORUM=2", "LAUNCHER_DOWN_AFTER_MILLISECONDS=3000",
+		"LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS=8000", "LAUNCHER_MIN_REPLICAS_TO_WRITE=1", "LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS=3", "LAUNCHER_LOG_LEVEL=info",
 	}
 	if sentinel {
 		environ = append(environ, "SENTINEL=true")
