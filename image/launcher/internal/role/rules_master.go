@@ -105,7 +105,7 @@ var masterRules = []rule[*situation, Decision]{
 	},
 	{
 		ID:      "recorded-master-cut-off",
-		When:    "the record names this pod, this pod has no label, and a majority of the sentinels does not answer",
+		When:    "the record names this pod, this pod has no label, and the sentinels that do not answer may be a majority",
 		Then:    "serve without the label",
 		Why:     "Sentinels that this pod cannot reach may have found it down, and be about to replace it (ADR 0022).",
 		Label:   HoldLabel,
