@@ -1,6 +1,9 @@
 package role
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // The number of sentinels changes while a release runs, and launchers read a change up to two minutes apart. What a majority is must not
 // depend on who has read it: with majorities of 3 and of 5 at the same time, two disjoint groups could each replace the master. So each
@@ -37,7 +40,8 @@ func (o Observation) majority() int { return majorityOf(o.sentinels()) }
 // how many sentinels may exist beside those that the API lists.
 func (o Observation) replaceable(unlisted int) bool {
 	_, silent := o.memory()
-	return answering(o.Views) < majorityOf(mostKnown(o.Views)) && silent+unlisted >= majorityOf(o.fewest())
+	known := cmp.Or(mostKnown(o.Views), o.Sentinels)
+	return answering(o.Views) < majorityOf(known) && silent+unlisted >= majorityOf(o.fewest())
 }
 
 // fewest is the smallest number of sentinels that a sentinel may know which does not answer. Sentinels join one at a time, so it knows one fewer
