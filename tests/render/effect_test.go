@@ -34,10 +34,11 @@ var needs = map[string]string{
 	"backup.s3.region":                  "backup: {enabled: true, s3: {endpoint: 'https://example.com', bucket: mine, existingSecret: mine}}",
 	"backup.s3.existingSecret":          "backup: {enabled: true, s3: {endpoint: 'https://example.com', bucket: mine}}",
 	"backup.encryption.existingSecret":  "backup: {enabled: true, persistentVolumeClaim: mine}",
+	"restore.from":                      "backup: {enabled: true, persistentVolumeClaim: mine}",
 }
 
 // others are values that differ from the default and that the schema accepts, where not every text is one.
-var others = map[string]any{"backup.schedule": "0 4 * * *", "backup.retention": "7d"}
+var others = map[string]any{"backup.schedule": "0 4 * * *", "backup.retention": "7d", "restore.from": "latest"}
 
 // ignoredAlone are those that are not refused without what they need.
 var ignoredAlone = map[string]string{
@@ -75,6 +76,7 @@ func with(t render.T, leaf string, values map[string]any) render.Values {
 var ownForms = map[string]string{
 	"notifications.webhook.url": `https://[a-z]{3,9}`,
 	"backup.s3.endpoint":        `https://[a-z]{3,9}`,
+	"restore.from":              `20[0-9]{6}T[0-9]{6}Z-[0-9a-f]{8}`,
 	"backup.schedule":           `[0-5][0-9] [1-9] \* \* \*`,
 	"redis_image":               `[a-z]{3,9}:1`,
 	// Not below the request, not above the limit.

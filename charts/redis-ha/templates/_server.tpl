@@ -35,6 +35,7 @@ pod itself. Input: the root context. */}}
 {{- $component := dict "root" . "component" "server" }}
 {{- $grace := int .Values.servers.terminationGracePeriodSeconds }}
 {{- $kept := eq .Values.servers.workload "StatefulSet" }}
+{{- $backups := ternary (.Values.backup).persistentVolumeClaim "" (not (empty (include "redis-ha.restoreFrom" .))) }}
 {{- $annotations := dict "kubectl.kubernetes.io/default-container" "redis" }}
 {{- if .Values.servers.config }}
 {{- $_ := set $annotations "checksum/config" (include "redis-ha.config" . | sha256sum) }}
@@ -79,6 +80,9 @@ spec:
         - name: LAUNCHER_BACKUP_ENABLED
           value: "true"
         {{- end }}
+        {{- with include "redis-ha.restoreEnv" . | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- if .Values.servers.config }}
         - name: LAUNCHER_REDIS_CONFIG_FILE
           value: /etc/redis-ha/redis.conf
@@ -99,6 +103,11 @@ spec:
           mountPath: /redis-master-data
         - name: run
           mountPath: /run/redis-ha
+        {{- if $backups }}
+        - name: backups
+          mountPath: /backups
+          readOnly: true
+        {{- end }}
         {{- if .Values.servers.config }}
         - name: config
           mountPath: /etc/redis-ha
@@ -106,6 +115,12 @@ spec:
         {{- end }}
   volumes:
     {{- include "redis-ha.runVolume" . | nindent 4 }}
+    {{- with $backups }}
+    - name: backups
+      persistentVolumeClaim:
+        claimName: {{ . | quote }}
+        readOnly: true
+    {{- end }}
     {{- if .Values.servers.config }}
     - name: config
       configMap:

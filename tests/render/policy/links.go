@@ -110,7 +110,7 @@ func portsOutside(r *Release, p Pod) []int32 {
 	if p.Sentinel() {
 		ports = append(ports, portsOfTheWebhook(r)...)
 	}
-	if p.Backup {
+	if _, restores := p.Containers()[0].Literal("LAUNCHER_RESTORE_FROM"); p.Backup || restores {
 		ports = append(ports, portsOfTheBucket(r)...)
 	}
 	return ports

@@ -68,6 +68,10 @@ var NetworkLetsNeededLinksThrough = Rule{
 			delete(r.backupPolicy().Egress[0].To[0].PodSelector.MatchLabels, "component")
 		}},
 		{Name: "a backup that others reach", Values: withBackup, Change: func(r *Release) { r.backupPolicy().Ingress = []networkingv1.NetworkPolicyIngressRule{{}} }},
+		{Name: "a restore that does not reach the bucket", Values: withRestore, Change: func(r *Release) { r.remove("NetworkPolicy/" + render.Fullname + "-restore") }},
+		{Name: "a restore for sentinels", Values: withRestore, Change: func(r *Release) {
+			delete(render.One[*networkingv1.NetworkPolicy](must{}, r.Manifests, render.Fullname+"-restore").Spec.PodSelector.MatchLabels, "component")
+		}},
 		{Name: "no Helm test", Values: "networkPolicy: {enabled: true, clients: [{podSelector: {matchLabels: {app: cart}}}]}", Change: func(r *Release) {
 			r.networkPolicy().Ingress[0].From = r.networkPolicy().Ingress[0].From[:1]
 		}},
@@ -75,6 +79,7 @@ var NetworkLetsNeededLinksThrough = Rule{
 }
 
 const (
+	withRestore       = "{networkPolicy: {enabled: true}, restore: {from: latest}, backup: {s3: {endpoint: 'https://s3.example.com:9000', bucket: backups, existingSecret: keys}}}"
 	withNetworkPolicy = "networkPolicy: {enabled: true}"
 	withWebhook       = "{networkPolicy: {enabled: true}, notifications: {webhook: {url: 'https://example.com:8443/'}}}"
 )

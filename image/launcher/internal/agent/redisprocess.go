@@ -42,7 +42,7 @@ func (s *Server) start(master netip.AddrPort) error {
 	if s.config.Persistence && s.memory.Worth.Standing.Empty {
 		s.keepEmpty()
 	}
-	if !s.config.Persistence {
+	if !s.config.Persistence && !s.dumpRestored {
 		if err := s.removeDump(); err != nil {
 			return err
 		}
@@ -53,6 +53,7 @@ func (s *Server) start(master netip.AddrPort) error {
 		return err
 	}
 	now := time.Now()
+	s.dumpRestored = false
 	s.child, s.restarts.Started, s.priority, s.limit = child, now, redisconf.BootPriority, settings.MemoryLimit
 	s.guard.Guard(child)
 	s.memory.ProcessStarted(saved, now)

@@ -60,15 +60,20 @@ type Server struct {
 
 	watchdog *watchdog // it expects a turn of the loop every stuckAfter
 
-	memory   role.Memory
-	plan     role.Plan              // the last one
-	turnAt   time.Time              // when the present turn began
-	info     redisnode.Info         // the last answer of Redis
-	full     bool                   // Redis refuses the launcher as a client
-	views    []observe.SentinelView // the last answers of the sentinels
-	priority int                    // replica-priority as last set or told
-	limit    int64                  // memory limit that Redis was started with or follows since; 0: that of config
-	lacks    string                 // what this master does not have; see role.Lacks
+	memory      role.Memory
+	plan        role.Plan              // the last one
+	turnAt      time.Time              // when the present turn began
+	info        redisnode.Info         // the last answer of Redis
+	full        bool                   // Redis refuses the launcher as a client
+	views       []observe.SentinelView // the last answers of the sentinels
+	priority    int                    // replica-priority as last set or told
+	limit       int64                  // memory limit that Redis was started with or follows since; 0: that of config
+	lacks       string                 // what this master does not have; see role.Lacks
+	restoring   *restoring             // the fetching of a backup that is under way; nil: none is
+	restoreAt   time.Time              // before then no other attempt is made
+	restoreNote string                 // see role.Status.Restore
+	// dumpRestored: without persistence, the next redis-server loads the dump, which is a restored backup.
+	dumpRestored bool
 	// generation is a copy of role.Memory.Own for the goroutines beside the loop.
 	generation    atomic.Int64
 	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
@@ -199,6 +204,7 @@ func (s *Server) turn(ctx context.Context) {
 		s.settleReplica(ctx, o.Local)
 	}
 	s.metrics.setState(d.State.String())
+	s.watchRestore(d)
 	s.publish(o)
 	s.label(d)
 	s.guard.Follow(s.plan)
@@ -277,6 +283,8 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 		s.replace(ctx, s.plan)
 	case role.CallOff:
 		s.callOff(ctx, d.Target)
+	case role.Restore:
+		s.restore(ctx)
 	}
 	return nil
 }
@@ -353,9 +361,16 @@ func (s *Server) claimOnce(ctx context.Context) error {
 	if s.memory.Record.Names(s.self, s.memory.Own) {
 		return nil
 	}
-	written, err := s.api.WriteRecord(ctx, s.memory.Record.Claim(s.self))
+	claim := s.memory.Record.Claim(s.self)
+	if !s.memory.Record.Initialised {
+		claim.Restored = s.restoredBackup()
+	}
+	written, err := s.api.WriteRecord(ctx, claim)
 	if err == nil {
 		s.recordIs(written)
+		if claim.Restored != "" {
+			s.forgetRestored()
+		}
 	}
 	return err
 }

@@ -36,6 +36,7 @@
 //	LAUNCHER_BACKUP_IDENTITY              private keys of age, one a line, with which encrypted backups are read
 //	LAUNCHER_BACKUP_RETENTION             age from which on a backup is deleted, as 30d or 12h (30d)
 //	LAUNCHER_BACKUP_WORK_DIR              directory for a copy of the data (/run/redis-ha-backup)
+//	LAUNCHER_RESTORE_FROM                 backup that a release without data begins with, or "latest"; absent: it begins empty (servers only)
 //	LAUNCHER_LOG_LEVEL                    debug, info, warn or error (info)
 //	LAUNCHER_REDIS_PORT, LAUNCHER_SENTINEL_PORT, LAUNCHER_HTTP_PORT   6379, 26379, 8080
 //	LAUNCHER_BIND_ADDRESS                 only address to listen on, and to ask from; absent: all
@@ -165,7 +166,7 @@ func init() {
 		"MAXMEMORY_PERCENT", "PERSISTENCE", "VOLUMES_KEPT", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL",
 		"REDIS_PORT",
 		"BACKUP_ENABLED", "BACKUP_DIR", "BACKUP_S3_ENDPOINT", "BACKUP_S3_BUCKET", "BACKUP_S3_PREFIX", "BACKUP_S3_REGION", "BACKUP_S3_ACCESS_KEY",
-		"BACKUP_S3_SECRET_KEY", "BACKUP_RECIPIENTS", "BACKUP_IDENTITY", "BACKUP_RETENTION", "BACKUP_WORK_DIR",
+		"BACKUP_S3_SECRET_KEY", "BACKUP_RECIPIENTS", "BACKUP_IDENTITY", "BACKUP_RETENTION", "BACKUP_WORK_DIR", "RESTORE_FROM",
 		"SENTINEL_PORT", "HTTP_PORT", "BIND_ADDRESS", "DATA_DIR", "RUN_DIR", "REDIS_SERVER", "KUBECONFIG",
 	} {
 		knownVariables["LAUNCHER_"+name] = true

@@ -68,6 +68,8 @@ type Record struct {
 	Previous    Member `json:"previous"` // the master before
 	Fence       *Fence `json:"fence,omitempty"`
 	Order       *Order `json:"order,omitempty"`
+	// Restored names the backup that the release began with; empty if it began without data.
+	Restored string `json:"restored,omitempty"`
 
 	// Version is that of the Lease when the record was read.
 	Version string `json:"-"`

@@ -17,6 +17,8 @@ type Settings struct {
 	Persistence bool
 	// VolumesKept: the volumes outlive the pods. A server whose pod has not run yet, or does not exist, may have data.
 	VolumesKept bool
+	// RestoreFrom names the backup that a release begins with that has never had data; empty: none.
+	RestoreFrom string
 	// MinReplicas is how many replicas in sync a master must have to accept writes, unless it may serve alone.
 	MinReplicas int
 	// MasterService: there is a sentinel Service that can be asked by name for the master.

@@ -103,6 +103,8 @@ type Status struct {
 	Rule     string   `json:"rule"` // the ID of the rule that decided; empty before one has
 	// Lacks says which data of another server this master does not have; empty if none are known to be missing.
 	Lacks string `json:"lacks,omitempty"`
+	// Restore says what has become of the backup that the release should begin with, if that is not as it should be.
+	Restore string `json:"restore,omitempty"`
 }
 
 // Peer is another server pod and what could be found out about it.
@@ -170,6 +172,9 @@ type Observation struct {
 	Persistence bool
 	// VolumesKept: the volumes outlive the pods. A server whose pod has not run yet, or does not exist, may have data.
 	VolumesKept bool
+
+	// RestoreFrom names the backup that a release begins with that has never had data; empty: none.
+	RestoreFrom string
 
 	Views []View // one for each sentinel pod with an address
 	Peers []Peer // all other server pods

@@ -204,7 +204,7 @@ func (m *Memory) observation(f Facts, local Local, now time.Time) Observation {
 	r := m.Record
 	o := Observation{
 		Self: f.Self, Local: local, Standing: m.Worth.Standing,
-		Servers: f.Settings.Servers, Sentinels: f.Settings.Sentinels, Quorum: f.Settings.Quorum, DownAfter: f.Settings.DownAfter, Persistence: f.Settings.Persistence, VolumesKept: f.Settings.VolumesKept,
+		Servers: f.Settings.Servers, Sentinels: f.Settings.Sentinels, Quorum: f.Settings.Quorum, DownAfter: f.Settings.DownAfter, Persistence: f.Settings.Persistence, VolumesKept: f.Settings.VolumesKept, RestoreFrom: f.Settings.RestoreFrom,
 		Views: m.views, Peers: f.Peers, PodsKnown: f.PodsKnown, Waiting: now.Sub(m.searching), Unnamed: now.Sub(m.namedAt), GenerationFor: since{m.generationAt}.span(now),
 	}
 	var fenced string
