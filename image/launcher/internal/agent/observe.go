@@ -57,7 +57,7 @@ func (s *Server) member(pods []kube.Pod) role.Member {
 func (s *Server) settings() role.Settings {
 	return role.Settings{
 		Servers: s.config.Servers, Sentinels: s.config.Sentinels, Quorum: s.config.Quorum, DownAfter: s.config.DownAfter, Persistence: s.config.Persistence, VolumesKept: s.config.VolumesKept,
-		RestoreFrom: s.config.Backup.RestoreFrom, MinReplicas: s.config.MinReplicas, MasterService: s.config.SentinelServiceHost != "",
+		RestoreFrom: s.config.Backup.RestoreFrom, External: s.external(), MinReplicas: s.config.MinReplicas, MasterService: s.config.SentinelServiceHost != "",
 	}
 }
 

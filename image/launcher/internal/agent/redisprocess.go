@@ -18,8 +18,8 @@ import (
 // dumpFile is where BGSAVE writes: the default of dbfilename, which the launcher owns.
 const dumpFile = "dump.rdb"
 
-// start starts Redis as a replica of master, or as a master.
-func (s *Server) start(master netip.AddrPort) error {
+// start starts Redis as a replica of master, or as a master. External says that the master is not one of the release.
+func (s *Server) start(master netip.AddrPort, external bool) error {
 	if !s.restarts.Due(time.Now()) {
 		return nil
 	}
@@ -28,10 +28,16 @@ func (s *Server) start(master netip.AddrPort) error {
 	if told := s.toldLimit(); told > 0 {
 		settings.MemoryLimit = told
 	}
-	saved := s.takeCopy() && master.IsValid()
+	if err := redisconf.WriteCertificate(settings); err != nil {
+		return err
+	}
 	text := redisconf.Server(settings, master)
+	if external {
+		text = redisconf.ExternalReplica(settings, master)
+	}
+	saved := s.takeCopy() && master.IsValid()
 	if saved {
-		text = redisconf.FromSavedCopy(settings, master)
+		text = redisconf.FromSavedCopy(text)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err

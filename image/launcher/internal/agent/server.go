@@ -45,7 +45,9 @@ type Server struct {
 	written atomic.Pointer[writtenRecord] // the record that was written beside the loop, for the next turn
 	reading chan recordAnswer             // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
-	pacer   *pace.Pacer
+	// externalMaster is the master outside of the release, if one is set.
+	externalMaster *externalMaster
+	pacer          *pace.Pacer
 	// paceLinks are the connections of the pacer.
 	paceLinks *observe.Links
 	alerts    chan struct{} // a failover has most likely begun: look often
@@ -93,6 +95,7 @@ func NewServer(c config.Config, api *kube.Client, w *web.Server, m *Metrics, log
 		self: record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
 	s.watch = newMasterWatch(s.alerts)
+	s.externalMaster = &externalMaster{config: c.External}
 	s.pacer = s.newPacer()
 	s.labels = labels.New(api, c, log, m.countLabelWrite)
 	s.guard = s.newGuard()
@@ -147,6 +150,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	if s.config.Backup.Enabled {
 		go s.tellBackups(background)
 	}
+	go s.externalMaster.run(background)
 	s.watchdog = newWatchdog(s.web)
 	defer s.watchdog.stop()
 
@@ -195,7 +199,9 @@ func (s *Server) turn(ctx context.Context) {
 	before := s.memory.Decided
 	s.plan = s.look(ctx)
 	o, d := s.plan.Seen, s.plan.Decision
-	s.watch.follow(ctx, o.Local, s.config.HTTPPort)
+	if x := s.external(); !x.On || o.Local.Follows != x.Addr { // an external master has no launcher
+		s.watch.follow(ctx, o.Local, s.config.HTTPPort)
+	}
 	if now := s.memory.Decided; now != before {
 		s.log.Info("decided", "state", now.State.String(), "action", now.Action.String(), "rule", now.Rule, "reason", now.Reason)
 	}
@@ -263,16 +269,20 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 	node := s.local()
 	switch d.Action {
 	case role.StartReplica:
-		target := netip.AddrPortFrom(d.Target, uint16(s.config.RedisPort))
+		target, external := s.masterAt(d.Target)
 		if s.passLate(ctx, target) || s.remembered(ctx) {
 			return nil
 		}
-		return s.start(target)
+		return s.start(target, external)
 	case role.Claim:
 		return s.claim(ctx, o)
 	case role.Follow:
 		s.demoting = s.demoting || o.Local.Master
-		if err := node.Follow(ctx, netip.AddrPortFrom(d.Target, uint16(s.config.RedisPort))); err != nil {
+		target, external := s.masterAt(d.Target)
+		if err := s.setLink(ctx, external); err != nil {
+			return err
+		}
+		if err := node.Follow(ctx, target); err != nil {
 			return err
 		}
 		if !s.demoting {
@@ -296,6 +306,12 @@ func (s *Server) settleReplica(ctx context.Context, local role.Local) {
 		return
 	}
 	s.lacks = ""
+	if x := s.external(); x.On && !local.LinkUp && local.Follows != x.Addr {
+		// A sentinel or another launcher may have moved this replica before its own launcher.
+		if err := s.setLink(ctx, false); err != nil {
+			s.log.Warn("cannot give Redis the password of the present master; trying again", "error", err)
+		}
+	}
 	if err := s.finishDemotion(ctx); err != nil {
 		s.log.Warn("cannot drop the clients of the former master; trying again", "error", err)
 	}
@@ -347,7 +363,7 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 	var err error
 	switch {
 	case !o.Local.Running:
-		err = s.start(netip.AddrPort{})
+		err = s.start(netip.AddrPort{}, false)
 	case !o.Local.Master:
 		err = s.local().Promote(ctx)
 	}

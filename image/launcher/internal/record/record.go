@@ -70,6 +70,8 @@ type Record struct {
 	Order       *Order `json:"order,omitempty"`
 	// Restored names the backup that the release began with; empty if it began without data.
 	Restored string `json:"restored,omitempty"`
+	// Successor is the server that becomes the first master of the release, which follows an external master so far.
+	Successor *Member `json:"successor,omitempty"`
 
 	// Version is that of the Lease when the record was read.
 	Version string `json:"-"`
@@ -92,7 +94,7 @@ func (r Record) Claim(self Member) Record {
 		r.Previous = r.Master
 	}
 	r.Generation++
-	r.Initialised, r.Master, r.Fence, r.Order = true, self, nil, nil
+	r.Initialised, r.Master, r.Fence, r.Order, r.Successor = true, self, nil, nil, nil
 	return r
 }
 
@@ -211,4 +213,22 @@ func (r Record) OrderFailover(self Member, now time.Time) (Record, error) {
 	}
 	r.Order = &Order{By: self.Name, At: now}
 	return r, nil
+}
+
+// Succeed says that a server becomes the first master of the release in the place of an external master. The error is ErrReplaced if the
+// release has a master of its own already.
+func (r Record) Succeed(successor Member) (Record, error) {
+	if r.Initialised {
+		return r, fmt.Errorf("%w: the release has a master of its own, %s", ErrReplaced, r.Master.Name)
+	}
+	r.Successor = &successor
+	return r, nil
+}
+
+// CallOffSuccession takes Succeed back. changed is false if there is nothing to take back, for instance because the successor has
+// become master.
+func (r Record) CallOffSuccession() (next Record, changed bool) {
+	changed = r.Successor != nil && !r.Initialised
+	r.Successor = nil
+	return r, changed
 }

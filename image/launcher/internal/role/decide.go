@@ -135,6 +135,8 @@ const (
 func Decide(o Observation) Decision {
 	s := situationOf(o)
 	switch {
+	case o.External.On:
+		return decideBy(externalRules, s)
 	case !o.Local.Running:
 		d := discover(s)
 		if d.Label == ClearLabel && o.Self.Label == Master && !o.masterLabelled() && o.Waiting < labelPatience {

@@ -23,6 +23,8 @@ type Settings struct {
 	MinReplicas int
 	// MasterService: there is a sentinel Service that can be asked by name for the master.
 	MasterService bool
+	// External is the master outside of the release; only On and Addr are set.
+	External External
 }
 
 // Own is what this pod's own Redis has told in one look.

@@ -175,6 +175,10 @@ type Observation struct {
 
 	// RestoreFrom names the backup that a release begins with that has never had data; empty: none.
 	RestoreFrom string
+	// External is the master outside of the release, while the release follows one. Settled is its address where it is set, also after the
+	// release has got a master of its own; else invalid.
+	External External
+	Settled  netip.Addr
 
 	Views []View // one for each sentinel pod with an address
 	Peers []Peer // all other server pods

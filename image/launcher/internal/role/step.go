@@ -188,6 +188,9 @@ func (m *Memory) askMaster(f Facts, local Local, now time.Time) Questions {
 		}
 		return Questions{}
 	}
+	if f.Settings.External.On && local.Follows == f.Settings.External.Addr {
+		return Questions{} // it has no launcher, and does not know the password of the release
+	}
 	if !local.LinkUp || m.Worth.OfRecorded(local, m.Told, says) || m.Told.For == m.Record.Generation && now.Sub(m.toldAt) < CalmTick {
 		return Questions{}
 	}
@@ -206,6 +209,9 @@ func (m *Memory) observation(f Facts, local Local, now time.Time) Observation {
 		Self: f.Self, Local: local, Standing: m.Worth.Standing,
 		Servers: f.Settings.Servers, Sentinels: f.Settings.Sentinels, Quorum: f.Settings.Quorum, DownAfter: f.Settings.DownAfter, Persistence: f.Settings.Persistence, VolumesKept: f.Settings.VolumesKept, RestoreFrom: f.Settings.RestoreFrom,
 		Views: m.views, Peers: f.Peers, PodsKnown: f.PodsKnown, Waiting: now.Sub(m.searching), Unnamed: now.Sub(m.namedAt), GenerationFor: since{m.generationAt}.span(now),
+	}
+	if o.External = m.external(f); f.Settings.External.On {
+		o.Settled = f.Settings.External.Addr
 	}
 	var fenced string
 	o.MasterUID, fenced = o.recordedPods(r)
