@@ -24,6 +24,12 @@ var needs = map[string]string{
 	"persistence.retention.whenDeleted": "servers: {workload: StatefulSet}",
 	"persistence.retention.whenScaled":  "servers: {workload: StatefulSet}",
 	"networkPolicy.clients":             "networkPolicy: {enabled: true}",
+	"externalMaster.enabled":            "externalMaster: {host: old}",
+	"externalMaster.host":               "externalMaster: {enabled: true}",
+	"externalMaster.port":               "externalMaster: {enabled: true, host: old}",
+	"externalMaster.existingSecret":     "externalMaster: {enabled: true, host: old}",
+	"externalMaster.key":                "externalMaster: {enabled: true, host: old, existingSecret: mine}",
+	"externalMaster.tls":                "externalMaster: {enabled: true, host: old}",
 	"networkPolicy.apiServerPorts":      "networkPolicy: {enabled: true}",
 	"backup.schedule":                   "backup: {enabled: true, persistentVolumeClaim: mine}",
 	"backup.retention":                  "backup: {enabled: true, persistentVolumeClaim: mine}",
@@ -42,7 +48,12 @@ var others = map[string]any{"backup.schedule": "0 4 * * *", "backup.retention": 
 
 // ignoredAlone are those that are not refused without what they need.
 var ignoredAlone = map[string]string{
-	"sentinel.quorum": "three sentinels leave it one legal value, the majority",
+	"sentinel.quorum":               "three sentinels leave it one legal value, the majority",
+	"externalMaster.host":           "may stay when the external master is switched off after the cut-over",
+	"externalMaster.port":           "may stay as well",
+	"externalMaster.existingSecret": "may stay as well",
+	"externalMaster.key":            "may stay as well",
+	"externalMaster.tls":            "may stay as well",
 }
 
 // oneChoice are values with a single legal choice, so that they can only be refused.

@@ -29,6 +29,20 @@ spec:
       storage: {{ .Values.persistence.size | quote }}
 {{- end -}}
 
+{{/* redis-ha.externalMaster: the external master as YAML, with its address; empty if there is none. Values that `helm upgrade --reuse-values`
+keeps may lack the section. Input: the root context. */}}
+{{- define "redis-ha.externalMaster" -}}
+{{- with .Values.externalMaster }}
+{{- if .enabled }}
+address: {{ printf (ternary "[%s]:%d" "%s:%d" (contains ":" .host)) .host (int .port) | quote }}
+port: {{ int .port }}
+existingSecret: {{ .existingSecret | quote }}
+key: {{ .key | quote }}
+tls: {{ .tls }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* redis-ha.serverPod: the pod template of the servers, the same for each kind of workload. A StatefulSet adds the volume "data" to each
 pod itself. Input: the root context. */}}
 {{- define "redis-ha.serverPod" -}}
@@ -82,6 +96,21 @@ spec:
         {{- end }}
         {{- with include "redis-ha.restoreEnv" . | trim }}
         {{- . | nindent 8 }}
+        {{- end }}
+        {{- with include "redis-ha.externalMaster" . | fromYaml }}
+        - name: LAUNCHER_EXTERNAL_MASTER
+          value: {{ .address | quote }}
+        {{- if .existingSecret }}
+        - name: LAUNCHER_EXTERNAL_MASTER_PASS
+          valueFrom:
+            secretKeyRef:
+              name: {{ .existingSecret | quote }}
+              key: {{ .key | quote }}
+        {{- end }}
+        {{- if .tls }}
+        - name: LAUNCHER_EXTERNAL_MASTER_TLS
+          value: "true"
+        {{- end }}
         {{- end }}
         {{- if .Values.servers.config }}
         - name: LAUNCHER_REDIS_CONFIG_FILE
