@@ -139,8 +139,8 @@ func (p *promotion) check(ctx context.Context) error {
 		problem("%d of %d servers have an address", len(servers), p.config.Servers)
 	}
 	for _, s := range servers {
-		if obstacle := p.obstacle(s, external); obstacle != "" {
-			problem("%s %s", s.pod.Name, obstacle)
+		if what := obstacle(s, external); what != "" {
+			problem("%s %s", s.pod.Name, what)
 		}
 	}
 	sentinels, err := p.sentinels(ctx)
@@ -158,7 +158,7 @@ func (p *promotion) check(ctx context.Context) error {
 }
 
 // obstacle says what is wrong with a server; empty if nothing is.
-func (p *promotion) obstacle(s server, external state) string {
+func obstacle(s server, external state) string {
 	switch {
 	case s.err != nil:
 		return fmt.Sprintf("does not answer: %v", s.err)
@@ -201,12 +201,11 @@ func (p *promotion) carryOut(ctx context.Context) (err error) {
 	if p.options.Pause > 0 && time.Since(began) > p.options.Pause/2 {
 		return fmt.Errorf("the servers needed %v, and writes wait for %v only: give --pause-source more time", time.Since(began).Round(time.Millisecond), p.options.Pause)
 	}
-	written, err := p.order(ctx, chosen)
-	if err != nil {
+	if err := p.order(ctx, chosen); err != nil {
 		return err
 	}
 	if err := p.awaitMaster(ctx, chosen); err != nil {
-		return errors.Join(err, p.callOff(context.WithoutCancel(ctx), written))
+		return errors.Join(err, p.callOff(context.WithoutCancel(ctx)))
 	}
 	p.report(ctx, chosen, final, began)
 	return nil
@@ -223,7 +222,7 @@ func (p *promotion) catchUp(ctx context.Context, final state) (server, error) {
 		}
 		behind := 0
 		servers = slices.DeleteFunc(servers, func(s server) bool {
-			missing := p.obstacle(s, final) != "" || s.info.Offset < final.offset
+			missing := obstacle(s, final) != "" || s.info.Offset < final.offset
 			if missing {
 				behind++
 			}
@@ -245,20 +244,21 @@ func (p *promotion) catchUp(ctx context.Context, final state) (server, error) {
 }
 
 // order writes the successor into the record. Its own launcher makes it master.
-func (p *promotion) order(ctx context.Context, chosen server) (record.Record, error) {
+func (p *promotion) order(ctx context.Context, chosen server) error {
 	read, err := p.api.Record(ctx)
 	if err != nil {
-		return read, err
+		return err
 	}
 	next, err := read.Succeed(record.Member{Name: chosen.pod.Name, UID: chosen.pod.UID, IP: chosen.pod.IP.String()})
 	if err != nil {
-		return read, err
+		return err
 	}
-	return p.api.WriteRecord(ctx, next)
+	_, err = p.api.WriteRecord(ctx, next)
+	return err
 }
 
 // callOff takes the order back. It fails if the successor has become master meanwhile.
-func (p *promotion) callOff(ctx context.Context, _ record.Record) error {
+func (p *promotion) callOff(ctx context.Context) error {
 	read, err := p.api.Record(ctx)
 	if err == nil {
 		next, changed := read.CallOffSuccession()
