@@ -39,8 +39,8 @@ func TestServerThatComesBackOnItsVolumeNeedsNoFullCopyOfTheExternalMaster(t *tes
 	}
 }
 
-// The first master of the release has followed the external master, so its Redis has the password of that one. As a replica of its successor it
-// needs the password of the release.
+// The first master of the release has followed the external master with the password of that master. As a replica of its successor it needs the
+// password of the release.
 func TestFirstMasterOfAReleaseThatHasMovedInNeedsNoFullCopy(t *testing.T) {
 	t.Parallel()
 	c, _ := startFollowingKept(t, 3)

@@ -89,3 +89,15 @@ func (s *Server) setLink(ctx context.Context, external bool) error {
 	}
 	return s.local().SetAll(ctx, pairs...)
 }
+
+// promote makes the Redis of this pod master. After that it has no use for the password of an external master, and must not show that password
+// to a server that succeeds it. Before that the external master must not see the password of the release.
+func (s *Server) promote(ctx context.Context) error {
+	if err := s.local().Promote(ctx); err != nil {
+		return err
+	}
+	if err := s.setLink(ctx, false); err != nil {
+		s.log.Warn("Redis keeps the password of the external master until it becomes a replica of another server", "error", err)
+	}
+	return nil
+}

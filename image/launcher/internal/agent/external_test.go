@@ -2,13 +2,16 @@ package agent
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
 func TestExternalMasterKeepsAnAddressThatItsNameStillHas(t *testing.T) {
@@ -46,4 +49,27 @@ func TestMasterToFollowHasItsPort(t *testing.T) {
 	master, external = s.masterAt(inside)
 	require.False(t, external)
 	require.Equal(t, "10.0.0.2:6379", master.String())
+}
+
+func TestSuccessorOfAnExternalMasterForgetsThePasswordOfThatMaster(t *testing.T) {
+	redis := fakeredis.Start(t, map[string]string{"REPLICAOF": "-ERR not now\r\n", "CONFIG": "+OK\r\n"})
+	s := &Server{
+		config: config.Config{
+			PodIP: redis.Addr.Addr(), RedisPort: int(redis.Addr.Port()), Password: "ours", External: config.External{Host: "old", Port: 6380, Password: "theirs", TLS: true},
+		},
+		log: quiet, links: observe.NewLinks(""),
+	}
+	require.Error(t, s.promote(t.Context()))
+	redis.Answer("REPLICAOF", "+OK\r\n")
+	require.NoError(t, s.promote(t.Context()))
+	redis.Answer("CONFIG", "-ERR not now\r\n")
+	require.NoError(t, s.promote(t.Context()), "it is master, whatever password it has")
+	var told []string
+	for _, command := range redis.Heard() {
+		if command = strings.ToLower(command); strings.HasPrefix(command, "replicaof") || strings.HasPrefix(command, "config set") {
+			told = append(told, command)
+		}
+	}
+	const promote, forget = "replicaof no one", "config set masterauth ours tls-replication no"
+	require.Equal(t, []string{promote, promote, forget, promote, forget}, told)
 }

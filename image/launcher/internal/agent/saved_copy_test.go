@@ -73,7 +73,7 @@ func TestReplicaOfAnExternalMasterLoadsItsSavedCopy(t *testing.T) {
 	require.NotContains(t, started(t, s, outside, true), "\nappendonly no\n", "the second start")
 }
 
-// The successor of an external master keeps the password of that master until it becomes a replica again.
+// The successor of an external master may still have the password of that master when it becomes a replica again.
 func TestFormerMasterFollowsItsSuccessorWithThePasswordOfTheRelease(t *testing.T) {
 	for name, c := range map[string]struct {
 		external config.External

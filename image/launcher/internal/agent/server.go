@@ -365,7 +365,7 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 	case !o.Local.Running:
 		err = s.start(netip.AddrPort{}, false)
 	case !o.Local.Master:
-		err = s.local().Promote(ctx)
+		err = s.promote(ctx)
 	}
 	s.memory.MadeMaster(err == nil)
 	return err
