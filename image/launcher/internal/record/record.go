@@ -60,6 +60,13 @@ type Order struct {
 	At time.Time `json:"at"` // when, by the writer's clock
 }
 
+// Successor is a server that is told to succeed an external master.
+type Successor struct {
+	Member
+	// Until is the end of the order, by the writer's clock. The external master accepts writes again later, and what they write would be lost.
+	Until time.Time `json:"until"`
+}
+
 // Record says who is master, who was master before, and who is replacing the master. It outlives every pod and goes with the release.
 type Record struct {
 	Initialised bool   `json:"initialised"` // a master has served in this release before
@@ -71,7 +78,7 @@ type Record struct {
 	// Restored names the backup that the release began with; empty if it began without data.
 	Restored string `json:"restored,omitempty"`
 	// Successor is the server that becomes the first master of the release, which follows an external master so far.
-	Successor *Member `json:"successor,omitempty"`
+	Successor *Successor `json:"successor,omitempty"`
 
 	// Version is that of the Lease when the record was read.
 	Version string `json:"-"`
@@ -215,13 +222,13 @@ func (r Record) OrderFailover(self Member, now time.Time) (Record, error) {
 	return r, nil
 }
 
-// Succeed says that a server becomes the first master of the release in the place of an external master. The error is ErrReplaced if the
-// release has a master of its own already.
-func (r Record) Succeed(successor Member) (Record, error) {
+// Succeed says that a server becomes the first master of the release in the place of an external master, until a moment. The error is
+// ErrReplaced if the release has a master of its own already.
+func (r Record) Succeed(successor Member, until time.Time) (Record, error) {
 	if r.Initialised {
 		return r, fmt.Errorf("%w: the release has a master of its own, %s", ErrReplaced, r.Master.Name)
 	}
-	r.Successor = &successor
+	r.Successor = &Successor{successor, until}
 	return r, nil
 }
 

@@ -154,9 +154,9 @@ func TestSuccessorIsLeftToTheLauncherThatFencedTheMaster(t *testing.T) {
 
 func TestExternalMasterIsSucceededOnce(t *testing.T) {
 	self := Member{Name: "a", UID: "uid-a"}
-	ordered, err := Record{}.Succeed(self)
+	ordered, err := Record{}.Succeed(self, now)
 	require.NoError(t, err)
-	require.Equal(t, &self, ordered.Successor)
+	require.Equal(t, &Successor{self, now}, ordered.Successor)
 	require.False(t, ordered.Initialised)
 	back, changed := ordered.CallOffSuccession()
 	require.True(t, changed)
@@ -166,6 +166,6 @@ func TestExternalMasterIsSucceededOnce(t *testing.T) {
 	require.Nil(t, claimed.Successor)
 	_, changed = claimed.CallOffSuccession()
 	require.False(t, changed, "the successor is master")
-	_, err = claimed.Succeed(Member{Name: "b", UID: "uid-b"})
+	_, err = claimed.Succeed(Member{Name: "b", UID: "uid-b"}, now)
 	require.ErrorIs(t, err, ErrReplaced)
 }

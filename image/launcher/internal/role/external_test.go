@@ -66,10 +66,14 @@ func TestReplicaLeavesTheExternalMasterForTheFirstMaster(t *testing.T) {
 	check(t, []claim{
 		{"which says that it is master", observe(movedIn, followsOutside(true), recorded("b"), peer("b", isMaster)),
 			does(Follow, "b", replica(Serving, "server-b has succeeded the external master"))},
-		{"but not before it does", observe(movedIn, followsOutside(true), recorded("b"), peer("b", isReplica)),
+		{"but not before it does", observe(movedIn, followsOutside(true), recorded("b"), peer("b", isReplica), func(o *Observation) { o.GenerationFor = claimPatience - 1 }),
 			replica(Serving, "replica of 192.0.2.1")},
 		{"and not for another master", observe(movedIn, followsOutside(true), recorded("b"), peer("c", isMaster)),
 			replica(Serving, "replica of 192.0.2.1")},
+		{"and another replica becomes it where it is lost before it has served", observe(movedIn, followsOutside(true), sentinels("none none none"), recorded("gone"), holds(wasReplica(0, 0)),
+			peer("b", isReplica, reports(wasReplica(0, 0))), peer("c", isReplica, reports(wasReplica(0, 0)))),
+			does(Claim, "", Decision{State: Serving, Label: SlaveLabel,
+				Reason: "the release has left the external master, and its first master does not serve; this pod holds the most advanced data"})},
 		{"and becomes it where that was not finished", observe(movedIn, followsOutside(true), recorded("a")),
 			does(Claim, "", replica(Serving, "this pod succeeds the external master, and is not master yet"))},
 	})
@@ -98,7 +102,7 @@ func TestExternalMasterIsNotAskedForALauncher(t *testing.T) {
 func TestExternalMasterEndsWithTheFirstMasterOfTheRelease(t *testing.T) {
 	l := followingLooker(t)
 	l.look()
-	l.answers.Record = record.Record{Successor: &record.Member{UID: "uid-a"}}
+	l.answers.Record = record.Record{Successor: &record.Successor{Member: record.Member{UID: "uid-a"}, Until: now.Add(time.Hour)}}
 	l.memory.ReadAgain()
 	require.Equal(t, Claim, l.look().Action)
 	l.answers.Record = record.Record{Initialised: true, Generation: 1, Master: record.Member{Name: "b", UID: "uid-b", IP: there.String()}}
@@ -127,4 +131,41 @@ func TestExternalMasterIsNotFollowedWithoutTheRecord(t *testing.T) {
 	l.facts.Own = Own{}
 	l.answers.RecordFailed = true
 	require.Equal(t, Wait, l.look().Action, "the release may have a master of its own")
+}
+
+// The external master accepts writes again by then. What it has accepted meanwhile would be lost.
+func TestExternalMasterIsNotSucceededAfterTheEndOfTheOrder(t *testing.T) {
+	l := followingLooker(t)
+	l.look()
+	l.answers.Record = record.Record{Successor: &record.Successor{Member: record.Member{UID: "uid-a"}, Until: l.at}}
+	l.memory.ReadAgain()
+	require.Equal(t, "external-master-serves", l.look().Rule)
+}
+
+func TestDataOfUnknownWorthAreNotReplacedByThoseOfTheExternalMaster(t *testing.T) {
+	l := followingLooker(t)
+	l.facts.Own = Own{}
+	l.memory = NewMemory(Standing{Unreadable: true}, now)
+	require.Equal(t, "external-master-unknown-data", l.look().Rule)
+}
+
+// Sentinels of the external master find its replicas, and promote one of them where they may.
+func TestReplicaOfTheExternalMasterIsNotPromotable(t *testing.T) {
+	l := followingLooker(t)
+	l.look()
+	require.True(t, l.memory.Held.InSync)
+	require.False(t, l.look().Promotable)
+}
+
+// The external master is gone after the cut-over, and a pod of the release has got its address.
+func TestPodOfTheReleaseAtTheAddressOfTheExternalMasterIsOfTheRelease(t *testing.T) {
+	l := followingLooker(t)
+	l.facts.Settings.External.Addr = there
+	l.facts.Own.Follows = there
+	l.answers.Record = record.Record{Initialised: true, Generation: 1, Master: record.Member{Name: "b", UID: "uid-b", IP: there.String()}}
+	l.answers.Peers = []Peer{{Member: Member{Name: "b", UID: "uid-b", IP: there}, Redis: Answered, Master: true}}
+	plan := l.look()
+	require.NotEqual(t, "external-master-left", plan.Rule, "this replica follows the master of the release")
+	require.False(t, plan.Seen.Settled.IsValid())
+	require.Equal(t, there, l.asked.Master, "the master of the release is asked what its data are worth")
 }

@@ -3,6 +3,8 @@ package role
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 )
 
 // External is the master outside of the release that its servers follow until the release has a master of its own.
@@ -17,20 +19,43 @@ type External struct {
 }
 
 // external gives the external master as it counts in this look.
-func (m *Memory) external(f Facts) External {
+func (m *Memory) external(f Facts, now time.Time) External {
 	r := m.Record
 	x := External{On: f.Settings.External.On && m.RecordKnown && !r.Initialised && m.Worth.Standing.Generation == 0, Addr: f.Settings.External.Addr}
 	for _, p := range f.Peers {
 		x.On = x.On && (p.Status == nil || p.Status.Standing.Generation == 0)
 	}
-	if r.Successor != nil {
+	if r.Successor != nil && now.Before(r.Successor.Until) {
 		x.Successor = r.Successor.UID
 	}
 	return x
 }
 
+// settled gives the address that is set as the external master. It is invalid where a pod of the release has that address by now: the external
+// master is gone, and its address was free.
+func (m *Memory) settled(f Facts) netip.Addr {
+	x := f.Settings.External
+	ours := func(p Peer) bool { return p.IP == x.Addr }
+	if !x.On || f.Self.IP == x.Addr || x.Addr.String() == m.Record.Master.IP || slices.ContainsFunc(f.Peers, ours) {
+		return netip.Addr{}
+	}
+	return x.Addr
+}
+
 // externalRules decide for a server whose release follows an external master.
 var externalRules = []rule[*situation, Decision]{
+	{
+		ID:      "external-master-unknown-data",
+		When:    "Redis does not run, and it cannot be read what the data of this pod are worth",
+		Then:    "wait",
+		Why:     "A master of the release may have written them. A copy of the external master would take their place.",
+		Label:   ClearLabel,
+		applies: func(s *situation) bool { return !s.Local.Running && s.Standing.Unreadable },
+		decide: func(*situation) Decision {
+			return waits("this pod has data, and cannot read whether a master of this release wrote them. Set externalMaster.enabled=false to serve them, or " +
+				"remove the data to follow the external master")
+		},
+	},
 	{
 		ID:      "external-master-unresolved",
 		When:    "the name of the external master does not resolve, and Redis does not run",
@@ -104,13 +129,21 @@ func (s *situation) asExternalReplica() Decision {
 	return d
 }
 
+// leftWithoutMaster says whether this replica still follows the external master, and the release has had a master of its own, which is another
+// pod and does not serve. A pod that has claimed mastership a moment ago is about to serve.
+func (s *situation) leftWithoutMaster() bool {
+	return s.RecordKnown && s.Initialised && !s.recorded && s.Local.Synced && s.followsSettled() && len(s.masters) == 0 && s.GenerationFor >= claimPatience
+}
+
 // followsLeftMaster says whether this replica still follows the external master, and the release has a master of its own, which says so.
 func (s *situation) followsLeftMaster() bool {
 	return s.firstMaster() != nil && s.followsSettled()
 }
 
 // followsSettled says whether this replica follows the address that is set as the external master.
-func (s *situation) followsSettled() bool { return s.Settled.IsValid() && s.Local.Follows == s.Settled }
+func (o Observation) followsSettled() bool {
+	return o.Settled.IsValid() && o.Local.Follows == o.Settled
+}
 
 // firstMaster gives the recorded master, if it says that it is master.
 func (s *situation) firstMaster() *Peer {

@@ -30,6 +30,18 @@ var replicaRules = []rule[*situation, Decision]{
 		},
 	},
 	{
+		ID:      "external-master-left-without-successor",
+		When:    "this replica is in sync with the external master, the record has named another pod for 5 s, nobody is master, and the sentinels know nothing",
+		Then:    "elect",
+		Why:     "The release has moved in, and its first master is lost. This replica has what that master had when it began.",
+		Label:   SlaveLabel,
+		See:     "The election",
+		applies: func(s *situation) bool { return s.leftWithoutMaster() && s.sentinelsKnowNothing() },
+		decide: func(s *situation) Decision {
+			return s.replicaAs(s.elect("the release has left the external master, and its first master does not serve"))
+		},
+	},
+	{
 		ID:    "named-replica-elects",
 		When:  "a majority names this pod, nobody is master, and the link has been down for 8 s",
 		Then:  "elect",
