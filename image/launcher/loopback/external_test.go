@@ -203,6 +203,18 @@ func TestReleaseComesBackAsSlavesOfAnExternalMaster(t *testing.T) {
 func TestWhatIsInTheWayOfAPromotionIsTold(t *testing.T) {
 	t.Parallel()
 	c, x := startFollowing(t, options{servers: 2, sentinels: 1})
+	listening := x.Subscribe(t.Context(), "__sentinel__:hello") // as a Sentinel does
+	if _, err := listening.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Del(t.Context(), "before").Err(); err != nil {
+		t.Fatal(err)
+	}
+	code, said := c.promote()
+	if code != 1 || !strings.Contains(said, "1 Sentinel(s) watch "+x.address) || !strings.Contains(said, "has no keys") {
+		t.Errorf("launcher promote ended with %d:\n%s", code, said)
+	}
+	_ = listening.Close()
 	if err := x.ConfigSet(t.Context(), "requirepass", "another").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +229,7 @@ func TestWhatIsInTheWayOfAPromotionIsTold(t *testing.T) {
 		}
 		return nil
 	})
-	code, said := c.promote("--dry-run")
+	code, said = c.promote("--dry-run")
 	if code != 1 {
 		t.Errorf("launcher promote --dry-run ended with %d", code)
 	}
@@ -253,6 +265,29 @@ func TestPromotionThatDoesNotHappenIsTakenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	throughout(t, 5*time.Second, "the release follows the external master", func() error { return c.followsExternal(x) })
+}
+
+// The successor is recorded and master, and its label cannot be written. What clients wrote to the external master from now on would be lost.
+func TestPromotionThatIsNotSeenToHappenGoesOnHoldingWritesBack(t *testing.T) {
+	t.Parallel()
+	c, x := startFollowing(t, options{servers: 2, sentinels: 1})
+	for _, p := range c.servers() {
+		c.api.Deny(p.name, "patch", "pods")
+	}
+	code, said := c.promote()
+	t.Logf("launcher promote:\n%s", said)
+	if code != 1 || !strings.Contains(said, "the cut-over has happened") || strings.Contains(said, "accepts writes again") {
+		t.Errorf("launcher promote ended with %d", code)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := x.Set(ctx, "late", "value", 0).Err(); err == nil {
+		t.Error("the external master accepts writes")
+	}
+	for _, p := range c.servers() {
+		c.api.Allow(p.name, "patch", "pods")
+	}
+	c.converge()
 }
 
 func TestEncryptedLinksToAnExternalMasterAreChecked(t *testing.T) {

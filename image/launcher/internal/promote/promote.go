@@ -25,10 +25,17 @@ const (
 	catchUpTime = 20 * time.Second
 	// successionTime is how long the chosen server may need to become master and to be labelled: its launcher looks once a second.
 	successionTime = 20 * time.Second
+	// callOffTime is how long the API may need to take the order back.
+	callOffTime = 10 * time.Second
 	// followTime is how long the other servers may need to follow it.
 	followTime = 30 * time.Second
 	// pollEvery is the time between two looks.
 	pollEvery = 100 * time.Millisecond
+	// holdReserve is the part of the pause that is left when the order ends: the launcher of the successor may be as late as its clock, and one
+	// write of the record.
+	holdReserve = record.Skew + 3*time.Second
+	// shortestPause leaves some seconds for the data, and some for the order.
+	shortestPause = 15 * time.Second
 	// lagLimit is by how many bytes a server may be behind before that is an obstacle: writes would wait for it.
 	lagLimit = 16 << 20
 )
@@ -45,6 +52,9 @@ type Options struct {
 func Run(ctx context.Context, c config.Config, api *kube.Client, o Options, out io.Writer) error {
 	if !c.External.On() {
 		return errors.New("this pod knows no external master: install the release with externalMaster.enabled=true")
+	}
+	if o.Pause != 0 && o.Pause < shortestPause {
+		return fmt.Errorf("--pause-source is %v: give at least %v, or 0 if you have stopped the clients of the external master", o.Pause, shortestPause)
 	}
 	p := &promotion{config: c, api: api, options: o, out: out, source: connect(c.External)}
 	defer p.source.Close()
@@ -65,6 +75,7 @@ type promotion struct {
 	options Options
 	out     io.Writer
 	source  *source
+	process string // ID of the process of the external master that was checked
 }
 
 func (p *promotion) say(format string, arguments ...any) {
@@ -120,11 +131,10 @@ func (p *promotion) check(ctx context.Context) error {
 	var problems []string
 	problem := func(format string, arguments ...any) { problems = append(problems, fmt.Sprintf(format, arguments...)) }
 	external, err := p.source.state(ctx)
-	switch {
-	case err != nil:
+	if err != nil {
 		problem("%v", err)
-	case !external.master:
-		problem("%s is a replica itself: set externalMaster.host to its master, or promote it first", p.source.address)
+	} else {
+		problems = append(problems, external.obstacles(p.source.address, p.source.sentinels(ctx))...)
 	}
 	if err == nil && p.options.Pause > 0 {
 		if err := p.source.mayPause(ctx); err != nil {
@@ -153,45 +163,36 @@ func (p *promotion) check(ctx context.Context) error {
 	if len(problems) > 0 {
 		return fmt.Errorf("%d thing(s) in the way:\n  - %s", len(problems), strings.Join(problems, "\n  - "))
 	}
+	p.process = external.process
 	p.say("%d servers follow %s, which is at offset %d", len(servers), p.source.address, external.offset)
 	return nil
 }
 
-// obstacle says what is wrong with a server; empty if nothing is.
-func obstacle(s server, external state) string {
-	switch {
-	case s.err != nil:
-		return fmt.Sprintf("does not answer: %v", s.err)
-	case s.info.Loading:
-		return "loads its data"
-	case s.info.Master:
-		return "is master"
-	case !s.info.LinkUp:
-		return "has no link to the external master: look at the log of its Redis"
-	case external.history != "" && s.info.ReplID != external.history:
-		return "has another history than the external master: it is connected to another server"
-	case external.offset-s.info.Offset > lagLimit:
-		return fmt.Sprintf("is %d MiB behind", (external.offset-s.info.Offset)>>20)
-	}
-	return ""
-}
-
 // carryOut has writes wait, and one server succeed.
 func (p *promotion) carryOut(ctx context.Context) (err error) {
+	began := time.Now()
 	if p.options.Pause > 0 {
 		if err := p.source.pause(ctx, p.options.Pause); err != nil {
 			return err
 		}
 	}
-	began := time.Now()
+	ordered := false // the order may be in force, and the cut-over may have happened
 	defer func() {
-		if err != nil && p.options.Pause > 0 {
-			p.source.unpause(context.WithoutCancel(ctx))
-			p.say("%s accepts writes again", p.source.address)
+		if err == nil || p.options.Pause == 0 {
+			return
 		}
+		if ordered {
+			p.say("%s holds writes back until %s: what it accepts after that may be lost", p.source.address, p.pauseEnd(began))
+			return
+		}
+		p.source.unpause(context.WithoutCancel(ctx))
+		p.say("%s accepts writes again", p.source.address)
 	}()
 	final, err := p.source.state(ctx)
 	if err != nil {
+		return err
+	}
+	if err := p.unchanged(final); err != nil {
 		return err
 	}
 	chosen, err := p.catchUp(ctx, final)
@@ -201,14 +202,43 @@ func (p *promotion) carryOut(ctx context.Context) (err error) {
 	if p.options.Pause > 0 && time.Since(began) > p.options.Pause/2 {
 		return fmt.Errorf("the servers needed %v, and writes wait for %v only: give --pause-source more time", time.Since(began).Round(time.Millisecond), p.options.Pause)
 	}
-	if err := p.order(ctx, chosen); err != nil {
-		return err
+	until := time.Now().Add(p.orderTime(time.Since(began)))
+	err = p.order(ctx, chosen, until)
+	if err == nil {
+		err = p.awaitMaster(ctx, chosen, time.Until(until)+record.Skew)
 	}
-	if err := p.awaitMaster(ctx, chosen); err != nil {
-		return errors.Join(err, p.callOff(context.WithoutCancel(ctx)))
+	if err != nil {
+		back := p.callOff(context.WithoutCancel(ctx))
+		ordered = back != nil
+		return errors.Join(err, back)
 	}
 	p.report(ctx, chosen, final, began)
 	return nil
+}
+
+// unchanged says with nil that the external master is the process that was checked, and still a master. Otherwise writes wait at another Redis
+// than the one that has accepted them.
+func (p *promotion) unchanged(final state) error {
+	switch {
+	case !final.master:
+		return fmt.Errorf("%s has become a replica: its clients may write elsewhere; begin again", p.source.address)
+	case final.process != p.process:
+		return fmt.Errorf("another Redis answers at %s than before: begin again", p.source.address)
+	}
+	return nil
+}
+
+// orderTime is how long the order is in force, if the pause began so long ago: writes wait until it has ended.
+func (p *promotion) orderTime(paused time.Duration) time.Duration {
+	if p.options.Pause == 0 {
+		return successionTime
+	}
+	return min(successionTime, p.options.Pause-paused-holdReserve)
+}
+
+// pauseEnd is when the external master accepts writes again.
+func (p *promotion) pauseEnd(began time.Time) string {
+	return began.Add(p.options.Pause).UTC().Format("15:04:05")
 }
 
 // catchUp waits until a server, and if possible all of them, have everything.
@@ -243,13 +273,14 @@ func (p *promotion) catchUp(ctx context.Context, final state) (server, error) {
 	return best, nil
 }
 
-// order writes the successor into the record. Its own launcher makes it master.
-func (p *promotion) order(ctx context.Context, chosen server) error {
+// order writes the successor into the record. Its own launcher makes it master, until a moment. Where it gives an error, the order may have been
+// written nevertheless.
+func (p *promotion) order(ctx context.Context, chosen server, until time.Time) error {
 	read, err := p.api.Record(ctx)
 	if err != nil {
 		return err
 	}
-	next, err := read.Succeed(record.Member{Name: chosen.pod.Name, UID: chosen.pod.UID, IP: chosen.pod.IP.String()})
+	next, err := read.Succeed(record.Member{Name: chosen.pod.Name, UID: chosen.pod.UID, IP: chosen.pod.IP.String()}, until)
 	if err != nil {
 		return err
 	}
@@ -257,26 +288,33 @@ func (p *promotion) order(ctx context.Context, chosen server) error {
 	return err
 }
 
-// callOff takes the order back. It fails if the successor has become master meanwhile.
+// callOff takes the order back, and gives nil when it is certainly not in force any more. It fails if the successor has become master meanwhile.
 func (p *promotion) callOff(ctx context.Context) error {
-	read, err := p.api.Record(ctx)
-	if err == nil {
-		next, changed := read.CallOffSuccession()
-		if !changed {
-			return fmt.Errorf("%s has become master meanwhile: the cut-over has happened, look at launcher status", read.Master.Name)
+	var last error
+	err := p.await(ctx, callOffTime, func(ctx context.Context) (bool, error) {
+		var read, next record.Record
+		if read, last = p.api.Record(ctx); last != nil {
+			return false, nil // the API may answer the next time
 		}
-		_, err = p.api.WriteRecord(ctx, next)
+		if read.Initialised {
+			return false, fmt.Errorf("%s is recorded as the master: the cut-over has happened, look at launcher status", read.Master.Name)
+		}
+		next, changed := read.CallOffSuccession()
+		if changed {
+			_, last = p.api.WriteRecord(ctx, next)
+		}
+		return last == nil, nil
+	})
+	if err != nil && last != nil {
+		return fmt.Errorf("take the order back: %w; look at launcher status before you write to the external master", last)
 	}
-	if err != nil {
-		return fmt.Errorf("take the order back: %w; look at launcher status before you write to the external master", err)
-	}
-	return nil
+	return err
 }
 
 // awaitMaster waits until the chosen server is master, recorded and labelled.
-func (p *promotion) awaitMaster(ctx context.Context, chosen server) error {
+func (p *promotion) awaitMaster(ctx context.Context, chosen server, limit time.Duration) error {
 	last := "nothing was seen"
-	err := p.await(ctx, successionTime, func(ctx context.Context) (bool, error) {
+	err := p.await(ctx, limit, func(ctx context.Context) (bool, error) {
 		servers, err := p.servers(ctx)
 		if err != nil {
 			last = err.Error()
@@ -302,7 +340,7 @@ func (p *promotion) report(ctx context.Context, chosen server, final state, bega
 	p.say("%s is the master of the release", chosen.pod.Name)
 	if p.options.Pause > 0 {
 		p.say("writes waited %.2f s; nothing was lost: writes ended at offset %d, and the new master went on from %d", waited.Seconds(), final.offset, chosen.info.Offset)
-		p.say("%s holds writes back until %s: let the clients connect to the master Service now", p.source.address, began.Add(p.options.Pause).UTC().Format("15:04:05"))
+		p.say("%s holds writes back until %s: let the clients connect to the master Service now", p.source.address, p.pauseEnd(began))
 	} else if now, err := p.source.state(ctx); err == nil && now.offset > chosen.info.Offset {
 		p.say("%s has gone on by %d bytes, of writes or of its own: clients of it must be stopped before", p.source.address, now.offset-chosen.info.Offset)
 	}

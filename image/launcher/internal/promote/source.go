@@ -43,23 +43,36 @@ type state struct {
 	master  bool
 	offset  int64
 	history string
+	process string // ID of the process
+	empty   bool   // it has no keys
 }
 
 func (s *source) state(ctx context.Context) (state, error) {
-	text, err := s.Info(ctx, "replication").Result()
+	text, err := s.Info(ctx).Result()
 	if err != nil {
 		return state{}, fmt.Errorf("ask the external master %s for its offset: %w", s.address, err)
 	}
-	fields := map[string]string{}
+	fields, empty := map[string]string{}, true
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 		fields[name] = value
+		empty = empty && !strings.HasPrefix(value, "keys=") // the lines of the databases with keys
 	}
 	offset, err := strconv.ParseInt(fields["master_repl_offset"], 10, 64)
 	if err != nil {
 		return state{}, fmt.Errorf("the external master %s tells no offset", s.address)
 	}
-	return state{master: fields["role"] == "master", offset: offset, history: fields["master_replid"]}, nil
+	return state{master: fields["role"] == "master", offset: offset, history: fields["master_replid"], process: fields["run_id"], empty: empty}, nil
+}
+
+// sentinels gives how many Sentinels listen at the external master, 0 if it does not tell.
+func (s *source) sentinels(ctx context.Context) int64 {
+	const hello = "__sentinel__:hello" // where Sentinels tell each other of a master
+	listening, err := s.PubSubNumSub(ctx, hello).Result()
+	if err != nil {
+		return 0
+	}
+	return listening[hello]
 }
 
 // mayPause asks for a pause that ends at once: a longer one of somebody else goes on.
