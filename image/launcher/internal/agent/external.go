@@ -70,9 +70,10 @@ func (s *Server) external() role.External {
 	return x
 }
 
-// masterAt gives the address of a master to follow, and whether it is the external one.
+// masterAt gives the address of a master to follow, and whether it is the external one. A pod of the release may get the address of the external
+// master when the latter is gone.
 func (s *Server) masterAt(target netip.Addr) (master netip.AddrPort, external bool) {
-	if x := s.external(); x.On && target == x.Addr {
+	if x := s.plan.Seen.External; x.On && target == x.Addr {
 		return netip.AddrPortFrom(target, uint16(s.config.External.Port)), true
 	}
 	return netip.AddrPortFrom(target, uint16(s.config.RedisPort)), false

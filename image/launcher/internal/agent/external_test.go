@@ -43,12 +43,17 @@ func TestMasterToFollowHasItsPort(t *testing.T) {
 	background := t.Context()
 	go s.externalMaster.run(background)
 	require.Eventually(t, func() bool { return s.external().Addr == outside }, 10*time.Second, 10*time.Millisecond)
+	s.plan.Seen.External = s.external()
 	master, external := s.masterAt(outside)
 	require.True(t, external)
 	require.Equal(t, "127.0.0.1:6380", master.String())
 	master, external = s.masterAt(inside)
 	require.False(t, external)
 	require.Equal(t, "10.0.0.2:6379", master.String())
+	s.plan.Seen.External = role.External{}
+	master, external = s.masterAt(outside)
+	require.False(t, external, "the release has a master of its own, which has got that address")
+	require.Equal(t, "127.0.0.1:6379", master.String())
 }
 
 func TestSuccessorOfAnExternalMasterForgetsThePasswordOfThatMaster(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
 // dumpFile is where BGSAVE writes: the default of dbfilename, which the launcher owns.
@@ -59,7 +60,6 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 		return err
 	}
 	now := time.Now()
-	s.dumpRestored = false
 	s.child, s.restarts.Started, s.priority, s.limit = child, now, redisconf.BootPriority, settings.MemoryLimit
 	s.guard.Guard(child)
 	s.memory.ProcessStarted(saved, now)
@@ -136,6 +136,9 @@ func (s *Server) endRedis(signal syscall.Signal) {
 // processEnded forgets what was true of the process that has ended. died says that it has ended by itself.
 func (s *Server) processEnded(died bool) {
 	s.memory.ProcessEnded(died, s.config.Persistence, time.Now())
+	if s.dumpRestored { // it has not been loaded, and the next redis-server loads it
+		s.memory.Worth.Standing, s.memory.Worth.Filed = role.Standing{}, role.Standing{}
+	}
 	s.info = redisnode.Info{}
 	s.demoting = false
 	s.generation.Store(0)

@@ -29,15 +29,27 @@ const (
 )
 
 // restoring is the fetching of a backup beside the loop.
-type restoring struct{ end context.CancelFunc }
+type restoring struct {
+	end    context.CancelFunc
+	wanted bool   // the election may still wait for the backup
+	name   string // the backup that has been fetched; empty: it is still being fetched
+}
 
-// restore begins to fetch the backup that the release begins with, if that is not under way.
+// restore begins to fetch the backup that the release begins with, if that is not under way. The data that have been fetched become those of this
+// pod: the election waits for them.
 func (s *Server) restore(ctx context.Context) {
-	if s.restoring != nil || time.Now().Before(s.restoreAt) {
+	switch r := s.restoring; {
+	case r != nil && r.name != "":
+		s.restoring = nil
+		if err := s.takeBackup(r.name); err != nil {
+			s.notRestored(err)
+		}
+		return
+	case r != nil || time.Now().Before(s.restoreAt):
 		return
 	}
 	ctx, end := context.WithCancel(ctx)
-	r := &restoring{end}
+	r := &restoring{end: end, wanted: true}
 	s.restoring = r
 	settings, dir, log := s.config.Backup, s.config.DataDir, s.log
 	log.Info("fetching the backup that the release begins with", "backup", settings.RestoreFrom)
@@ -89,24 +101,31 @@ func syncDirectory(path string) error {
 	return errors.Join(directory.Sync(), directory.Close())
 }
 
-// fetched takes the end of an attempt. The data count as those of this pod only if the election still waits for them: another server may
-// have become master meanwhile.
+// fetched takes the end of an attempt. No other attempt has begun before: both would write the same files.
 func (s *Server) fetched(r *restoring, name string, err error) {
 	r.end()
-	wanted := s.restoring == r
-	if wanted {
-		s.restoring = nil
+	if err == nil && r.wanted {
+		r.name = name // the next turn takes it, if the election waits for it
+		return
 	}
-	if err == nil && wanted && s.child == nil && s.plan.Action == role.Restore {
-		err = s.takeBackup(name)
+	s.restoring = nil
+	s.removeFetched()
+	if r.wanted {
+		s.notRestored(err)
 	}
-	switch {
-	case !wanted:
-		_ = os.RemoveAll(filepath.Join(s.config.DataDir, restoreDir))
-	case err != nil:
-		s.restoreAt = time.Now().Add(restoreEvery)
-		s.restoreNote = fmt.Sprintf("the backup %s could not be restored; trying again: %v", s.config.Backup.RestoreFrom, err)
-		s.log.Error("the backup that the release begins with could not be restored; trying again", "backup", s.config.Backup.RestoreFrom, "error", err)
+}
+
+// notRestored tells why an attempt has failed, and puts the next one off.
+func (s *Server) notRestored(err error) {
+	s.restoreAt = time.Now().Add(restoreEvery)
+	s.restoreNote = fmt.Sprintf("the backup %s could not be restored; trying again: %v", s.config.Backup.RestoreFrom, err)
+	s.log.Error("the backup that the release begins with could not be restored; trying again", "backup", s.config.Backup.RestoreFrom, "error", err)
+}
+
+// removeFetched removes a backup, or a part of it, that does not become the data of this pod. It may be as large as all data.
+func (s *Server) removeFetched() {
+	if err := os.RemoveAll(filepath.Join(s.config.DataDir, restoreDir)); err != nil {
+		s.log.Warn("a backup that was fetched cannot be removed; it takes up room", "error", err)
 	}
 }
 
@@ -130,19 +149,25 @@ func (s *Server) takeBackup(name string) error {
 	if err := syncDirectory(s.config.DataDir); err != nil {
 		return fmt.Errorf("move the restored data to their place: %w", err)
 	}
-	s.dumpRestored = !s.config.Persistence
+	s.dumpRestored, s.restoredSettled = !s.config.Persistence, false
 	s.memory.Worth.Standing, s.memory.Worth.Filed = role.Standing{}, role.Standing{}
 	s.restoreNote = ""
 	s.log.Info("the backup is restored: this pod holds its data", "backup", name)
 	return nil
 }
 
-// watchRestore ends an attempt that the election does not wait for any more, and tells of a backup that was not restored.
-func (s *Server) watchRestore(d role.Decision) {
-	if s.restoring != nil && d.Action != role.Restore {
-		s.restoring.end()
-		s.restoring = nil
+// watchRestore ends an attempt that no election will wait for any more, and tells of a backup that was not restored. An election that waits
+// for something else meanwhile, as for an API that does not answer, may come back to the backup.
+func (s *Server) watchRestore() {
+	if r := s.restoring; r != nil && (s.child != nil || s.memory.Record.Initialised) {
+		r.wanted = false
+		r.end()
+		if r.name != "" {
+			s.restoring = nil
+			s.removeFetched()
+		}
 	}
+	s.settleRestored()
 	wanted, r := s.config.Backup.RestoreFrom, s.memory.Record
 	if wanted == "" || !s.memory.RecordKnown || !r.Initialised {
 		return
@@ -157,11 +182,21 @@ func (s *Server) watchRestore(d role.Decision) {
 	s.restoreNote = note
 }
 
-// forgetRestored removes what the record has by now.
-func (s *Server) forgetRestored() {
+// settleRestored notes that Redis has loaded the restored data. Until then Redis loads them again whenever it is started.
+func (s *Server) settleRestored() {
+	if s.restoredSettled || s.child == nil || !s.memory.Loaded {
+		return
+	}
+	s.restoredSettled, s.dumpRestored = true, false
 	if err := os.Remove(filepath.Join(s.config.DataDir, restoredFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Warn("a file could not be removed", "error", err)
 	}
+}
+
+// restoredDump says whether this pod, which keeps nothing on disk, has a restored backup that Redis has not loaded yet.
+func (s *Server) restoredDump() bool {
+	_, err := os.Stat(filepath.Join(s.config.DataDir, dumpFile))
+	return err == nil && s.restoredBackup() != ""
 }
 
 // restoredBackup names the backup that the data of this pod began with; empty if they began without one.

@@ -74,8 +74,9 @@ type Server struct {
 	restoring   *restoring             // the fetching of a backup that is under way; nil: none is
 	restoreAt   time.Time              // before then no other attempt is made
 	restoreNote string                 // see role.Status.Restore
-	// dumpRestored: without persistence, the next redis-server loads the dump, which is a restored backup.
-	dumpRestored bool
+	// dumpRestored: without persistence, the next redis-server loads the dump, which is a restored backup that none has loaded yet.
+	// restoredSettled: a redis-server has loaded what this pod has.
+	dumpRestored, restoredSettled bool
 	// generation is a copy of role.Memory.Own for the goroutines beside the loop.
 	generation    atomic.Int64
 	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
@@ -139,6 +140,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			return err
 		}
 	}
+	s.removeFetched()
 	s.memory = role.NewMemory(s.loadStanding(), time.Now())
 	defer func() { s.disk().WaitFor(lastStanding) }()
 	go s.api.Run(ctx)
@@ -199,7 +201,7 @@ func (s *Server) turn(ctx context.Context) {
 	before := s.memory.Decided
 	s.plan = s.look(ctx)
 	o, d := s.plan.Seen, s.plan.Decision
-	if x := s.external(); !x.On || o.Local.Follows != x.Addr { // an external master has no launcher
+	if !o.Settled.IsValid() || o.Local.Follows != o.Settled { // an external master has no launcher
 		s.watch.follow(ctx, o.Local, s.config.HTTPPort)
 	}
 	if now := s.memory.Decided; now != before {
@@ -207,10 +209,10 @@ func (s *Server) turn(ctx context.Context) {
 	}
 	if o.Local.Answering {
 		s.guard.Warm(ctx, s.child, s.memory.MasterSince)
-		s.settleReplica(ctx, o.Local)
+		s.settleReplica(ctx, o)
 	}
 	s.metrics.setState(d.State.String())
-	s.watchRestore(d)
+	s.watchRestore()
 	s.publish(o)
 	s.label(d)
 	s.guard.Follow(s.plan)
@@ -301,12 +303,12 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 
 // settleReplica finishes the demotion of a former master. Redis may have obeyed an earlier
 // order although its answer was late.
-func (s *Server) settleReplica(ctx context.Context, local role.Local) {
-	if local.Master {
+func (s *Server) settleReplica(ctx context.Context, o role.Observation) {
+	if o.Local.Master {
 		return
 	}
 	s.lacks = ""
-	if x := s.external(); x.On && !local.LinkUp && local.Follows != x.Addr {
+	if !o.External.On && !o.Local.LinkUp && o.Local.Follows != o.Settled {
 		// A sentinel or another launcher may have moved this replica before its own launcher.
 		if err := s.setLink(ctx, false); err != nil {
 			s.log.Warn("cannot give Redis the password of the present master; trying again", "error", err)
@@ -384,9 +386,6 @@ func (s *Server) claimOnce(ctx context.Context) error {
 	written, err := s.api.WriteRecord(ctx, claim)
 	if err == nil {
 		s.recordIs(written)
-		if claim.Restored != "" {
-			s.forgetRestored()
-		}
 	}
 	return err
 }
