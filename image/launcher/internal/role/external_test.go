@@ -74,6 +74,10 @@ func TestReplicaLeavesTheExternalMasterForTheFirstMaster(t *testing.T) {
 			peer("b", isReplica, reports(wasReplica(0, 0))), peer("c", isReplica, reports(wasReplica(0, 0)))),
 			does(Claim, "", Decision{State: Serving, Label: SlaveLabel,
 				Reason: "the release has left the external master, and its first master does not serve; this pod holds the most advanced data"})},
+		{"and waits no longer than others for a server that is missing", observe(movedIn, followsOutside(true), sentinels("none none none"), recorded("gone"),
+			holds(wasReplica(0, 0)), peer("b", isReplica, reports(wasReplica(0, 0))), func(o *Observation) { o.Masterless = electionPatience }),
+			does(Claim, "", Decision{State: Serving, Label: SlaveLabel,
+				Reason: "the release has left the external master, and its first master does not serve; this pod holds the most advanced data"})},
 		{"and becomes it where that was not finished", observe(movedIn, followsOutside(true), recorded("a")),
 			does(Claim, "", replica(Serving, "this pod succeeds the external master, and is not master yet"))},
 	})

@@ -176,7 +176,7 @@ type Observation struct {
 	// RestoreFrom names the backup that a release begins with that has never had data; empty: none.
 	RestoreFrom string
 	// External is the master outside of the release, while the release follows one. Settled is its address where it is set, also after the
-	// release has got a master of its own; else, and where a pod of the release has that address, invalid.
+	// release has got a master of its own; else, and where that master has the address, invalid.
 	External External
 	Settled  netip.Addr
 

@@ -3,7 +3,6 @@ package role
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -31,15 +30,13 @@ func (m *Memory) external(f Facts, now time.Time) External {
 	return x
 }
 
-// settled gives the address that is set as the external master. It is invalid where a pod of the release has that address by now: the external
+// settled gives the address that is set as the external master. It is invalid where the master of the release has that address by now: the external
 // master is gone, and its address was free.
 func (m *Memory) settled(f Facts) netip.Addr {
-	x := f.Settings.External
-	ours := func(p Peer) bool { return p.IP == x.Addr }
-	if !x.On || f.Self.IP == x.Addr || x.Addr.String() == m.Record.Master.IP || slices.ContainsFunc(f.Peers, ours) {
-		return netip.Addr{}
+	if x := f.Settings.External; x.On && x.Addr.String() != m.Record.Master.IP {
+		return x.Addr
 	}
-	return x.Addr
+	return netip.Addr{}
 }
 
 // externalRules decide for a server whose release follows an external master.
