@@ -171,11 +171,6 @@ func (p *promotion) check(ctx context.Context) error {
 // carryOut has writes wait, and one server succeed.
 func (p *promotion) carryOut(ctx context.Context) (err error) {
 	began := time.Now()
-	if p.options.Pause > 0 {
-		if err := p.source.pause(ctx, p.options.Pause); err != nil {
-			return err
-		}
-	}
 	ordered := false // the order may be in force, and the cut-over may have happened
 	defer func() {
 		if err == nil || p.options.Pause == 0 {
@@ -185,9 +180,17 @@ func (p *promotion) carryOut(ctx context.Context) (err error) {
 			p.say("%s holds writes back until %s: what it accepts after that may be lost", p.source.address, p.pauseEnd(began))
 			return
 		}
-		p.source.unpause(context.WithoutCancel(ctx))
+		if err := p.source.unpause(context.WithoutCancel(ctx)); err != nil {
+			p.say("%s accepts writes again at %s at the latest: %v", p.source.address, p.pauseEnd(began), err)
+			return
+		}
 		p.say("%s accepts writes again", p.source.address)
 	}()
+	if p.options.Pause > 0 {
+		if err := p.source.pause(ctx, p.options.Pause); err != nil {
+			return err // an answer that is late may mean that writes wait
+		}
+	}
 	final, err := p.source.state(ctx)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package promote
 import (
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
 func TestWhatIsInTheWayOfAServer(t *testing.T) {
@@ -73,4 +75,14 @@ func TestPauseIsLongEnoughForACutOver(t *testing.T) {
 	for _, pause := range []time.Duration{-time.Minute, time.Second} {
 		require.ErrorContains(t, Run(t.Context(), c, nil, Options{Pause: pause}, io.Discard), "--pause-source is")
 	}
+}
+
+// An answer that does not come may mean that writes wait.
+func TestPauseThatFailsIsEnded(t *testing.T) {
+	external := fakeredis.Start(t, map[string]string{"CLIENT": "-ERR not now\r\n"})
+	p := &promotion{options: Options{Pause: time.Minute}, out: io.Discard, source: connect(config.External{Host: external.Addr.Addr().String(), Port: int(external.Addr.Port())})}
+	t.Cleanup(func() { _ = p.source.Close() })
+	require.ErrorContains(t, p.carryOut(t.Context()), "hold writes back")
+	heard := strings.ToLower(strings.Join(external.Heard(), "\n"))
+	require.Contains(t, heard, "client pause 60000 write\nclient unpause")
 }

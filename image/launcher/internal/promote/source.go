@@ -91,8 +91,12 @@ func (s *source) pause(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-func (s *source) unpause(ctx context.Context) {
+// unpause has the external master accept writes again.
+func (s *source) unpause(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	_ = s.Do(ctx, "CLIENT", "UNPAUSE").Err()
+	if err := s.Do(ctx, "CLIENT", "UNPAUSE").Err(); err != nil {
+		return fmt.Errorf("have the external master %s accept writes again: %w", s.address, err)
+	}
+	return nil
 }
