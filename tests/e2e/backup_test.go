@@ -21,8 +21,9 @@ import (
 const (
 	// backupNamespace holds the releases that make backups, and nothing else.
 	backupNamespace = "redis-ha-e2e-backup"
-	// recipient is the public key of age that the backups are encrypted for. Nobody reads them, so the private key is gone.
+	// recipient and identity are a pair of keys of age, for this test only.
 	recipient = "age1xyp8wjulp5u2p5rwu4ys04ww6l7h2zvn44ls8k220w3rkh0w0svs7eg6zm"
+	identity  = "AGE-SECRET-KEY-1VKLAKNDEP84SKG3WCPLN5T734V95NC2MDKE6M6K3KXA5535JJJMQP62W76"
 )
 
 // hostAddress is an address at which the pods reach a process on this machine: the gateway of the nodes.
@@ -88,7 +89,7 @@ func TestBackupsAreMadeInABucketAndListed(t *testing.T) {
 	objects := t.TempDir()
 	endpoint := s3server.At(t, s3server.Start(t, objects, "-listen", "0.0.0.0:0"), hostAddress(t))
 	bash(t, fmt.Sprintf("kubectl create secret generic keys --namespace %s --from-literal=access-key=%s --from-literal=secret-key=%s", r.namespace, s3server.AccessKey, s3server.SecretKey))
-	bash(t, fmt.Sprintf("kubectl create secret generic age --namespace %s --from-literal=recipient=%s", r.namespace, recipient))
+	bash(t, fmt.Sprintf("kubectl create secret generic age --namespace %s --from-literal=recipient=%s --from-literal=identity=%s", r.namespace, recipient, identity))
 	r.readPassword = true
 	r.install(t, "--set", "auth=true,networkPolicy.enabled=true,backup.enabled=true,backup.encryption.existingSecret=age,backup.s3.existingSecret=keys",
 		"--set", "backup.s3.endpoint="+endpoint, "--set", "backup.s3.bucket="+s3server.Bucket)
@@ -112,8 +113,21 @@ func TestBackupsAreMadeInABucketAndListed(t *testing.T) {
 	r.requireListed(t, "backup-list-again", 2, "yes")
 	r.upgrade(t, "--set", "backup.retention=1h")
 	r.runJob(t, "backup-third")
-	r.requireListed(t, "backup-list-third", 3, "yes")
+	list := r.requireListed(t, "backup-list-third", 3, "yes")
 	r.healthyAfterBackups(t)
+
+	// Another release begins with one of the backups, and with that one only once.
+	name := regexp.MustCompile(`[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}`).FindString(list)
+	restored := &release{name: "restored", namespace: r.namespace, servers: 2, sentinels: 1}
+	settings := []string{"--set", "replicas.servers=2,replicas.sentinels=1,networkPolicy.enabled=true,backup.encryption.existingSecret=age,backup.s3.existingSecret=keys",
+		"--set", "backup.s3.endpoint=" + endpoint, "--set", "backup.s3.bucket=" + s3server.Bucket, "--set", "backup.s3.prefix=" + r.namespace + "/" + r.fullname()}
+	restored.install(t, append(settings, "--set", "restore.from="+name)...)
+	assert.Equal(t, strings.Repeat("x", 1000), strings.TrimSpace(restored.cli(t, restored.masterService(), 6379, "GET", "backup:key")))
+	restored.cli(t, restored.masterService(), 6379, "SET", "backup:key", "later")
+	restored.kubectl(t, "rollout", "restart", restored.serverWorkload())
+	bash(t, fmt.Sprintf("kubectl rollout status %s --namespace %s --timeout 4m", restored.serverWorkload(), restored.namespace))
+	eventually(t, recoveryTime, "a healthy release after the roll-out", restored.healthy)
+	assert.Equal(t, "later", strings.TrimSpace(restored.cli(t, restored.masterService(), 6379, "GET", "backup:key")), "the backup is restored once")
 }
 
 // A release with one server has no slave, so its master is copied. Its sentinel must not take the copy for a replica.

@@ -28,22 +28,26 @@ const (
 	copyTime = 2 * time.Minute
 )
 
+// oldRedises are those that docs/moving.md has a row for.
+var oldRedises = map[string]oldRedis{
+	"the ancestor": {objects: "ancestor.yaml", workload: "deployment/old-redis-ha-server", address: "old-redis-ha-master-svc:6379", secret: "none", key: "none"},
+	"DandyDeveloper": {
+		objects: "dandydeveloper.yaml", workload: "statefulset/old-redis-ha-server", address: "old-redis-ha-haproxy:6379",
+		secret: "old-redis-ha", key: "auth", password: "secret-of-dandydeveloper",
+	},
+	"Bitnami": {
+		objects: "bitnami.yaml", workload: "statefulset/old-redis-master", address: "old-redis-master:6379",
+		secret: "old-redis", key: "redis-password", password: "secret-of-bitnami",
+	},
+	"a plain redis-server": {objects: "plain.yaml", workload: "deployment/plain", address: "plain:6379", secret: "none", key: "none"},
+}
+
 // TestDataOfOtherChartsAreCopiedWhileClientsWrite goes the way of docs/moving.md from objects with the names that other charts give them.
 func TestDataOfOtherChartsAreCopiedWhileClientsWrite(t *testing.T) {
 	require.NoError(t, env.Prepare(t.Context()))
 	r := &release{name: "new", namespace: movingNamespace, servers: 2, sentinels: 1, readPassword: true}
 	r.install(t, "--set", "replicas.servers=2", "--set", "replicas.sentinels=1", "--set", "auth=true")
-	for name, old := range map[string]oldRedis{
-		"DandyDeveloper": {
-			objects: "dandydeveloper.yaml", workload: "statefulset/old-redis-ha-server", address: "old-redis-ha-haproxy:6379",
-			secret: "old-redis-ha", key: "auth", password: "secret-of-dandydeveloper",
-		},
-		"Bitnami": {
-			objects: "bitnami.yaml", workload: "statefulset/old-redis-master", address: "old-redis-master:6379",
-			secret: "old-redis", key: "redis-password", password: "secret-of-bitnami",
-		},
-		"a plain redis-server": {objects: "plain.yaml", workload: "deployment/plain", address: "plain:6379", secret: "none", key: "none"},
-	} {
+	for name, old := range oldRedises {
 		t.Run(name, func(t *testing.T) {
 			old.start(t)
 			r.takeData(t, old)
@@ -98,7 +102,7 @@ func (r *release) takeData(t *testing.T, old oldRedis) {
 	t.Helper()
 	written := old.writeUntilStopped(t)
 	t.Cleanup(func() { bashAfter(t, "kubectl delete job copy --ignore-not-found --namespace "+movingNamespace) })
-	for _, command := range old.documented(t, "## Copy") {
+	for _, command := range old.documented(t, "## Copy by commands") {
 		bash(t, command)
 	}
 	logs := "kubectl logs job/copy --namespace " + movingNamespace
@@ -111,7 +115,7 @@ func (r *release) takeData(t *testing.T, old oldRedis) {
 	acknowledged := written()
 	require.Greater(t, acknowledged, 20, "writes while the copy was going on")
 
-	commands := old.documented(t, "## Cut over")
+	commands := old.documented(t, "## Cut over after a copy")
 	require.Len(t, commands, 4)
 	for _, command := range commands[:2] {
 		bash(t, command)
@@ -160,7 +164,7 @@ func (o oldRedis) writeUntilStopped(t *testing.T) (stop func() int) {
 	ended := make(chan outcome, 1)
 	go func() {
 		script := login(o.password) + fmt.Sprintf(
-			`i=0; while [ ! -e %s ]; do [ "$(redis-cli -h %s set move:$i $i </dev/null)" = OK ] && i=$((i+1)); done; echo "$i"`, flag, o.host())
+			`i=0; while [ ! -e %s ]; do [ "$(timeout 5 redis-cli -h %s set move:$i $i </dev/null)" = OK ] && i=$((i+1)); done; echo "$i"`, flag, o.host())
 		said, err := env.Execute(context.WithoutCancel(t.Context()), workNamespace, clientPod, strings.NewReader(script), "bash", "-s")
 		ended <- outcome{said, err}
 	}()
@@ -178,4 +182,84 @@ func (o oldRedis) writeUntilStopped(t *testing.T) (stop func() int) {
 			return 0
 		}
 	}
+}
+
+// TestReleaseMovesInFromOtherCharts goes the way of docs/moving.md by replication.
+func TestReleaseMovesInFromOtherCharts(t *testing.T) {
+	require.NoError(t, env.Prepare(t.Context()))
+	for name, old := range oldRedises {
+		t.Run(name, func(t *testing.T) {
+			old.start(t)
+			r := &release{name: "new", namespace: movingNamespace, servers: 2, sentinels: 1, readPassword: true}
+			r.moveIn(t, old)
+			r.uninstall(t)
+		})
+	}
+}
+
+// moveIn installs a release that follows the old Redis, and cuts over under a client that writes, by the documented commands.
+func (r *release) moveIn(t *testing.T, old oldRedis) {
+	t.Helper()
+	commands := old.documented(t, "## As replicas of the old Redis")
+	require.Len(t, commands, 4)
+	address, _, _ := strings.Cut(old.address, ":")
+	names := strings.NewReplacer("charts/redis-ha --namespace", "stable/redis-ha --namespace", "externalMaster.host=old-redis-master", "externalMaster.host="+address,
+		"--set auth=true", "--set auth=true --set replicas.servers=2 --set replicas.sentinels=1 --set redis_image="+env.Image,
+		"externalMaster.existingSecret=old-redis ", "externalMaster.existingSecret="+old.secret+" ", "externalMaster.key=redis-password", "externalMaster.key="+old.key)
+	install := names.Replace(commands[0])
+	if old.password == "" {
+		install, _, _ = strings.Cut(install, "--set externalMaster.existingSecret=")
+	}
+	bash(t, "helm repo add stable "+env.charts)
+	r.watcher = watch(r)
+	r.dumpIfFailed(t)
+	bash(t, install)
+	r.installed = true
+	r.password = r.secretPassword(t)
+	took := eventually(t, installTime, "servers that follow the old Redis", func(context.Context) error {
+		said, err := tryBash(t, commands[1], "")
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, said)
+		}
+		return nil
+	})
+	t.Logf("nothing was in the way %.1f s after helm install", took.Seconds())
+	slave := r.fullname() + "-slave-svc." + movingNamespace
+	require.Equal(t, "value:7", strings.TrimSpace(r.cli(t, slave, redisPort, "get", "key:7")))
+	v, err := r.look(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, v.with("master"))
+	require.Len(t, v.with("slave"), 2)
+
+	written := old.writeUntilStopped(t)
+	eventually(t, recoveryTime, "writes to the old Redis", func(context.Context) error {
+		if said := strings.TrimSpace((&release{}).cliWith(t, old.password, old.host(), redisPort, "exists", "move:20")); said != "1" {
+			return fmt.Errorf("it has fewer than 20: %s", said)
+		}
+		return nil
+	})
+	said := bash(t, commands[2])
+	acknowledged := written() // while the old Redis still holds writes back
+	require.Contains(t, said, "nothing was lost")
+	require.Contains(t, said, "all servers follow it")
+	eventually(t, recoveryTime, "a complete release after the cut-over", r.healthy)
+	r.waitServed(t)
+	master := r.masterService()
+	missing := strings.TrimSpace(r.cli(t, master, redisPort, "eval",
+		"local n = 0 for i = 0, ARGV[1] - 1 do n = n + 1 - redis.call('EXISTS', 'move:' .. i) end return n", "0", fmt.Sprint(acknowledged)))
+	require.Equal(t, "0", missing, "acknowledged writes that the new master lacks, of %d", acknowledged)
+	require.Equal(t, "value:7", strings.TrimSpace(r.cli(t, master, redisPort, "get", "key:7")))
+
+	bash(t, strings.Replace(commands[3], "charts/redis-ha", "stable/redis-ha", 1))
+	eventually(t, installTime, "a complete release without an external master", func(ctx context.Context) error {
+		for _, pod := range r.component(t, "server") {
+			for _, variable := range pod.Spec.Containers[0].Env {
+				if variable.Name == "LAUNCHER_EXTERNAL_MASTER" {
+					return fmt.Errorf("%s still has the variable", pod.Name)
+				}
+			}
+		}
+		return r.healthy(ctx)
+	})
+	require.Equal(t, "value:7", strings.TrimSpace(r.cli(t, master, redisPort, "get", "key:7")))
 }

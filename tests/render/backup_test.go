@@ -217,10 +217,12 @@ var backupRefusals = []refusal{
 	{"a bucket without keys", "backup: {enabled: true, s3: {endpoint: 'https://s3.example.com', bucket: backups}}", inBucket,
 		[]string{"backup.s3.existingSecret: is not set", "the keys access-key and secret-key"}},
 	{"times of backups that nobody makes", "backup: {schedule: '@daily'}", "backup: {enabled: true, schedule: '@daily', persistentVolumeClaim: dumps}",
-		[]string{"backup.schedule: has no effect while backup.enabled is false"}},
-	{"a bucket that nobody uses", "backup: {s3: {bucket: backups}}", inBucket, []string{"backup.s3.bucket: has no effect while backup.enabled is false"}},
+		[]string{"backup.schedule: has no effect while backup.enabled is false;"}},
+	{"a bucket that nobody uses", "backup: {s3: {bucket: backups}}", inBucket, []string{"backup.s3.bucket: has no effect while backup.enabled is false and restore.from is empty"}},
 	{"keys that nobody encrypts for", "backup: {encryption: {existingSecret: age}}", "backup: {enabled: true, persistentVolumeClaim: dumps, encryption: {existingSecret: age}}",
-		[]string{"backup.encryption.existingSecret: has no effect while backup.enabled is false"}},
+		[]string{"backup.encryption.existingSecret: has no effect while backup.enabled is false and restore.from is empty"}},
+	{"a backup from nowhere", "restore: {from: latest}", "{restore: {from: latest}, backup: {s3: {endpoint: 'https://s3.example.com', bucket: backups, existingSecret: keys}}}",
+		[]string{"restore.from: the backups have no place", "backup.s3.endpoint"}},
 	{"an S3 server with credentials", fmt.Sprintf(bucketFor, "https://key:secret@s3.example.com"), inBucket, []string{"backup.s3.endpoint: contains credentials", "backup.s3.existingSecret"}},
 	{"an S3 server without a scheme", fmt.Sprintf(bucketFor, "s3.example.com"), fmt.Sprintf(bucketFor, "http://s3.example.com"), []string{"backup.s3.endpoint: \"s3.example.com\" is not the address of a server"}},
 	{"an S3 server with a path", fmt.Sprintf(bucketFor, "https://s3.example.com/backups"), fmt.Sprintf(bucketFor, "https://s3.example.com/"), []string{"backup.s3.endpoint", "set one without a path"}},
@@ -258,4 +260,38 @@ func TestSchedulesAreThoseThatKubernetesTakes(t *testing.T) {
 	for _, schedule := range []string{"", "daily", "0 3 * *", "0 3 * * * *", "@reboot", "0 3 * * ?"} {
 		assert.Contains(t, render.Refused(t, values(schedule)), "at '/backup/schedule'", schedule)
 	}
+}
+
+func TestServersBeginWithABackupOnRequestOnly(t *testing.T) {
+	bucket := strings.Replace(inBucket, "enabled: true", "encryption: {existingSecret: age}", 1)
+	m := render.Chart(t, render.YAML(t, "{restore: {from: 20261130T030000Z-1a2b3c4d}, networkPolicy: {enabled: true}, "+bucket+"}"))
+	render.None[*batchv1.CronJob](t, m)
+	c := podSpec(t, m, server).Containers[0]
+	env := variables(c)
+	for name, want := range map[string]string{
+		"LAUNCHER_RESTORE_FROM": "20261130T030000Z-1a2b3c4d", "LAUNCHER_BACKUP_S3_BUCKET": "backups", "LAUNCHER_BACKUP_S3_PREFIX": render.Namespace + "/" + render.Fullname,
+		"LAUNCHER_BACKUP_S3_SECRET_KEY": "keys/secret-key", "LAUNCHER_BACKUP_IDENTITY": "age/identity",
+	} {
+		assert.Equal(t, want, env[name], name)
+	}
+	for _, e := range c.Env {
+		if e.Name == "LAUNCHER_BACKUP_IDENTITY" {
+			assert.True(t, *e.ValueFrom.SecretKeyRef.Optional)
+		}
+	}
+	assert.NotContains(t, variables(podSpec(t, m, sentinel).Containers[0]), "LAUNCHER_RESTORE_FROM")
+	policy := render.One[*networkingv1.NetworkPolicy](t, m, render.Fullname+"-restore").Spec
+	assert.Equal(t, 443, policy.Egress[0].Ports[0].Port.IntValue())
+
+	m = render.Chart(t, render.YAML(t, "{restore: {from: latest}, networkPolicy: {enabled: true}, backup: {persistentVolumeClaim: dumps}}"))
+	for _, p := range workloadPods(m) {
+		if p.Owner == "Deployment/"+server {
+			volume, mount := mounted(t, p, "/backups")
+			assert.Equal(t, "dumps", volume.PersistentVolumeClaim.ClaimName)
+			assert.True(t, mount.ReadOnly)
+			assert.Equal(t, "/backups/"+render.Fullname, variables(p.Spec.Containers[0])["LAUNCHER_BACKUP_DIR"])
+		}
+	}
+	assert.NotContains(t, m.IDs(), "NetworkPolicy/"+render.Fullname+"-restore")
+	assert.NotEmpty(t, render.Chart(t, render.YAML(t, "restore: null")).Objects, "values of a release from before")
 }

@@ -24,6 +24,12 @@ var needs = map[string]string{
 	"persistence.retention.whenDeleted": "servers: {workload: StatefulSet}",
 	"persistence.retention.whenScaled":  "servers: {workload: StatefulSet}",
 	"networkPolicy.clients":             "networkPolicy: {enabled: true}",
+	"externalMaster.enabled":            "externalMaster: {host: old}",
+	"externalMaster.host":               "externalMaster: {enabled: true}",
+	"externalMaster.port":               "externalMaster: {enabled: true, host: old}",
+	"externalMaster.existingSecret":     "externalMaster: {enabled: true, host: old}",
+	"externalMaster.key":                "externalMaster: {enabled: true, host: old, existingSecret: mine}",
+	"externalMaster.tls":                "externalMaster: {enabled: true, host: old}",
 	"networkPolicy.apiServerPorts":      "networkPolicy: {enabled: true}",
 	"backup.schedule":                   "backup: {enabled: true, persistentVolumeClaim: mine}",
 	"backup.retention":                  "backup: {enabled: true, persistentVolumeClaim: mine}",
@@ -34,14 +40,20 @@ var needs = map[string]string{
 	"backup.s3.region":                  "backup: {enabled: true, s3: {endpoint: 'https://example.com', bucket: mine, existingSecret: mine}}",
 	"backup.s3.existingSecret":          "backup: {enabled: true, s3: {endpoint: 'https://example.com', bucket: mine}}",
 	"backup.encryption.existingSecret":  "backup: {enabled: true, persistentVolumeClaim: mine}",
+	"restore.from":                      "backup: {enabled: true, persistentVolumeClaim: mine}",
 }
 
 // others are values that differ from the default and that the schema accepts, where not every text is one.
-var others = map[string]any{"backup.schedule": "0 4 * * *", "backup.retention": "7d"}
+var others = map[string]any{"backup.schedule": "0 4 * * *", "backup.retention": "7d", "restore.from": "latest"}
 
 // ignoredAlone are those that are not refused without what they need.
 var ignoredAlone = map[string]string{
-	"sentinel.quorum": "three sentinels leave it one legal value, the majority",
+	"sentinel.quorum":               "three sentinels leave it one legal value, the majority",
+	"externalMaster.host":           "may stay when the external master is switched off after the cut-over",
+	"externalMaster.port":           "may stay as well",
+	"externalMaster.existingSecret": "may stay as well",
+	"externalMaster.key":            "may stay as well",
+	"externalMaster.tls":            "may stay as well",
 }
 
 // oneChoice are values with a single legal choice, so that they can only be refused.
@@ -75,6 +87,7 @@ func with(t render.T, leaf string, values map[string]any) render.Values {
 var ownForms = map[string]string{
 	"notifications.webhook.url": `https://[a-z]{3,9}`,
 	"backup.s3.endpoint":        `https://[a-z]{3,9}`,
+	"restore.from":              `20[0-9]{6}T[0-9]{6}Z-[0-9a-f]{8}`,
 	"backup.schedule":           `[0-5][0-9] [1-9] \* \* \*`,
 	"redis_image":               `[a-z]{3,9}:1`,
 	// Not below the request, not above the limit.

@@ -24,7 +24,7 @@ import (
 type settings struct {
 	listen, dir, bucket, accessKey string
 	room, breakAfter               int64
-	flip                           bool
+	flip                           string
 }
 
 func main() {
@@ -35,7 +35,7 @@ func main() {
 	flag.StringVar(&s.accessKey, "access-key", "access", "the only access key that is let in; its secret is not checked")
 	flag.Int64Var(&s.room, "room", -1, "bytes that the server takes until it is full; -1: any number")
 	flag.Int64Var(&s.breakAfter, "break-after", -1, "bytes of content after which the server ends the connection; -1: never")
-	flag.BoolVar(&s.flip, "flip", false, "change a bit of each object that is read")
+	flag.StringVar(&s.flip, "flip", "", "change a bit of each object that is read and whose name ends so; empty: of none")
 	flag.Parse()
 	if err := run(s); err != nil {
 		fmt.Fprintln(os.Stderr, "s3server:", err)
@@ -94,7 +94,7 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet && strings.Trim(r.URL.Path, "/") == f.bucket {
 		_ = os.MkdirAll(filepath.Join(f.dir, "buckets", f.bucket, filepath.FromSlash(path.Clean("/"+r.URL.Query().Get("prefix")))), 0o700)
 	}
-	if f.flip && r.Method == http.MethodGet {
+	if f.flip != "" && r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, f.flip) {
 		w = &flipper{ResponseWriter: w}
 	}
 	f.inner.ServeHTTP(w, r)

@@ -22,11 +22,9 @@ other's backups. Input: the root context. */}}
 {{- default (printf "%s/%s" .Release.Namespace (include "redis-ha.fullname" .)) .Values.backup.s3.prefix -}}
 {{- end -}}
 
-{{/* redis-ha.backupEnv: where the backups are, how they are kept, and for how long. Input: the root context. */}}
-{{- define "redis-ha.backupEnv" -}}
+{{/* redis-ha.backupPlace: where the backups are, and who may use that place. Input: the root context. */}}
+{{- define "redis-ha.backupPlace" -}}
 {{- $backup := .Values.backup -}}
-- name: LAUNCHER_BACKUP_RETENTION
-  value: {{ $backup.retention | quote }}
 {{- if $backup.persistentVolumeClaim }}
 - name: LAUNCHER_BACKUP_DIR
   value: /backups/{{ include "redis-ha.fullname" . }}
@@ -49,7 +47,45 @@ other's backups. Input: the root context. */}}
       key: {{ $key }}
 {{- end }}
 {{- end }}
-{{- with $backup.encryption.existingSecret }}
+{{- end -}}
+
+{{/* redis-ha.backupPort: the port of the S3 server, empty if the backups are on a volume. Input: the root context. */}}
+{{- define "redis-ha.backupPort" -}}
+{{- with .Values.backup.s3.endpoint -}}
+{{- default (ternary "80" "443" (hasPrefix "http:" .)) (regexFind ":[0-9]+/?$" . | trimAll ":/") -}}
+{{- end -}}
+{{- end -}}
+
+{{/* redis-ha.restoreFrom: the backup that a new release begins with, empty if it begins without data. Values that
+`helm upgrade --reuse-values` keeps may lack the section. Input: the root context. */}}
+{{- define "redis-ha.restoreFrom" -}}
+{{- default "" (.Values.restore).from -}}
+{{- end -}}
+
+{{/* redis-ha.restoreEnv: the backup that a new release begins with, for servers. Input: the root context. */}}
+{{- define "redis-ha.restoreEnv" -}}
+{{- with include "redis-ha.restoreFrom" . }}
+- name: LAUNCHER_RESTORE_FROM
+  value: {{ . | quote }}
+{{- include "redis-ha.backupPlace" $ }}
+{{- with $.Values.backup.encryption.existingSecret }}
+- name: LAUNCHER_BACKUP_IDENTITY
+  valueFrom:
+    secretKeyRef:
+      name: {{ . | quote }}
+      key: identity
+      # A backup from before the encryption needs none.
+      optional: true
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.backupEnv: where the backups are, how they are kept, and for how long. Input: the root context. */}}
+{{- define "redis-ha.backupEnv" -}}
+- name: LAUNCHER_BACKUP_RETENTION
+  value: {{ .Values.backup.retention | quote }}
+{{- include "redis-ha.backupPlace" . }}
+{{- with .Values.backup.encryption.existingSecret }}
 - name: LAUNCHER_BACKUP_RECIPIENTS
   valueFrom:
     secretKeyRef:

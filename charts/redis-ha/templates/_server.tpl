@@ -31,12 +31,27 @@ spec:
       storage: {{ .Values.persistence.size | quote }}
 {{- end -}}
 
+{{/* redis-ha.externalMaster: the external master as YAML, with its address; empty if there is none. Values that `helm upgrade --reuse-values`
+keeps may lack the section. Input: the root context. */}}
+{{- define "redis-ha.externalMaster" -}}
+{{- with .Values.externalMaster }}
+{{- if .enabled }}
+address: {{ printf (ternary "[%s]:%d" "%s:%d" (contains ":" .host)) .host (int .port) | quote }}
+port: {{ int .port }}
+existingSecret: {{ .existingSecret | quote }}
+key: {{ .key | quote }}
+tls: {{ .tls }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* redis-ha.serverPod: the pod template of the servers, the same for each kind of workload. A StatefulSet adds the volume "data" to each
 pod itself. Input: the root context. */}}
 {{- define "redis-ha.serverPod" -}}
 {{- $component := dict "root" . "component" "server" }}
 {{- $grace := int .Values.servers.terminationGracePeriodSeconds }}
 {{- $kept := eq .Values.servers.workload "StatefulSet" }}
+{{- $backups := ternary (.Values.backup).persistentVolumeClaim "" (not (empty (include "redis-ha.restoreFrom" .))) }}
 {{- $annotations := dict "kubectl.kubernetes.io/default-container" "redis" }}
 {{- with include "redis-ha.configAtStart" . | trim }}
 {{- $_ := set $annotations "checksum/config" (sha256sum .) }}
@@ -77,6 +92,24 @@ spec:
         - name: LAUNCHER_BACKUP_ENABLED
           value: "true"
         {{- end }}
+        {{- with include "redis-ha.restoreEnv" . | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
+        {{- with include "redis-ha.externalMaster" . | fromYaml }}
+        - name: LAUNCHER_EXTERNAL_MASTER
+          value: {{ .address | quote }}
+        {{- if .existingSecret }}
+        - name: LAUNCHER_EXTERNAL_MASTER_PASS
+          valueFrom:
+            secretKeyRef:
+              name: {{ .existingSecret | quote }}
+              key: {{ .key | quote }}
+        {{- end }}
+        {{- if .tls }}
+        - name: LAUNCHER_EXTERNAL_MASTER_TLS
+          value: "true"
+        {{- end }}
+        {{- end }}
         - name: LAUNCHER_REDIS_CONFIG_FILE
           value: /etc/redis-ha/redis.conf
       ports:
@@ -95,10 +128,21 @@ spec:
           mountPath: /redis-master-data
         - name: run
           mountPath: /run/redis-ha
+        {{- if $backups }}
+        - name: backups
+          mountPath: /backups
+          readOnly: true
+        {{- end }}
         {{- include "redis-ha.settingsMount" . | nindent 8 }}
   volumes:
     {{- include "redis-ha.runVolume" . | nindent 4 }}
     {{- include "redis-ha.settingsVolume" . | nindent 4 }}
+    {{- with $backups }}
+    - name: backups
+      persistentVolumeClaim:
+        claimName: {{ . | quote }}
+        readOnly: true
+    {{- end }}
     {{- if not $kept }}
     - name: data
       {{- if .Values.persistence.enabled }}

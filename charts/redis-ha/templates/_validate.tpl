@@ -25,6 +25,7 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.problems.access" . }}
 {{ include "redis-ha.problems.webhook" . }}
 {{ include "redis-ha.problems.backup" . }}
+{{ include "redis-ha.problems.externalMaster" . }}
 {{ include "redis-ha.problems.volumes" . }}
 {{ include "redis-ha.problems.unused" . }}
 {{ include "redis-ha.problems.entries" . }}

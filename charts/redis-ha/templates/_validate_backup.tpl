@@ -3,19 +3,19 @@
 {{- with .Values.backup }}
 {{- $s3 := default dict .s3 }}
 {{- $encryption := default dict .encryption }}
+{{- $restore := include "redis-ha.restoreFrom" $ }}
 {{- if not .enabled }}
-{{- range $key, $default := dict "schedule" "0 3 * * *" "retention" "30d" "persistentVolumeClaim" "" }}
+{{- range $key, $default := dict "schedule" "0 3 * * *" "retention" "30d" }}
 {{- if ne (default $default (get $.Values.backup $key)) $default }}
 backup.{{ $key }}: has no effect while backup.enabled is false; set that to true, or remove {{ $key }}
 {{- end }}
 {{- end }}
-{{- range $key, $value := $s3 }}
+{{- end }}
+{{- if not (or .enabled $restore) }}
+{{- range $key, $value := dict "persistentVolumeClaim" .persistentVolumeClaim "encryption.existingSecret" $encryption.existingSecret "s3.endpoint" $s3.endpoint "s3.bucket" $s3.bucket "s3.prefix" $s3.prefix "s3.region" $s3.region "s3.existingSecret" $s3.existingSecret }}
 {{- if $value }}
-backup.s3.{{ $key }}: has no effect while backup.enabled is false; set that to true, or remove {{ $key }}
+backup.{{ $key }}: has no effect while backup.enabled is false and restore.from is empty; set one of them, or remove {{ $key }}
 {{- end }}
-{{- end }}
-{{- if $encryption.existingSecret }}
-backup.encryption.existingSecret: has no effect while backup.enabled is false; set that to true, or remove existingSecret
 {{- end }}
 {{- else }}
 {{- $set := list }}
@@ -27,18 +27,18 @@ backup.encryption.existingSecret: has no effect while backup.enabled is false; s
 {{- if and .persistentVolumeClaim $set }}
 backup.persistentVolumeClaim, backup.s3: both are set; set one of them
 {{- else if not (or .persistentVolumeClaim $set) }}
-backup.enabled: the backups have no place; set backup.persistentVolumeClaim to a claim, or backup.s3.endpoint, backup.s3.bucket and backup.s3.existingSecret
+{{ ternary "backup.enabled" "restore.from" .enabled }}: the backups have no place; set backup.persistentVolumeClaim to a claim, or backup.s3.endpoint, backup.s3.bucket and backup.s3.existingSecret
 {{- else if $set }}
 {{- range $key, $what := dict "endpoint" "the address of the server, such as https://s3.eu-central-1.amazonaws.com" "bucket" "the name of the bucket" "existingSecret" "the Secret with the keys access-key and secret-key" }}
 {{- if not (get $s3 $key) }}
-backup.s3.{{ $key }}: is not set, so no backup could be stored; set it to {{ $what }}
+backup.s3.{{ $key }}: is not set, so there is no way to the backups; set it to {{ $what }}
 {{- end }}
 {{- end }}
 {{- include "redis-ha.problems.endpoint" (dict "root" $ "endpoint" $s3.endpoint) }}
 {{- end }}
 {{- include "redis-ha.problems.schedule" .schedule }}
 {{- $fullname := default (printf "%s-%s" $.Release.Name (default $.Chart.Name $.Values.nameOverride)) $.Values.fullnameOverride }}
-{{- if gt (len $fullname) 45 }}
+{{- if and .enabled (gt (len $fullname) 45) }}
 backup.enabled: the full name {{ $fullname | quote }} has {{ len $fullname }} characters, and Kubernetes takes 52 for the name of a CronJob, which ends in "-backup"; set fullnameOverride to at most 45 characters
 {{- end }}
 {{- end }}

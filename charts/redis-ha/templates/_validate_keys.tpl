@@ -40,6 +40,8 @@ backup:
   persistentVolumeClaim: text
   s3: {endpoint: text, bucket: text, prefix: text, region: text, existingSecret: text}
   encryption: {existingSecret: text}
+restore: {from: text}
+externalMaster: {enabled: other, host: text, port: other, existingSecret: text, key: text, tls: other}
 logLevel: other
 podAnnotations: {"*": text}
 networkPolicy:
@@ -93,6 +95,8 @@ backup.existingSecret: backup.s3.existingSecret, or backup.encryption.existingSe
 backup.pvc: backup.persistentVolumeClaim
 backup.existingClaim: backup.persistentVolumeClaim
 backup.cron: backup.schedule
+backup.restore: restore.from
+restore.name: restore.from
 {{- end -}}
 
 {{/* redis-ha.problems.keys: keys that the chart does not have, and texts that Helm reads as something else. Removes the former

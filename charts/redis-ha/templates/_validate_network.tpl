@@ -28,6 +28,27 @@ notifications.webhook.url: is not an http or https address; set one such as http
 {{- end }}
 {{- end -}}
 
+{{/* redis-ha.problems.externalMaster: an external master without an address, of this release, or beside a backup to begin with. What is set for an
+external master may stay when it is switched off, after the cut-over. */}}
+{{- define "redis-ha.problems.externalMaster" -}}
+{{- $fullname := include "redis-ha.fullname" . }}
+{{- with .Values.externalMaster }}
+{{- if .enabled }}
+{{- if not .host }}
+externalMaster.enabled: is true, and externalMaster.host is empty; set that to the name or address of the Redis to follow, or enabled to false
+{{- else if and (hasPrefix $fullname .host) (regexMatch "^(-master-svc|-slave-svc)?(\\.|$)" (trimPrefix $fullname .host)) }}
+externalMaster.host: {{ .host | quote }} is a Service of this release, which has no master until it has left the external one; set the name of the old Redis
+{{- end }}
+{{- if include "redis-ha.restoreFrom" $ }}
+externalMaster.enabled, restore.from: both are set, and a new release begins either with the data of an external master or with a backup; set externalMaster.enabled to false, or remove restore.from
+{{- end }}
+{{- if and (not .existingSecret) (ne .key "auth") }}
+externalMaster.key: has no effect without externalMaster.existingSecret; set that to the Secret with this key, or remove the key
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* redis-ha.addressBits: the bits of the address in a range. Input: the range in CIDR notation. */}}
 {{- define "redis-ha.addressBits" -}}
 {{- $address := regexFind "^[^/]*" . -}}

@@ -280,3 +280,129 @@ func TestBackupCommandsSayWhatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+// restoring is the environment of servers that begin with a backup.
+func (b *backups) restoring(name string) map[string]string {
+	return map[string]string{
+		"LAUNCHER_RESTORE_FROM": name, "LAUNCHER_BACKUP_S3_ENDPOINT": b.endpoint, "LAUNCHER_BACKUP_S3_BUCKET": s3server.Bucket, "LAUNCHER_BACKUP_S3_PREFIX": "kube-public/" + fullname,
+		"LAUNCHER_BACKUP_S3_ACCESS_KEY": s3server.AccessKey, "LAUNCHER_BACKUP_S3_SECRET_KEY": s3server.SecretKey,
+	}
+}
+
+// startAll adds and starts all pods.
+func (c *cluster) startAll() {
+	for range c.options.servers {
+		c.addServer().run()
+	}
+	for range c.options.sentinels {
+		c.addSentinel().run()
+	}
+}
+
+// backedUp makes a release with some keys and a backup of it, and ends the release.
+func backedUp(t *testing.T, keys int) *backups {
+	t.Helper()
+	c, b := startWithBackups(t, options{}, t.TempDir())
+	c.fill(t, keys)
+	b.start(t, "backup").end(t, 0)
+	for _, p := range c.all() {
+		p.hold()
+		p.kill()
+	}
+	return b
+}
+
+// said says whether a pod has printed a text.
+func (c *cluster) said(text string) bool {
+	for _, p := range c.all() {
+		if strings.Contains(p.output.last(0), text) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestNewReleaseBeginsWithABackupOnce(t *testing.T) {
+	t.Parallel()
+	b := backedUp(t, 300)
+	for name, memoryOnly := range map[string]bool{"on volumes": false, "in memory": true} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, options{environment: b.restoring("latest"), noPersistence: memoryOnly})
+			c.startAll()
+			c.converge()
+			c.requireKeys(300)
+			restored := c.api.Lease(fullname + "-master").Annotations["redis-ha/record"]
+			if !strings.Contains(restored, `"restored":"20`) {
+				t.Errorf("the record does not tell of the backup: %s", restored)
+			}
+			// What is written from now on is not restored away, whoever starts again.
+			c.fill(t, 400)
+			old := c.converge()
+			old.killRedis()
+			eventually(t, settle, "another master", func() error { return c.checkMasterIsNot(old) })
+			c.converge()
+			c.requireKeys(400)
+			if !memoryOnly {
+				for _, p := range c.all() {
+					p.hold()
+				}
+				for _, p := range c.all() {
+					p.kill()
+				}
+				for _, p := range c.all() {
+					p.run()
+				}
+				c.converge()
+				c.requireKeys(400)
+			}
+			if c.said("a backup is not restored") {
+				t.Error("the release finds that it had data before the backup")
+			}
+		})
+	}
+}
+
+func TestReleaseWithDataRefusesABackup(t *testing.T) {
+	t.Parallel()
+	b := backedUp(t, 300)
+	c := start(t, options{})
+	c.fill(t, 50)
+	c.options.environment = b.restoring("latest")
+	for _, p := range c.servers() { // one after the other, as in a roll-out
+		p.hold()
+		p.kill()
+		eventually(t, settle, "a master", func() error { _, err := c.masterPod(); return err })
+		p.run()
+		c.converge()
+	}
+	c.requireKeys(50)
+	if count, err := c.client(c.converge()).DBSize(t.Context()).Result(); err != nil || count != 50 {
+		t.Errorf("the master has %d keys, not 50: %v", count, err)
+	}
+	if !c.said("the release had data before: remove restore.from") {
+		t.Error("no launcher says that the backup is not restored")
+	}
+}
+
+func TestReleaseWaitsForABackupThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	b := backedUp(t, 300)
+	c := newCluster(t, options{environment: b.restoring("20200101T000000Z-01234567")})
+	c.startAll()
+	eventually(t, settle, "a launcher to say why there is no master", func() error {
+		if !c.said("the backup that the release begins with could not be restored") {
+			return errors.New("none does")
+		}
+		return nil
+	})
+	if masters := c.labelled("master"); len(masters) > 0 {
+		t.Fatalf("%s is master without the backup", masters[0].name)
+	}
+	c.options.environment = b.restoring("latest")
+	for _, p := range c.servers() {
+		p.kill()
+		p.run()
+	}
+	c.converge()
+	c.requireKeys(300)
+}

@@ -29,6 +29,7 @@ type options struct {
 	webhook            string
 	extraConfig        string            // file of further redis.conf directives
 	environment        map[string]string // further variables of every pod
+	serverEnvironment  map[string]string // further variables of servers
 	followed           bool              // the pods mount a ConfigMap with the settings; see settingsOf
 	unguarded          bool              // nobody watches the data, which takes time on the machine
 }

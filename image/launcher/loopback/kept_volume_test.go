@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // keptVolumes are the options of a release whose volumes outlive their pods.
@@ -17,9 +19,15 @@ var keptVolumes = options{environment: map[string]string{"LAUNCHER_VOLUMES_KEPT"
 // copies is how many replicas the Redis of a pod has sent a full copy, and how many have gone on from where they were.
 func (c *cluster) copies(p *pod) (full, partial int) {
 	c.t.Helper()
-	text, err := c.client(p).Info(c.t.Context(), "stats").Result()
+	return copiesOf(c.t, c.client(p))
+}
+
+// copiesOf is copies of any Redis.
+func copiesOf(t *testing.T, client *redis.Client) (full, partial int) {
+	t.Helper()
+	text, err := client.Info(t.Context(), "stats").Result()
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, line := range strings.Split(text, "\r\n") {
 		_, _ = fmt.Sscanf(line, "sync_full:%d", &full)

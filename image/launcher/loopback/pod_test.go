@@ -98,6 +98,11 @@ func (p *pod) environment() []string {
 	for name, value := range o.environment {
 		variables[name] = value
 	}
+	for name, value := range o.serverEnvironment {
+		if !p.sentinel {
+			variables[name] = value
+		}
+	}
 	var result []string
 	for name, value := range variables {
 		result = append(result, name+"="+value)

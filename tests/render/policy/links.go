@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -76,6 +77,7 @@ func (r *Release) links() []link {
 			}
 		}
 	}
+	known := slices.Concat([]int32{22, 25, 80, 443, 6379, 8080, 26379, 50000}, portsOfTheWebhook(r), portsOfTheBucket(r), portsOfTheExternalMaster(r))
 	for _, from := range r.Pods() {
 		if !from.CallsAPI() {
 			continue
@@ -86,8 +88,7 @@ func (r *Release) links() []link {
 			for _, port := range outside {
 				links = append(links, link{at(from), to, corev1.ProtocolTCP, port, true})
 			}
-			others := slices.Concat([]int32{22, 25, 80, 443, 6379, 8080, 26379, 50000}, portsOfTheWebhook(r), portsOfTheBucket(r))
-			for _, port := range others {
+			for _, port := range known {
 				if !slices.Contains(outside, port) {
 					links = append(links, link{at(from), to, corev1.ProtocolTCP, port, false})
 				}
@@ -97,7 +98,8 @@ func (r *Release) links() []link {
 	return links
 }
 
-// portsOutside are the ports of the API server, for a sentinel that of the webhook, and for a backup that of its bucket.
+// portsOutside are the ports of the API server, for a sentinel that of the webhook, for a server that of the external master, and for a pod that makes
+// or restores a backup that of the bucket.
 func portsOutside(r *Release, p Pod) []int32 {
 	var ports []int32
 	configured, _ := r.value("networkPolicy", "apiServerPorts").([]any)
@@ -109,8 +111,10 @@ func portsOutside(r *Release, p Pod) []int32 {
 	}
 	if p.Sentinel() {
 		ports = append(ports, portsOfTheWebhook(r)...)
+	} else {
+		ports = append(ports, portOfTheExternalMaster(p)...)
 	}
-	if p.Backup {
+	if _, restores := p.Containers()[0].Literal("LAUNCHER_RESTORE_FROM"); p.Backup || restores {
 		ports = append(ports, portsOfTheBucket(r)...)
 	}
 	return ports
@@ -124,6 +128,27 @@ func portsOfTheBucket(r *Release) []int32 {
 			continue
 		}
 		return portOf(endpoint)
+	}
+	return nil
+}
+
+// portsOfTheExternalMaster is the port of the external master that servers follow, if there is one.
+func portsOfTheExternalMaster(r *Release) []int32 {
+	for _, p := range r.Pods() {
+		if ports := portOfTheExternalMaster(p); ports != nil {
+			return ports
+		}
+	}
+	return nil
+}
+
+// portOfTheExternalMaster is the port in the environment of a server that follows an external master.
+func portOfTheExternalMaster(p Pod) []int32 {
+	address, _ := p.Containers()[0].Literal("LAUNCHER_EXTERNAL_MASTER")
+	if _, text, err := net.SplitHostPort(address); err == nil {
+		if port, err := strconv.Atoi(text); err == nil {
+			return []int32{int32(port)}
+		}
 	}
 	return nil
 }

@@ -68,6 +68,15 @@ var NetworkLetsNeededLinksThrough = Rule{
 			delete(r.backupPolicy().Egress[0].To[0].PodSelector.MatchLabels, "component")
 		}},
 		{Name: "a backup that others reach", Values: withBackup, Change: func(r *Release) { r.backupPolicy().Ingress = []networkingv1.NetworkPolicyIngressRule{{}} }},
+		{Name: "a restore that does not reach the bucket", Values: withRestore, Change: func(r *Release) { r.remove("NetworkPolicy/" + render.Fullname + "-restore") }},
+		{Name: "a restore for sentinels", Values: withRestore, Change: func(r *Release) {
+			delete(render.One[*networkingv1.NetworkPolicy](must{}, r.Manifests, render.Fullname+"-restore").Spec.PodSelector.MatchLabels, "component")
+		}},
+		{Name: "no external master", Values: withExternalMaster, Change: func(r *Release) { r.remove("NetworkPolicy/" + render.Fullname + "-external") }},
+		{Name: "an external master for sentinels", Values: withExternalMaster, Change: func(r *Release) {
+			delete(r.externalPolicy().PodSelector.MatchLabels, "component")
+		}},
+		{Name: "an external master on every port", Values: withExternalMaster, Change: func(r *Release) { r.externalPolicy().Egress[0].Ports = nil }},
 		{Name: "no Helm test", Values: "networkPolicy: {enabled: true, clients: [{podSelector: {matchLabels: {app: cart}}}]}", Change: func(r *Release) {
 			r.networkPolicy().Ingress[0].From = r.networkPolicy().Ingress[0].From[:1]
 		}},
@@ -75,8 +84,10 @@ var NetworkLetsNeededLinksThrough = Rule{
 }
 
 const (
-	withNetworkPolicy = "networkPolicy: {enabled: true}"
-	withWebhook       = "{networkPolicy: {enabled: true}, notifications: {webhook: {url: 'https://example.com:8443/'}}}"
+	withRestore        = "{networkPolicy: {enabled: true}, restore: {from: latest}, backup: {s3: {endpoint: 'https://s3.example.com:9000', bucket: backups, existingSecret: keys}}}"
+	withNetworkPolicy  = "networkPolicy: {enabled: true}"
+	withExternalMaster = "{networkPolicy: {enabled: true}, externalMaster: {enabled: true, host: old, port: 6380}}"
+	withWebhook        = "{networkPolicy: {enabled: true}, notifications: {webhook: {url: 'https://example.com:8443/'}}}"
 )
 
 func (r *Release) networkPolicies() []*networkingv1.NetworkPolicy {
@@ -101,6 +112,11 @@ func (r *Release) webhookPolicy() *networkingv1.NetworkPolicySpec {
 // backupPolicy is the one of the pods that make backups.
 func (r *Release) backupPolicy() *networkingv1.NetworkPolicySpec {
 	return &render.One[*networkingv1.NetworkPolicy](must{}, r.Manifests, render.Fullname+backupSuffix).Spec
+}
+
+// externalPolicy is the one that adds the way of the servers to the external master.
+func (r *Release) externalPolicy() *networkingv1.NetworkPolicySpec {
+	return &render.One[*networkingv1.NetworkPolicy](must{}, r.Manifests, render.Fullname+"-external").Spec
 }
 
 func (r *Release) policyID() string {

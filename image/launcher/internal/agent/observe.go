@@ -57,7 +57,7 @@ func (s *Server) member(pods []kube.Pod) role.Member {
 func (s *Server) settings() role.Settings {
 	return role.Settings{
 		Servers: s.live().Servers, Sentinels: s.live().Sentinels, Quorum: s.live().Quorum, DownAfter: s.live().DownAfter, Persistence: s.config.Persistence, VolumesKept: s.config.VolumesKept,
-		MinReplicas: s.live().MinReplicas, MasterService: s.config.SentinelServiceHost != "",
+		RestoreFrom: s.config.Backup.RestoreFrom, External: s.external(), MinReplicas: s.live().MinReplicas, MasterService: s.config.SentinelServiceHost != "",
 	}
 }
 

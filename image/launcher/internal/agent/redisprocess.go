@@ -13,13 +13,14 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
 // dumpFile is where BGSAVE writes: the default of dbfilename, which the launcher owns.
 const dumpFile = "dump.rdb"
 
-// start starts Redis as a replica of master, or as a master.
-func (s *Server) start(master netip.AddrPort) error {
+// start starts Redis as a replica of master, or as a master. External says that the master is not one of the release.
+func (s *Server) start(master netip.AddrPort, external bool) error {
 	if !s.restarts.Due(time.Now()) {
 		return nil
 	}
@@ -28,10 +29,16 @@ func (s *Server) start(master netip.AddrPort) error {
 	if told := s.toldLimit(); told > 0 {
 		settings.MemoryLimit = told
 	}
-	saved := s.takeCopy() && master.IsValid()
+	if err := redisconf.WriteCertificate(settings); err != nil {
+		return err
+	}
 	text := redisconf.Server(settings, master)
+	if external {
+		text = redisconf.ExternalReplica(settings, master)
+	}
+	saved := s.takeCopy() && master.IsValid()
 	if saved {
-		text = redisconf.FromSavedCopy(settings, master)
+		text = redisconf.FromSavedCopy(text)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
@@ -42,7 +49,7 @@ func (s *Server) start(master netip.AddrPort) error {
 	if s.config.Persistence && s.memory.Worth.Standing.Empty {
 		s.keepEmpty()
 	}
-	if !s.config.Persistence {
+	if !s.config.Persistence && !s.dumpRestored {
 		if err := s.removeDump(); err != nil {
 			return err
 		}
@@ -130,6 +137,9 @@ func (s *Server) endRedis(signal syscall.Signal) {
 // processEnded forgets what was true of the process that has ended. died says that it has ended by itself.
 func (s *Server) processEnded(died bool) {
 	s.memory.ProcessEnded(died, s.config.Persistence, time.Now())
+	if s.dumpRestored { // it has not been loaded, and the next redis-server loads it
+		s.memory.Worth.Standing, s.memory.Worth.Filed = role.Standing{}, role.Standing{}
+	}
 	s.info = redisnode.Info{}
 	s.demoting = false
 	s.generation.Store(0)

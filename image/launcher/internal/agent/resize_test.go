@@ -131,7 +131,7 @@ func TestRedisThatStartsAfterAResizeGetsThePresentMemoryLimit(t *testing.T) {
 	s, redis := sized(t, server)
 	s.config.RedisServer = "true"
 	text := func() string {
-		require.NoError(t, s.start(redis.Addr))
+		require.NoError(t, s.start(redis.Addr, false))
 		t.Cleanup(s.stopRedis)
 		content, err := os.ReadFile(filepath.Join(s.config.RunDir, "redis.conf"))
 		require.NoError(t, err)

@@ -59,6 +59,9 @@ func (s *Server) saveAfterHandOver(ctx context.Context, o role.Observation, succ
 // rejoin makes the Redis of a former master a replica in sync of its successor. Nobody has written since the successor had everything, so
 // that takes no full copy.
 func (s *Server) rejoin(ctx context.Context, node *redisnode.Node, successor netip.AddrPort) error {
+	if err := s.setLink(ctx, false); err != nil { // it may still have the password of an external master; see promote
+		return fmt.Errorf("give Redis the password of the successor: %w", err)
+	}
 	if err := node.Follow(ctx, successor); err != nil {
 		return fmt.Errorf("follow the successor: %w", err)
 	}

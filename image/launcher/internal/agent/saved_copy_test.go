@@ -4,12 +4,15 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/writepause"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
 // starter is a launcher whose redis-server ends at once, and gives what that redis-server was configured with.
@@ -21,12 +24,17 @@ func starter(t *testing.T) (s *Server, start func(master string) string) {
 		if master != "" {
 			addr = netip.MustParseAddrPort(master)
 		}
-		require.NoError(t, s.start(addr))
-		<-s.child.Done()
-		text, err := os.ReadFile(filepath.Join(c.RunDir, "redis.conf"))
-		require.NoError(t, err)
-		return string(text)
+		return started(t, s, addr, false)
 	}
+}
+
+// started starts redis-server, waits for its end, and gives what it was configured with.
+func started(t *testing.T, s *Server, master netip.AddrPort, external bool) string {
+	require.NoError(t, s.start(master, external))
+	<-s.child.Done()
+	text, err := os.ReadFile(filepath.Join(s.config.RunDir, "redis.conf"))
+	require.NoError(t, err)
+	return string(text)
 }
 
 // place writes a file into the data directory.
@@ -50,6 +58,56 @@ func TestSavedCopyIsLoadedOnceAndByAReplicaOnly(t *testing.T) {
 
 	place(t, s, dumpFile)
 	require.NotContains(t, start("127.0.0.2:6379"), off, "a file that Redis has written for another reason")
+}
+
+func TestReplicaOfAnExternalMasterLoadsItsSavedCopy(t *testing.T) {
+	outside := netip.MustParseAddrPort("192.0.2.1:6380")
+	s, _ := starter(t)
+	s.config.Password, s.config.External = "ours", config.External{Host: "old", Port: 6380, Password: "theirs"}
+	saved := place(t, s, savedCopy)
+	text := started(t, s, outside, true)
+	for _, directive := range []string{"appendonly no", `masterauth "theirs"`, `requirepass "ours"`, "replicaof 192.0.2.1 6380"} {
+		require.Contains(t, text, "\n"+directive+"\n")
+	}
+	require.NoFileExists(t, saved)
+	require.NotContains(t, started(t, s, outside, true), "\nappendonly no\n", "the second start")
+}
+
+// The successor of an external master may still have the password of that master when it becomes a replica again.
+func TestFormerMasterFollowsItsSuccessorWithThePasswordOfTheRelease(t *testing.T) {
+	for name, c := range map[string]struct {
+		external config.External
+		want     []string
+	}{
+		"a release that began with an external master": {config.External{Host: "old", Port: 6380, Password: "theirs"}, []string{"config set masterauth ours"}},
+		"a release that began with an external master that encrypts": {
+			config.External{Host: "old", Port: 6380, Password: "theirs", TLS: true}, []string{"config set masterauth ours tls-replication no"},
+		},
+		"another release": {config.External{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			redis := fakeredis.Start(t, map[string]string{
+				"CONFIG": "+OK\r\n", "REPLICAOF": "+OK\r\n", "INFO": fakeredis.Text("role:slave\r\nmaster_link_status:up\r\n"),
+			})
+			s := &Server{
+				config: config.Config{PodIP: redis.Addr.Addr(), RedisPort: int(redis.Addr.Port()), Password: "ours", External: c.external},
+				log:    quiet, links: observe.NewLinks(""),
+			}
+			require.NoError(t, s.rejoin(t.Context(), s.local(), netip.MustParseAddrPort("127.0.0.2:6379")))
+			var told []string
+			followed := false
+			for _, command := range redis.Heard() {
+				command = strings.ToLower(command)
+				followed = followed || strings.Contains(command, "of 127.0.0.2 6379")
+				if strings.HasPrefix(command, "config set") {
+					require.False(t, followed, "the password comes first")
+					told = append(told, command)
+				}
+			}
+			require.True(t, followed)
+			require.Equal(t, c.want, told)
+		})
+	}
 }
 
 func TestUnfinishedFilesOfAnEarlierRedisAreRemoved(t *testing.T) {

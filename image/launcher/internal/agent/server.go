@@ -46,7 +46,9 @@ type Server struct {
 	written atomic.Pointer[writtenRecord] // the record that was written beside the loop, for the next turn
 	reading chan recordAnswer             // the answer to come of the API to the question for the record; nil: none is asked
 	watch   *masterWatch
-	pacer   *pace.Pacer
+	// externalMaster is the master outside of the release, if one is set.
+	externalMaster *externalMaster
+	pacer          *pace.Pacer
 	// paceLinks are the connections of the pacer.
 	paceLinks *observe.Links
 	alerts    chan struct{} // a failover has most likely begun: look often
@@ -66,15 +68,21 @@ type Server struct {
 
 	watchdog *watchdog // it expects a turn of the loop every stuckAfter
 
-	memory   role.Memory
-	plan     role.Plan              // the last one
-	turnAt   time.Time              // when the present turn began
-	info     redisnode.Info         // the last answer of Redis
-	full     bool                   // Redis refuses the launcher as a client
-	views    []observe.SentinelView // the last answers of the sentinels
-	priority int                    // replica-priority as last set or told
-	limit    int64                  // memory limit that Redis was started with or follows since; 0: that of config
-	lacks    string                 // what this master does not have; see role.Lacks
+	memory      role.Memory
+	plan        role.Plan              // the last one
+	turnAt      time.Time              // when the present turn began
+	info        redisnode.Info         // the last answer of Redis
+	full        bool                   // Redis refuses the launcher as a client
+	views       []observe.SentinelView // the last answers of the sentinels
+	priority    int                    // replica-priority as last set or told
+	limit       int64                  // memory limit that Redis was started with or follows since; 0: that of config
+	lacks       string                 // what this master does not have; see role.Lacks
+	restoring   *restoring             // the fetching of a backup that is under way; nil: none is
+	restoreAt   time.Time              // before then no other attempt is made
+	restoreNote string                 // see role.Status.Restore
+	// dumpRestored: without persistence, the next redis-server loads the dump, which is a restored backup that none has loaded yet.
+	// restoredSettled: a redis-server has loaded what this pod has.
+	dumpRestored, restoredSettled bool
 	// generation is a copy of role.Memory.Own for the goroutines beside the loop.
 	generation    atomic.Int64
 	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
@@ -94,6 +102,7 @@ func NewServer(c config.Config, follower *settings.Follower, api *kube.Client, w
 		self: record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
 	s.watch = newMasterWatch(s.alerts)
+	s.externalMaster = &externalMaster{config: c.External}
 	s.pacer = s.newPacer()
 	s.labels = labels.New(api, c, log, m.countLabelWrite)
 	s.labels.DownAfter = s.downAfter
@@ -138,6 +147,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			return err
 		}
 	}
+	s.removeFetched()
 	s.memory = role.NewMemory(s.loadStanding(), time.Now())
 	defer func() { s.disk().WaitFor(lastStanding) }()
 	go s.api.Run(ctx)
@@ -149,6 +159,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	if s.config.Backup.Enabled {
 		go s.tellBackups(background)
 	}
+	go s.externalMaster.run(background)
 	s.watchdog = newWatchdog(s.web)
 	defer s.watchdog.stop()
 
@@ -198,15 +209,18 @@ func (s *Server) turn(ctx context.Context) {
 	before := s.memory.Decided
 	s.plan = s.look(ctx)
 	o, d := s.plan.Seen, s.plan.Decision
-	s.watch.follow(ctx, o.Local, s.config.HTTPPort)
+	if !o.Settled.IsValid() || o.Local.Follows != o.Settled { // an external master has no launcher
+		s.watch.follow(ctx, o.Local, s.config.HTTPPort)
+	}
 	if now := s.memory.Decided; now != before {
 		s.log.Info("decided", "state", now.State.String(), "action", now.Action.String(), "rule", now.Rule, "reason", now.Reason)
 	}
 	if o.Local.Answering {
 		s.guard.Warm(ctx, s.child, s.memory.MasterSince)
-		s.settleReplica(ctx, o.Local)
+		s.settleReplica(ctx, o)
 	}
 	s.metrics.setState(d.State.String())
+	s.watchRestore()
 	s.publish(o)
 	s.label(d)
 	s.guard.Follow(s.plan)
@@ -265,16 +279,20 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 	node := s.local()
 	switch d.Action {
 	case role.StartReplica:
-		target := netip.AddrPortFrom(d.Target, uint16(s.config.RedisPort))
+		target, external := s.masterAt(d.Target)
 		if s.passLate(ctx, target) || s.remembered(ctx) {
 			return nil
 		}
-		return s.start(target)
+		return s.start(target, external)
 	case role.Claim:
 		return s.claim(ctx, o)
 	case role.Follow:
 		s.demoting = s.demoting || o.Local.Master
-		if err := node.Follow(ctx, netip.AddrPortFrom(d.Target, uint16(s.config.RedisPort))); err != nil {
+		target, external := s.masterAt(d.Target)
+		if err := s.setLink(ctx, external); err != nil {
+			return err
+		}
+		if err := node.Follow(ctx, target); err != nil {
 			return err
 		}
 		if !s.demoting {
@@ -285,17 +303,25 @@ func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) e
 		s.replace(ctx, s.plan)
 	case role.CallOff:
 		s.callOff(ctx, d.Target)
+	case role.Restore:
+		s.restore(ctx)
 	}
 	return nil
 }
 
 // settleReplica finishes the demotion of a former master. Redis may have obeyed an earlier
 // order although its answer was late.
-func (s *Server) settleReplica(ctx context.Context, local role.Local) {
-	if local.Master {
+func (s *Server) settleReplica(ctx context.Context, o role.Observation) {
+	if o.Local.Master {
 		return
 	}
 	s.lacks = ""
+	if !o.External.On && !o.Local.LinkUp && o.Local.Follows != o.Settled {
+		// A sentinel or another launcher may have moved this replica before its own launcher.
+		if err := s.setLink(ctx, false); err != nil {
+			s.log.Warn("cannot give Redis the password of the present master; trying again", "error", err)
+		}
+	}
 	if err := s.finishDemotion(ctx); err != nil {
 		s.log.Warn("cannot drop the clients of the former master; trying again", "error", err)
 	}
@@ -347,9 +373,9 @@ func (s *Server) claim(ctx context.Context, o role.Observation) error {
 	var err error
 	switch {
 	case !o.Local.Running:
-		err = s.start(netip.AddrPort{})
+		err = s.start(netip.AddrPort{}, false)
 	case !o.Local.Master:
-		err = s.local().Promote(ctx)
+		err = s.promote(ctx)
 	}
 	s.memory.MadeMaster(err == nil)
 	return err
@@ -361,7 +387,11 @@ func (s *Server) claimOnce(ctx context.Context) error {
 	if s.memory.Record.Names(s.self, s.memory.Own) {
 		return nil
 	}
-	written, err := s.api.WriteRecord(ctx, s.memory.Record.Claim(s.self))
+	claim := s.memory.Record.Claim(s.self)
+	if !s.memory.Record.Initialised {
+		claim.Restored = s.restoredBackup()
+	}
+	written, err := s.api.WriteRecord(ctx, claim)
 	if err == nil {
 		s.recordIs(written)
 	}

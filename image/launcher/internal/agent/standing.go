@@ -50,7 +50,8 @@ func (s *Server) disk() *standingfile.File {
 // persistence nothing of an earlier process is left.
 func (s *Server) loadStanding() role.Standing {
 	if !s.config.Persistence {
-		return role.Standing{Empty: true}
+		s.dumpRestored = s.restoredDump()
+		return role.Standing{Empty: !s.dumpRestored}
 	}
 	standing, err := s.disk().Read()
 	entries, errData := os.ReadDir(filepath.Join(s.config.DataDir, appendDir))

@@ -89,7 +89,7 @@ func TestFilesThatRedisMadeBeforeItHadDataAreNone(t *testing.T) {
 	s := &Server{config: c, log: quiet, guard: &writepause.Guard{}}
 	s.memory.Worth.Standing = readStanding(c)
 	require.Equal(t, empty, s.memory.Worth.Standing)
-	require.NoError(t, s.start(netip.MustParseAddrPort("127.0.0.2:6379")))
+	require.NoError(t, s.start(netip.MustParseAddrPort("127.0.0.2:6379"), false))
 	<-s.child.Done()
 	require.NoError(t, os.Mkdir(filepath.Join(c.DataDir, appendDir), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(c.DataDir, appendDir, "appendonly.aof.1.incr.aof"), nil, 0o600))
@@ -254,10 +254,10 @@ func TestDumpOfAnEarlierProcessIsNotLoadedWithoutPersistence(t *testing.T) {
 	dump := filepath.Join(c.DataDir, "dump.rdb")
 	require.NoError(t, os.WriteFile(dump, []byte("REDIS0011"), 0o600))
 	s := &Server{config: c, log: quiet, guard: &writepause.Guard{}}
-	require.NoError(t, s.start(netip.AddrPort{}))
+	require.NoError(t, s.start(netip.AddrPort{}, false))
 	<-s.child.Done()
 	require.NoFileExists(t, dump)
-	require.NoError(t, s.start(netip.AddrPort{}), "the second start finds no dump")
+	require.NoError(t, s.start(netip.AddrPort{}, false), "the second start finds no dump")
 }
 
 func TestDamageIsLoggedWithWhatItMeans(t *testing.T) {

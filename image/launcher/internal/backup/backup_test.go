@@ -225,7 +225,8 @@ func TestFailedBackupLeavesNothingThatLooksWhole(t *testing.T) {
 		"a full bucket":            {[]string{"-room", "9000000"}, "the S3 server has no more room"},
 		"no room for the manifest": {[]string{"-room", "16000000"}, "the S3 server has no more room"},
 		"a broken upload":          {[]string{"-break-after", "9000000"}, "store "},
-		"damage in the store":      {[]string{"-flip"}, "is damaged: it has"},
+		"damage in the store":      {[]string{"-flip", ".rdb"}, "is damaged: it has"},
+		"a damaged manifest":       {[]string{"-flip", ".json"}, "is damaged: it has"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -19,6 +19,8 @@ type Backup struct {
 	Identity   string        // private keys of age, one a line; only reading an encrypted backup needs them
 	Retention  time.Duration // age from which on a backup is deleted
 	WorkDir    string        // directory for one copy of the data
+	// RestoreFrom names the backup that a release without data begins with, or is "latest"; empty: none.
+	RestoreFrom string
 }
 
 // S3 is a bucket of a server that speaks S3, and who may use it.
@@ -56,6 +58,8 @@ func (r *reader) backup() Backup {
 		Identity:   r.env["LAUNCHER_BACKUP_IDENTITY"],
 		Retention:  r.age("LAUNCHER_BACKUP_RETENTION", 30*day),
 		WorkDir:    r.text("LAUNCHER_BACKUP_WORK_DIR", "/run/redis-ha-backup"),
+
+		RestoreFrom: r.env["LAUNCHER_RESTORE_FROM"],
 	}
 	for _, name := range []string{"LAUNCHER_BACKUP_RECIPIENTS", "LAUNCHER_BACKUP_IDENTITY"} {
 		if value, set := r.env[name]; set && strings.TrimSpace(value) == "" {
@@ -64,6 +68,12 @@ func (r *reader) backup() Backup {
 	}
 	if b.S3 != (S3{}) {
 		r.checkBucket(b)
+	}
+	if b.RestoreFrom != "" && !restorePattern.MatchString(b.RestoreFrom) {
+		r.problem("LAUNCHER_RESTORE_FROM is %q: set it to the name of a backup, as 20261130T030000Z-1a2b3c4d, or to latest", b.RestoreFrom)
+	}
+	if b.RestoreFrom != "" && b.Place() == "" {
+		r.problem("LAUNCHER_RESTORE_FROM is set, and nobody knows where the backups are: set LAUNCHER_BACKUP_DIR, or LAUNCHER_BACKUP_S3_BUCKET and what belongs to it")
 	}
 	if b.S3.Prefix != "" && !strings.HasSuffix(b.S3.Prefix, "/") {
 		b.S3.Prefix += "/"
@@ -90,6 +100,8 @@ func (r *reader) checkBucket(b Backup) {
 		r.problem("LAUNCHER_BACKUP_S3_ENDPOINT is %q: set it to an http or https URL without a path, as https://s3.example.com", b.S3.Endpoint)
 	}
 }
+
+var restorePattern = regexp.MustCompile(`^([0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}|latest)$`)
 
 const day = 24 * time.Hour
 

@@ -34,9 +34,13 @@ func TestBadSettingsOfBackupsAreRefused(t *testing.T) {
 		"LAUNCHER_BACKUP_RECIPIENTS= ":                   "LAUNCHER_BACKUP_RECIPIENTS is set and empty: put a key of age into the Secret it comes from, or remove the variable",
 		"LAUNCHER_BACKUP_RETENTION=0d":                   `LAUNCHER_BACKUP_RETENTION is "0d": set it to a number of days or hours, as 30d or 12h`,
 		"LAUNCHER_BACKUP_RETENTION=1w":                   `LAUNCHER_BACKUP_RETENTION is "1w": set it to a number of days or hours, as 30d or 12h`,
+		"LAUNCHER_RESTORE_FROM=yesterday":                `LAUNCHER_RESTORE_FROM is "yesterday": set it to the name of a backup, as 20261130T030000Z-1a2b3c4d, or to latest`,
 		"LAUNCHER_BACKUP_ENABLED=yes":                    `LAUNCHER_BACKUP_ENABLED is "yes": set it to true or false`,
 	} {
 		require.Equal(t, []string{want}, refused(t, bucket(change)...))
 	}
+	require.Equal(t, []string{"LAUNCHER_RESTORE_FROM is set, and nobody knows where the backups are: set LAUNCHER_BACKUP_DIR, or LAUNCHER_BACKUP_S3_BUCKET and what belongs to it"},
+		refused(t, "LAUNCHER_RESTORE_FROM=latest"))
+	require.Equal(t, "20261130T030000Z-1a2b3c4d", accepted(t, bucket("LAUNCHER_RESTORE_FROM=20261130T030000Z-1a2b3c4d")...).Backup.RestoreFrom)
 	require.Equal(t, 48*time.Hour, accepted(t, "LAUNCHER_BACKUP_RETENTION=2d").Backup.Retention)
 }

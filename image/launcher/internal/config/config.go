@@ -37,6 +37,10 @@
 //	LAUNCHER_BACKUP_IDENTITY              private keys of age, one a line, with which encrypted backups are read
 //	LAUNCHER_BACKUP_RETENTION             age from which on a backup is deleted, as 30d or 12h (30d)
 //	LAUNCHER_BACKUP_WORK_DIR              directory for a copy of the data (/run/redis-ha-backup)
+//	LAUNCHER_RESTORE_FROM                 backup that a release without data begins with, or "latest"; absent: it begins empty (servers only)
+//	LAUNCHER_EXTERNAL_MASTER              host:port of a Redis elsewhere that the servers follow until the release has a master of its own; absent: none
+//	LAUNCHER_EXTERNAL_MASTER_PASS         password of that Redis; absent: none
+//	LAUNCHER_EXTERNAL_MASTER_TLS          "true": encrypted, with the authorities of the system (false)
 //	LAUNCHER_LOG_LEVEL                    debug, info, warn or error (info)
 //	LAUNCHER_REDIS_PORT, LAUNCHER_SENTINEL_PORT, LAUNCHER_HTTP_PORT   6379, 26379, 8080
 //	LAUNCHER_BIND_ADDRESS                 only address to listen on, and to ask from; absent: all
@@ -95,6 +99,7 @@ type Config struct {
 	SettingsVersion            string // names the content of SettingsFile; empty without one
 	WebhookURL                 string
 	Backup                     Backup
+	External                   External
 	LogLevel                   slog.Level
 
 	RedisPort, SentinelPort, HTTPPort int
@@ -167,9 +172,10 @@ func init() {
 		"POD_SELECTOR", "SERVERS", "SENTINELS", "QUORUM", "MASTER_NAME", "DOWN_AFTER_MILLISECONDS",
 		"FAILOVER_TIMEOUT_MILLISECONDS", "MIN_REPLICAS_TO_WRITE", "MIN_REPLICAS_MAX_LAG_SECONDS", "MAX_REPLICATION_LAG", "MEMORY_LIMIT_BYTES",
 		"MAXMEMORY_PERCENT", "PERSISTENCE", "VOLUMES_KEPT", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "SETTINGS_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL",
+		"EXTERNAL_MASTER", "EXTERNAL_MASTER_PASS", "EXTERNAL_MASTER_TLS",
 		"REDIS_PORT",
 		"BACKUP_ENABLED", "BACKUP_DIR", "BACKUP_S3_ENDPOINT", "BACKUP_S3_BUCKET", "BACKUP_S3_PREFIX", "BACKUP_S3_REGION", "BACKUP_S3_ACCESS_KEY",
-		"BACKUP_S3_SECRET_KEY", "BACKUP_RECIPIENTS", "BACKUP_IDENTITY", "BACKUP_RETENTION", "BACKUP_WORK_DIR",
+		"BACKUP_S3_SECRET_KEY", "BACKUP_RECIPIENTS", "BACKUP_IDENTITY", "BACKUP_RETENTION", "BACKUP_WORK_DIR", "RESTORE_FROM",
 		"SENTINEL_PORT", "HTTP_PORT", "BIND_ADDRESS", "DATA_DIR", "RUN_DIR", "REDIS_SERVER", "KUBECONFIG",
 	} {
 		knownVariables["LAUNCHER_"+name] = true
@@ -298,6 +304,7 @@ func FromEnviron(environ []string) (Config, error) {
 	c.MemoryLimit = int64(r.number("LAUNCHER_MEMORY_LIMIT_BYTES", 0, 0, math.MaxInt))
 	c.MaxMemoryPercent = r.number("LAUNCHER_MAXMEMORY_PERCENT", mostMemoryPercent, 0, mostMemoryPercent)
 	c.MaxReplicationLag = r.size("LAUNCHER_MAX_REPLICATION_LAG", c.LargestReplicationLag(defaultReplicationLag))
+	c.External = r.external(c)
 	r.checkValues(&c)
 	r.readExtraConfig(&c)
 	if limit := replicaLimit(c.ExtraConfig); limit > 0 {

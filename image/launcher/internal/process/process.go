@@ -1,6 +1,6 @@
-// Package process runs the one child of PID 1 and collects orphans.
+// Package process runs the children of PID 1 and collects orphans.
 //
-// There is exactly one waiter for the child: the goroutine that started it.
+// There is exactly one waiter for a child: the goroutine that started it.
 // Other children can only be orphans the kernel gave to PID 1 (the forks of a
 // Redis that died while it saved, what a command of `kubectl exec` left behind);
 // they are collected by their own PIDs, so that the child's exit status is
@@ -29,7 +29,7 @@ type Child struct {
 	err  error // valid after done
 }
 
-// started are the PIDs that Start waits for; orphans are all others. The lock is
+// started are the PIDs that Start and Output wait for; orphans are all others. The lock is
 // held from before a fork until its PID is here: until then nobody may take
 // a child for an orphan.
 var (
@@ -66,6 +66,21 @@ func Start(name string, args ...string) (*Child, error) {
 		return nil, fmt.Errorf("start %s (is it in the image and executable?): %w", name, err)
 	}
 	return child, nil
+}
+
+// Output runs a program to its end, and gives what it has printed. The program gets none of the variables of the launcher, which may be
+// secret, and is killed when ctx ends.
+func Output(ctx context.Context, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	var printed strings.Builder
+	cmd.Stdout, cmd.Stderr = &printed, &printed
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
+	if err := fork(cmd); err != nil {
+		return "", fmt.Errorf("start %s (is it in the image and executable?): %w", name, err)
+	}
+	defer forget(cmd.Process.Pid)
+	err := cmd.Wait()
+	return printed.String(), err
 }
 
 // fork starts a program and notes its PID.

@@ -135,3 +135,19 @@ func TestWhatTheProgramHasStartedEndsWithIt(t *testing.T) {
 		})
 	}
 }
+
+// The collector of orphans must not take the exit status of a program that Output waits for.
+func TestOutputKeepsTheExitStatus(t *testing.T) {
+	adopt(t)
+	go CollectOrphans(t.Context())
+	t.Setenv("REDIS_PASS", "secret")
+	for range 20 {
+		printed, err := Output(t.Context(), "sh", "-c", "echo out; echo err >&2; echo $REDIS_PASS; exit 3")
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit)
+		require.Equal(t, 3, exit.ExitCode())
+		require.Equal(t, "out\nerr\n\n", printed)
+	}
+	_, err := Output(t.Context(), "no-such-program")
+	require.ErrorContains(t, err, "start no-such-program")
+}

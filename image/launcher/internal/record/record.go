@@ -60,6 +60,13 @@ type Order struct {
 	At time.Time `json:"at"` // when, by the writer's clock
 }
 
+// Successor is a server that is told to succeed an external master.
+type Successor struct {
+	Member
+	// Until is the end of the order, by the writer's clock. The external master accepts writes again later, and what they write would be lost.
+	Until time.Time `json:"until"`
+}
+
 // Record says who is master, who was master before, and who is replacing the master. It outlives every pod and goes with the release.
 type Record struct {
 	Initialised bool   `json:"initialised"` // a master has served in this release before
@@ -68,6 +75,10 @@ type Record struct {
 	Previous    Member `json:"previous"` // the master before
 	Fence       *Fence `json:"fence,omitempty"`
 	Order       *Order `json:"order,omitempty"`
+	// Restored names the backup that the release began with; empty if it began without data.
+	Restored string `json:"restored,omitempty"`
+	// Successor is the server that becomes the first master of the release, which follows an external master so far.
+	Successor *Successor `json:"successor,omitempty"`
 
 	// Version is that of the Lease when the record was read.
 	Version string `json:"-"`
@@ -90,7 +101,7 @@ func (r Record) Claim(self Member) Record {
 		r.Previous = r.Master
 	}
 	r.Generation++
-	r.Initialised, r.Master, r.Fence, r.Order = true, self, nil, nil
+	r.Initialised, r.Master, r.Fence, r.Order, r.Successor = true, self, nil, nil, nil
 	return r
 }
 
@@ -209,4 +220,22 @@ func (r Record) OrderFailover(self Member, now time.Time) (Record, error) {
 	}
 	r.Order = &Order{By: self.Name, At: now}
 	return r, nil
+}
+
+// Succeed says that a server becomes the first master of the release in the place of an external master, until a moment. The error is
+// ErrReplaced if the release has a master of its own already.
+func (r Record) Succeed(successor Member, until time.Time) (Record, error) {
+	if r.Initialised {
+		return r, fmt.Errorf("%w: the release has a master of its own, %s", ErrReplaced, r.Master.Name)
+	}
+	r.Successor = &Successor{successor, until}
+	return r, nil
+}
+
+// CallOffSuccession takes Succeed back. changed is false if there is nothing to take back, for instance because the successor has
+// become master.
+func (r Record) CallOffSuccession() (next Record, changed bool) {
+	changed = r.Successor != nil && !r.Initialised
+	r.Successor = nil
+	return r, changed
 }

@@ -151,3 +151,21 @@ func TestSuccessorIsLeftToTheLauncherThatFencedTheMaster(t *testing.T) {
 	require.False(t, chosen.LeftToAnother(third, now))
 	require.False(t, chosen.LeftToAnother(self, now.Add(CarrierPatience)))
 }
+
+func TestExternalMasterIsSucceededOnce(t *testing.T) {
+	self := Member{Name: "a", UID: "uid-a"}
+	ordered, err := Record{}.Succeed(self, now)
+	require.NoError(t, err)
+	require.Equal(t, &Successor{self, now}, ordered.Successor)
+	require.False(t, ordered.Initialised)
+	back, changed := ordered.CallOffSuccession()
+	require.True(t, changed)
+	require.Equal(t, Record{}, back)
+
+	claimed := ordered.Claim(self)
+	require.Nil(t, claimed.Successor)
+	_, changed = claimed.CallOffSuccession()
+	require.False(t, changed, "the successor is master")
+	_, err = claimed.Succeed(Member{Name: "b", UID: "uid-b"}, now)
+	require.ErrorIs(t, err, ErrReplaced)
+}

@@ -5,6 +5,7 @@ package redisconf
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,9 +104,34 @@ func bind(c config.Config) string {
 // down, and a replica that waits for its turn leaves the new master alone.
 const parallelSyncs = 100
 
+// Link gives the directives of the link to a master: external says that it is not one of the release.
+func Link(c config.Config, external bool) []Directive {
+	password, encrypted := c.Password, false
+	if external {
+		password, encrypted = c.External.Password, c.External.TLS
+	}
+	link := []Directive{{"masterauth", password}}
+	if c.External.TLS {
+		link = append(link, Directive{"tls-replication", yesNo(encrypted)})
+	}
+	return link
+}
+
+// certificate and its key are files in the folder for what runs. A Redis that encrypts needs them, even if only its links to masters are
+// encrypted; see WriteCertificate.
+const (
+	certificateFile = "link.crt"
+	keyFile         = "link.key"
+)
+
 // Server gives redis.conf. master is the server to follow; an invalid address
 // makes a master.
-func Server(c config.Config, master netip.AddrPort) string {
+func Server(c config.Config, master netip.AddrPort) string { return server(c, master, false) }
+
+// ExternalReplica gives redis.conf of a replica of an external master.
+func ExternalReplica(c config.Config, master netip.AddrPort) string { return server(c, master, true) }
+
+func server(c config.Config, master netip.AddrPort, external bool) string {
 	var l lines
 	// Of a directive that is repeated Redis takes the last: defaults that the
 	// user may change come before the user's directives, the others after.
@@ -137,7 +163,18 @@ func Server(c config.Config, master netip.AddrPort) string {
 	l.add("min-replicas-max-lag", int(c.MinReplicasMaxLag.Seconds()))
 	if c.Password != "" {
 		l.add("requirepass", quote(c.Password))
-		l.add("masterauth", quote(c.Password))
+	}
+	if c.External.TLS {
+		l.add("tls-cert-file", quote(filepath.Join(c.RunDir, certificateFile)))
+		l.add("tls-key-file", quote(filepath.Join(c.RunDir, keyFile)))
+		l.add("tls-ca-cert-file", quote(config.Authorities))
+	}
+	for _, link := range Link(c, external) {
+		if link.Name != "masterauth" {
+			l.add(link.Name, link.Value)
+		} else if link.Value != "" {
+			l.add(link.Name, quote(link.Value))
+		}
 	}
 	if master.IsValid() {
 		l.add("replicaof", master.Addr(), master.Port())
@@ -145,10 +182,10 @@ func Server(c config.Config, master netip.AddrPort) string {
 	return l.String()
 }
 
-// FromSavedCopy gives redis.conf for a replica of master that loads its RDB file and not its append-only file. The RDB file names the place in
-// the replication stream from which the replica goes on. Redis writes no append-only file until it is told to.
-func FromSavedCopy(c config.Config, master netip.AddrPort) string {
-	return Server(c, master) + "appendonly no\n" // the last one counts
+// FromSavedCopy changes redis.conf of a replica, so that the replica loads its RDB file and not its append-only file. The RDB file names the place
+// in the replication stream from which the replica goes on. Redis writes no append-only file until it is told to.
+func FromSavedCopy(replica string) string {
+	return replica + "appendonly no\n" // the last one counts
 }
 
 func yesNo(b bool) string {

@@ -230,8 +230,10 @@ func TestWhatSentinelItselfWritesIsRead(t *testing.T) {
 
 func TestReplicaThatLoadsASavedCopyDiffersInItsAppendOnlyFileAlone(t *testing.T) {
 	master := netip.MustParseAddrPort("10.0.0.2:6379")
-	usual, saved := parsed(t, Server(settings(nil), master)), parsed(t, FromSavedCopy(settings(nil), master))
-	require.Equal(t, [][]string{{"yes"}, {"no"}}, saved["appendonly"], "the last one counts")
-	saved["appendonly"] = usual["appendonly"]
-	require.Equal(t, usual, saved)
+	for _, text := range []string{Server(settings(nil), master), ExternalReplica(settings(nil), master)} {
+		usual, saved := parsed(t, text), parsed(t, FromSavedCopy(text))
+		require.Equal(t, [][]string{{"yes"}, {"no"}}, saved["appendonly"], "the last one counts")
+		saved["appendonly"] = usual["appendonly"]
+		require.Equal(t, usual, saved)
+	}
 }

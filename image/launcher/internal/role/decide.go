@@ -47,10 +47,11 @@ const (
 	ReplaceDead                 // replace the recorded master, whose container is seen to have ended
 	ReplaceSilent               // replace the recorded master, which most sentinels find down
 	CallOff                     // end the failovers of Target that sentinels have begun and not carried out
+	Restore                     // fetch the backup that a new release begins with
 )
 
 func (a Action) String() string {
-	return [...]string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead", "replace-silent", "call-off"}[a]
+	return [...]string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead", "replace-silent", "call-off", "restore"}[a]
 }
 
 // Decision is what to do and why.
@@ -134,6 +135,8 @@ const (
 func Decide(o Observation) Decision {
 	s := situationOf(o)
 	switch {
+	case o.External.On:
+		return decideBy(externalRules, s)
 	case !o.Local.Running:
 		d := discover(s)
 		if d.Label == ClearLabel && o.Self.Label == Master && !o.masterLabelled() && o.Waiting < labelPatience {

@@ -38,6 +38,27 @@ func TestElectionPrefersTheMostAdvancedData(t *testing.T) {
 	}
 }
 
+// A release begins with a backup once: before its first master, and if nobody has data.
+func TestBackupIsRestoredBeforeTheFirstMasterOnly(t *testing.T) {
+	restores := func(o *Observation) { o.RestoreFrom = "latest" }
+	running := func(o *Observation) { o.Local.Running, o.Local.Answering, o.Local.Master = true, true, true }
+	fetching := discovering("nobody knows a master; this pod fetches the backup latest before it becomes master")
+	fetching.Action = Restore
+	check(t, []claim{
+		{"a new release", observe(wholeRelease, restores), fetching},
+		{"not before every server has told what data it holds", observe(restores, func(o *Observation) { o.Foremost, o.Waiting = 0, 0 }),
+			discovering("nobody knows a master; waiting up to 15s for 2 more server(s) to tell what data they hold")},
+		{"not by another server than the one that would be elected", observe(restores, peer("b", isStopped, reports(nothing), func(p *Peer) { p.Created = epoch.Add(-time.Hour) }), peer("c", isStopped, reports(nothing))),
+			discovering("nobody knows a master; server-b holds the most advanced data")},
+		{"not over data of this pod", observe(wholeRelease, restores, holds(wasReplica(0, 0))), claiming("nobody knows a master")},
+		{"not over data of another server", observe(restores, peer("b", isStopped, reports(wasReplica(0, 0))), peer("c", isStopped, reports(nothing))),
+			discovering("nobody knows a master; server-b holds the most advanced data")},
+		{"not where a master has served before", observe(wholeRelease, restores, recorded("a")), claiming("nobody knows a master")},
+		{"not without a backup in the values", observe(wholeRelease), claiming("nobody knows a master")},
+	})
+	require.NotEqual(t, Restore, elect(observe(wholeRelease, restores, running), "nobody knows a master").Action, "a Redis that runs has begun already")
+}
+
 func TestServerIsElectedOnlyWithEveryDoubtRuledOut(t *testing.T) {
 	why := "nobody knows a master; "
 	data := holds(wasReplica(2, 100))

@@ -17,10 +17,14 @@ type Settings struct {
 	Persistence bool
 	// VolumesKept: the volumes outlive the pods. A server whose pod has not run yet, or does not exist, may have data.
 	VolumesKept bool
+	// RestoreFrom names the backup that a release begins with that has never had data; empty: none.
+	RestoreFrom string
 	// MinReplicas is how many replicas in sync a master must have to accept writes, unless it may serve alone.
 	MinReplicas int
 	// MasterService: there is a sentinel Service that can be asked by name for the master.
 	MasterService bool
+	// External is the master outside of the release; only On and Addr are set.
+	External External
 }
 
 // Own is what this pod's own Redis has told in one look.

@@ -103,6 +103,8 @@ type Status struct {
 	Rule     string   `json:"rule"` // the ID of the rule that decided; empty before one has
 	// Lacks says which data of another server this master does not have; empty if none are known to be missing.
 	Lacks string `json:"lacks,omitempty"`
+	// Restore says what has become of the backup that the release should begin with, if that is not as it should be.
+	Restore string `json:"restore,omitempty"`
 }
 
 // Peer is another server pod and what could be found out about it.
@@ -172,6 +174,13 @@ type Observation struct {
 	// VolumesKept: the volumes outlive the pods. A server whose pod has not run yet, or does not exist, may have data.
 	VolumesKept bool
 
+	// RestoreFrom names the backup that a release begins with that has never had data; empty: none.
+	RestoreFrom string
+	// External is the master outside of the release, while the release follows one. Settled is its address where it is set, also after the
+	// release has got a master of its own; else, and where that master has the address, invalid.
+	External External
+	Settled  netip.Addr
+
 	Views []View // one for each sentinel pod with an address
 	Peers []Peer // all other server pods
 
@@ -208,6 +217,8 @@ func (o Observation) searching() time.Duration {
 		return o.Waiting
 	case o.Local.Master:
 		return o.Local.MasterFor
+	case o.followsSettled():
+		return o.Masterless // its link to a master outside of the release says nothing
 	default:
 		return min(o.Local.LinkDown, o.Masterless)
 	}

@@ -96,6 +96,22 @@ var electionRules = []rule[*election, Decision]{
 		},
 	},
 	{
+		ID: "backup-before-the-first-master",
+		When: "the values name a backup to restore, no master has served in this release before, and neither this pod nor another server that takes part " +
+			"holds data",
+		Then:  "fetch the backup; its data are those of this pod then",
+		Why:   "The release begins with the data of the backup. That happens once, as the record knows of a master afterwards (ADR 0038).",
+		Label: ClearLabel,
+		applies: func(e *election) bool {
+			return e.RestoreFrom != "" && !e.Initialised && e.best.Standing.Empty && !e.Local.Running
+		},
+		decide: func(e *election) Decision {
+			d := e.wait("this pod fetches the backup %s before it becomes master", e.RestoreFrom)
+			d.Action = Restore
+			return d
+		},
+	},
+	{
 		ID:    "most-advanced-data",
 		When:  "anything else: this pod holds the most advanced data",
 		Then:  "claim mastership: write this pod into the record with a new generation, then start or become master",

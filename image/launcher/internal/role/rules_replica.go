@@ -8,6 +8,40 @@ import (
 // replicaRules decide for a running Redis that is a replica.
 var replicaRules = []rule[*situation, Decision]{
 	{
+		ID:      "succession-unfinished",
+		When:    "this replica follows the external master, and the record names this pod as master",
+		Then:    "claim mastership once more",
+		Why:     "The record was written, and Redis has not become master.",
+		Label:   SlaveLabel,
+		applies: func(s *situation) bool { return s.RecordKnown && s.recorded && s.Local.Synced && s.followsSettled() },
+		decide: func(s *situation) Decision {
+			return s.act(Claim, netip.Addr{}, "this pod succeeds the external master, and is not master yet")
+		},
+	},
+	{
+		ID:      "external-master-left",
+		When:    "this replica follows the external master, and the record names another pod, which says that it is master",
+		Then:    "follow that pod",
+		Why:     "The release has moved in. That pod goes on with the history of the external master, so no copy is needed (ADR 0041).",
+		Label:   SlaveLabel,
+		applies: func(s *situation) bool { return s.followsLeftMaster() },
+		decide: func(s *situation) Decision {
+			return s.act(Follow, s.firstMaster().IP, "%s has succeeded the external master", s.firstMaster().Name)
+		},
+	},
+	{
+		ID:      "external-master-left-without-successor",
+		When:    "this replica is in sync with the external master, the record has named another pod for 5 s, nobody is master, and the sentinels know nothing",
+		Then:    "elect",
+		Why:     "The release has moved in, and its first master is lost. This replica has what that master had when it began.",
+		Label:   SlaveLabel,
+		See:     "The election",
+		applies: func(s *situation) bool { return s.leftWithoutMaster() && s.sentinelsKnowNothing() },
+		decide: func(s *situation) Decision {
+			return s.replicaAs(s.elect("the release has left the external master, and its first master does not serve"))
+		},
+	},
+	{
 		ID:    "named-replica-elects",
 		When:  "a majority names this pod, nobody is master, and the link has been down for 8 s",
 		Then:  "elect",

@@ -36,6 +36,7 @@ var ruleLists = []ruleList{
 	{"lost-master", "The master is lost and no replica lives", texts(lostMasterRules)},
 	{"podless", "The API does not answer", texts(podlessRules)},
 	{"election", "The election", texts(electionRules)},
+	{"external", "An external master", texts(externalRules)},
 	{"unclear", "What a server does while it serves", texts(unclearRules)},
 	{"master", "As master", texts(masterRules)},
 	{"contested", "A master while the sentinels name another pod", texts(contestedRules)},
@@ -49,7 +50,7 @@ var ruleLists = []ruleList{
 }
 
 // ofServers are the lists of servers, but for those of a master, which have tables of their own in docs/labels.md.
-var ofServers = []string{"master-in-view", "nobody-is-master", "lost-master", "podless", "election", "unclear", "replica", "left"}
+var ofServers = []string{"master-in-view", "nobody-is-master", "lost-master", "podless", "election", "external", "unclear", "replica", "left"}
 
 func listNamed(name string) ruleList {
 	return ruleLists[slices.IndexFunc(ruleLists, func(l ruleList) bool { return l.name == name })]
@@ -95,6 +96,7 @@ func TestMain(m *testing.M) {
 	count(lostMasterRules)
 	count(podlessRules)
 	count(electionRules)
+	count(externalRules)
 	count(unclearRules)
 	count(masterRules)
 	count(contestedRules)

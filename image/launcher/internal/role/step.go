@@ -18,7 +18,7 @@ type Plan struct {
 	// MinReplicas is min-replicas-to-write from now on, if SetMinReplicas says that it changes.
 	MinReplicas    int
 	SetMinReplicas bool
-	// Promotable: Sentinel may promote this server.
+	// Promotable: Sentinel may promote this server. A replica of an external master is not: Sentinels of that master would do it.
 	Promotable bool
 	// Pause: the writes of this master pause, since another server is being made master, or may be.
 	Pause bool
@@ -61,7 +61,7 @@ func (m Memory) Step(f Facts, now time.Time) (Memory, Plan) {
 	}
 	m.Decided = d
 	silent := local.Running && !local.Answering && m.last.Master && !m.last.Loading && local.Silent > silenceLimit
-	p := Plan{Decision: d, Seen: o, Pause: silent || d.BeingReplaced && d.Action == Wait, Promotable: local.Synced && !f.Self.Terminating}
+	p := Plan{Decision: d, Seen: o, Pause: silent || d.BeingReplaced && d.Action == Wait, Promotable: local.Synced && !f.Self.Terminating && !o.External.On}
 	m.Attempts, p.Action = m.Attempts.allow(d.Action, m.Record.Generation, now)
 	p.MinReplicas, p.SetMinReplicas = m.minReplicas(f, local, now)
 	return m, p
@@ -188,6 +188,9 @@ func (m *Memory) askMaster(f Facts, local Local, now time.Time) Questions {
 		}
 		return Questions{}
 	}
+	if at := m.settled(f); at.IsValid() && local.Follows == at {
+		return Questions{} // it has no launcher, and does not know the password of the release
+	}
 	if !local.LinkUp || m.Worth.OfRecorded(local, m.Told, says) || m.Told.For == m.Record.Generation && now.Sub(m.toldAt) < CalmTick {
 		return Questions{}
 	}
@@ -204,9 +207,10 @@ func (m *Memory) observation(f Facts, local Local, now time.Time) Observation {
 	r := m.Record
 	o := Observation{
 		Self: f.Self, Local: local, Standing: m.Worth.Standing,
-		Servers: f.Settings.Servers, Sentinels: f.Settings.Sentinels, Quorum: f.Settings.Quorum, DownAfter: f.Settings.DownAfter, Persistence: f.Settings.Persistence, VolumesKept: f.Settings.VolumesKept,
+		Servers: f.Settings.Servers, Sentinels: f.Settings.Sentinels, Quorum: f.Settings.Quorum, DownAfter: f.Settings.DownAfter, Persistence: f.Settings.Persistence, VolumesKept: f.Settings.VolumesKept, RestoreFrom: f.Settings.RestoreFrom,
 		Views: m.views, Peers: f.Peers, PodsKnown: f.PodsKnown, Waiting: now.Sub(m.searching), Unnamed: now.Sub(m.namedAt), GenerationFor: since{m.generationAt}.span(now),
 	}
+	o.External, o.Settled = m.external(f, now), m.settled(f)
 	var fenced string
 	o.MasterUID, fenced = o.recordedPods(r)
 	o.RecordKnown, o.Initialised, o.Generation = m.RecordKnown, r.Initialised, r.Generation

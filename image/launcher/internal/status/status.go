@@ -69,8 +69,10 @@ func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer
 		return fmt.Errorf("print the status: %w", err)
 	}
 	for _, r := range rows {
-		if r.launcher.Lacks != "" {
-			fmt.Fprintf(out, "%s: %s\n", r.pod.Name, r.launcher.Lacks)
+		for _, note := range []string{r.launcher.Lacks, r.launcher.Restore} {
+			if note != "" {
+				fmt.Fprintf(out, "%s: %s\n", r.pod.Name, note)
+			}
 		}
 		for _, pending := range r.launcher.Settings.Pending {
 			fmt.Fprintf(out, "%s: settings: %s\n", r.pod.Name, pending)
