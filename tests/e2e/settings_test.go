@@ -122,8 +122,8 @@ func TestSettingsAreAppliedWithoutTouchingAPod(t *testing.T) {
 	client.advance(100)
 	before := r.pods(t)
 
-	r.upgradeInPlace(t, "--set", "sentinel.downAfterMilliseconds=4000,sentinel.failoverTimeoutMilliseconds=9000,servers.minReplicasToWrite=2,servers.minReplicasMaxLagSeconds=5,logLevel=debug",
-		"--set", "servers.config.maxmemory-policy=allkeys-lru,servers.config.hz=20")
+	const numbers = "sentinel.downAfterMilliseconds=4000,sentinel.failoverTimeoutMilliseconds=9000,servers.minReplicasMaxLagSeconds=5,logLevel=debug"
+	r.upgradeInPlace(t, "--set", "servers.minReplicasToWrite=2,"+numbers, "--set", "servers.config.maxmemory-policy=allkeys-lru,servers.config.hz=20")
 	took := eventually(t, settingsTime, "all pods to have applied the settings", r.applied)
 	t.Logf("applied everywhere after %.1f s", took.Seconds())
 	r.requireDirective(t, "maxmemory-policy", "allkeys-lru")
@@ -136,7 +136,7 @@ func TestSettingsAreAppliedWithoutTouchingAPod(t *testing.T) {
 		require.Regexp(t, `failover-timeout\s+9000`, said, pod.Name)
 	}
 
-	r.upgradeInPlace(t, "--set", "servers.minReplicasToWrite=1", "--set", "servers.config.maxmemory-policy=null,servers.config.hz=null")
+	r.upgradeInPlace(t, "--reset-values", "--set", "persistence.size=1Gi,"+numbers) // without the directives
 	eventually(t, settingsTime, "all pods to have applied the settings", r.applied)
 	r.requireDirective(t, "maxmemory-policy", "noeviction")
 	r.requireDirective(t, "hz", "10")
