@@ -19,6 +19,8 @@ const settingsTime = 5 * time.Minute
 // noPod is what the notes say of an upgrade that replaces none.
 const noPod = "This upgrade replaces no pod."
 
+// The tests of this file run at the same time: most of their time they wait for the kubelet.
+
 // followed installs a release with small volumes.
 func followed(t *testing.T, name, workload string) *release {
 	t.Helper()
@@ -82,8 +84,10 @@ func (r *release) requireDirective(t *testing.T, name, want string) {
 }
 
 func TestServersAndSentinelsGoFrom3To5To3WithoutTouchingAPod(t *testing.T) {
+	t.Parallel()
 	for name, workload := range map[string]string{"numbers": "Deployment", "numerals": "StatefulSet"} {
 		t.Run(workload, func(t *testing.T) {
+			t.Parallel()
 			r := followed(t, name, workload)
 			client := r.write(t)
 			client.advance(100)
@@ -117,6 +121,7 @@ func TestServersAndSentinelsGoFrom3To5To3WithoutTouchingAPod(t *testing.T) {
 }
 
 func TestSettingsAreAppliedWithoutTouchingAPod(t *testing.T) {
+	t.Parallel()
 	r := followed(t, "settings", "Deployment")
 	client := r.write(t)
 	client.advance(100)
@@ -150,7 +155,8 @@ func TestSettingsAreAppliedWithoutTouchingAPod(t *testing.T) {
 
 // A settings file with an error changes nothing, and the next upgrade writes it again.
 func TestEditedSettingsAreRefusedAndTold(t *testing.T) {
-	r := documentedRelease(t)
+	t.Parallel()
+	r := followed(t, "edited", "Deployment")
 	before := r.pods(t)
 	r.kubectl(t, "patch", "configmap", r.fullname()+"-settings", "--patch", `{"data":{"settings":"LAUNCHER_SERVERS=many\nLAUNCHER_SENTINELS=4\n"}}`)
 	eventually(t, settingsTime, "all pods to tell what is wrong", func(ctx context.Context) error {
@@ -171,8 +177,10 @@ func TestEditedSettingsAreRefusedAndTold(t *testing.T) {
 
 // Whoever scales the servers keeps their number over upgrades, of Helm 3 and of Helm 4.
 func TestServersScaledByOthersAreKeptByAnUpgrade(t *testing.T) {
+	t.Parallel()
 	for _, helm := range []string{"helm", "helm4"} {
 		t.Run(helm, func(t *testing.T) {
+			t.Parallel()
 			r := &release{name: "scaled-" + helm, namespace: workNamespace, servers: 3, sentinels: 3}
 			t.Cleanup(func() { r.removeDurable(t) })
 			run := r.helm4
