@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	// backupNamespace holds the releases that make backups, and nothing else.
-	backupNamespace = "redis-ha-e2e-backup"
 	// recipient and identity are a pair of keys of age, for this test only.
 	recipient = "age1xyp8wjulp5u2p5rwu4ys04ww6l7h2zvn44ls8k220w3rkh0w0svs7eg6zm"
 	identity  = "AGE-SECRET-KEY-1VKLAKNDEP84SKG3WCPLN5T734V95NC2MDKE6M6K3KXA5535JJJMQP62W76"
@@ -57,13 +55,12 @@ func (r *release) runJob(t *testing.T, name string, arguments ...string) string 
 	return logs
 }
 
-// newBackupRelease prepares the namespace of a release that makes backups.
+// newBackupRelease prepares a namespace for a release that makes backups, and for nothing else.
 func newBackupRelease(t *testing.T, name string, servers, sentinels int) *release {
 	t.Helper()
-	require.NoError(t, env.Prepare(t.Context()))
-	removeNamespace(t, backupNamespace)
-	t.Cleanup(func() { removeNamespace(t, backupNamespace) })
-	r := &release{name: name, namespace: backupNamespace, servers: servers, sentinels: sentinels}
+	r := &release{name: name, namespace: "redis-ha-e2e-backup-" + name, servers: servers, sentinels: sentinels}
+	removeNamespace(t, r.namespace)
+	t.Cleanup(func() { removeNamespace(t, r.namespace) })
 	bash(t, "kubectl create namespace "+r.namespace)
 	return r
 }
@@ -85,6 +82,8 @@ func (r *release) requireListed(t *testing.T, job string, number int, encrypted 
 
 // An S3 server on this machine keeps the backups of a release with a password and with NetworkPolicies.
 func TestBackupsAreMadeInABucketAndListed(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, env.Prepare(t.Context()))
 	r := newBackupRelease(t, "bucket", 3, 3)
 	objects := t.TempDir()
 	endpoint := s3server.At(t, s3server.Start(t, objects, "-listen", "0.0.0.0:0"), hostAddress(t))
@@ -132,6 +131,7 @@ func TestBackupsAreMadeInABucketAndListed(t *testing.T) {
 
 // A release with one server has no slave, so its master is copied. Its sentinel must not take the copy for a replica.
 func TestBackupsAreMadeOnAVolumeWithoutASlave(t *testing.T) {
+	t.Parallel()
 	r := newBackupRelease(t, "volume", 1, 1)
 	claim := fmt.Sprintf(`{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"dumps","namespace":"%s"},`+
 		`"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}`, r.namespace)
