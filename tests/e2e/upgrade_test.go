@@ -40,7 +40,6 @@ func appliedBy(object metav1.ObjectMeta) []string {
 // Helm 4 applies on the server, where somebody else's change of a field that
 // the chart has is a conflict: what the launchers write must not be one.
 func TestHelm4InstallsUpgradesRollsBackAndUninstalls(t *testing.T) {
-	t.Parallel()
 	r := &release{name: "four", namespace: workNamespace, servers: 3, sentinels: 3}
 	r.helm4(t, "repo", "add", "four", env.charts)
 	r.watcher = watch(r)
@@ -68,7 +67,6 @@ func TestHelm4InstallsUpgradesRollsBackAndUninstalls(t *testing.T) {
 }
 
 func TestUpgradeFromThePreviousChartLosesNothing(t *testing.T) {
-	t.Parallel()
 	reference, err := olderchart.Previous(t.Context(), repositoryRoot)
 	require.NoError(t, err)
 	chart, err := olderchart.Export(t.Context(), repositoryRoot, reference, t.TempDir())
