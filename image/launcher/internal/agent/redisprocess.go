@@ -60,6 +60,7 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 		return err
 	}
 	now := time.Now()
+	s.reads = nil
 	s.child, s.restarts.Started, s.priority, s.limit = child, now, redisconf.BootPriority, settings.MemoryLimit
 	s.directives.started(settings)
 	s.guard.Guard(child)

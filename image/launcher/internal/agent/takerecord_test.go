@@ -65,15 +65,15 @@ func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
 func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	server := release(t, "server-a", "server-b")
 	api := connect(t, server, configured(t, server, "server-a"))
-	_, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
+	_, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, unrecorded, always, quiet)
 	require.NoError(t, err)
-	taken, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
+	taken, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, unrecorded, always, quiet)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, taken.Generation)
 	require.Equal(t, member("server-b"), taken.Master)
 	require.Equal(t, member("server-a"), taken.Previous)
 	writes := len(server.Writes(time.Time{}))
-	again, err := takeRecord(t.Context(), api, member("server-b"), func() int64 { return 2 }, always, quiet)
+	again, err := takeRecord(t.Context(), api, member("server-b"), func() int64 { return 2 }, unrecorded, always, quiet)
 	require.NoError(t, err)
 	require.Equal(t, taken, again)
 	require.Len(t, server.Writes(time.Time{}), writes, "what is true is not written again")
@@ -82,7 +82,7 @@ func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	fenced.Fence = &record.Fence{UID: "uid-server-b", At: time.Now()}
 	_, err = api.WriteRecord(t.Context(), fenced)
 	require.NoError(t, err)
-	taken, err = takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
+	taken, err = takeRecord(t.Context(), api, member("server-b"), unrecorded, unrecorded, always, quiet)
 	require.NoError(t, err)
 	require.Nil(t, taken.Fence, "a master that is labelled again is not fenced")
 	require.Equal(t, member("server-a"), taken.Previous)
@@ -94,11 +94,11 @@ func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileThePodIsToBeMaster(t *te
 		server := release(t, "server-a", "server-b")
 		api := connect(t, server, configured(t, server, "server-a"))
 		asked := 0
-		record, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, func() bool {
+		record, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, unrecorded, func() bool {
 			if asked++; asked > 1 {
 				return desired
 			}
-			_, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
+			_, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, unrecorded, always, quiet)
 			require.NoError(t, err)
 			return true
 		}, quiet)
@@ -120,9 +120,9 @@ func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileThePodIsToBeMaster(t *te
 func TestMasterThatIsPromotedAgainTakesANewGeneration(t *testing.T) {
 	server := release(t, "server-a")
 	api := connect(t, server, configured(t, server, "server-a"))
-	first, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
+	first, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, unrecorded, always, quiet)
 	require.NoError(t, err)
-	second, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
+	second, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, unrecorded, always, quiet)
 	require.NoError(t, err)
 	require.Equal(t, first.Generation+1, second.Generation)
 }

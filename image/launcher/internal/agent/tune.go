@@ -17,6 +17,7 @@ func (s *Server) tune(ctx context.Context, p role.Plan) {
 	s.resize(ctx)
 	s.appendAgain(ctx, p.Seen)
 	s.applySettings(ctx)
+	s.tuneReads(ctx, p.Seen)
 	if !p.SetMinReplicas {
 		return
 	}

@@ -44,6 +44,7 @@ type Manifest struct {
 	Source       string    `json:"source"`  // pod that the data come from
 	RedisVersion string    `json:"redisVersion"`
 	Encrypted    bool      `json:"encrypted"` // with age
+	Keys         int64     `json:"keys"`      // in the RDB file; 0 or less if they have not been counted
 	Stored       File      `json:"stored"`    // the object with the data
 	RDB          File      `json:"rdb"`       // the RDB file; of an encrypted backup, before it was encrypted
 }

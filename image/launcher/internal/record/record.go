@@ -75,8 +75,10 @@ type Record struct {
 	Previous    Member `json:"previous"` // the master before
 	Fence       *Fence `json:"fence,omitempty"`
 	Order       *Order `json:"order,omitempty"`
-	// Restored names the backup that the release began with; empty if it began without data.
+	// Restored names the backup that the release began with, or that has replaced its data since; empty if there is none.
 	Restored string `json:"restored,omitempty"`
+	// RestoredIn is the generation from which on the release has the data of Restored; 0 if it began with them.
+	RestoredIn int64 `json:"restoredIn,omitempty"`
 	// Successor is the server that becomes the first master of the release, which follows an external master so far.
 	Successor *Successor `json:"successor,omitempty"`
 
@@ -102,6 +104,22 @@ func (r Record) Claim(self Member) Record {
 	}
 	r.Generation++
 	r.Initialised, r.Master, r.Fence, r.Order, r.Successor = true, self, nil, nil, nil
+	return r
+}
+
+// Restore makes a pod the master of a new generation, which has the data of a backup in the place of those of the generation before.
+func (r Record) Restore(self Member, backup string) Record {
+	r = r.Claim(self)
+	r.Restored, r.RestoredIn = backup, r.Generation
+	return r
+}
+
+// Holding gives the record of a master whose data are of a generation. If they are older than a backup that has replaced the data of the
+// release, that backup has been lost: nobody else has its data.
+func (r Record) Holding(generation int64) Record {
+	if r.RestoredIn > generation {
+		r.Restored, r.RestoredIn = "", 0
+	}
 	return r
 }
 

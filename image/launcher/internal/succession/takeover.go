@@ -1,0 +1,109 @@
+package succession
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+)
+
+// StaleReads is the directive by which a replica without a link to its master answers reads from the data that it has, or refuses them.
+const StaleReads = "replica-serve-stale-data"
+
+// Takeover is the replacement of a master that serves, by a Redis in the own pod that has other data.
+type Takeover struct {
+	Master record.Member // that is to be replaced
+	Backup string        // the name of the backup that the Redis in this pod has loaded
+	// Keep has the data of the backup count on the volume of this pod, and Show has Redis listen at its port. They are called in this order when
+	// the record names this pod.
+	Keep, Show func(context.Context) error
+}
+
+// TakeOver makes the own pod the master. Unlike a hand-over it waits for no offset: the data of the master are replaced. The launcher of this
+// pod is elected by the sentinels, and writes wait at the master meanwhile. The moment of the change is the write of the record: before it
+// all is taken back after an error, and committed is false.
+func (c Carrier) TakeOver(ctx context.Context, t Takeover) (written record.Record, committed bool, err error) {
+	began := time.Now()
+	read, err := c.api.Record(ctx)
+	if err != nil {
+		return read, false, err
+	}
+	if read.Master.UID != t.Master.UID {
+		return read, false, fmt.Errorf("%w: the record names %s, and not %s", record.ErrReplaced, read.Master.Name, t.Master.Name)
+	}
+	ip, err := netip.ParseAddr(read.Master.IP)
+	if err != nil {
+		return read, false, fmt.Errorf("the address of the master: %w", err)
+	}
+	lost := Lost{Lost: role.Lost{Lost: record.Lost{Member: read.Master, Silent: true, Generation: read.Generation, Reason: "backup " + t.Backup + " replaces its data"}}}
+	if err := read.Replaceable(lost.Lost.Lost, c.self, began); err != nil {
+		return read, false, err
+	}
+	views := c.ask.QuickSentinels(ctx, c.api.Pods())
+	if observe.FailingOver(views) {
+		return read, false, ErrFailoverRunning
+	}
+	if lost.fenced, err = c.api.WriteRecord(ctx, read.FenceLost(lost.Lost.Lost, c.self, c.self.UID, began)); err != nil {
+		return read, false, fmt.Errorf("record that this pod replaces the master: %w", err)
+	}
+	lost.Recorded = func(record.Record) {}
+	next := c.Successor(ip, c.config.PodIP, views)
+	limited, cancel := context.WithDeadline(ctx, began.Add(record.CarrierTime))
+	defer cancel()
+	written, err = c.displace(limited, t, lost.fenced, &next)
+	if err != nil {
+		unpaused := c.links.To(ip, c.config.RedisPort).Unpause(ctx)
+		return written, false, errors.Join(err, c.withdraw(ctx, lost), unpaused)
+	}
+	if err := t.Keep(ctx); err != nil {
+		return written, true, err
+	}
+	if err := t.Show(ctx); err != nil {
+		return written, true, err
+	}
+	c.moveOthers(ctx, next)
+	return written, true, nil
+}
+
+// displace has the sentinels elect this launcher, pauses the writes of the master, and writes this pod into the record.
+func (c Carrier) displace(ctx context.Context, t Takeover, fenced record.Record, next *Successor) (record.Record, error) {
+	if err := c.Campaign(ctx, next); err != nil {
+		return fenced, err
+	}
+	c.log.Info("elected to replace the data of the release", "master", t.Master.Name, "backup", t.Backup, "epoch", next.Epoch)
+	if err := c.links.To(next.of.Addr(), c.config.RedisPort).PauseWrites(ctx, role.PauseLimit(c.config.DownAfter)); err != nil {
+		return fenced, fmt.Errorf("pause the writes of the master: %w", err)
+	}
+	if err := c.StillElected(ctx, *next, 0); err != nil {
+		return fenced, err
+	}
+	return c.api.WriteRecord(ctx, fenced.Restore(c.self, t.Backup))
+}
+
+// moveOthers has the other servers follow this pod, and tells the sentinels. A server that has old data refuses reads until it has the new
+// ones, so that nobody reads old data after new ones. A server that does not answer finds the new master by the record or by the sentinels.
+func (c Carrier) moveOthers(ctx context.Context, next Successor) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*observe.QuickAnswer)
+	defer cancel()
+	others := c.OtherServers()
+	observe.Each(others, func(ip *netip.Addr) {
+		node := c.links.To(*ip, c.config.RedisPort)
+		err := node.Set(ctx, StaleReads, "no")
+		if err == nil {
+			err = node.Follow(ctx, next.Addr)
+		}
+		if err == nil && *ip == next.of.Addr() {
+			err = node.DropClients(ctx) // they come back to this pod
+		}
+		if err != nil {
+			c.log.Warn("a server does not follow the new master yet; it will by the record or by the sentinels", "server", ip.String(), "error", err)
+		}
+	})
+	told := c.announce(ctx, next)
+	c.log.Info("new master announced", "master", next.Addr.String(), "epoch", next.Epoch, "sentinels", told, "of", c.config.Sentinels)
+}
