@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/restore"
@@ -18,7 +19,7 @@ func restoreCommand() *cobra.Command {
 		Use: "restore NAME", Args: cobra.ExactArgs(1),
 		Short: `Replaces the data of the running release by those of a backup, or of the "latest" one, after asking`,
 		RunE: func(cmd *cobra.Command, arguments []string) error {
-			o.Backup, o.Terminal = arguments[0], terminal(os.Stdin)
+			o.Backup, o.Terminal = arguments[0], term.IsTerminal(int(os.Stdin.Fd()))
 			c, log, s, err := backupSettings()
 			if err != nil {
 				return err
@@ -37,8 +38,3 @@ func restoreCommand() *cobra.Command {
 	return command
 }
 
-// terminal says whether somebody can answer at a file.
-func terminal(file *os.File) bool {
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Name() != "null"
-}

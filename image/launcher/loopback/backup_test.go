@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,8 +49,27 @@ func startWithBackups(t *testing.T, o options, dir string) (*cluster, *backups) 
 type job struct {
 	name    string
 	process *process
-	output  *bytes.Buffer
+	output  *printed
 	api     *fakeapi.Client
+}
+
+// printed is what a command has printed so far.
+type printed struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (p *printed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(b)
+}
+
+func (p *printed) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
 }
 
 // start runs a command of the launcher as the CronJob does.
@@ -57,7 +77,7 @@ func (b *backups) start(t *testing.T, arguments ...string) *job {
 	t.Helper()
 	c := b.cluster
 	b.number++
-	name, ip := fmt.Sprintf("%s-backup-%d", fullname, b.number), c.network.address()
+	name, ip := fmt.Sprintf("%s-backup-%d-pod", fullname, b.number), c.network.address()
 	api, err := c.api.Connect(name, ip+":6443")
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +101,7 @@ func (b *backups) start(t *testing.T, arguments ...string) *job {
 	if c.password != "" {
 		environment = append(environment, "REDIS_PASS="+c.password)
 	}
-	j := &job{name: name, output: &bytes.Buffer{}, api: api}
+	j := &job{name: name, output: &printed{}, api: api}
 	if j.process, err = startProcess(environment, j.output, arguments...); err != nil {
 		t.Fatal(err)
 	}

@@ -180,6 +180,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		if s.stopping && s.leave(ctx) {
 			return nil
 		}
+		childDone = nil // the launcher may have ended Redis itself
 		if s.child != nil {
 			childDone = s.child.Done()
 		}
@@ -195,7 +196,6 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			s.log.Info("TERM received: leaving", "budget", s.config.ShutdownBudget.String())
 		case <-childDone:
 			s.childEnded()
-			childDone = nil
 		case <-s.alerts:
 			s.memory.Alert(time.Now())
 		case then := <-s.finished:

@@ -72,6 +72,9 @@ func (r *Restorer) stop(ctx context.Context, alone *backup.Alone, giver *restora
 // and while it takes over.
 func (r *Restorer) awaitStage(ctx context.Context, giver *restoration.Giver, f findings, wanted restoration.Stage, silence time.Duration) (restoration.Told, error) {
 	var stage restoration.Stage
+	if wanted == restoration.Done {
+		stage = restoration.Loaded // it was told already
+	}
 	for began := time.Now(); ; {
 		told, ago := giver.Last()
 		if told.Stage != stage && told.Stage != restoration.Failed {
