@@ -99,8 +99,9 @@ func TestBackupReplacesTheDataOfARunningRelease(t *testing.T) {
 				c.requireKeys(300)
 			}
 			// The data from before come back in the same way.
-			list := strings.Fields(b.start(t, "backup", "list").end(t, 0))
-			b.start(t, "restore", list[5], "--yes", "--without-backup").end(t, 0)
+			_, kept, _ := strings.Cut(said, "are kept as backup ")
+			kept, _, _ = strings.Cut(kept, ",")
+			b.start(t, "restore", kept, "--yes", "--without-backup").end(t, 0)
 			c.converge()
 			if value := c.client(c.converge()).Get(t.Context(), "present:7").Val(); value != "7" {
 				t.Errorf("the data from before the restore did not come back: %q", value)

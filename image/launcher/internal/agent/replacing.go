@@ -62,6 +62,14 @@ func (r *replacing) at(stages ...restoration.Stage) bool {
 	return false
 }
 
+// note says what this pod does, for people; empty where no backup is to replace the data.
+func (r *replacing) note() string {
+	if r == nil {
+		return ""
+	}
+	return fmt.Sprintf("backup %s is to replace the data of the release: %s", r.order.Backup, r.told.Stage)
+}
+
 // swap gives the place of the data on the volume.
 func (s *Server) swap() dataswap.Swap { return dataswap.Swap{Volume: s.config.DataDir, Data: appendDir} }
 
