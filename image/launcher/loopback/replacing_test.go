@@ -286,3 +286,50 @@ func TestMasterThatDiesWhileABackupIsLoadedIsSucceededWithItsData(t *testing.T) 
 	}
 	c.requireOldData()
 }
+
+// The launcher dies in the moment in which the record names its pod. Old data or new ones may win, and all servers and the record agree on that.
+func TestServerThatDiesAsItTakesOverLeavesTheDataWhole(t *testing.T) {
+	t.Parallel()
+	c, b, backup := backedUpRunning(t, options{}, 300)
+	j := b.restoreUntil(t, "has loaded the backup", backup, "--yes", "--without-backup")
+	chosen := c.slaveThatReplaces(t)
+	deadline := time.After(backupTime)
+	for recordsBackup := false; !recordsBackup; {
+		select {
+		case <-deadline:
+			t.Fatalf("waited %v for the record to name the backup:\n%s", backupTime, j.output)
+		case <-c.api.Changed():
+		case <-time.After(time.Millisecond):
+		}
+		recordsBackup = strings.Contains(c.api.Lease(fullname + "-master").Annotations["redis-ha/record"], `"restoredIn"`)
+	}
+	chosen.kill()
+	select {
+	case <-j.process.exited:
+	case <-time.After(3 * backupTime):
+		t.Fatalf("launcher restore did not end:\n%s", j.output)
+	}
+	c.converge()
+	said := j.output.String()
+	t.Logf("launcher restore ended with %d:\n%s", j.process.code, said)
+	if j.process.code == 0 {
+		c.requireOnlyKeys(300)
+		return
+	}
+	if !strings.Contains(said, "nothing was replaced") {
+		t.Error("launcher restore does not say which data the release has")
+	}
+	c.requireOldData()
+}
+
+// slaveThatReplaces gives the server that loads a backup.
+func (c *cluster) slaveThatReplaces(t *testing.T) *pod {
+	t.Helper()
+	for _, p := range c.servers() {
+		if strings.Contains(p.output.last(0), "redis-server loads the backup, and nobody sees it") {
+			return p
+		}
+	}
+	t.Fatal("no server loads a backup")
+	return nil
+}

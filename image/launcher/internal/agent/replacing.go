@@ -33,6 +33,8 @@ const (
 	// takeoverTries is how often this pod tries to take over, and takeoverPause the time between two attempts.
 	takeoverTries = 3
 	takeoverPause = 2 * time.Second
+	// showTime bounds the attempts to have a loaded Redis listen at its port. Late connections are passed on for lateEndpoints.
+	showTime = 2 * lateEndpoints
 	// unseenSocket is where the Redis listens that loads the backup, in the folder for what runs.
 	unseenSocket = "unseen.sock"
 )
@@ -71,7 +73,9 @@ func (r *replacing) note() string {
 }
 
 // swap gives the place of the data on the volume.
-func (s *Server) swap() dataswap.Swap { return dataswap.Swap{Volume: s.config.DataDir, Data: appendDir} }
+func (s *Server) swap() dataswap.Swap {
+	return dataswap.Swap{Volume: s.config.DataDir, Data: appendDir}
+}
 
 // undoReplacing brings the old data back after a launcher that has ended while it loaded a backup.
 func (s *Server) undoReplacing() error {
@@ -331,18 +335,20 @@ func (s *Server) takeOver(r *replacing) {
 		return
 	}
 	carrier := s.carrier()
+	standing := s.disk()
 	t := succession.Takeover{
-		Master: s.memory.Record.Master, Backup: r.order.Backup,
-		Keep: func(context.Context) error {
+		Master: s.memory.Record.Master, Backup: r.order.Backup, Show: func(ctx context.Context) error { return r.show(ctx, s.config.RedisPort) },
+		Keep: func(written record.Record) error {
 			if s.config.Persistence {
 				if err := s.swap().Commit(); err != nil {
 					return err
 				}
+				standing.Hand(role.Standing{Generation: written.Generation, Master: true})
+				standing.Wait()
 			}
 			r.kept = true
 			return nil
 		},
-		Show: func(ctx context.Context) error { return r.node.Set(ctx, "port", s.config.RedisPort) },
 	}
 	ctx := context.WithoutCancel(r.ctx) // from the fence on all of it is carried out
 	s.beside(func() func() {
@@ -360,6 +366,25 @@ func (s *Server) takeOver(r *replacing) {
 		}
 		return func() { s.tookOver(r, written, err) }
 	})
+}
+
+// show has the Redis that nobody has seen listen at its port. The launcher may still be passing connections on that came late to an earlier Redis.
+func (r *replacing) show(ctx context.Context, port int) error {
+	ctx, cancel := context.WithTimeout(ctx, showTime)
+	defer cancel()
+	for {
+		err := r.node.Set(ctx, "port", port)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-r.child.Done():
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("have redis-server listen at port %d: %w", port, err)
+		case <-time.After(pollEvery):
+		}
+	}
 }
 
 // tookOver takes the end of the takeover.
@@ -382,9 +407,6 @@ func (s *Server) tookOver(r *replacing, written record.Record, err error) {
 	standing := role.Standing{Generation: written.Generation, Master: true}
 	s.memory.Worth = role.Worth{Standing: standing, Filed: standing}
 	s.held.Store(written.Generation)
-	if s.config.Persistence {
-		s.disk().Hand(standing)
-	}
 	s.log.Info("the backup has replaced the data of the release", "backup", r.order.Backup, "generation", written.Generation, "keys", r.told.Keys)
 	s.farewell(r, restoration.Told{Stage: restoration.Done, Generation: written.Generation, Keys: r.told.Keys})
 	go func() {

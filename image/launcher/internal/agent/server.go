@@ -83,16 +83,16 @@ type Server struct {
 	// dumpRestored: without persistence, the next redis-server loads the dump, which is a restored backup that none has loaded yet.
 	// restoredSettled: a redis-server has loaded what this pod has.
 	dumpRestored, restoredSettled bool
-	replacing *replacing // the loading of a backup that is to replace the data of the running release; nil: none is under way
-	reads     *reads     // see tuneReads; nil: Redis was not told anything yet
+	replacing                     *replacing // the loading of a backup that is to replace the data of the running release; nil: none is under way
+	reads                         *reads     // see tuneReads; nil: Redis was not told anything yet
 	// generation is a copy of role.Memory.Own for the goroutines beside the loop.
 	generation    atomic.Int64
 	held          atomic.Int64 // a copy of the generation of the data that this pod holds, for the same
-	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
-	passing       *passing    // late connections are being passed on
-	wrongPassword atomic.Bool // already logged
-	stopping      bool        // TERM has come
-	stopAt        time.Time   // when that was
+	demoting      bool         // Redis was told to follow another, and its clients have not been dropped yet
+	passing       *passing     // late connections are being passed on
+	wrongPassword atomic.Bool  // already logged
+	stopping      bool         // TERM has come
+	stopAt        time.Time    // when that was
 	leavingReason string
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
@@ -19,9 +20,10 @@ const StaleReads = "replica-serve-stale-data"
 type Takeover struct {
 	Master record.Member // that is to be replaced
 	Backup string        // the name of the backup that the Redis in this pod has loaded
-	// Keep has the data of the backup count on the volume of this pod, and Show has Redis listen at its port. They are called in this order when
-	// the record names this pod.
-	Keep, Show func(context.Context) error
+	// Keep has the data of the backup count on the volume of this pod, which the record names. It is called before anybody hears of it.
+	Keep func(record.Record) error
+	// Show has Redis listen at its port. It is called when the servers that answer do not serve their old data any more.
+	Show func(context.Context) error
 }
 
 // TakeOver makes the own pod the master. Unlike a hand-over it waits for no offset: the data of the master are replaced. The launcher of this
@@ -60,14 +62,13 @@ func (c Carrier) TakeOver(ctx context.Context, t Takeover) (written record.Recor
 		unpaused := c.links.To(ip, c.config.RedisPort).Unpause(ctx)
 		return written, false, errors.Join(err, c.withdraw(ctx, lost), unpaused)
 	}
-	if err := t.Keep(ctx); err != nil {
-		return written, true, err
-	}
-	if err := t.Show(ctx); err != nil {
+	if err := t.Keep(written); err != nil {
 		return written, true, err
 	}
 	c.moveOthers(ctx, next)
-	return written, true, nil
+	err = t.Show(ctx)
+	c.dropOldClients(ctx, next)
+	return written, true, err
 }
 
 // displace has the sentinels elect this launcher, pauses the writes of the master, and writes this pod into the record.
@@ -85,8 +86,8 @@ func (c Carrier) displace(ctx context.Context, t Takeover, fenced record.Record,
 	return c.api.WriteRecord(ctx, fenced.Restore(c.self, t.Backup))
 }
 
-// moveOthers has the other servers follow this pod, and tells the sentinels. A server that has old data refuses reads until it has the new
-// ones, so that nobody reads old data after new ones. A server that does not answer finds the new master by the record or by the sentinels.
+// moveOthers has the other servers follow this pod, whose Redis does not listen yet. They refuse reads until they have the new data, so that
+// nobody reads old data after new ones. A server that does not answer finds the new master by the record or by the sentinels.
 func (c Carrier) moveOthers(ctx context.Context, next Successor) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*observe.QuickAnswer)
 	defer cancel()
@@ -97,13 +98,23 @@ func (c Carrier) moveOthers(ctx context.Context, next Successor) {
 		if err == nil {
 			err = node.Follow(ctx, next.Addr)
 		}
-		if err == nil && *ip == next.of.Addr() {
-			err = node.DropClients(ctx) // they come back to this pod
-		}
 		if err != nil {
 			c.log.Warn("a server does not follow the new master yet; it will by the record or by the sentinels", "server", ip.String(), "error", err)
 		}
 	})
+}
+
+// dropOldClients ends the connections of the clients of the master of before, which come back to this pod, and tells the sentinels of it.
+func (c Carrier) dropOldClients(ctx context.Context, next Successor) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*observe.QuickAnswer)
+	defer cancel()
+	var dropped sync.WaitGroup
+	dropped.Go(func() {
+		if err := c.links.To(next.of.Addr(), c.config.RedisPort).DropClients(ctx); err != nil {
+			c.log.Debug("clients of the master of before could not be dropped; its launcher does that", "error", err)
+		}
+	})
+	defer dropped.Wait()
 	told := c.announce(ctx, next)
 	c.log.Info("new master announced", "master", next.Addr.String(), "epoch", next.Epoch, "sentinels", told, "of", c.config.Sentinels)
 }
