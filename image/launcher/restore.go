@@ -6,7 +6,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
+	"golang.org/x/sys/unix"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/restore"
@@ -19,7 +19,7 @@ func restoreCommand() *cobra.Command {
 		Use: "restore NAME", Args: cobra.ExactArgs(1),
 		Short: `Replaces the data of the running release by those of a backup, or of the "latest" one, after asking`,
 		RunE: func(cmd *cobra.Command, arguments []string) error {
-			o.Backup, o.Terminal = arguments[0], term.IsTerminal(int(os.Stdin.Fd()))
+			o.Backup, o.Terminal = arguments[0], terminal(os.Stdin)
 			c, log, s, err := backupSettings()
 			if err != nil {
 				return err
@@ -38,3 +38,9 @@ func restoreCommand() *cobra.Command {
 	return command
 }
 
+
+// terminal says whether somebody can answer at a file.
+func terminal(file *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
+}

@@ -287,26 +287,41 @@ func TestMasterThatDiesWhileABackupIsLoadedIsSucceededWithItsData(t *testing.T) 
 	c.requireOldData()
 }
 
-// The launcher dies in the moment in which the record names its pod. Old data or new ones may win, and all servers and the record agree on that.
+// The launcher dies in the moment in which the record names its pod, or in which the master of before follows it. Old data or new ones may win, and
+// all servers and the record agree on that.
 func TestServerThatDiesAsItTakesOverLeavesTheDataWhole(t *testing.T) {
 	t.Parallel()
-	c, b, backup := backedUpRunning(t, options{}, 300)
+	for name, reached := range map[string]func(c *cluster, old *pod) bool{
+		"when it is recorded": func(c *cluster, _ *pod) bool {
+			return strings.Contains(c.api.Lease(fullname + "-master").Annotations["redis-ha/record"], `"restoredIn"`)
+		},
+		"when it is followed": func(c *cluster, old *pod) bool {
+			n, err := c.info(old)
+			return err == nil && n.role == "slave"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, b, backup := backedUpRunning(t, options{}, 300)
+			dieAs(t, c, b, backup, reached)
+		})
+	}
+}
+
+// dieAs kills the launcher of the server that takes over as soon as something has been reached.
+func dieAs(t *testing.T, c *cluster, b *backups, backup string, reached func(*cluster, *pod) bool) {
+	t.Helper()
+	old := c.converge()
 	j := b.restoreUntil(t, "has loaded the backup", backup, "--yes", "--without-backup")
 	chosen := c.slaveThatReplaces(t)
-	deadline := time.After(backupTime)
-	for recordsBackup := false; !recordsBackup; {
-		select {
-		case <-deadline:
-			t.Fatalf("waited %v for the record to name the backup:\n%s", backupTime, j.output)
-		case <-c.api.Changed():
-		case <-time.After(time.Millisecond):
+	for deadline := time.Now().Add(backupTime); !reached(c, old); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v for the takeover:\n%s", backupTime, j.output)
 		}
-		recordsBackup = strings.Contains(c.api.Lease(fullname + "-master").Annotations["redis-ha/record"], `"restoredIn"`)
 	}
 	chosen.kill()
 	select {
 	case <-j.process.exited:
-	case <-time.After(3 * backupTime):
+	case <-time.After(4 * backupTime):
 		t.Fatalf("launcher restore did not end:\n%s", j.output)
 	}
 	c.converge()

@@ -16,9 +16,10 @@ const (
 	// beginTime is how long a server may need to find the order: its launcher looks every 5 s.
 	beginTime = time.Minute
 	// takeTime is how long a server may take over: three attempts of a few seconds.
-	takeTime = time.Minute
-	// verdictTime is how long the record may need to tell how a takeover has ended.
-	verdictTime = time.Minute
+	takeTime = 30 * time.Second
+	// verdictTime is how long the release may need to agree on a master after a takeover that was not seen to end: an election may wait for a minute
+	// for the server that was recorded last.
+	verdictTime = 3 * time.Minute
 	// followTime is how long the other servers may need for their copies before the command ends nevertheless.
 	followTime = 10 * time.Minute
 	// stopTime is how long a server has to hear that it is to stop.

@@ -1,0 +1,39 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/succession"
+)
+
+// tuneReads has a replica whose data are older than a backup that has replaced those of the release refuse reads until it has the new ones, so
+// that nobody reads old data after new ones.
+func (s *Server) tuneReads(ctx context.Context, o role.Observation) {
+	if !s.config.Backup.Enabled || !s.memory.RecordKnown {
+		return
+	}
+	l, r := o.Local, s.memory.Record
+	wanted := reads{follows: l.Follows, stale: s.live().Directive(succession.StaleReads, "yes")}
+	if s.reads == nil {
+		s.reads = &reads{wanted.follows, wanted.stale} // with which it has been started
+	}
+	if !l.Master && s.memory.Worth.Standing.Generation < r.RestoredIn {
+		wanted.stale = "no"
+	}
+	if wanted == *s.reads {
+		return // the launcher that takes over says no together with another master to follow
+	}
+	if err := s.local().Set(ctx, succession.StaleReads, wanted.stale); err != nil {
+		s.log.Debug("which reads a replica without a link answers could not be set", "error", err)
+		return
+	}
+	s.reads = &wanted
+}
+
+// reads is how the running Redis was last told to answer reads without a link to its master.
+type reads struct {
+	follows netip.Addr
+	stale   string
+}

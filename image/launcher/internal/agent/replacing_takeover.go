@@ -1,0 +1,204 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/restoration"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/succession"
+)
+
+// awaitWord waits until this pod may take over.
+func (s *Server) awaitWord(r *replacing) {
+	if s.replacing != r || !r.at(restoration.Loaded) {
+		return
+	}
+	told := r.told
+	s.beside(func() func() {
+		var err error
+		for answered := time.Now(); ; {
+			answer, failed := r.command.Tell(r.ctx, told)
+			if failed == nil && answer.Go {
+				break
+			}
+			if failed == nil {
+				answered = time.Now()
+			} else if errors.Is(failed, restoration.ErrStopped) || time.Since(answered) > restoration.Silence {
+				err = fmt.Errorf("launcher restore does not answer any more: %w", failed)
+				break
+			}
+			select {
+			case <-r.child.Done():
+				err = fmt.Errorf("redis-server has ended after it had loaded the backup: %w", r.ended())
+			case <-r.ctx.Done():
+				err = r.ctx.Err()
+			case <-time.After(wordEvery):
+				continue
+			}
+			break
+		}
+		return func() {
+			s.proceed(r, restoration.Taking, err)
+			s.takeOver(r)
+		}
+	})
+}
+
+// takeOver makes this pod the master with the data of the backup, beside the loop.
+func (s *Server) takeOver(r *replacing) {
+	if s.replacing != r || !r.at(restoration.Taking) {
+		return
+	}
+	carrier := s.carrier()
+	standing := s.disk()
+	t := succession.Takeover{
+		Master: s.memory.Record.Master, Backup: r.order.Backup, Show: func(ctx context.Context) error { return r.show(ctx, s.config.RedisPort) },
+		Keep: func(written record.Record) error {
+			if s.config.Persistence {
+				if err := s.swap().Commit(); err != nil {
+					return err
+				}
+				standing.Hand(role.Standing{Generation: written.Generation, Master: true})
+				standing.Wait()
+			}
+			r.kept = true
+			return nil
+		},
+	}
+	ctx := context.WithoutCancel(r.ctx) // from the fence on all of it is carried out
+	s.beside(func() func() {
+		var written record.Record
+		var err error
+		for try := range takeoverTries {
+			if try > 0 {
+				s.log.Warn("the takeover has failed; trying again", "backup", r.order.Backup, "error", err)
+				time.Sleep(takeoverPause)
+			}
+			var committed bool
+			if written, committed, err = carrier.TakeOver(ctx, t); committed || err == nil {
+				break
+			}
+		}
+		return func() { s.tookOver(r, written, err) }
+	})
+}
+
+// show has the Redis that nobody has seen listen at its port. The launcher may still be passing connections on that came late to an earlier Redis.
+func (r *replacing) show(ctx context.Context, port int) error {
+	ctx, cancel := context.WithTimeout(ctx, showTime)
+	defer cancel()
+	for {
+		err := r.node.Set(ctx, "port", port)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-r.child.Done():
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("have redis-server listen at port %d: %w", port, err)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// tookOver takes the end of the takeover.
+func (s *Server) tookOver(r *replacing, written record.Record, err error) {
+	if !r.kept {
+		s.memory.ReadAgain()
+		s.giveUp(fmt.Errorf("take over from the master: %w", err))
+		return
+	}
+	if err != nil {
+		s.log.Error("this pod is recorded as the master with the data of the backup, and its Redis is not seen yet", "error", err)
+	}
+	now := time.Now()
+	s.replacing, s.child, s.reads = nil, r.child, nil
+	s.restarts.Started, s.priority, s.limit = now, redisconf.BootPriority, r.started.MemoryLimit
+	s.directives.started(r.started)
+	s.guard.Guard(r.child)
+	s.memory.ProcessStarted(false, now)
+	s.recordIs(written)
+	standing := role.Standing{Generation: written.Generation, Master: true}
+	s.memory.Worth = role.Worth{Standing: standing, Filed: standing}
+	s.held.Store(written.Generation)
+	s.log.Info("the backup has replaced the data of the release", "backup", r.order.Backup, "generation", written.Generation, "keys", r.told.Keys)
+	s.farewell(r, restoration.Told{Stage: restoration.Done, Generation: written.Generation, Keys: r.told.Keys})
+	go func() {
+		s.removeFetched()
+		if err := s.swap().Discard(); err != nil {
+			s.log.Warn("the data from before the backup could not be removed", "error", err)
+		}
+	}()
+}
+
+// farewell tells the command how it has ended, for as long as the command waits for a word.
+func (s *Server) farewell(r *replacing, told restoration.Told) {
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), restoration.Silence)
+		defer cancel()
+		defer r.end()
+		for ctx.Err() == nil {
+			if _, err := r.command.Tell(ctx, told); err == nil {
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(wordEvery):
+			}
+		}
+	}()
+}
+
+// giveUp has this pod go on with its old data.
+func (s *Server) giveUp(reason error) {
+	r := s.replacing
+	s.replacing = nil
+	s.log.Error("the backup does not replace the data of the release; this pod goes on with its old data", "backup", r.order.Backup, "reason", reason)
+	if r.child != nil {
+		r.child.Stop(syscall.SIGKILL, time.Second)
+		r.node.Close()
+	}
+	if s.config.Persistence {
+		if _, err := s.swap().Undo(); err != nil {
+			s.log.Error("the old data could not be brought back; the master sends a copy", "error", err)
+			s.memory.Worth.Standing, s.memory.Worth.Filed = role.Standing{Empty: true}, role.Standing{Empty: true}
+		}
+	}
+	s.removeFetched()
+	s.farewell(r, restoration.Told{Stage: restoration.Failed, Reason: reason.Error()})
+}
+
+// watchReplacing gives up if the rules have not had this pod go on for a while, as where the master is lost and this pod may be needed.
+func (s *Server) watchReplacing(d role.Decision, now time.Time) {
+	r := s.replacing
+	if r == nil || r.at(restoration.Fetching, restoration.Taking) {
+		return
+	}
+	switch {
+	case d.Action == role.Detach || d.Action == role.LoadBackup:
+		r.strayed = time.Time{}
+	case r.strayed.IsZero():
+		r.strayed = now
+	case now.Sub(r.strayed) > replacingGrace:
+		s.giveUp(fmt.Errorf("the release has no master that this pod can take over from: %s", d.Reason))
+	}
+}
+
+// leaveReplacing says whether a pod that leaves has to wait for its takeover. Otherwise it gives up what it loads.
+func (s *Server) leaveReplacing() (wait bool) {
+	if s.replacing == nil {
+		return false
+	}
+	if s.replacing.at(restoration.Taking) {
+		return true
+	}
+	s.giveUp(errors.New("this pod is leaving"))
+	return false
+}
