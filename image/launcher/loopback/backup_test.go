@@ -24,6 +24,7 @@ const backupTime = time.Minute
 type backups struct {
 	cluster  *cluster
 	endpoint string
+	dir      string // of the objects
 	number   int
 }
 
@@ -42,7 +43,7 @@ func startWithBackups(t *testing.T, o options, dir string) (*cluster, *backups) 
 		c.addSentinel().run()
 	}
 	c.converge()
-	return c, &backups{cluster: c, endpoint: s3server.Start(t, dir)}
+	return c, &backups{cluster: c, endpoint: s3server.Start(t, dir), dir: dir}
 }
 
 // job is a pod of the CronJob, with another command.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis-ha/redis-ha/internal/s3server"
 )
 
 // backedUpRunning makes a release with a backup of some keys, and then other keys: "key:<n>" of the first ones are gone.
@@ -347,4 +349,69 @@ func (c *cluster) slaveThatReplaces(t *testing.T) *pod {
 	}
 	t.Fatal("no server loads a backup")
 	return nil
+}
+
+func TestRestoreSaysAllThatIsInTheWayAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	c, b, backup := backedUpRunning(t, options{servers: 2, sentinels: 1}, 30)
+	slave := c.slavesOf(c.converge())[0]
+	slave.hold()
+	slave.kill()
+	said := b.start(t, "restore", "20200101T000000Z-01234567", "--yes").end(t, 1)
+	for _, want := range []string{"2 thing(s) in the way", "20200101T000000Z-01234567", "no slave is in sync", "nothing was replaced"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("launcher restore does not say %q:\n%s", want, said)
+		}
+	}
+	slave.run()
+	c.converge()
+	// The present data cannot be kept: the bucket takes nothing any more.
+	b.endpoint = s3server.Start(t, b.dir, "-room", "0")
+	said = b.start(t, "restore", backup, "--yes").end(t, 1)
+	for _, want := range []string{"the present data could not be backed up (--without-backup", "nothing was replaced"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("launcher restore does not say %q:\n%s", want, said)
+		}
+	}
+	if c.said("fetching a backup that is to replace the data") {
+		t.Error("a server has begun to load it")
+	}
+	c.requireOldData()
+}
+
+// The command is killed when the slave may take over. The slave carries it out, or gives up: all servers agree.
+func TestRestoreThatIsKilledAtTheLastMomentLeavesTheDataWhole(t *testing.T) {
+	t.Parallel()
+	c, b, backup := backedUpRunning(t, options{}, 300)
+	j := b.restoreUntil(t, "has loaded the backup", backup, "--yes", "--without-backup")
+	j.process.kill()
+	replaced := false
+	eventually(t, 2*settle, "the slave to end it", func() error {
+		replaced = c.said("the backup has replaced the data of the release")
+		if !replaced && !c.said("the backup does not replace the data of the release") {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+	t.Logf("the backup has replaced the data: %t", replaced)
+	c.converge()
+	if replaced {
+		c.requireOnlyKeys(300)
+	} else {
+		c.requireOldData()
+	}
+}
+
+// A master that leaves needs the slave that loads a backup to hand over to.
+func TestMasterThatLeavesWhileABackupIsLoadedHandsOver(t *testing.T) {
+	t.Parallel()
+	c, b, backup := backedUpRunning(t, options{servers: 2, sentinels: 1, extraConfig: slowLoad(t)}, 500)
+	old := c.converge()
+	j := b.restoreUntil(t, ": loading", backup, "--yes", "--without-backup")
+	c.addServer().run()
+	old.remove()
+	if said := j.end(t, 1); !strings.Contains(said, "nothing was replaced") {
+		t.Errorf("launcher restore said:\n%s", said)
+	}
+	c.requireOldData()
 }

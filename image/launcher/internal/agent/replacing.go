@@ -13,7 +13,6 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/dataswap"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/rdb"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/restoration"
 )
@@ -145,7 +144,8 @@ func (s *Server) proceed(r *replacing, stage restoration.Stage, err error) {
 	}
 }
 
-// fetch writes the RDB file into a directory, and checks it.
+// fetch writes the RDB file into a directory, and compares its checksum. The command has had redis-check-rdb read each value, which takes memory
+// that a server may not have beside its data.
 func (r *replacing) fetch(ctx context.Context, dir string) error {
 	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o750)); err != nil {
 		return fmt.Errorf("make a directory for the backup: %w", err)
@@ -165,14 +165,6 @@ func (r *replacing) fetch(ctx context.Context, dir string) error {
 		}
 	})
 	if err != nil {
-		return err
-	}
-	checked := make(chan error, 1)
-	go func() {
-		_, err := rdb.Check(ctx, "redis-check-rdb", path)
-		checked <- err
-	}()
-	if err := r.meanwhile(ctx, restoration.Told{Stage: restoration.Fetching}, checked); err != nil {
 		return err
 	}
 	if err := writeSynced(filepath.Join(dir, manifestFile), manifest); err != nil {

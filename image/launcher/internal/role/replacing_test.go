@@ -23,6 +23,7 @@ func TestReplicaThatHasFetchedABackupLoadsItWhileTheMasterServes(t *testing.T) {
 		"the record cannot be read":        func(o *Observation) { o.RecordKnown = false },
 		"the master is silent":             func(o *Observation) { o.Peers[0].Redis = Unknown },
 		"the master has become a replica":  func(o *Observation) { o.Peers[0].Master = false },
+		"the master is leaving":            func(o *Observation) { o.Peers[0].Terminating = true },
 		"the record names another master":  func(o *Observation) { o.MasterUID = o.Peers[1].UID },
 		"the record names this pod":        func(o *Observation) { o.MasterUID = o.Self.UID },
 		"somebody is replacing the master": func(o *Observation) { o.Fence = &Fence{UID: o.MasterUID, Age: time.Second} },

@@ -3,12 +3,12 @@ package role
 import "slices"
 
 // replacesData says whether this pod goes on loading a backup that is to replace the data of the running release. It does not while the recorded master
-// may be lost: this pod may be needed with the data that it has.
+// may be lost, or is leaving: this pod may be needed as a replica.
 func (o Observation) replacesData() bool {
 	if !o.Replacing || o.Self.Terminating || o.Local.Master || !o.RecordKnown || o.MasterUID == o.Self.UID || o.Fence != nil && o.Fence.Age < fencePatience {
 		return false
 	}
-	return slices.ContainsFunc(o.Peers, func(p Peer) bool { return p.UID == o.MasterUID && p.Redis == Answered && p.Master })
+	return slices.ContainsFunc(o.Peers, func(p Peer) bool { return p.UID == o.MasterUID && p.Redis == Answered && p.Master && !p.Terminating })
 }
 
 // replacingRules decide for a server that loads a backup to replace the data of the running release.
