@@ -118,19 +118,27 @@ func (a *Alone) Make(ctx context.Context) (Manifest, error) {
 	return made, nil
 }
 
+// jobTime is the activeDeadlineSeconds of the chart's Jobs: no Job makes a pod later than that.
+const jobTime = 6 * time.Hour
+
 // NotOrderedBefore says with an error that an earlier pod of the same Job has given an order. A Job makes another pod where the first one has
 // failed, and what has been restored must not be restored once more.
 func (a *Alone) NotOrderedBefore() error {
+	return orderedBy(a.lock.read().Ordered, a.lock.self, time.Now())
+}
+
+// orderedBy says with an error that an order was given by another pod of the Job of self. The name of a pod is that of its Job, "-" and five letters.
+func orderedBy(last kube.Ordered, self string, now time.Time) error {
 	job := func(pod string) string { return pod[:max(0, strings.LastIndexByte(pod, '-'))] }
-	if by := a.lock.read().RestoredBy; by != "" && by != a.lock.self && job(by) != "" && job(by) == job(a.lock.self) {
-		return fmt.Errorf("pod %s of this Job has begun to restore already: see its log, and begin anew with another Job (with backoffLimit 0)", by)
+	if last.By == self || job(self) == "" || job(last.By) != job(self) || now.Sub(last.At).Abs() > jobTime {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("pod %s of this Job has begun to restore already: see its log, and begin anew with a Job of another name (with backoffLimit 0)", last.By)
 }
 
 // Order writes an order to a server into the Lease. The order ends with this run, or with nil.
 func (a *Alone) Order(ctx context.Context, order *kube.Restoration) error {
-	err := a.lock.write(ctx, func(r *kube.BackupRecord) { r.Restoration, r.RestoredBy = order, a.lock.self })
+	err := a.lock.write(ctx, func(r *kube.BackupRecord) { r.Restoration, r.Ordered = order, kube.Ordered{By: a.lock.self, At: time.Now().UTC()} })
 	if err != nil {
 		return fmt.Errorf("write the order to load a backup into the Lease: %w", err)
 	}
@@ -169,7 +177,10 @@ func (m *Maker) make(ctx context.Context, began time.Time) (Manifest, error) {
 	}
 	made := Manifest{
 		Form: manifestForm, Name: nameOf(began, copied), Release: m.config.Namespace + "/" + m.config.Prefix[:len(m.config.Prefix)-1], Time: began,
-		Source: from.Name, RedisVersion: from.info.Version, Encrypted: len(m.recipients) > 0, RDB: copied, Keys: keys,
+		Source: from.Name, RedisVersion: from.info.Version, Encrypted: len(m.recipients) > 0, RDB: copied,
+	}
+	if keys >= 0 {
+		made.Keys = &keys
 	}
 	if err := m.keep(ctx, &made, path); err != nil {
 		return Manifest{}, errors.Join(err, m.withdraw(ctx, made))

@@ -16,8 +16,8 @@ type BackupRecord struct {
 	Last   LastBackup `json:"last"`
 	// Restoration is an order of the holder; nil: there is none. It ends with the holder.
 	Restoration *Restoration `json:"restoration,omitempty"`
-	// RestoredBy is the pod that has given an order last; empty: none has.
-	RestoredBy string `json:"restoredBy,omitempty"`
+	// Ordered is the last order that was given; the zero value: none was.
+	Ordered Ordered `json:"ordered,omitzero"`
 
 	Version string `json:"-"` // of the Lease; each write changes it
 }
@@ -37,6 +37,12 @@ type Restoration struct {
 	URL    string `json:"url"`
 	Size   int64  `json:"size"`   // of the RDB file, in bytes
 	SHA256 string `json:"sha256"` // of the RDB file, in hexadecimal digits
+}
+
+// Ordered says which pod has given an order to load a backup, and when by its clock.
+type Ordered struct {
+	By string    `json:"by"`
+	At time.Time `json:"at"`
 }
 
 // BackupRecord reads the Lease of backups.

@@ -37,8 +37,8 @@ func (r *Restorer) carryOut(ctx context.Context, alone *backup.Alone, giver *res
 	told, err := r.awaitStage(ctx, giver, f, restoration.Loaded, beginTime)
 	if err == nil {
 		r.say("%s has loaded the backup: %d keys", f.chosen.pod.Name, told.Keys)
-		if told.Keys < f.manifest.Keys {
-			r.say("note: that are %d keys fewer than the backup has: they have expired, or maxmemory-policy has evicted them", f.manifest.Keys-told.Keys)
+		if had := f.manifest.Keys; had != nil && told.Keys < *had {
+			r.say("note: that are %d keys fewer than the backup has: they have expired, or maxmemory-policy has evicted them", *had-told.Keys)
 		}
 		err = alone.Order(ctx, nil) // it must not be carried out again, whoever starts anew
 	}

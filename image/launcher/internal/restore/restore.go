@@ -98,12 +98,8 @@ func (r *Restorer) run(ctx context.Context, alone *backup.Alone) error {
 // describe says what will be replaced by what.
 func (r *Restorer) describe(f findings) {
 	m := f.manifest
-	keys := "a number of keys that it does not tell"
-	if m.Keys > 0 {
-		keys = fmt.Sprintf("%d keys", m.Keys)
-	}
 	r.say("release   %s/%s: %d keys, generation %d, master %s", r.config.Namespace, strings.TrimSuffix(r.config.Prefix, "-"), f.keys, f.record.Generation, f.master.pod.Name)
-	r.say("backup    %s: %s, %d bytes of Redis %s, made %s ago from %s of %s", m.Name, keys, m.RDB.Size, m.RedisVersion, time.Since(m.Time).Round(time.Second), m.Source, m.Release)
+	r.say("backup    %s: %s, %d bytes of Redis %s, made %s ago from %s of %s", m.Name, keysOf(m), m.RDB.Size, m.RedisVersion, time.Since(m.Time).Round(time.Second), m.Source, m.Release)
 	r.say("All keys of the release are replaced by those of the backup. %s loads the backup, and then becomes master as generation %d.", f.chosen.pod.Name, f.record.Generation+1)
 	if r.options.WithoutBackup {
 		r.say("The present data are lost then.")
@@ -113,6 +109,14 @@ func (r *Restorer) describe(f findings) {
 	for _, note := range f.notes {
 		r.say("note: %s", note)
 	}
+}
+
+// keysOf says how many keys a backup has. A backup of an earlier image does not tell.
+func keysOf(m backup.Manifest) string {
+	if m.Keys == nil {
+		return "a number of keys that it does not tell"
+	}
+	return fmt.Sprintf("%d keys", *m.Keys)
 }
 
 // ask has somebody agree.
@@ -144,6 +148,6 @@ func (r *Restorer) keepPresent(ctx context.Context, alone *backup.Alone) error {
 	if err != nil {
 		return fmt.Errorf("the present data could not be backed up (--without-backup replaces them without a copy): %w", err)
 	}
-	r.say("the present data are kept as backup %s, %d keys: launcher restore %s brings them back", made.Name, made.Keys, made.Name)
+	r.say("the present data are kept as backup %s, %s: launcher restore %s brings them back", made.Name, keysOf(made), made.Name)
 	return nil
 }
