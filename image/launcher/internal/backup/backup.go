@@ -138,7 +138,9 @@ func orderedBy(last kube.Ordered, self string, now time.Time) error {
 
 // Order writes an order to a server into the Lease. The order ends with this run, or with nil.
 func (a *Alone) Order(ctx context.Context, order *kube.Restoration) error {
-	err := a.lock.write(ctx, func(r *kube.BackupRecord) { r.Restoration, r.Ordered = order, kube.Ordered{By: a.lock.self, At: time.Now().UTC()} })
+	err := a.lock.write(ctx, func(r *kube.BackupRecord) {
+		r.Restoration, r.Ordered = order, kube.Ordered{By: a.lock.self, At: time.Now().UTC()}
+	})
 	if err != nil {
 		return fmt.Errorf("write the order to load a backup into the Lease: %w", err)
 	}
