@@ -20,8 +20,10 @@ import (
 const (
 	// ordersEvery is how often a server looks for an order to load a backup.
 	ordersEvery = 5 * time.Second
-	// wordEvery is how often a server tells how far it is.
-	wordEvery = 500 * time.Millisecond
+	// stepPause is how long an order waits for the end of a step of the order before.
+	stepPause = time.Second
+	// loadPoll is how often a Redis that loads a backup is asked whether it has.
+	loadPoll = 100 * time.Millisecond
 	// replacingGrace is how long the rules may not have this pod go on, as after one late answer of the master, before it gives up.
 	replacingGrace = 3 * time.Second
 	// takeoverTries is how often this pod tries to take over, and takeoverPause the time between two attempts.
@@ -36,9 +38,11 @@ const (
 // replacing is the loading of a backup that is to replace the data of the running release. It belongs to the loop.
 type replacing struct {
 	order   kube.Restoration
-	command restoration.Taker // the pod that has given the order
-	end     context.CancelFunc
+	command restoration.Taker   // the pod that has given the order
+	teller  *restoration.Teller // tells that pod how far this one is
+	end     context.CancelFunc  // ends the steps beside the loop
 	ctx     context.Context
+	hush    context.CancelFunc // ends the teller
 	told    restoration.Told
 	// strayed is since when the rules have not had this pod go on; zero: they have.
 	strayed time.Time
@@ -46,6 +50,12 @@ type replacing struct {
 	node    *redisnode.Node
 	started config.Config // what it was started with
 	kept    bool          // the data of the backup count on the volume
+}
+
+// tell notes a stage, and tells it.
+func (r *replacing) tell(stage restoration.Stage) {
+	r.told.Stage = stage
+	r.teller.Set(r.told)
 }
 
 // at says whether a stage has been reached.
@@ -121,14 +131,32 @@ func (s *Server) ordered(ctx context.Context, order *kube.Restoration) {
 	if order == nil || s.replacing != nil || s.stopping {
 		return // what is under way asks the pod that has given the order
 	}
+	if s.replacingStep { // of an order that was given up; it writes the same files
+		time.AfterFunc(stepPause, func() { s.beside(func() func() { return func() { s.ordered(ctx, order) } }) })
+		return
+	}
+	telling, hush := context.WithCancel(ctx)
 	ctx, end := context.WithCancel(ctx)
-	r := &replacing{order: *order, command: restoration.Take(order.URL), ctx: ctx, end: end, told: restoration.Told{Stage: restoration.Fetching}}
+	command, told := restoration.Take(order.URL), restoration.Told{Stage: restoration.Fetching}
+	r := &replacing{order: *order, command: command, teller: command.Telling(telling, told), ctx: ctx, end: end, hush: hush, told: told}
 	s.replacing = r
 	s.log.Info("fetching a backup that is to replace the data of the release", "backup", order.Backup, "bytes", order.Size)
 	dir := filepath.Join(s.config.DataDir, restoreDir)
-	s.beside(func() func() {
+	s.step(func() func() {
 		err := r.fetch(ctx, dir)
 		return func() { s.proceed(r, restoration.Fetched, err) }
+	})
+}
+
+// step carries out a step beside the loop. One step runs at a time.
+func (s *Server) step(task func() (then func())) {
+	s.replacingStep = true
+	s.beside(func() func() {
+		then := task()
+		return func() {
+			s.replacingStep = false
+			then()
+		}
 	})
 }
 
@@ -139,7 +167,7 @@ func (s *Server) proceed(r *replacing, stage restoration.Stage, err error) {
 	case err != nil:
 		s.giveUp(err)
 	default:
-		r.told.Stage = stage
+		r.tell(stage)
 		s.log.Info("a backup is to replace the data of the release", "backup", r.order.Backup, "stage", string(stage), "keys", r.told.Keys)
 	}
 }
@@ -157,38 +185,11 @@ func (r *replacing) fetch(ctx context.Context, dir string) error {
 	if free := int64(disk.Bavail) * disk.Bsize; free < r.order.Size {
 		return fmt.Errorf("the volume has %d bytes left, and the backup needs %d beside the present data", free, r.order.Size)
 	}
-	path, said := filepath.Join(dir, baseFile), time.Time{}
-	err := r.command.File(ctx, path, r.order.Size, r.order.SHA256, func() {
-		if time.Since(said) >= time.Second {
-			said = time.Now()
-			go func() { _, _ = r.command.Tell(ctx, restoration.Told{Stage: restoration.Fetching}) }()
-		}
-	})
-	if err != nil {
+	if err := r.command.File(ctx, filepath.Join(dir, baseFile), r.order.Size, r.order.SHA256); err != nil {
 		return err
 	}
 	if err := writeSynced(filepath.Join(dir, manifestFile), manifest); err != nil {
 		return fmt.Errorf("write the manifest of the append-only file: %w", err)
 	}
 	return syncDirectory(dir)
-}
-
-// meanwhile tells how far this server is until something is done. The error says that it has failed, or that the command does not answer.
-func (r *replacing) meanwhile(ctx context.Context, told restoration.Told, done <-chan error) error {
-	answered := time.Now()
-	for {
-		_, err := r.command.Tell(ctx, told)
-		if err == nil {
-			answered = time.Now()
-		} else if errors.Is(err, restoration.ErrStopped) || time.Since(answered) > restoration.Silence {
-			return fmt.Errorf("launcher restore does not answer any more: %w", err)
-		}
-		select {
-		case err := <-done:
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wordEvery):
-		}
-	}
 }

@@ -19,29 +19,14 @@ func (s *Server) awaitWord(r *replacing) {
 	if s.replacing != r || !r.at(restoration.Loaded) {
 		return
 	}
-	told := r.told
-	s.beside(func() func() {
+	s.step(func() func() {
 		var err error
-		for answered := time.Now(); ; {
-			answer, failed := r.command.Tell(r.ctx, told)
-			if failed == nil && answer.Go {
-				break
-			}
-			if failed == nil {
-				answered = time.Now()
-			} else if errors.Is(failed, restoration.ErrStopped) || time.Since(answered) > restoration.Silence {
-				err = fmt.Errorf("launcher restore does not answer any more: %w", failed)
-				break
-			}
-			select {
-			case <-r.child.Done():
-				err = fmt.Errorf("redis-server has ended after it had loaded the backup: %w", r.ended())
-			case <-r.ctx.Done():
-				err = r.ctx.Err()
-			case <-time.After(wordEvery):
-				continue
-			}
-			break
+		select {
+		case <-r.teller.Free():
+		case <-r.child.Done():
+			err = fmt.Errorf("redis-server has ended after it had loaded the backup: %w", r.ended())
+		case <-r.ctx.Done():
+			err = r.ctx.Err()
 		}
 		return func() {
 			s.proceed(r, restoration.Taking, err)
@@ -72,7 +57,7 @@ func (s *Server) takeOver(r *replacing) {
 		},
 	}
 	ctx := context.WithoutCancel(r.ctx) // from the fence on all of it is carried out
-	s.beside(func() func() {
+	s.step(func() func() {
 		var written record.Record
 		var err error
 		for try := range takeoverTries {
@@ -129,7 +114,7 @@ func (s *Server) tookOver(r *replacing, written record.Record, err error) {
 	s.memory.Worth = role.Worth{Standing: standing, Filed: standing}
 	s.held.Store(written.Generation)
 	s.log.Info("the backup has replaced the data of the release", "backup", r.order.Backup, "generation", written.Generation, "keys", r.told.Keys)
-	s.farewell(r, restoration.Told{Stage: restoration.Done, Generation: written.Generation, Keys: r.told.Keys})
+	r.farewell(restoration.Told{Stage: restoration.Done, Generation: written.Generation, Keys: r.told.Keys})
 	go func() {
 		s.removeFetched()
 		if err := s.swap().Discard(); err != nil {
@@ -138,22 +123,11 @@ func (s *Server) tookOver(r *replacing, written record.Record, err error) {
 	}()
 }
 
-// farewell tells the command how it has ended, for as long as the command waits for a word.
-func (s *Server) farewell(r *replacing, told restoration.Told) {
-	go func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), restoration.Silence)
-		defer cancel()
-		defer r.end()
-		for ctx.Err() == nil {
-			if _, err := r.command.Tell(ctx, told); err == nil {
-				return
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(wordEvery):
-			}
-		}
-	}()
+// farewell tells the command how it has ended, for as long as the command may wait for a word.
+func (r *replacing) farewell(told restoration.Told) {
+	r.teller.Set(told)
+	r.end()
+	time.AfterFunc(restoration.Silence, r.hush)
 }
 
 // giveUp has this pod go on with its old data.
@@ -172,16 +146,19 @@ func (s *Server) giveUp(reason error) {
 		}
 	}
 	s.removeFetched()
-	s.farewell(r, restoration.Told{Stage: restoration.Failed, Reason: reason.Error()})
+	r.farewell(restoration.Told{Stage: restoration.Failed, Reason: reason.Error()})
 }
 
-// watchReplacing gives up if the rules have not had this pod go on for a while, as where the master is lost and this pod may be needed.
+// watchReplacing gives up if the command has ended, or if the rules have not had this pod go on for a while, as where the master is lost and this pod may be needed.
 func (s *Server) watchReplacing(d role.Decision, now time.Time) {
 	r := s.replacing
-	if r == nil || r.at(restoration.Fetching, restoration.Taking) {
+	if r == nil || r.at(restoration.Taking) {
 		return
 	}
 	switch {
+	case r.teller.Err() != nil:
+		s.giveUp(r.teller.Err())
+	case r.at(restoration.Fetching):
 	case d.Action == role.Detach || d.Action == role.LoadBackup:
 		r.strayed = time.Time{}
 	case r.strayed.IsZero():

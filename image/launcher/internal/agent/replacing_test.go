@@ -30,7 +30,8 @@ func replacer(t *testing.T) (*Server, *restoration.Giver) {
 	require.NoError(t, err)
 	t.Cleanup(giver.Close)
 	ctx, end := context.WithCancel(t.Context())
-	s.replacing = &replacing{order: kube.Restoration{Backup: backupName, URL: giver.URL}, command: restoration.Take(giver.URL), ctx: ctx, end: end}
+	s.replacing = &replacing{order: kube.Restoration{Backup: backupName, URL: giver.URL}, command: restoration.Take(giver.URL), ctx: ctx, end: end, hush: end}
+	s.replacing.teller = s.replacing.command.Telling(t.Context(), restoration.Told{})
 	s.replacing.told.Stage = restoration.Loading
 	s.memory.Worth.Standing = role.Standing{Generation: 3, Offset: 100}
 	require.NoError(t, s.swap().Begin(filepath.Join(c.DataDir, restoreDir)))

@@ -30,8 +30,8 @@ func (s *Server) loadBackup() {
 		s.giveUp(err)
 		return
 	}
-	r.told.Stage = restoration.Loading
-	s.beside(func() func() {
+	r.tell(restoration.Loading)
+	s.step(func() func() {
 		keys, err := r.awaitLoaded()
 		return func() {
 			r.told.Keys = keys
@@ -71,26 +71,19 @@ func (s *Server) startUnseen(r *replacing) error {
 
 // awaitLoaded waits until the Redis that nobody sees has loaded its data, and counts them.
 func (r *replacing) awaitLoaded() (keys int64, err error) {
-	done := make(chan error, 1)
-	go func() {
-		for r.ctx.Err() == nil {
-			info, err := r.node.Info(r.ctx)
-			if err == nil && !info.Loading {
-				keys, err = r.node.Keys(r.ctx)
-				done <- err
-				return
-			}
-			select {
-			case <-r.child.Done():
-				done <- fmt.Errorf("redis-server could not load the backup; see its log: %w", r.ended())
-				return
-			case <-r.ctx.Done():
-			case <-time.After(wordEvery / 5):
-			}
+	for {
+		info, err := r.node.Info(r.ctx)
+		if err == nil && !info.Loading {
+			return r.node.Keys(r.ctx)
 		}
-	}()
-	err = r.meanwhile(r.ctx, restoration.Told{Stage: restoration.Loading}, done)
-	return keys, err
+		select {
+		case <-r.child.Done():
+			return 0, fmt.Errorf("redis-server could not load the backup; see its log: %w", r.ended())
+		case <-r.ctx.Done():
+			return 0, r.ctx.Err()
+		case <-time.After(loadPoll):
+		}
+	}
 }
 
 // ended says how the Redis that nobody sees has ended.

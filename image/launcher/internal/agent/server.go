@@ -84,7 +84,9 @@ type Server struct {
 	// restoredSettled: a redis-server has loaded what this pod has.
 	dumpRestored, restoredSettled bool
 	replacing                     *replacing // the loading of a backup that is to replace the data of the running release; nil: none is under way
-	reads                         *reads     // see tuneReads; nil: Redis was not told anything yet
+	// replacingStep: a step of such a loading runs beside the loop, be it of one that was given up.
+	replacingStep bool
+	reads         *reads // see tuneReads; nil: Redis was not told anything yet
 	// generation is a copy of role.Memory.Own for the goroutines beside the loop.
 	generation    atomic.Int64
 	held          atomic.Int64 // a copy of the generation of the data that this pod holds, for the same

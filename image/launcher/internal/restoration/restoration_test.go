@@ -33,23 +33,21 @@ func sumOf(content []byte) string {
 func TestFileComesWholeOrNotAtAll(t *testing.T) {
 	g, content := given(t, 1<<20)
 	taker, path := Take(g.URL), filepath.Join(t.TempDir(), "got")
-	moved := 0
-	require.NoError(t, taker.File(t.Context(), path, int64(len(content)), sumOf(content), func() { moved++ }))
+	require.NoError(t, taker.File(t.Context(), path, int64(len(content)), sumOf(content)))
 	got, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, sumOf(content), sumOf(got))
-	require.Positive(t, moved)
 
 	other := filepath.Join(t.TempDir(), "got")
-	require.ErrorContains(t, taker.File(t.Context(), other, int64(len(content)), sumOf([]byte("another")), func() {}), "and should have 1048575 bytes and SHA-256")
+	require.ErrorContains(t, taker.File(t.Context(), other, int64(len(content)), sumOf([]byte("another"))), "and should have 1048575 bytes and SHA-256")
 	require.NoError(t, os.Remove(other))
-	require.ErrorContains(t, taker.File(t.Context(), other, 10, sumOf(content), func() {}), "the backup has come with 11 bytes", "no more is read than was promised")
+	require.ErrorContains(t, taker.File(t.Context(), other, 10, sumOf(content)), "the backup has come with 11 bytes", "no more is read than was promised")
 }
 
 func TestNobodyGetsTheFileWithoutTheSecret(t *testing.T) {
 	g, content := given(t, 100)
 	wrong := Take("http://" + netip.MustParseAddrPort(g.URL[len("http://"):len(g.URL)-27]).String() + "/wrong")
-	err := wrong.File(t.Context(), filepath.Join(t.TempDir(), "got"), int64(len(content)), sumOf(content), func() {})
+	err := wrong.File(t.Context(), filepath.Join(t.TempDir(), "got"), int64(len(content)), sumOf(content))
 	require.ErrorContains(t, err, "it answered 404")
 	_, err = wrong.Tell(t.Context(), Told{Stage: Loaded})
 	require.ErrorContains(t, err, "it answered 404")
@@ -83,3 +81,39 @@ func TestServerHearsWhetherItMayGoOn(t *testing.T) {
 	told, _ = g.Last()
 	require.Equal(t, "no room", told.Reason)
 }
+
+func TestTellerTellsTheStageUntilTheLastOneIsHeard(t *testing.T) {
+	g, _ := given(t, 100)
+	heard := func(stage Stage) func() bool {
+		return func() bool { told, _ := g.Last(); return told.Stage == stage }
+	}
+	teller := Take(g.URL).Telling(t.Context(), Told{Stage: Fetching})
+	require.Eventually(t, heard(Fetching), wait, poll)
+	teller.Set(Told{Stage: Loaded})
+	require.Eventually(t, heard(Loaded), wait, poll)
+	select {
+	case <-teller.Free():
+		t.Fatal("nobody has let it take over")
+	default:
+	}
+	g.Go()
+	select {
+	case <-teller.Free():
+	case <-time.After(wait):
+		t.Fatal("waited for the word to take over")
+	}
+	g.Stop()
+	select {
+	case <-teller.Lost():
+	case <-time.After(wait):
+		t.Fatal("waited for the end of launcher restore to be noticed")
+	}
+	require.ErrorIs(t, teller.Err(), ErrStopped)
+	teller.Set(Told{Stage: Failed, Reason: "stopped"})
+	require.Eventually(t, heard(Failed), wait, poll)
+}
+
+const (
+	wait = 10 * time.Second
+	poll = 10 * time.Millisecond
+)

@@ -30,9 +30,8 @@ func Take(url string) Taker {
 	return Taker{url, &http.Client{Transport: transport}}
 }
 
-// File writes the file to a path, and compares its size in bytes and its SHA-256. It gives up if nothing comes for Silence. moved is called for each
-// part.
-func (t Taker) File(ctx context.Context, path string, size int64, sha string, moved func()) error {
+// File writes the file to a path, and compares its size in bytes and its SHA-256. It gives up if nothing comes for Silence.
+func (t Taker) File(ctx context.Context, path string, size int64, sha string) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	stalled := time.AfterFunc(Silence, func() { end(fmt.Errorf("nothing has come for %v", Silence)) })
@@ -54,7 +53,7 @@ func (t Taker) File(ctx context.Context, path string, size int64, sha string, mo
 		return fmt.Errorf("make a file for the backup: %w", err)
 	}
 	sum := sha256.New()
-	got, err := io.Copy(io.MultiWriter(file, sum, writer(func() { stalled.Reset(Silence); moved() })), io.LimitReader(response.Body, size+1))
+	got, err := io.Copy(io.MultiWriter(file, sum, writer(func() { stalled.Reset(Silence) })), io.LimitReader(response.Body, size+1))
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}

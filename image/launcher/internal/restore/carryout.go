@@ -72,9 +72,9 @@ func (r *Restorer) stop(ctx context.Context, alone *backup.Alone, giver *restora
 	}
 }
 
-// awaitStage waits until the server has reached a stage, and tells each stage. silence is how long the server may say nothing before it has begun,
-// and while it takes over.
-func (r *Restorer) awaitStage(ctx context.Context, giver *restoration.Giver, f findings, wanted restoration.Stage, silence time.Duration) (restoration.Told, error) {
+// awaitStage waits until the server has reached a stage, and tells each stage. limit is how long the server may need to begin, or to take
+// over.
+func (r *Restorer) awaitStage(ctx context.Context, giver *restoration.Giver, f findings, wanted restoration.Stage, limit time.Duration) (restoration.Told, error) {
 	var stage restoration.Stage
 	if wanted == restoration.Done {
 		stage = restoration.Loaded // it was told already
@@ -90,9 +90,11 @@ func (r *Restorer) awaitStage(ctx context.Context, giver *restoration.Giver, f f
 			return told, fmt.Errorf("%s has given up: %s", f.chosen.pod.Name, told.Reason)
 		case told.Stage == wanted:
 			return told, nil
-		case (stage == "" || wanted == restoration.Done) && time.Since(began) > silence:
-			return told, fmt.Errorf("%s has not answered for %v; see its log", f.chosen.pod.Name, silence)
-		case stage != "" && wanted != restoration.Done && ago > restoration.Silence:
+		case stage == "" && time.Since(began) > limit:
+			return told, fmt.Errorf("%s has not found the order within %v; see its log", f.chosen.pod.Name, limit)
+		case wanted == restoration.Done && time.Since(began) > limit:
+			return told, fmt.Errorf("%s has not taken over within %v; see its log", f.chosen.pod.Name, limit)
+		case ago > restoration.Silence:
 			return told, fmt.Errorf("%s has said nothing for %v, since it was %s; see its log", f.chosen.pod.Name, restoration.Silence, stage)
 		}
 		select {
