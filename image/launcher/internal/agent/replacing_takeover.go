@@ -115,12 +115,14 @@ func (s *Server) tookOver(r *replacing, written record.Record, err error) {
 	s.held.Store(written.Generation)
 	s.log.Info("the backup has replaced the data of the release", "backup", r.order.Backup, "generation", written.Generation, "keys", r.told.Keys)
 	r.farewell(restoration.Told{Stage: restoration.Done, Generation: written.Generation, Keys: r.told.Keys})
-	go func() {
+	r.node.Close()
+	s.step(func() func() { // before another order, which puts data aside
 		s.removeFetched()
 		if err := s.swap().Discard(); err != nil {
 			s.log.Warn("the data from before the backup could not be removed", "error", err)
 		}
-	}()
+		return func() {}
+	})
 }
 
 // farewell tells the command how it has ended, for as long as the command may wait for a word.
@@ -140,8 +142,13 @@ func (s *Server) giveUp(reason error) {
 		r.node.Close()
 	}
 	if s.config.Persistence {
-		if _, err := s.swap().Undo(); err != nil {
-			s.log.Error("the old data could not be brought back; the master sends a copy", "error", err)
+		undone, err := s.swap().Undo()
+		switch {
+		case err != nil:
+			// Whatever Redis wrote now would be replaced when the next launcher brings the old data back.
+			s.fatal = err
+		case r.child != nil && !undone:
+			s.log.Error("the old data are not there any more; the master sends a copy")
 			s.memory.Worth.Standing, s.memory.Worth.Filed = role.Standing{Empty: true}, role.Standing{Empty: true}
 		}
 	}

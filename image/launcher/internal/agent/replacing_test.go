@@ -60,6 +60,17 @@ func TestPodThatGivesABackupUpHasItsOldDataAndSaysWhy(t *testing.T) {
 	require.False(t, s.unseen())
 }
 
+// The next launcher brings the old data back before it starts Redis.
+func TestLauncherEndsIfItCannotBringTheOldDataBack(t *testing.T) {
+	s, _ := replacer(t)
+	before := filepath.Join(s.config.DataDir, appendDir+".before")
+	require.NoError(t, os.RemoveAll(before))
+	require.NoError(t, os.WriteFile(filepath.Join(s.config.DataDir, "blocked"), nil, 0o600))
+	require.NoError(t, os.Symlink(filepath.Join("blocked", "nothing"), before))
+	s.giveUp(errors.New("no room"))
+	require.ErrorContains(t, s.fatal, "bring the data back")
+}
+
 func TestLauncherThatStartsBringsTheOldDataBack(t *testing.T) {
 	s, _ := replacer(t)
 	again := &Server{config: s.config, log: quiet}

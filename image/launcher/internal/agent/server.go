@@ -84,6 +84,7 @@ type Server struct {
 	// restoredSettled: a redis-server has loaded what this pod has.
 	dumpRestored, restoredSettled bool
 	replacing                     *replacing // the loading of a backup that is to replace the data of the running release; nil: none is under way
+	fatal                         error      // the launcher cannot go on, and the next one begins anew
 	// replacingStep: a step of such a loading runs beside the loop, be it of one that was given up.
 	replacingStep bool
 	reads         *reads // see tuneReads; nil: Redis was not told anything yet
@@ -178,6 +179,10 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	for {
 		s.watchdog.turn()
 		s.turn(ctx)
+		if s.fatal != nil {
+			s.stopRedis()
+			return s.fatal
+		}
 		ticker.Reset(s.memory.Pace(time.Now(), s.live().Servers))
 		if s.stopping && s.leave(ctx) {
 			return nil

@@ -75,3 +75,10 @@ func TestVersionOfTheSettingsFollowsTheirFile(t *testing.T) {
 	require.NotEqual(t, first, accepted(t, complete(settingsFile(t, "# another text\nLAUNCHER_SERVERS=3\n"))...).SettingsVersion)
 	require.Empty(t, accepted(t).SettingsVersion)
 }
+
+func TestDirectiveIsThatOfTheUserOrTheFallback(t *testing.T) {
+	c := Config{ExtraConfig: []string{"maxmemory 1gb", `Replica-Serve-Stale-Data "no"`, "client-output-buffer-limit replica 1 1 1"}}
+	require.Equal(t, "no", c.Directive("replica-serve-stale-data", "yes"))
+	require.Equal(t, "no", c.Directive("appendfsync", "no"))
+	require.Equal(t, "none", c.Directive("client-output-buffer-limit", "none"), "it has more than one value")
+}
