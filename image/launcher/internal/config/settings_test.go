@@ -77,7 +77,7 @@ func TestVersionOfTheSettingsFollowsTheirFile(t *testing.T) {
 }
 
 func TestDirectiveIsThatOfTheUserOrTheFallback(t *testing.T) {
-	c := Config{ExtraConfig: []string{"maxmemory 1gb", `Replica-Serve-Stale-Data "no"`, "client-output-buffer-limit replica 1 1 1"}}
+	c := config.Config{ExtraConfig: []string{"maxmemory 1gb", `Replica-Serve-Stale-Data "no"`, "client-output-buffer-limit replica 1 1 1"}}
 	require.Equal(t, "no", c.Directive("replica-serve-stale-data", "yes"))
 	require.Equal(t, "no", c.Directive("appendfsync", "no"))
 	require.Equal(t, "none", c.Directive("client-output-buffer-limit", "none"), "it has more than one value")
