@@ -248,9 +248,8 @@ func TestKilledRestoreLeavesTheDataAlone(t *testing.T) {
 func TestServerWhoseRedisDiesWhileItLoadsABackupHasItsOldData(t *testing.T) {
 	t.Parallel()
 	c, b, backup := backedUpRunning(t, options{extraConfig: slowLoad(t)}, 300)
-	chosen := c.slavesOf(c.converge())[0]
 	j := b.restoreUntil(t, ": loading", backup, "--yes", "--without-backup")
-	chosen.killRedis()
+	c.slaveThatReplaces(t).killRedis()
 	if said := j.end(t, 1); !strings.Contains(said, "could not load the backup") || !strings.Contains(said, "nothing was replaced") {
 		t.Errorf("launcher restore said:\n%s", said)
 	}
@@ -261,8 +260,8 @@ func TestServerWhoseRedisDiesWhileItLoadsABackupHasItsOldData(t *testing.T) {
 func TestServerWhoseLauncherDiesWhileItLoadsABackupBeginsAgain(t *testing.T) {
 	t.Parallel()
 	c, b, backup := backedUpRunning(t, options{extraConfig: slowLoad(t)}, 300)
-	chosen := c.slavesOf(c.converge())[0]
 	j := b.restoreUntil(t, ": loading", backup, "--yes", "--without-backup")
+	chosen := c.slaveThatReplaces(t)
 	chosen.kill()
 	said := j.end(t, 0)
 	if !strings.Contains(chosen.output.last(0), "this pod has its old data again") {

@@ -112,7 +112,8 @@ func (s *Server) followOrders(ctx context.Context) {
 		}
 		read, err := s.api.BackupRecord(ctx)
 		if err != nil {
-			continue // the Lease may be read the next time, and tellBackup tells why it could not
+			s.log.Debug("whether there is an order to load a backup could not be read; looking again", "error", err)
+			continue
 		}
 		order := read.Restoration
 		if order != nil && (order.Server != s.self.UID || read.Holder == "") {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 )
 
 // settingsFile writes a settings file and gives the change of the environment that names it.

@@ -72,6 +72,9 @@ func (r *Restorer) check(ctx context.Context, alone *backup.Alone) (found findin
 	}
 	found.manifest, err = backup.Find(ctx, r.store, r.options.Backup)
 	note(err)
+	if of := found.manifest.Release; of != "" && of != r.release() {
+		found.notes = append(found.notes, "the backup is of another release, "+of)
+	}
 	if found.manifest.Encrypted {
 		note(backup.CheckIdentity(r.config.Backup.Identity))
 	}

@@ -95,10 +95,15 @@ func (r *Restorer) run(ctx context.Context, alone *backup.Alone) error {
 	return r.carryOut(ctx, alone, giver, found)
 }
 
+// release names the release as a manifest does.
+func (r *Restorer) release() string {
+	return r.config.Namespace + "/" + strings.TrimSuffix(r.config.Prefix, "-")
+}
+
 // describe says what will be replaced by what.
 func (r *Restorer) describe(f findings) {
 	m := f.manifest
-	r.say("release   %s/%s: %d keys, generation %d, master %s", r.config.Namespace, strings.TrimSuffix(r.config.Prefix, "-"), f.keys, f.record.Generation, f.master.pod.Name)
+	r.say("release   %s: %d keys, generation %d, master %s", r.release(), f.keys, f.record.Generation, f.master.pod.Name)
 	r.say("backup    %s: %s, %d bytes of Redis %s, made %s ago from %s of %s", m.Name, keysOf(m), m.RDB.Size, m.RedisVersion, time.Since(m.Time).Round(time.Second), m.Source, m.Release)
 	r.say("All keys of the release are replaced by those of the backup. %s loads the backup, and then becomes master as generation %d.", f.chosen.pod.Name, f.record.Generation+1)
 	if r.options.WithoutBackup {
