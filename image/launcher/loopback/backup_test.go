@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -31,7 +32,9 @@ type backups struct {
 // startWithBackups is start with backups into an S3 server whose objects are in dir.
 func startWithBackups(t *testing.T, o options, dir string) (*cluster, *backups) {
 	t.Helper()
-	o.environment = map[string]string{"LAUNCHER_BACKUP_ENABLED": "true"}
+	environment := map[string]string{"LAUNCHER_BACKUP_ENABLED": "true"}
+	maps.Copy(environment, o.environment)
+	o.environment = environment
 	c := newCluster(t, o)
 	if err := c.api.CreateLease(fullname + "-backup"); err != nil {
 		t.Fatal(err)

@@ -414,3 +414,35 @@ func TestMasterThatLeavesWhileABackupIsLoadedHandsOver(t *testing.T) {
 	}
 	c.requireOldData()
 }
+
+// A volume that was away during the restore has the old data, and a saved copy of them. It comes back first.
+func TestKeptVolumeWithOldDataDoesNotWinAfterARestore(t *testing.T) {
+	t.Parallel()
+	c, b, backup := backedUpRunning(t, keptVolumes, 300)
+	away := c.slavesOf(c.converge())[1]
+	away.removeButVolume()
+	said := b.start(t, "restore", backup, "--yes", "--without-backup").end(t, 0)
+	if !strings.Contains(said, "all 2 servers have the data of the backup") {
+		t.Errorf("launcher restore said:\n%s", said)
+	}
+	for _, p := range c.servers() {
+		c.appends(p)
+		p.hold()
+	}
+	for _, p := range c.servers() {
+		p.kill()
+	}
+	others := c.servers()
+	away.comeBack()
+	throughout(t, 5*time.Second, "no master with old data", func() error {
+		if masters := c.labelled("master"); len(masters) > 0 && masters[0] != others[0] && masters[0] != others[1] {
+			return fmt.Errorf("%s is master", masters[0].name)
+		}
+		return nil
+	})
+	for _, p := range others {
+		p.run()
+	}
+	c.converge()
+	c.requireOnlyKeys(300)
+}
