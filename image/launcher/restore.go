@@ -38,7 +38,6 @@ func restoreCommand() *cobra.Command {
 	return command
 }
 
-
 // terminal says whether somebody can answer at a file.
 func terminal(file *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
