@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/volume"
 )
 
 const (
@@ -31,7 +33,7 @@ func (s Swap) Begin(from string) error {
 	if err := s.Discard(); err != nil {
 		return err
 	}
-	err := errors.Join(os.WriteFile(s.path(journal), nil, 0o640), syncDirectory(s.Volume))
+	err := errors.Join(os.WriteFile(s.path(journal), nil, 0o640), volume.SyncDirectory(s.Volume))
 	if err != nil {
 		return fmt.Errorf("note that the data are being replaced: %w", err)
 	}
@@ -40,10 +42,10 @@ func (s Swap) Begin(from string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = os.Mkdir(before, 0o750) // Undo knows by it that the data are the new ones
 	}
-	if err := errors.Join(err, syncDirectory(s.Volume)); err != nil {
+	if err := errors.Join(err, volume.SyncDirectory(s.Volume)); err != nil {
 		return fmt.Errorf("put the old data aside: %w", err)
 	}
-	if err := errors.Join(os.Rename(from, data), syncDirectory(s.Volume)); err != nil {
+	if err := errors.Join(os.Rename(from, data), volume.SyncDirectory(s.Volume)); err != nil {
 		return fmt.Errorf("move the new data to their place: %w", err)
 	}
 	return nil
@@ -51,7 +53,7 @@ func (s Swap) Begin(from string) error {
 
 // Commit has the new data count from now on. The old data stay aside until Discard. After an error either may count after a crash.
 func (s Swap) Commit() error {
-	if err := errors.Join(os.Remove(s.path(journal)), syncDirectory(s.Volume)); err != nil {
+	if err := errors.Join(os.Remove(s.path(journal)), volume.SyncDirectory(s.Volume)); err != nil {
 		return fmt.Errorf("note that the new data count: %w", err)
 	}
 	return nil
@@ -70,7 +72,7 @@ func (s Swap) Undo() (undone bool, err error) {
 	case errors.Is(err, fs.ErrNotExist): // a crash before the old data were put aside, or after they came back
 		err = nil
 	}
-	if err = errors.Join(err, syncDirectory(s.Volume)); err == nil {
+	if err = errors.Join(err, volume.SyncDirectory(s.Volume)); err == nil {
 		err = s.Commit()
 	}
 	if err != nil {
@@ -85,13 +87,4 @@ func (s Swap) Discard() error {
 		return fmt.Errorf("remove data that were replaced; they take up room: %w", err)
 	}
 	return nil
-}
-
-// syncDirectory waits until the names in a directory are on disk.
-func syncDirectory(path string) error {
-	directory, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(directory.Sync(), directory.Close())
 }

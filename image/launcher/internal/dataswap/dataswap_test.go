@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// volume gives a volume with old data, and new data beside them.
-func volume(t *testing.T) (s Swap, from string) {
+// swap gives a volume with old data, and new data beside them.
+func swap(t *testing.T) (s Swap, from string) {
 	t.Helper()
 	s = Swap{Volume: t.TempDir(), Data: "data"}
 	from = s.path("new")
@@ -29,7 +29,7 @@ func (s Swap) data(t *testing.T) string {
 }
 
 func TestNewDataCountFromCommitOn(t *testing.T) {
-	s, from := volume(t)
+	s, from := swap(t)
 	require.NoError(t, s.Begin(from))
 	require.Equal(t, "new", s.data(t))
 	require.NoError(t, s.Commit())
@@ -44,7 +44,7 @@ func TestNewDataCountFromCommitOn(t *testing.T) {
 }
 
 func TestOldDataComeBackBeforeCommit(t *testing.T) {
-	s, from := volume(t)
+	s, from := swap(t)
 	require.NoError(t, s.Begin(from))
 	undone, err := s.Undo()
 	require.NoError(t, err)
@@ -76,7 +76,7 @@ func TestOldDataComeBackAfterACrashAtAnyStep(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, from := volume(t)
+			s, from := swap(t)
 			require.NoError(t, crash(s, from))
 			require.NoError(t, os.WriteFile(s.path(journal), nil, 0o640))
 			undone, err := s.Undo()
@@ -88,7 +88,7 @@ func TestOldDataComeBackAfterACrashAtAnyStep(t *testing.T) {
 }
 
 func TestVolumeWithoutDataIsEmptyAgain(t *testing.T) {
-	s, from := volume(t)
+	s, from := swap(t)
 	require.NoError(t, os.RemoveAll(s.path("data")))
 	require.NoError(t, s.Begin(from))
 	undone, err := s.Undo()
