@@ -21,8 +21,6 @@ import (
 const (
 	// ordersEvery is how often a server looks for an order to load a backup.
 	ordersEvery = 5 * time.Second
-	// stepPause is how long an order waits for the end of a step of the order before.
-	stepPause = time.Second
 	// loadPoll is how often a Redis that loads a backup is asked whether it has.
 	loadPoll = 100 * time.Millisecond
 	// replacingGrace is how long the rules may not have this pod go on, as after one late answer of the master, before it gives up.
@@ -50,7 +48,7 @@ type replacing struct {
 	child   *process.Child // the Redis that nobody sees; nil: it has not been started
 	node    *redisnode.Node
 	started config.Config // what it was started with
-	kept    bool          // the data of the backup count on the volume
+	kept    bool          // the data of the backup count on the volume, or may
 }
 
 // tell notes a stage, and tells it.
@@ -97,11 +95,11 @@ func (s *Server) undoReplacing() error {
 	return s.swap().Discard()
 }
 
-// followOrders looks for orders to load a backup until ctx ends.
+// followOrders looks for orders to load a backup until ctx ends. It tells the loop of an order again and again: the loop may be busy with the order
+// before.
 func (s *Server) followOrders(ctx context.Context) {
 	ticker := time.NewTicker(ordersEvery)
 	defer ticker.Stop()
-	var last *kube.Restoration
 	for {
 		select {
 		case <-ctx.Done():
@@ -116,31 +114,22 @@ func (s *Server) followOrders(ctx context.Context) {
 			s.log.Debug("whether there is an order to load a backup could not be read; looking again", "error", err)
 			continue
 		}
-		order := read.Restoration
-		if order != nil && (order.Server != s.self.UID || read.Holder == "") {
-			order = nil
+		if order := read.Restoration; order != nil && order.Server == s.self.UID && read.Holder != "" {
+			s.beside(func() func() { return func() { s.ordered(ctx, *order) } })
 		}
-		if same := order == last || order != nil && last != nil && *order == *last; same {
-			continue
-		}
-		last = order
-		s.beside(func() func() { return func() { s.ordered(ctx, order) } })
 	}
 }
 
-// ordered begins to fetch a backup.
-func (s *Server) ordered(ctx context.Context, order *kube.Restoration) {
-	if order == nil || s.replacing != nil || s.stopping {
-		return // what is under way asks the pod that has given the order
-	}
-	if s.replacingStep { // of an order that was given up; it writes the same files
-		time.AfterFunc(stepPause, func() { s.beside(func() func() { return func() { s.ordered(ctx, order) } }) })
+// ordered begins to fetch a backup, once for each order.
+func (s *Server) ordered(ctx context.Context, order kube.Restoration) {
+	if s.stopping || order == s.lastOrder || s.replacing != nil || s.replacingStep { // a step of an order that was given up writes the same files
 		return
 	}
+	s.lastOrder = order
 	telling, hush := context.WithCancel(ctx)
 	ctx, end := context.WithCancel(ctx)
 	command, told := restoration.Take(order.URL), restoration.Told{Stage: restoration.Fetching}
-	r := &replacing{order: *order, command: command, teller: command.Telling(telling, told), ctx: ctx, end: end, hush: hush, told: told}
+	r := &replacing{order: order, command: command, teller: command.Telling(telling, told), ctx: ctx, end: end, hush: hush, told: told}
 	s.replacing = r
 	s.log.Info("fetching a backup that is to replace the data of the release", "backup", order.Backup, "bytes", order.Size)
 	dir := filepath.Join(s.config.DataDir, restoreDir)

@@ -43,8 +43,10 @@ func (s *Server) takeOver(r *replacing) {
 	carrier := s.carrier()
 	standing := s.disk()
 	t := succession.Takeover{
-		Master: s.memory.Record.Master, Backup: r.order.Backup, Show: func(ctx context.Context) error { return r.show(ctx, s.config.RedisPort) },
+		Master: s.memory.Record.Master, Backup: r.order.Backup,
+		Show: func(ctx context.Context) error { return r.show(ctx, s.config.RedisPort) },
 		Keep: func(written record.Record) error {
+			r.kept = true
 			if s.config.Persistence {
 				if err := s.swap().Commit(); err != nil {
 					return err
@@ -52,25 +54,25 @@ func (s *Server) takeOver(r *replacing) {
 				standing.Hand(role.Standing{Generation: written.Generation, Master: true})
 				standing.Wait()
 			}
-			r.kept = true
 			return nil
 		},
 	}
 	ctx := context.WithoutCancel(r.ctx) // from the fence on all of it is carried out
 	s.step(func() func() {
 		var written record.Record
+		var committed bool
 		var err error
 		for try := range takeoverTries {
 			if try > 0 {
 				s.log.Warn("the takeover has failed; trying again", "backup", r.order.Backup, "error", err)
 				time.Sleep(takeoverPause)
 			}
-			var committed bool
-			if written, committed, err = carrier.TakeOver(ctx, t); committed || err == nil {
+			t.Until = r.teller.Until()
+			if written, committed, err = carrier.TakeOver(ctx, t); committed || r.kept {
 				break
 			}
 		}
-		return func() { s.tookOver(r, written, err) }
+		return func() { s.tookOver(r, written, committed, err) }
 	})
 }
 
@@ -94,8 +96,8 @@ func (r *replacing) show(ctx context.Context, port int) error {
 }
 
 // tookOver takes the end of the takeover.
-func (s *Server) tookOver(r *replacing, written record.Record, err error) {
-	if !r.kept {
+func (s *Server) tookOver(r *replacing, written record.Record, committed bool, err error) {
+	if !committed {
 		s.memory.ReadAgain()
 		s.giveUp(fmt.Errorf("take over from the master: %w", err))
 		return
@@ -148,8 +150,12 @@ func (s *Server) giveUp(reason error) {
 			// Whatever Redis wrote now would be replaced when the next launcher brings the old data back.
 			s.fatal = err
 		case r.child != nil && !undone:
-			s.log.Error("the old data are not there any more; the master sends a copy")
+			s.log.Error("the old data of this pod were replaced already; the master sends a copy")
 			s.memory.Worth.Standing, s.memory.Worth.Filed = role.Standing{Empty: true}, role.Standing{Empty: true}
+			s.keepEmpty() // before the data that were put aside are removed
+			if err := s.swap().Discard(); err != nil {
+				s.log.Warn("the data from before the backup could not be removed", "error", err)
+			}
 		}
 	}
 	s.removeFetched()

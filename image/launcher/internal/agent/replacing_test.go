@@ -105,6 +105,25 @@ func TestBackupIsGivenUpOnlyWhenTheMasterStaysAway(t *testing.T) {
 	require.Equal(t, "old", s.data(t))
 }
 
+func TestOrderIsTakenOnceAndAnotherOneAfterTheOneBefore(t *testing.T) {
+	s, _ := replacer(t)
+	first, second := kube.Restoration{Backup: "first"}, kube.Restoration{Backup: "second"}
+	s.lastOrder = first
+	s.ordered(t.Context(), second)
+	require.Equal(t, first, s.lastOrder, "the pod is busy with the first one, and is told again")
+	s.giveUp(errors.New("stopped"))
+	s.replacingStep = true
+	s.ordered(t.Context(), second)
+	require.Nil(t, s.replacing, "a step of the first one still writes its files")
+	s.replacingStep = false
+	s.ordered(t.Context(), first)
+	require.Nil(t, s.replacing, "it was given up")
+	s.ordered(t.Context(), second)
+	require.Equal(t, second, s.replacing.order)
+	(<-s.finished)() // nobody gives the file
+	require.Nil(t, s.replacing)
+}
+
 func TestPodThatLeavesGivesABackupUpUnlessItTakesOver(t *testing.T) {
 	s, _ := replacer(t)
 	s.replacing.told.Stage = restoration.Taking
@@ -113,6 +132,6 @@ func TestPodThatLeavesGivesABackupUpUnlessItTakesOver(t *testing.T) {
 	require.False(t, s.leaveReplacing())
 	require.Equal(t, "old", s.data(t))
 	s.stopping = true
-	s.ordered(t.Context(), &kube.Restoration{Backup: backupName})
+	s.ordered(t.Context(), kube.Restoration{Backup: backupName})
 	require.Nil(t, s.replacing, "it takes no order")
 }

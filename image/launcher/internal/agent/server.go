@@ -83,8 +83,9 @@ type Server struct {
 	// dumpRestored: without persistence, the next redis-server loads the dump, which is a restored backup that none has loaded yet.
 	// restoredSettled: a redis-server has loaded what this pod has.
 	dumpRestored, restoredSettled bool
-	replacing                     *replacing // the loading of a backup that is to replace the data of the running release; nil: none is under way
-	fatal                         error      // the launcher cannot go on, and the next one begins anew
+	lastOrder                     kube.Restoration // the last order to load a backup that this launcher has taken
+	replacing                     *replacing       // the loading of a backup that is to replace the data of the running release; nil: none is under way
+	fatal                         error            // the launcher cannot go on, and the next one begins anew
 	// replacingStep: a step of such a loading runs beside the loop, be it of one that was given up.
 	replacingStep bool
 	reads         *reads // see tuneReads; nil: Redis was not told anything yet
@@ -269,7 +270,7 @@ func (s *Server) label(d role.Decision) {
 // it.
 func (s *Server) keepRecord(ctx context.Context, o role.Observation, now time.Time) {
 	own, write := s.memory.Unrecorded(o)
-	if !write || !s.labels.WantsMaster() || !s.labels.Done() || !s.memory.Rewrites(now) {
+	if !write || !s.labels.WantsMaster() || !s.labels.Done() || s.memory.Record.TakenOver(s.self, now) || !s.memory.Rewrites(now) {
 		return
 	}
 	written, err := takeRecordAt(ctx, s.api, s.memory.Record, s.self, own, s.memory.Worth.Standing.Generation)

@@ -62,6 +62,34 @@ func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
 	require.Len(t, server.Writes(time.Time{}), writes)
 }
 
+// The launcher that takes over has been recorded and has not moved this master yet. What this master would write into the record would be overwritten.
+func TestMasterLeavesTheRecordToAPodThatTakesOverWithABackup(t *testing.T) {
+	server := release(t, "server-a", "server-b")
+	s := launcher(t, server, "server-a")
+	go s.labels.Run(t.Context())
+	s.labels.OnMaster = func(context.Context) {}
+	s.labels.Want(role.Master, "abcdef", time.Now())
+	require.Eventually(t, s.labels.Done, bound, time.Millisecond)
+	read, err := s.api.Record(t.Context())
+	require.NoError(t, err)
+	taken, err := s.api.WriteRecord(t.Context(), read.Claim(s.self).Restore(member("server-b"), "backup", time.Now()))
+	require.NoError(t, err)
+	s.setRecord(taken)
+	s.memory.Decided = role.Decision{Label: role.MasterLabel}
+	self := role.Observation{Self: role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP}}
+	s.keepRecord(t.Context(), self, time.Now())
+	_, err = takeRecord(t.Context(), s.api, s.self, unrecorded, unrecorded, always, quiet)
+	require.ErrorIs(t, err, errNotDesired)
+	now, err := s.api.Record(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, member("server-b"), now.Master)
+	s.keepRecord(t.Context(), self, time.Now().Add(time.Minute))
+	now, err = s.api.Record(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, s.self, now.Master, "that pod has not moved this master")
+	require.Empty(t, now.Restored)
+}
+
 func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	server := release(t, "server-a", "server-b")
 	api := connect(t, server, configured(t, server, "server-a"))

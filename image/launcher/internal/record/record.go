@@ -79,6 +79,8 @@ type Record struct {
 	Restored string `json:"restored,omitempty"`
 	// RestoredIn is the generation from which on the release has the data of Restored; 0 if it began with them.
 	RestoredIn int64 `json:"restoredIn,omitempty"`
+	// RestoredAt is when the launcher that takes over with those data last wrote so, by its clock; see TakenOver.
+	RestoredAt time.Time `json:"restoredAt,omitzero"`
 	// Successor is the server that becomes the first master of the release, which follows an external master so far.
 	Successor *Successor `json:"successor,omitempty"`
 
@@ -108,17 +110,23 @@ func (r Record) Claim(self Member) Record {
 }
 
 // Restore makes a pod the master of a new generation, which has the data of a backup in the place of those of the generation before.
-func (r Record) Restore(self Member, backup string) Record {
+func (r Record) Restore(self Member, backup string, now time.Time) Record {
 	r = r.Claim(self)
-	r.Restored, r.RestoredIn = backup, r.Generation
+	r.Restored, r.RestoredIn, r.RestoredAt = backup, r.Generation, now
 	return r
+}
+
+// TakenOver says whether another pod than self has just been recorded with the data of a backup. Its launcher has CarrierTime from then on to move
+// the other servers. The master of before leaves the record alone in that time.
+func (r Record) TakenOver(self Member, now time.Time) bool {
+	return r.RestoredIn > 0 && r.RestoredIn == r.Generation && r.Master.UID != self.UID && now.Sub(r.RestoredAt).Abs() < CarrierPatience
 }
 
 // Holding gives the record of a master whose data are of a generation. If they are older than a backup that has replaced the data of the
 // release, that backup has been lost: nobody else has its data.
 func (r Record) Holding(generation int64) Record {
 	if r.RestoredIn > generation {
-		r.Restored, r.RestoredIn = "", 0
+		r.Restored, r.RestoredIn, r.RestoredAt = "", 0, time.Time{}
 	}
 	return r
 }
@@ -126,7 +134,7 @@ func (r Record) Holding(generation int64) Record {
 // LeftToAnother says whether a launcher is replacing a master by another pod than self.
 func (r Record) LeftToAnother(self Member, now time.Time) bool {
 	f := r.Fence
-	return f != nil && f.UID != self.UID && f.Successor != self.UID && f.young(now)
+	return r.TakenOver(self, now) || f != nil && f.UID != self.UID && f.Successor != self.UID && f.young(now)
 }
 
 // Lost is a master that is replaced without its help: what the launcher that replaces it knows of it.

@@ -2,13 +2,15 @@ package record
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
 func TestRecordTellsOfABackupAsLongAsItsDataAreServed(t *testing.T) {
 	a, b := Member{Name: "a", UID: "a"}, Member{Name: "b", UID: "b"}
-	r := Record{}.Claim(a).Restore(b, "backup")
+	now := time.Now()
+	r := Record{}.Claim(a).Restore(b, "backup", now)
 	require.Equal(t, "backup", r.Restored)
 	require.EqualValues(t, 2, r.RestoredIn)
 	require.Equal(t, b, r.Master)
@@ -21,4 +23,16 @@ func TestRecordTellsOfABackupAsLongAsItsDataAreServed(t *testing.T) {
 	require.Empty(t, next.Restored, "a master of before has its own data")
 	require.Zero(t, next.RestoredIn)
 	require.Equal(t, "first", Record{Initialised: true, Restored: "first"}.Claim(a).Holding(0).Restored, "the release began with it")
+}
+
+// The launcher that takes over has moved the other servers by then, or does not move them any more.
+func TestMasterOfBeforeLeavesTheRecordToATakeoverForAWhile(t *testing.T) {
+	a, b, now := Member{Name: "a", UID: "a"}, Member{Name: "b", UID: "b"}, time.Now()
+	r := Record{}.Claim(a).Restore(b, "backup", now)
+	require.True(t, r.TakenOver(a, now.Add(CarrierTime)))
+	require.True(t, r.LeftToAnother(a, now.Add(CarrierTime)))
+	require.False(t, r.TakenOver(a, now.Add(CarrierPatience)))
+	require.False(t, r.LeftToAnother(b, now), "its own")
+	require.False(t, r.Claim(b).TakenOver(a, now), "a later time of that master")
+	require.False(t, Record{Initialised: true, Master: b, Restored: "first"}.TakenOver(a, now), "the release began with it")
 }

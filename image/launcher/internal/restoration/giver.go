@@ -24,6 +24,7 @@ type Giver struct {
 	told Told
 	at   time.Time // when that was
 	free bool      // the server may take over
+	word time.Time // it was last told so then
 	stop bool      // it is to give up
 }
 
@@ -59,6 +60,9 @@ func (g *Giver) hear(w http.ResponseWriter, r *http.Request) {
 	}
 	g.at = time.Now()
 	answer := Answer{Go: g.free, Stop: g.stop}
+	if answer.Go && !answer.Stop {
+		g.word = g.at
+	}
 	g.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer)
@@ -79,6 +83,16 @@ func (g *Giver) Go() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.free = true
+}
+
+// WordEnds gives the time from which on the server does not begin to take over any more, after Stop. The zero value says that it was never told to.
+func (g *Giver) WordEnds() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.word.IsZero() {
+		return time.Time{}
+	}
+	return g.word.Add(WordTime)
 }
 
 // Stop has the server give up with its next word, if it has not begun to take over.

@@ -41,6 +41,10 @@ type Answer struct {
 // Silence is how long one of both may be silent before the other one gives up. A server that takes over does not give up.
 const Silence = 15 * time.Second
 
+// WordTime is how long the word to take over counts: from the question on at the server, from the answer on at the pod that gives the word. A server
+// that stood still meanwhile must not take over when launcher restore has told its user that nothing was replaced.
+const WordTime = 6 * time.Second
+
 // The paths behind the secret.
 const (
 	filePath = "/file"

@@ -96,12 +96,15 @@ func TestTellerTellsTheStageUntilTheLastOneIsHeard(t *testing.T) {
 		t.Fatal("nobody has let it take over")
 	default:
 	}
+	require.Zero(t, teller.Until())
+	require.Zero(t, g.WordEnds())
 	g.Go()
 	select {
 	case <-teller.Free():
 	case <-time.After(wait):
 		t.Fatal("waited for the word to take over")
 	}
+	require.WithinRange(t, teller.Until(), time.Now(), g.WordEnds(), "the pod that gives the word waits at least as long")
 	g.Stop()
 	select {
 	case <-teller.Lost():
@@ -109,6 +112,7 @@ func TestTellerTellsTheStageUntilTheLastOneIsHeard(t *testing.T) {
 		t.Fatal("waited for the end of launcher restore to be noticed")
 	}
 	require.ErrorIs(t, teller.Err(), ErrStopped)
+	require.LessOrEqual(t, teller.Until(), g.WordEnds())
 	teller.Set(Told{Stage: Failed, Reason: "stopped"})
 	require.Eventually(t, heard(Failed), wait, poll)
 }

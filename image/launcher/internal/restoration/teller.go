@@ -17,9 +17,10 @@ type Teller struct {
 	free  chan struct{} // closed: the server may take over
 	lost  chan struct{} // closed: see Lost
 
-	mu   sync.Mutex
-	told Told
-	err  error
+	mu    sync.Mutex
+	told  Told
+	err   error
+	until time.Time // the last word to take over counts until then
 }
 
 // Telling begins to tell, until ctx ends, the last stage has been heard, or nobody answers any more.
@@ -39,6 +40,14 @@ func (t *Teller) Set(told Told) {
 // Free is closed when the server may take over.
 func (t *Teller) Free() <-chan struct{} { return t.free }
 
+// Until gives the end of the time in which this server may begin to take over: WordTime after the last question that was answered with that word. The
+// zero value says that there was no such answer.
+func (t *Teller) Until() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.until
+}
+
 // Lost is closed when launcher restore has stopped, or has not answered for Silence. Err says which then.
 func (t *Teller) Lost() <-chan struct{} { return t.lost }
 
@@ -55,6 +64,7 @@ func (t *Teller) run(ctx context.Context) {
 		t.mu.Lock()
 		told := t.told
 		t.mu.Unlock()
+		asked := time.Now()
 		answer, err := t.taker.Tell(ctx, told)
 		last := told.Stage == Done || told.Stage == Failed
 		switch {
@@ -73,9 +83,14 @@ func (t *Teller) run(ctx context.Context) {
 				return
 			}
 		}
-		if answer.Go && err == nil && !freed {
-			freed = true
-			close(t.free)
+		if answer.Go && err == nil {
+			t.mu.Lock()
+			t.until = asked.Add(WordTime)
+			t.mu.Unlock()
+			if !freed {
+				freed = true
+				close(t.free)
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/backup"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/restoration"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
@@ -53,7 +54,7 @@ func (r *Restorer) carryOut(ctx context.Context, alone *backup.Alone, giver *res
 	told, err = r.awaitStage(ctx, giver, f, restoration.Done, takeTime)
 	if err != nil {
 		giver.Stop()
-		return r.verdict(context.WithoutCancel(ctx), f, err)
+		return r.verdict(context.WithoutCancel(ctx), giver, f, err)
 	}
 	r.say("%s is master with the data of backup %s, as generation %d", f.chosen.pod.Name, f.manifest.Name, told.Generation)
 	return r.awaitFollowers(ctx, f)
@@ -118,8 +119,8 @@ func (r *Restorer) unchanged(ctx context.Context, f findings) error {
 }
 
 // verdict finds out which data the release has after a takeover that was not seen to end. The record tells: a master with the old data clears
-// the name of the backup when it writes itself into the record again.
-func (r *Restorer) verdict(ctx context.Context, f findings, cause error) error {
+// the name of the backup when it writes itself into the record again. A server that stood still may take over as long as its word counts.
+func (r *Restorer) verdict(ctx context.Context, giver *restoration.Giver, f findings, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, verdictTime)
 	defer cancel()
 	last := "the record cannot be read"
@@ -133,7 +134,7 @@ func (r *Restorer) verdict(ctx context.Context, f findings, cause error) error {
 				r.say("%s is master with the data of backup %s, as generation %d", now.Master.Name, f.manifest.Name, now.Generation)
 				return r.awaitFollowers(ctx, f)
 			}
-		case now.Fence == nil:
+		case now.Fence == nil && time.Now().After(giver.WordEnds().Add(record.CarrierTime)):
 			last = fmt.Sprintf("the record names %s, and it does not serve yet", now.Master.Name)
 			if r.serves(ctx, now.Master.UID) {
 				return errors.Join(cause, ErrNothingChanged)

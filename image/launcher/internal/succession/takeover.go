@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
@@ -20,6 +21,8 @@ const StaleReads = "replica-serve-stale-data"
 type Takeover struct {
 	Master record.Member // that is to be replaced
 	Backup string        // the name of the backup that the Redis in this pod has loaded
+	// Until is when the word of launcher restore ends: the record is not written later.
+	Until time.Time
 	// Keep has the data of the backup count on the volume of this pod, which the record names. It is called before anybody hears of it.
 	Keep func(record.Record) error
 	// Show has Redis listen at its port. It is called when the servers that answer do not serve their old data any more.
@@ -28,10 +31,13 @@ type Takeover struct {
 
 // TakeOver makes the own pod the master. Unlike a hand-over it waits for no offset: the data of the master are replaced. The launcher of this
 // pod is elected by the sentinels, and writes wait at the master meanwhile. The moment of the change is the write of the record: before it
-// all is taken back after an error, and committed is false.
+// all is taken back after an error, and committed is false. It is false as well if another pod has written the record before the other servers
+// were moved, as after a time in which this launcher stood still: the release goes on with its old data.
 func (c Carrier) TakeOver(ctx context.Context, t Takeover) (written record.Record, committed bool, err error) {
 	began := time.Now()
-	read, err := c.api.Record(ctx)
+	bound, cancel := context.WithDeadline(ctx, t.Until)
+	defer cancel()
+	read, err := c.api.Record(bound)
 	if err != nil {
 		return read, false, err
 	}
@@ -50,25 +56,53 @@ func (c Carrier) TakeOver(ctx context.Context, t Takeover) (written record.Recor
 	if observe.FailingOver(views) {
 		return read, false, ErrFailoverRunning
 	}
-	if lost.fenced, err = c.api.WriteRecord(ctx, read.FenceLost(lost.Lost.Lost, c.self, c.self.UID, began)); err != nil {
+	if lost.fenced, err = c.api.WriteRecord(bound, read.FenceLost(lost.Lost.Lost, c.self, c.self.UID, began)); err != nil {
 		return read, false, fmt.Errorf("record that this pod replaces the master: %w", err)
 	}
 	lost.Recorded = func(record.Record) {}
 	next := c.Successor(ip, c.config.PodIP, views)
-	limited, cancel := context.WithDeadline(ctx, began.Add(record.CarrierTime))
+	limited, cancel := context.WithDeadline(bound, began.Add(record.CarrierTime))
 	defer cancel()
 	written, err = c.displace(limited, t, lost.fenced, &next)
 	if err != nil {
 		unpaused := c.links.To(ip, c.config.RedisPort).Unpause(ctx)
 		return written, false, errors.Join(err, c.withdraw(ctx, lost), unpaused)
 	}
+	return c.serve(ctx, t, next, written)
+}
+
+// serve has this pod, which the record names, serve the data of the backup.
+func (c Carrier) serve(ctx context.Context, t Takeover, next Successor, written record.Record) (_ record.Record, committed bool, err error) {
 	if err := t.Keep(written); err != nil {
-		return written, true, err
+		return written, false, err
 	}
-	c.moveOthers(ctx, next)
+	if time.Since(written.RestoredAt) > record.CarrierTime/2 { // as on a slow disk
+		if written, err = c.confirm(ctx, written); err != nil {
+			return written, false, err
+		}
+	}
+	moved := c.moveOthers(ctx, next, written.RestoredAt.Add(record.CarrierTime))
 	err = t.Show(ctx)
+	if !moved { // the master of before may have taken the record back
+		confirmed, err := c.confirm(ctx, written)
+		if err != nil {
+			return written, false, err
+		}
+		written = confirmed
+	}
 	c.dropOldClients(ctx, next)
 	return written, true, err
+}
+
+// confirm makes sure that nobody has written the record since it named this pod, and has the master of before wait anew; see record.Record.TakenOver.
+func (c Carrier) confirm(ctx context.Context, written record.Record) (record.Record, error) {
+	next := written
+	next.RestoredAt = time.Now()
+	confirmed, err := c.api.WriteRecord(ctx, next)
+	if err != nil {
+		return written, fmt.Errorf("confirm in the record that this pod has replaced the master: %w", err)
+	}
+	return confirmed, nil
 }
 
 // displace has the sentinels elect this launcher, pauses the writes of the master, and writes this pod into the record.
@@ -83,14 +117,18 @@ func (c Carrier) displace(ctx context.Context, t Takeover, fenced record.Record,
 	if err := c.StillElected(ctx, *next, 0); err != nil {
 		return fenced, err
 	}
-	return c.api.WriteRecord(ctx, fenced.Restore(c.self, t.Backup))
+	return c.api.WriteRecord(ctx, fenced.Restore(c.self, t.Backup, time.Now()))
 }
 
 // moveOthers has the other servers follow this pod, whose Redis does not listen yet. They refuse reads until they have the new data, so that
-// nobody reads old data after new ones. A server that does not answer finds the new master by the record or by the sentinels.
-func (c Carrier) moveOthers(ctx context.Context, next Successor) {
+// nobody reads old data after new ones. A server that does not answer finds the new master by the record or by the sentinels. moveOthers sends
+// nothing after the end: the master of before may write the record again then. moved says whether that master has obeyed.
+func (c Carrier) moveOthers(ctx context.Context, next Successor, end time.Time) (moved bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*observe.QuickAnswer)
 	defer cancel()
+	ctx, cancel = context.WithDeadline(ctx, end)
+	defer cancel()
+	var obeyed atomic.Bool
 	others := c.OtherServers()
 	observe.Each(others, func(ip *netip.Addr) {
 		node := c.links.To(*ip, c.config.RedisPort)
@@ -100,8 +138,11 @@ func (c Carrier) moveOthers(ctx context.Context, next Successor) {
 		}
 		if err != nil {
 			c.log.Warn("a server does not follow the new master yet; it will by the record or by the sentinels", "server", ip.String(), "error", err)
+		} else if *ip == next.of.Addr() {
+			obeyed.Store(true)
 		}
 	})
+	return obeyed.Load()
 }
 
 // dropOldClients ends the connections of the clients of the master of before, which come back to this pod, and tells the sentinels of it.
