@@ -85,6 +85,9 @@ func TestBackupReplacesTheDataOfARunningRelease(t *testing.T) {
 					t.Errorf("%s has what it has fetched", p.name)
 				}
 			}
+			if _, err := os.Stat(filepath.Join(master.dataDir, "dump.rdb")); memoryOnly && err == nil {
+				t.Errorf("%s has the backup beside its data", master.name)
+			}
 			w := c.write()
 			w.advance(100)
 			if !memoryOnly { // the restored data outlive all processes

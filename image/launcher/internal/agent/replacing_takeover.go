@@ -120,11 +120,21 @@ func (s *Server) tookOver(r *replacing, written record.Record, committed bool, e
 	r.node.Close()
 	s.step(func() func() { // before another order, which puts data aside
 		s.removeFetched()
-		if err := s.swap().Discard(); err != nil {
-			s.log.Warn("the data from before the backup could not be removed", "error", err)
-		}
+		s.discard()
 		return func() {}
 	})
+}
+
+// discard removes what is of no use after a takeover and takes up room: the data from before the backup or, without persistence, the backup, which
+// Redis has loaded.
+func (s *Server) discard() {
+	remove := s.swap().Discard
+	if !s.config.Persistence {
+		remove = s.removeDump
+	}
+	if err := remove(); err != nil {
+		s.log.Warn("what the takeover has left could not be removed", "error", err)
+	}
 }
 
 // farewell tells the command how it has ended, for as long as the command may wait for a word.
@@ -153,9 +163,7 @@ func (s *Server) giveUp(reason error) {
 			s.log.Error("the old data of this pod were replaced already; the master sends a copy")
 			s.memory.Worth.Standing, s.memory.Worth.Filed = role.Standing{Empty: true}, role.Standing{Empty: true}
 			s.keepEmpty() // before the data that were put aside are removed
-			if err := s.swap().Discard(); err != nil {
-				s.log.Warn("the data from before the backup could not be removed", "error", err)
-			}
+			s.discard()
 		}
 	}
 	s.removeFetched()

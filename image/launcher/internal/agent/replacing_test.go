@@ -13,8 +13,10 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/restoration"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
 )
 
 // replacer is a server with old data that has put a backup into their place, and the command that has ordered it.
@@ -83,6 +85,25 @@ func TestLauncherThatStartsBringsTheOldDataBack(t *testing.T) {
 	require.NoError(t, again.undoReplacing())
 	require.Equal(t, "new", again.data(t), "the record names this pod with them")
 	require.NoDirExists(t, filepath.Join(s.config.DataDir, appendDir+".before"))
+}
+
+func TestBackupThatLeavesNoRoomForWritesIsNotTaken(t *testing.T) {
+	redis := fakeredis.Start(t, nil)
+	r := &replacing{ctx: t.Context(), node: redisnode.New(redis.Addr, "")}
+	t.Cleanup(r.node.Close)
+	for memory, refused := range map[string]bool{
+		"used_memory:200\r\nmaxmemory:100\r\nmaxmemory_policy:noeviction\r\n":  true,
+		"used_memory:200\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n":    false,
+		"used_memory:200\r\nmaxmemory:100\r\nmaxmemory_policy:allkeys-lru\r\n": false,
+		"used_memory:100\r\nmaxmemory:100\r\nmaxmemory_policy:noeviction\r\n":  false,
+	} {
+		redis.Answer("INFO", fakeredis.Text(memory))
+		_, err := r.awaitLoaded()
+		require.Equal(t, refused, err != nil, memory)
+		if refused {
+			require.ErrorContains(t, err, "take 200 bytes of memory, and maxmemory is 100")
+		}
+	}
 }
 
 // One late answer of the master decides nothing.

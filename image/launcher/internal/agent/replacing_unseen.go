@@ -69,11 +69,15 @@ func (s *Server) startUnseen(r *replacing) error {
 	return nil
 }
 
-// awaitLoaded waits until the Redis that nobody sees has loaded its data, and counts them.
+// awaitLoaded waits until the Redis that nobody sees has loaded its data, and counts them. The error says also that it would refuse writes: Redis
+// loads more than maxmemory.
 func (r *replacing) awaitLoaded() (keys int64, err error) {
 	for {
 		info, err := r.node.Info(r.ctx)
 		if err == nil && !info.Loading {
+			if err := r.roomForWrites(); err != nil {
+				return 0, err
+			}
 			return r.node.Keys(r.ctx)
 		}
 		select {
@@ -84,6 +88,18 @@ func (r *replacing) awaitLoaded() (keys int64, err error) {
 		case <-time.After(loadPoll):
 		}
 	}
+}
+
+// roomForWrites says with an error that the data of the backup leave no room for writes.
+func (r *replacing) roomForWrites() error {
+	info, err := r.node.Load(r.ctx)
+	if err != nil {
+		return err
+	}
+	if info.NoEviction && info.MaxMemory > 0 && info.UsedMemory > info.MaxMemory {
+		return fmt.Errorf("the data of the backup take %d bytes of memory, and maxmemory is %d, so Redis would refuse writes: give the servers more memory", info.UsedMemory, info.MaxMemory)
+	}
+	return nil
 }
 
 // ended says how the Redis that nobody sees has ended.

@@ -272,7 +272,9 @@ type Info struct {
 	AppendOnly bool
 	// LastSave is how long it took this process to write all its data last, to a file or to replicas, in whole seconds; negative: it has not.
 	LastSave   time.Duration
-	UsedMemory int64 // bytes; only Load asks for it
+	UsedMemory int64 // bytes; only Load asks for it and for the next two
+	MaxMemory  int64 // of maxmemory, in bytes; 0: there is no limit
+	NoEviction bool  // Redis removes no key to make room: it refuses writes above MaxMemory
 }
 
 // Info asks a server for its state.
@@ -336,6 +338,8 @@ func ParseInfo(text string) Info {
 		AppendOnly:    fields["aof_enabled"] == "1",
 		LastSave:      time.Duration(max(number("aof_last_rewrite_time_sec"), number("rdb_last_bgsave_time_sec"))) * time.Second,
 		UsedMemory:    number("used_memory"),
+		MaxMemory:     number("maxmemory"),
+		NoEviction:    fields["maxmemory_policy"] == "noeviction",
 	}
 	if valkey := fields["valkey_version"]; valkey != "" {
 		info.Version = valkey

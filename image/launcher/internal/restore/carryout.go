@@ -159,11 +159,15 @@ func (r *Restorer) serves(ctx context.Context, uid string) bool {
 	return false
 }
 
-// awaitFollowers waits until all servers have the data. The change has happened, so whatever goes wrong here is told and no error.
+// awaitFollowers waits until all servers have the data. The change has happened, so whatever goes wrong here is told and no error, unless the only
+// server with the data was lost.
 func (r *Restorer) awaitFollowers(ctx context.Context, f findings) error {
 	ctx, cancel := context.WithTimeout(ctx, followTime)
 	defer cancel()
 	for {
+		if now, err := r.api.Record(ctx); err == nil && now.Restored != f.manifest.Name {
+			return fmt.Errorf("%s was lost before another server had the data of the backup: the release goes on with the data of before, and %s is master", f.chosen.pod.Name, now.Master.Name)
+		}
 		servers, err := r.servers(ctx)
 		behind := 0
 		for _, s := range servers {

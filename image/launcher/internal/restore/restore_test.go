@@ -2,7 +2,10 @@ package restore
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -14,6 +17,10 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/restoration"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeredis"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakerelease"
 )
 
 // pod gives a server of a healthy release: its master, or a slave in sync.
@@ -94,4 +101,47 @@ func TestNothingIsReplacedWithoutAnAnswer(t *testing.T) {
 			require.ErrorContains(t, err, c.says)
 		})
 	}
+}
+
+// released gives a run of launcher restore on a release whose master server-a serves and has the label.
+func released(t *testing.T, recorded func(record.Record) record.Record) (*Restorer, findings) {
+	t.Helper()
+	release := fakerelease.New(t, "server-a")
+	redis := fakeredis.StartAt(t, "127.0.0.10:0", map[string]string{"INFO": fakeredis.Text("role:master\r\n")})
+	c := fakerelease.Config(t, release, "server-a")
+	c.RedisPort = int(redis.Addr.Port())
+	api := fakerelease.Connect(t, release, c)
+	require.NoError(t, api.PatchLabels(t.Context(), map[string]string{kube.RoleLabel: role.Master}, nil))
+	read, err := api.Record(t.Context())
+	require.NoError(t, err)
+	_, err = api.WriteRecord(t.Context(), recorded(read))
+	require.NoError(t, err)
+	f := findings{manifest: backup.Manifest{Name: "backup"}, chosen: server{pod: kube.Pod{Name: "server-b"}}}
+	return New(c, api, nil, Options{}, nil, io.Discard, slog.New(slog.DiscardHandler)), f
+}
+
+// A slave that stood still may take over as long as its word counts.
+func TestNothingWasReplacedOnlyWhenTheSlaveDoesNotTakeOverAnyMore(t *testing.T) {
+	r, f := released(t, func(read record.Record) record.Record { return read.Claim(fakerelease.Member("server-a")) })
+	giver, err := restoration.Give(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), "")
+	require.NoError(t, err)
+	t.Cleanup(giver.Close)
+	silent := errors.New("silent")
+	require.ErrorIs(t, r.verdict(t.Context(), giver, f, silent), ErrNothingChanged, "the slave has not heard the word")
+	giver.Go()
+	_, err = restoration.Take(giver.URL).Tell(t.Context(), restoration.Told{Stage: restoration.Loaded})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*lookEvery)
+	defer cancel()
+	err = r.verdict(ctx, giver, f, silent)
+	require.ErrorContains(t, err, "whether the backup has replaced the data is not known yet")
+	require.NotErrorIs(t, err, ErrNothingChanged)
+}
+
+func TestLostBackupIsToldAfterTheTakeover(t *testing.T) {
+	b := fakerelease.Member("server-b")
+	r, f := released(t, func(read record.Record) record.Record {
+		return read.Claim(b).Restore(b, "backup", time.Now()).Claim(fakerelease.Member("server-a")).Holding(1)
+	})
+	require.ErrorContains(t, r.awaitFollowers(t.Context(), f), "server-b was lost before another server had the data of the backup")
 }
