@@ -14,12 +14,12 @@ func (s *Server) tuneReads(ctx context.Context, o role.Observation) {
 	if !s.config.Backup.Enabled || !s.memory.RecordKnown {
 		return
 	}
-	l, r := o.Local, s.memory.Record
+	l := o.Local
 	wanted := reads{follows: l.Follows, stale: s.live().Directive(succession.StaleReads, "yes")}
 	if s.reads == nil {
 		s.reads = &reads{wanted.follows, wanted.stale} // with which it has been started
 	}
-	if !l.Master && s.memory.Worth.Standing.Generation < r.RestoredIn {
+	if !l.Master && s.beforeBackup() {
 		wanted.stale = "no"
 	}
 	if wanted == *s.reads {
@@ -30,6 +30,11 @@ func (s *Server) tuneReads(ctx context.Context, o role.Observation) {
 		return
 	}
 	s.reads = &wanted
+}
+
+// beforeBackup says whether the data of this pod are older than a backup that has replaced those of the release.
+func (s *Server) beforeBackup() bool {
+	return s.config.Backup.Enabled && s.memory.RecordKnown && s.memory.Worth.Standing.Generation < s.memory.Record.RestoredIn
 }
 
 // reads is how the running Redis was last told to answer reads without a link to its master.

@@ -194,6 +194,11 @@ func Unseen(master, socket string) string {
 	return master + "port 0\nunixsocket " + quote(socket) + "\nunixsocketperm 700\n" // the last port counts
 }
 
+// RefusingStaleReads changes redis.conf of a replica, so that the replica answers no reads before it is in sync with its master.
+func RefusingStaleReads(replica string) string {
+	return replica + "replica-serve-stale-data no\n" // the last one counts
+}
+
 func yesNo(b bool) string {
 	if b {
 		return "yes"

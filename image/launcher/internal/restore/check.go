@@ -145,6 +145,9 @@ func (f *findings) choose(servers []server) (problems []string) {
 	if len(slaves) == 0 {
 		return []string{"no slave is in sync, and one has to load the backup while the master serves: wait, or set replicas.servers to at least 2 (which replaces no pod)"}
 	}
+	if len(slaves) == 1 {
+		f.notes = append(f.notes, fmt.Sprintf("%s is the only slave in sync: while it loads the backup, no server can replace the master without a loss", slaves[0].pod.Name))
+	}
 	f.chosen = slices.MinFunc(slaves, func(a, b server) int {
 		return cmp.Or(cmp.Compare(len(a.pod.Name), len(b.pod.Name)), cmp.Compare(a.pod.Name, b.pod.Name))
 	})

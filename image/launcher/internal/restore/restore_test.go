@@ -39,7 +39,7 @@ func TestSlaveInSyncLoadsTheBackup(t *testing.T) {
 		says   string
 	}{
 		"the lowest number":         {chosen: "server-2"},
-		"the lowest number in sync": {change: func(s []server) { s[1].info.LinkUp = false }, chosen: "server-10", notes: 1},
+		"the lowest number in sync": {change: func(s []server) { s[1].info.LinkUp = false }, chosen: "server-10", notes: 2},
 		"no slave in sync": {change: func(s []server) { s[1].info.ReplID, s[2].err = "other", errors.New("silent") },
 			says: "no slave is in sync, and one has to load the backup while the master serves", notes: 2},
 		"no master":                 {change: func(s []server) { s[0].pod.Role = "" }, says: "0 pods are labelled master"},
