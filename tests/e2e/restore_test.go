@@ -16,7 +16,7 @@ import (
 // restoreGap is for how long a client that writes may be without an acknowledged write while a backup replaces the data: one change of the master.
 const restoreGap = 10 * time.Second
 
-// keptBackup is how launcher restore names the backup of the data of before.
+// keptBackup is how launcher restore names the backup of the former data.
 var keptBackup = regexp.MustCompile(`are kept as backup ([0-9]{8}T[0-9]{6}Z-[0-9a-f]{8})`)
 
 // An encrypted backup replaces the data of a release with a password and NetworkPolicies, while a client writes.
@@ -56,7 +56,7 @@ func TestBackupReplacesTheDataOfARunningReleaseOnTheCluster(t *testing.T) {
 	status := r.kubectl(t, "exec", r.sentinelDeployment(), "--", "launcher", "status")
 	assert.Contains(t, status, "data: backup "+name+" has replaced those before generation 2")
 
-	// The restored data outlive all processes, and the data of before come back in the same way.
+	// The restored data outlive all processes, and the former data come back in the same way.
 	r.kubectl(t, "rollout", "restart", r.serverWorkload())
 	bash(t, fmt.Sprintf("kubectl rollout status %s --namespace %s --timeout 4m", r.serverWorkload(), r.namespace))
 	eventually(t, recoveryTime, "a healthy release after the roll-out", r.healthy)
@@ -64,7 +64,7 @@ func TestBackupReplacesTheDataOfARunningReleaseOnTheCluster(t *testing.T) {
 	kept := keptBackup.FindStringSubmatch(said)
 	require.NotNil(t, kept, said)
 	r.restoreJob(t, "restore-back", "Complete", kept[1], "--yes", "--without-backup")
-	eventually(t, recoveryTime, "a healthy release with the data of before", r.healthy)
+	eventually(t, recoveryTime, "a healthy release with the former data", r.healthy)
 	r.requireRestored(t, "present:key", "restored:key")
 }
 

@@ -291,7 +291,7 @@ func TestMasterThatDiesWhileABackupIsLoadedIsSucceededWithItsData(t *testing.T) 
 	c.requireOldData()
 }
 
-// The launcher dies in the moment in which the record names its pod, or in which the master of before follows it. Old data or new ones may win, and
+// The launcher dies in the moment in which the record names its pod, or in which the former master follows it. Old data or new ones may win, and
 // all servers and the record agree on that.
 func TestServerThatDiesAsItTakesOverLeavesTheDataWhole(t *testing.T) {
 	t.Parallel()

@@ -8,8 +8,8 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/succession"
 )
 
-// tuneReads has a replica whose data are older than a backup that has replaced those of the release refuse reads until it has the new ones, so
-// that nobody reads old data after new ones.
+// tuneReads has a replica refuse reads while its data are older than a backup that has replaced the data of the release. So nobody reads old data
+// after new data.
 func (s *Server) tuneReads(ctx context.Context, o role.Observation) {
 	if !s.config.Backup.Enabled || !s.memory.RecordKnown {
 		return

@@ -23,18 +23,18 @@ const (
 	ordersEvery = 5 * time.Second
 	// loadPoll is how often a Redis that loads a backup is asked whether it has.
 	loadPoll = 100 * time.Millisecond
-	// replacingGrace is how long the rules may not have this pod go on, as after one late answer of the master, before it gives up.
+	// replacingGrace is how long the rules may decide something else before this pod gives up. One late answer of the master is no reason to give up.
 	replacingGrace = 3 * time.Second
 	// takeoverTries is how often this pod tries to take over, and takeoverPause the time between two attempts.
 	takeoverTries = 3
 	takeoverPause = 2 * time.Second
-	// showTime bounds the attempts to have a loaded Redis listen at its port. Late connections are passed on for lateEndpoints.
+	// showTime bounds the attempts to have a loaded Redis listen at its port. The launcher may use the port for lateEndpoints to pass connections on.
 	showTime = 2 * lateEndpoints
-	// unseenSocket is where the Redis listens that loads the backup, in the folder for what runs.
+	// unseenSocket is the name of the socket of the Redis that loads the backup, in the run directory.
 	unseenSocket = "unseen.sock"
 )
 
-// replacing is the loading of a backup that is to replace the data of the running release. It belongs to the loop.
+// replacing is the loading of a backup that is to replace the data of the running release. Only the loop uses it.
 type replacing struct {
 	order   kube.Restoration
 	command restoration.Taker   // the pod that has given the order
@@ -43,15 +43,15 @@ type replacing struct {
 	ctx     context.Context
 	hush    context.CancelFunc // ends the teller
 	told    restoration.Told
-	// strayed is since when the rules have not had this pod go on; zero: they have.
+	// strayed is since when the rules have decided something else than to load the backup; zero: they have not.
 	strayed time.Time
-	child   *process.Child // the Redis that nobody sees; nil: it has not been started
+	child   *process.Child // the Redis that loads the backup; nil: it has not been started
 	node    *redisnode.Node
-	started config.Config // what it was started with
+	started config.Config // the settings with which that Redis was started
 	kept    bool          // the data of the backup count on the volume, or may
 }
 
-// tell notes a stage, and tells it.
+// tell notes a stage, and tells launcher restore.
 func (r *replacing) tell(stage restoration.Stage) {
 	r.told.Stage = stage
 	r.teller.Set(r.told)
@@ -67,7 +67,7 @@ func (r *replacing) at(stages ...restoration.Stage) bool {
 	return false
 }
 
-// note says what this pod does, for people; empty where no backup is to replace the data.
+// note says for people how far the loading is; empty: no backup is being loaded.
 func (r *replacing) note() string {
 	if r == nil {
 		return ""
@@ -90,13 +90,13 @@ func (s *Server) undoReplacing() error {
 	case err != nil:
 		return err
 	case undone:
-		s.log.Warn("this launcher ended before a backup had replaced the data of the release; this pod has its old data again")
+		s.log.Warn("the launcher before this one ended while it loaded a backup; this pod has its old data again")
 	}
 	return s.swap().Discard()
 }
 
-// followOrders looks for orders to load a backup until ctx ends. It tells the loop of an order again and again: the loop may be busy with the order
-// before.
+// followOrders looks for orders to load a backup until ctx ends. It tells the loop of each order more than once, as the loop may still be busy with
+// an earlier order.
 func (s *Server) followOrders(ctx context.Context) {
 	ticker := time.NewTicker(ordersEvery)
 	defer ticker.Stop()
@@ -120,9 +120,9 @@ func (s *Server) followOrders(ctx context.Context) {
 	}
 }
 
-// ordered begins to fetch a backup, once for each order.
+// ordered begins to fetch a backup, once for each order. It waits for the last step of an order that was given up: both write the same files.
 func (s *Server) ordered(ctx context.Context, order kube.Restoration) {
-	if s.stopping || order == s.lastOrder || s.replacing != nil || s.replacingStep { // a step of an order that was given up writes the same files
+	if s.stopping || order == s.lastOrder || s.replacing != nil || s.replacingStep {
 		return
 	}
 	s.lastOrder = order
@@ -163,8 +163,8 @@ func (s *Server) proceed(r *replacing, stage restoration.Stage, err error) {
 	}
 }
 
-// fetch writes the RDB file into a directory, and compares its checksum. The command has had redis-check-rdb read each value, which takes memory
-// that a server may not have beside its data.
+// fetch writes the RDB file into a directory, and compares its checksum. The pod of the command has run redis-check-rdb. A server may lack the memory
+// for that beside its data.
 func (r *replacing) fetch(ctx context.Context, dir string) error {
 	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o750)); err != nil {
 		return fmt.Errorf("make a directory for the backup: %w", err)

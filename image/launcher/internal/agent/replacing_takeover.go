@@ -76,7 +76,7 @@ func (s *Server) takeOver(r *replacing) {
 	})
 }
 
-// show has the Redis that nobody has seen listen at its port. The launcher may still be passing connections on that came late to an earlier Redis.
+// show has Redis listen at its port. It tries again while the launcher still uses the port to pass connections on.
 func (r *replacing) show(ctx context.Context, port int) error {
 	ctx, cancel := context.WithTimeout(ctx, showTime)
 	defer cancel()
@@ -103,7 +103,7 @@ func (s *Server) tookOver(r *replacing, written record.Record, committed bool, e
 		return
 	}
 	if err != nil {
-		s.log.Error("this pod is recorded as the master with the data of the backup, and its Redis is not seen yet", "error", err)
+		s.log.Error("the record names this pod with the data of the backup, but its Redis does not listen yet", "error", err)
 	}
 	now := time.Now()
 	s.replacing, s.child, s.reads = nil, r.child, nil
@@ -125,19 +125,18 @@ func (s *Server) tookOver(r *replacing, written record.Record, committed bool, e
 	})
 }
 
-// discard removes what is of no use after a takeover and takes up room: the data from before the backup or, without persistence, the backup, which
-// Redis has loaded.
+// discard removes files that nobody needs after a takeover: the old data or, without persistence, the file of the backup.
 func (s *Server) discard() {
 	remove := s.swap().Discard
 	if !s.config.Persistence {
 		remove = s.removeDump
 	}
 	if err := remove(); err != nil {
-		s.log.Warn("what the takeover has left could not be removed", "error", err)
+		s.log.Warn("files that the takeover has left could not be removed; they take up room", "error", err)
 	}
 }
 
-// farewell tells the command how it has ended, for as long as the command may wait for a word.
+// farewell tells launcher restore how the loading has ended, until launcher restore has heard it or gives up.
 func (r *replacing) farewell(told restoration.Told) {
 	r.teller.Set(told)
 	r.end()
@@ -157,7 +156,7 @@ func (s *Server) giveUp(reason error) {
 		undone, err := s.swap().Undo()
 		switch {
 		case err != nil:
-			// Whatever Redis wrote now would be replaced when the next launcher brings the old data back.
+			// The next launcher brings the old data back. All that Redis wrote until then would be lost.
 			s.fatal = err
 		case r.child != nil && !undone:
 			s.log.Error("the old data of this pod were replaced already; the master sends a copy")
@@ -170,7 +169,8 @@ func (s *Server) giveUp(reason error) {
 	r.farewell(restoration.Told{Stage: restoration.Failed, Reason: reason.Error()})
 }
 
-// watchReplacing gives up if the command has ended, or if the rules have not had this pod go on for a while, as where the master is lost and this pod may be needed.
+// watchReplacing gives up if the command has ended, or if the rules have decided something else for replacingGrace. If the master is lost, this pod may
+// be needed.
 func (s *Server) watchReplacing(d role.Decision, now time.Time) {
 	r := s.replacing
 	if r == nil || r.at(restoration.Taking) {
@@ -189,7 +189,7 @@ func (s *Server) watchReplacing(d role.Decision, now time.Time) {
 	}
 }
 
-// leaveReplacing says whether a pod that leaves has to wait for its takeover. Otherwise it gives up what it loads.
+// leaveReplacing says whether a pod that leaves has to wait for the end of its takeover. Before the takeover it gives the backup up.
 func (s *Server) leaveReplacing() (wait bool) {
 	if s.replacing == nil {
 		return false

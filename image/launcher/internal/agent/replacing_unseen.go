@@ -16,7 +16,7 @@ import (
 
 // detach ends the Redis of this replica. Its data stay on the volume.
 func (s *Server) detach() {
-	s.log.Info("redis-server ends, and keeps its data until the backup has replaced those of the release", "backup", s.replacing.order.Backup)
+	s.log.Info("redis-server ends; its data stay on the volume until the backup has replaced the data of the release", "backup", s.replacing.order.Backup)
 	s.stopRedis()
 }
 
@@ -69,8 +69,7 @@ func (s *Server) startUnseen(r *replacing) error {
 	return nil
 }
 
-// awaitLoaded waits until the Redis that nobody sees has loaded its data, and counts them. The error says also that it would refuse writes: Redis
-// loads more than maxmemory.
+// awaitLoaded waits until Redis has loaded the backup, and counts its keys. It also fails if Redis would refuse writes then.
 func (r *replacing) awaitLoaded() (keys int64, err error) {
 	for {
 		info, err := r.node.Info(r.ctx)
@@ -90,7 +89,7 @@ func (r *replacing) awaitLoaded() (keys int64, err error) {
 	}
 }
 
-// roomForWrites says with an error that the data of the backup leave no room for writes.
+// roomForWrites says with an error that the data of the backup leave no room for writes. Redis loads more than maxmemory.
 func (r *replacing) roomForWrites() error {
 	info, err := r.node.Load(r.ctx)
 	if err != nil {
@@ -102,7 +101,7 @@ func (r *replacing) roomForWrites() error {
 	return nil
 }
 
-// ended says how the Redis that nobody sees has ended.
+// ended says how the Redis that loads the backup has ended.
 func (r *replacing) ended() error {
 	if err := r.child.Err(); err != nil {
 		return err
@@ -110,5 +109,5 @@ func (r *replacing) ended() error {
 	return errors.New("it has ended")
 }
 
-// unseen says whether a Redis that nobody sees has the data of this pod, so that no other one may be started.
+// unseen says whether the Redis that loads the backup runs, so that no other Redis may be started.
 func (s *Server) unseen() bool { return s.replacing != nil && s.replacing.child != nil }

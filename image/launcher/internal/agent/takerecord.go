@@ -25,8 +25,8 @@ func (s *Server) recordAfterLabel(ctx context.Context) {
 }
 
 // takeRecord writes the pod self into the record as the master, unless the record names it. own gives the generation as which self is
-// master, and held that of its data; see record.Record.Names and Holding. takeRecord reads the record again when another pod has written it, and calls desired each time: the
-// other pod may have replaced self. If self is not to be master any more, the record stays, and the error is errNotDesired.
+// master, and held the generation of its data; see record.Record.Names and Holding. takeRecord reads the record again when another pod has written
+// it, and calls desired each time: the other pod may have replaced self. If self is not to be master any more, the record stays, and the error is errNotDesired.
 func takeRecord(ctx context.Context, api *kube.Client, self record.Member, own, held func() int64, desired func() bool, log *slog.Logger) (record.Record, error) {
 	for {
 		read, err := api.Record(ctx)

@@ -62,7 +62,7 @@ func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
 	require.Len(t, server.Writes(time.Time{}), writes)
 }
 
-// The launcher that takes over has been recorded and has not moved this master yet. What this master would write into the record would be overwritten.
+// The record names the pod that takes over, and that pod has not moved this master yet. A master that wrote the record now would be demoted nevertheless.
 func TestMasterLeavesTheRecordToAPodThatTakesOverWithABackup(t *testing.T) {
 	server := release(t, "server-a", "server-b")
 	s := launcher(t, server, "server-a")

@@ -51,7 +51,7 @@ func (s Swap) Begin(from string) error {
 	return nil
 }
 
-// Commit has the new data count from now on. The old data stay aside until Discard. After an error either may count after a crash.
+// Commit has the new data count from now on. The old data stay aside until Discard. After an error and a crash either may count.
 func (s Swap) Commit() error {
 	if err := errors.Join(os.Remove(s.path(journal)), volume.SyncDirectory(s.Volume)); err != nil {
 		return fmt.Errorf("note that the new data count: %w", err)
@@ -59,7 +59,7 @@ func (s Swap) Commit() error {
 	return nil
 }
 
-// Undo brings the old data back, if Begin has been called and Commit has not, be it by a process that has ended. undone says that they are back.
+// Undo brings the old data back if Begin has been called and Commit has not, also by an earlier process. undone says that the old data are back.
 func (s Swap) Undo() (undone bool, err error) {
 	if _, err := os.Stat(s.path(journal)); errors.Is(err, fs.ErrNotExist) {
 		return false, nil

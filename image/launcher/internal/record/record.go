@@ -109,15 +109,15 @@ func (r Record) Claim(self Member) Record {
 	return r
 }
 
-// Restore makes a pod the master of a new generation, which has the data of a backup in the place of those of the generation before.
+// Restore makes a pod the master of a new generation. The data of a backup replace those of the generation before.
 func (r Record) Restore(self Member, backup string, now time.Time) Record {
 	r = r.Claim(self)
 	r.Restored, r.RestoredIn, r.RestoredAt = backup, r.Generation, now
 	return r
 }
 
-// TakenOver says whether another pod than self has just been recorded with the data of a backup. Its launcher has CarrierTime from then on to move
-// the other servers. The master of before leaves the record alone in that time.
+// TakenOver says whether the record has just begun to name another pod than self with the data of a backup. The launcher of that pod has CarrierTime
+// to move the other servers. The former master does not write the record for CarrierPatience.
 func (r Record) TakenOver(self Member, now time.Time) bool {
 	return r.RestoredIn > 0 && r.RestoredIn == r.Generation && r.Master.UID != self.UID && now.Sub(r.RestoredAt).Abs() < CarrierPatience
 }

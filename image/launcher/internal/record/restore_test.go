@@ -20,7 +20,7 @@ func TestRecordTellsOfABackupAsLongAsItsDataAreServed(t *testing.T) {
 	require.Equal(t, "backup", next.Restored, "a replica of that master has its data")
 	require.EqualValues(t, 2, next.RestoredIn)
 	next = r.Claim(a).Holding(1)
-	require.Empty(t, next.Restored, "a master of before has its own data")
+	require.Empty(t, next.Restored, "a former master has its own data")
 	require.Zero(t, next.RestoredIn)
 	require.Equal(t, "first", Record{Initialised: true, Restored: "first"}.Claim(a).Holding(0).Restored, "the release began with it")
 }

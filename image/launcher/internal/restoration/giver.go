@@ -85,7 +85,8 @@ func (g *Giver) Go() {
 	g.free = true
 }
 
-// WordEnds gives the time from which on the server does not begin to take over any more, after Stop. The zero value says that it was never told to.
+// WordEnds gives the time after which the server does not take over any more, if Stop was called. The zero value says that the server was never told to
+// take over.
 func (g *Giver) WordEnds() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,6 +1,5 @@
-// Package restoration carries a backup from the pod of launcher restore to the server that loads it, and the words that both exchange
-// meanwhile. The server asks, so a server needs no way in for that. It finds the address in the Lease of backups, which only pods with that right
-// can write, and the address has a secret in it.
+// Package restoration carries a backup from the pod of launcher restore to the server that loads the backup, and tells each of them how far the other
+// is. The server asks, so nobody needs to connect to a server. The Lease of backups has the address of the pod, and the address has a secret in it.
 package restoration
 
 import "time"
@@ -38,11 +37,11 @@ type Answer struct {
 	Stop bool `json:"stop,omitempty"`
 }
 
-// Silence is how long one of both may be silent before the other one gives up. A server that takes over does not give up.
+// Silence is how long launcher restore and the server wait for each other before they give up. A server that takes over does not give up.
 const Silence = 15 * time.Second
 
-// WordTime is how long the word to take over counts: from the question on at the server, from the answer on at the pod that gives the word. A server
-// that stood still meanwhile must not take over when launcher restore has told its user that nothing was replaced.
+// WordTime is how long the word to take over counts. The server counts from its question, and launcher restore from its answer, which is later. So a
+// server that stood still does not take over after launcher restore has said that nothing was replaced.
 const WordTime = 6 * time.Second
 
 // The paths behind the secret.

@@ -40,8 +40,8 @@ func (t *Teller) Set(told Told) {
 // Free is closed when the server may take over.
 func (t *Teller) Free() <-chan struct{} { return t.free }
 
-// Until gives the end of the time in which this server may begin to take over: WordTime after the last question that was answered with that word. The
-// zero value says that there was no such answer.
+// Until gives the end of the time in which this server may take over: WordTime after its last question that was answered with the word. The zero
+// value says that the server has not heard the word.
 func (t *Teller) Until() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()

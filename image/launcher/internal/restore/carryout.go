@@ -18,8 +18,8 @@ const (
 	beginTime = time.Minute
 	// takeTime is how long a server may take over: three attempts of a few seconds.
 	takeTime = 30 * time.Second
-	// verdictTime is how long the release may need to agree on a master after a takeover that was not seen to end: an election may wait for a minute
-	// for the server that was recorded last.
+	// verdictTime is how long the release may need to agree on a master after a takeover whose end is not known. An election may wait for a minute for
+	// the recorded server.
 	verdictTime = 3 * time.Minute
 	// followTime is how long the other servers may need for their copies before the command ends nevertheless.
 	followTime = 10 * time.Minute
@@ -39,7 +39,7 @@ func (r *Restorer) carryOut(ctx context.Context, alone *backup.Alone, giver *res
 	if err == nil {
 		r.say("%s has loaded the backup: %d keys", f.chosen.pod.Name, told.Keys)
 		if had := f.manifest.Keys; had != nil && told.Keys < *had {
-			r.say("note: that are %d keys fewer than the backup has: they have expired, or maxmemory-policy has evicted them", *had-told.Keys)
+			r.say("note: the backup has %d keys more: they have expired, or maxmemory-policy has evicted them", *had-told.Keys)
 		}
 		err = alone.Order(ctx, nil) // it must not be carried out again, whoever starts anew
 	}
@@ -159,14 +159,14 @@ func (r *Restorer) serves(ctx context.Context, uid string) bool {
 	return false
 }
 
-// awaitFollowers waits until all servers have the data. The change has happened, so whatever goes wrong here is told and no error, unless the only
-// server with the data was lost.
+// awaitFollowers waits until all servers have the data. The data have been replaced, so a server without a copy is told and is no error. The error says
+// that the only server with the data was lost.
 func (r *Restorer) awaitFollowers(ctx context.Context, f findings) error {
 	ctx, cancel := context.WithTimeout(ctx, followTime)
 	defer cancel()
 	for {
 		if now, err := r.api.Record(ctx); err == nil && now.Restored != f.manifest.Name {
-			return fmt.Errorf("%s was lost before another server had the data of the backup: the release goes on with the data of before, and %s is master", f.chosen.pod.Name, now.Master.Name)
+			return fmt.Errorf("%s was lost before another server had the data of the backup: the release goes on with the former data, and %s is master", f.chosen.pod.Name, now.Master.Name)
 		}
 		servers, err := r.servers(ctx)
 		behind := 0

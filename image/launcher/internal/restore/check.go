@@ -113,7 +113,8 @@ func recordProblem(r record.Record, now time.Time) error {
 	return nil
 }
 
-// choose finds the master, and the slave that loads the backup: the one in sync with the lowest name, which a roll-out of a StatefulSet replaces last.
+// choose finds the master, and the slave that loads the backup: of the slaves in sync, the slave with the lowest name. A roll-out of a StatefulSet
+// replaces it last.
 func (f *findings) choose(servers []server) (problems []string) {
 	var masters, slaves []server
 	for _, s := range servers {

@@ -1,5 +1,5 @@
-// Package restore replaces the data of a running release by those of a backup: launcher restore. It checks, asks, has the present data backed up,
-// and gives the backup to one slave, whose launcher does the rest; see docs/adr/0043.
+// Package restore is launcher restore, which replaces the data of a running release by those of a backup. It checks, asks, backs up the present data,
+// and gives the backup to one slave. The launcher of that slave does the rest; see docs/adr/0043.
 package restore
 
 import (
@@ -34,7 +34,7 @@ type Options struct {
 	Terminal bool
 }
 
-// ErrNothingChanged is joined to an error after which the release has its old data, and nothing of it was replaced.
+// ErrNothingChanged is joined to an error that leaves the release with its old data.
 var ErrNothingChanged = errors.New("the release has the data that it had: nothing was replaced")
 
 // Restorer is one run of launcher restore.

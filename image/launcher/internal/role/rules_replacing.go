@@ -2,8 +2,8 @@ package role
 
 import "slices"
 
-// replacesData says whether this pod goes on loading a backup that is to replace the data of the running release. It does not while the recorded master
-// may be lost, or is leaving: this pod may be needed as a replica.
+// replacesData says whether this pod goes on loading a backup that is to replace the data of the running release. If the recorded master is leaving or
+// may be lost, this pod may be needed as a replica, and does not go on.
 func (o Observation) replacesData() bool {
 	if !o.Replacing || o.Self.Terminating || o.Local.Master || !o.RecordKnown || o.MasterUID == o.Self.UID || o.Fence != nil && o.Fence.Age < fencePatience {
 		return false
@@ -16,7 +16,7 @@ var replacingRules = []rule[*situation, Decision]{
 	{
 		ID:      "replacing-begins",
 		When:    "Redis runs as a replica",
-		Then:    "end Redis, and keep its data until the backup has replaced those of the release",
+		Then:    "end Redis, and keep its data until the backup has replaced the data of the release",
 		Why:     "The memory of a server has room for one set of data. The master and the other replicas serve on (ADR 0043).",
 		Label:   ClearLabel,
 		applies: func(s *situation) bool { return s.Local.Running },
@@ -27,8 +27,8 @@ var replacingRules = []rule[*situation, Decision]{
 	{
 		ID:    "replacing-loads",
 		When:  "Redis does not run",
-		Then:  "load the backup in a Redis that nobody sees, and then take over from the master",
-		Why:   "Nothing has changed for clients until the data are loaded and have been compared (ADR 0043).",
+		Then:  "load the backup in a Redis without a port, and then take over from the master",
+		Why:   "Nothing changes for clients until the data are loaded (ADR 0043).",
 		Label: ClearLabel,
 		decide: func(*situation) Decision {
 			return Decision{State: Discovering, Action: LoadBackup, Reason: "this pod loads the backup that is to replace the data of the release"}

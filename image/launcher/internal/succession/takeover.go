@@ -21,7 +21,7 @@ const StaleReads = "replica-serve-stale-data"
 type Takeover struct {
 	Master record.Member // that is to be replaced
 	Backup string        // the name of the backup that the Redis in this pod has loaded
-	// Until is when the word of launcher restore ends: the record is not written later.
+	// Until is when the word of launcher restore ends. TakeOver does not write the record later.
 	Until time.Time
 	// Keep has the data of the backup count on the volume of this pod, which the record names. It is called before anybody hears of it.
 	Keep func(record.Record) error
@@ -29,10 +29,10 @@ type Takeover struct {
 	Show func(context.Context) error
 }
 
-// TakeOver makes the own pod the master. Unlike a hand-over it waits for no offset: the data of the master are replaced. The launcher of this
-// pod is elected by the sentinels, and writes wait at the master meanwhile. The moment of the change is the write of the record: before it
-// all is taken back after an error, and committed is false. It is false as well if another pod has written the record before the other servers
-// were moved, as after a time in which this launcher stood still: the release goes on with its old data.
+// TakeOver makes the own pod the master. Unlike a hand-over it waits for no offset: the data of the master are replaced. The sentinels elect the
+// launcher of this pod, and writes wait at the master meanwhile. The write of the record is the change. TakeOver takes everything back after an
+// error before that write. committed says that this pod is master with the data of the backup. Otherwise the release goes on with its old data.
+// That may also happen after the write, if this launcher stood still and another pod has written the record meanwhile.
 func (c Carrier) TakeOver(ctx context.Context, t Takeover) (written record.Record, committed bool, err error) {
 	began := time.Now()
 	bound, cancel := context.WithDeadline(ctx, t.Until)
@@ -83,7 +83,7 @@ func (c Carrier) serve(ctx context.Context, t Takeover, next Successor, written 
 	}
 	moved := c.moveOthers(ctx, next, written.RestoredAt.Add(record.CarrierTime))
 	err = t.Show(ctx)
-	if !moved { // the master of before may have taken the record back
+	if !moved { // the former master may have written the record again
 		confirmed, err := c.confirm(ctx, written)
 		if err != nil {
 			return written, false, err
@@ -94,7 +94,7 @@ func (c Carrier) serve(ctx context.Context, t Takeover, next Successor, written 
 	return written, true, err
 }
 
-// confirm makes sure that nobody has written the record since it named this pod, and has the master of before wait anew; see record.Record.TakenOver.
+// confirm makes sure that nobody has written the record since it named this pod, and has the former master wait anew; see record.Record.TakenOver.
 func (c Carrier) confirm(ctx context.Context, written record.Record) (record.Record, error) {
 	next := written
 	next.RestoredAt = time.Now()
@@ -122,7 +122,7 @@ func (c Carrier) displace(ctx context.Context, t Takeover, fenced record.Record,
 
 // moveOthers has the other servers follow this pod, whose Redis does not listen yet. They refuse reads until they have the new data, so that
 // nobody reads old data after new ones. A server that does not answer finds the new master by the record or by the sentinels. moveOthers sends
-// nothing after the end: the master of before may write the record again then. moved says whether that master has obeyed.
+// nothing after the end: the former master may write the record again then. moved says whether that master has obeyed.
 func (c Carrier) moveOthers(ctx context.Context, next Successor, end time.Time) (moved bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*observe.QuickAnswer)
 	defer cancel()
@@ -145,14 +145,14 @@ func (c Carrier) moveOthers(ctx context.Context, next Successor, end time.Time) 
 	return obeyed.Load()
 }
 
-// dropOldClients ends the connections of the clients of the master of before, which come back to this pod, and tells the sentinels of it.
+// dropOldClients ends the connections of the clients of the former master, and tells the sentinels of this pod. The clients come back to this pod.
 func (c Carrier) dropOldClients(ctx context.Context, next Successor) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*observe.QuickAnswer)
 	defer cancel()
 	var dropped sync.WaitGroup
 	dropped.Go(func() {
 		if err := c.links.To(next.of.Addr(), c.config.RedisPort).DropClients(ctx); err != nil {
-			c.log.Debug("clients of the master of before could not be dropped; its launcher does that", "error", err)
+			c.log.Debug("clients of the former master could not be dropped; its launcher does that", "error", err)
 		}
 	})
 	defer dropped.Wait()

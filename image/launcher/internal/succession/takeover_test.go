@@ -43,7 +43,7 @@ func kept(record.Record) error { return nil }
 
 func shown(context.Context) error { return nil }
 
-// tookBack has the master of before write itself into the record again.
+// tookBack has server-b write itself into the record again.
 func tookBack(t *testing.T, c Carrier) {
 	t.Helper()
 	read, err := c.api.Record(t.Context())
@@ -68,7 +68,7 @@ func TestOtherServersAreMovedWhenTheDataOfTheBackupCount(t *testing.T) {
 	require.Equal(t, written, now)
 }
 
-// The launcher of the master of before writes the record again after CarrierPatience. What clients have written since must stay.
+// The launcher of the former master writes the record again after CarrierPatience. What clients have written since must stay.
 func TestTakeoverThatStoodStillLeavesTheMasterThatHasTheRecordAgain(t *testing.T) {
 	c, master, next, written := taker(t, obeys)
 	slow := func(record.Record) error {
