@@ -54,6 +54,7 @@ func main() {
 		verifyCommand(),
 		copyCommand(),
 		backupCommand(),
+		restoreCommand(),
 		promoteCommand(),
 		&cobra.Command{Use: "version", Short: "Prints the version", Args: cobra.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) }},

@@ -55,6 +55,21 @@ func (r *release) runJob(t *testing.T, name string, arguments ...string) string 
 	return logs
 }
 
+// restoreJob runs launcher restore in a pod of the CronJob, as docs/operations.md has it, with the private key of age. It waits until the Job has
+// ended as wanted, Complete or Failed, and gives what it printed.
+func (r *release) restoreJob(t *testing.T, name, wanted string, arguments ...string) string {
+	t.Helper()
+	patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["restore","%s"]},{"op":"add","path":"/spec/backoffLimit","value":0},`+
+		`{"op":"add","path":"/spec/template/spec/containers/0/env/-","value":{"name":"LAUNCHER_BACKUP_IDENTITY","valueFrom":{"secretKeyRef":{"name":"age","key":"identity"}}}}]`,
+		strings.Join(arguments, `","`))
+	bash(t, fmt.Sprintf("kubectl create job --namespace %s --from=cronjob/%s-backup %s --dry-run=client -o json | kubectl patch --local -f - --type=json -p %s -o json | kubectl create -f -",
+		r.namespace, r.fullname(), name, quote(patch)))
+	_, err := tryBash(t, fmt.Sprintf("kubectl wait --namespace %s --for=condition=%s job/%s --timeout=4m", r.namespace, wanted, name), "")
+	logs := bash(t, fmt.Sprintf("kubectl logs --namespace %s job/%s", r.namespace, name))
+	require.NoError(t, err, "job %s:\n%s", name, logs)
+	return logs
+}
+
 // newBackupRelease prepares a namespace for a release that makes backups, and for nothing else.
 func newBackupRelease(t *testing.T, name string, servers, sentinels int) *release {
 	t.Helper()

@@ -72,9 +72,9 @@ func (r *Release) links() []link {
 		if !to.Backup {
 			continue
 		}
-		for _, port := range []int32{22, 6379, 8080} { // nobody connects to a pod that makes a backup
+		for _, port := range []int32{22, 6379, 8080} { // only servers connect to a pod of a backup: to that of launcher restore
 			for _, from := range r.Peers() {
-				links = append(links, link{at(from), at(to), corev1.ProtocolTCP, port, false})
+				links = append(links, link{at(from), at(to), corev1.ProtocolTCP, port, port == 8080 && !from.Sentinel()})
 			}
 			for _, from := range strangers {
 				links = append(links, link{from, at(to), corev1.ProtocolTCP, port, false})

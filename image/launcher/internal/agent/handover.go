@@ -24,7 +24,7 @@ const labelWait = 2 * time.Second
 
 // leave is one turn of a terminating pod; true: Redis has been stopped, exit.
 func (s *Server) leave(ctx context.Context) bool {
-	if s.memory.Attempts.Running() {
+	if s.memory.Attempts.Running() || s.leaveReplacing() {
 		return false // the sentinels and the replicas are told at its end
 	}
 	if s.child == nil {

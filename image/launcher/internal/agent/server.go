@@ -83,13 +83,20 @@ type Server struct {
 	// dumpRestored: without persistence, the next redis-server loads the dump, which is a restored backup that none has loaded yet.
 	// restoredSettled: a redis-server has loaded what this pod has.
 	dumpRestored, restoredSettled bool
+	lastOrder                     kube.Restoration // the last order to load a backup that this launcher has taken
+	replacing                     *replacing       // the loading of a backup that is to replace the data of the running release; nil: none is under way
+	fatal                         error            // the launcher cannot go on, and the next one begins anew
+	// replacingStep: a step of such a loading runs beside the loop, be it of one that was given up.
+	replacingStep bool
+	reads         *reads // see tuneReads; nil: Redis was not told anything yet
 	// generation is a copy of role.Memory.Own for the goroutines beside the loop.
 	generation    atomic.Int64
-	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
-	passing       *passing    // late connections are being passed on
-	wrongPassword atomic.Bool // already logged
-	stopping      bool        // TERM has come
-	stopAt        time.Time   // when that was
+	held          atomic.Int64 // a copy of the generation of the data that this pod holds, for the same
+	demoting      bool         // Redis was told to follow another, and its clients have not been dropped yet
+	passing       *passing     // late connections are being passed on
+	wrongPassword atomic.Bool  // already logged
+	stopping      bool         // TERM has come
+	stopAt        time.Time    // when that was
 	leavingReason string
 }
 
@@ -147,6 +154,9 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			return err
 		}
 	}
+	if err := s.undoReplacing(); err != nil {
+		return err
+	}
 	s.removeFetched()
 	s.memory = role.NewMemory(s.loadStanding(), time.Now())
 	defer func() { s.disk().WaitFor(lastStanding) }()
@@ -158,6 +168,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	go s.pacer.Run(background)
 	if s.config.Backup.Enabled {
 		go s.tellBackups(background)
+		go s.followOrders(background)
 	}
 	go s.externalMaster.run(background)
 	s.watchdog = newWatchdog(s.web)
@@ -169,10 +180,15 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	for {
 		s.watchdog.turn()
 		s.turn(ctx)
+		if s.fatal != nil {
+			s.stopRedis()
+			return s.fatal
+		}
 		ticker.Reset(s.memory.Pace(time.Now(), s.live().Servers))
 		if s.stopping && s.leave(ctx) {
 			return nil
 		}
+		childDone = nil // the launcher may have ended Redis itself
 		if s.child != nil {
 			childDone = s.child.Done()
 		}
@@ -188,7 +204,6 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			s.log.Info("TERM received: leaving", "budget", s.config.ShutdownBudget.String())
 		case <-childDone:
 			s.childEnded()
-			childDone = nil
 		case <-s.alerts:
 			s.memory.Alert(time.Now())
 		case then := <-s.finished:
@@ -221,6 +236,7 @@ func (s *Server) turn(ctx context.Context) {
 	}
 	s.metrics.setState(d.State.String())
 	s.watchRestore()
+	s.watchReplacing(d, s.turnAt)
 	s.publish(o)
 	s.label(d)
 	s.guard.Follow(s.plan)
@@ -254,10 +270,10 @@ func (s *Server) label(d role.Decision) {
 // it.
 func (s *Server) keepRecord(ctx context.Context, o role.Observation, now time.Time) {
 	own, write := s.memory.Unrecorded(o)
-	if !write || !s.labels.WantsMaster() || !s.labels.Done() || !s.memory.Rewrites(now) {
+	if !write || !s.labels.WantsMaster() || !s.labels.Done() || s.memory.Record.TakenOver(s.self, now) || !s.memory.Rewrites(now) {
 		return
 	}
-	written, err := takeRecordAt(ctx, s.api, s.memory.Record, s.self, own)
+	written, err := takeRecordAt(ctx, s.api, s.memory.Record, s.self, own, s.memory.Worth.Standing.Generation)
 	if err != nil {
 		s.memory.ReadAgain()
 		s.log.Warn("the record of the master could not be written; trying again", "error", err)
@@ -277,7 +293,14 @@ func (s *Server) recordIs(r record.Record) {
 // act carries out the decision.
 func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) error {
 	node := s.local()
+	if s.unseen() {
+		return nil
+	}
 	switch d.Action {
+	case role.Detach:
+		s.detach()
+	case role.LoadBackup:
+		s.loadBackup()
 	case role.StartReplica:
 		target, external := s.masterAt(d.Target)
 		if s.passLate(ctx, target) || s.remembered(ctx) {
@@ -387,7 +410,7 @@ func (s *Server) claimOnce(ctx context.Context) error {
 	if s.memory.Record.Names(s.self, s.memory.Own) {
 		return nil
 	}
-	claim := s.memory.Record.Claim(s.self)
+	claim := s.memory.Record.Claim(s.self).Holding(s.memory.Worth.Standing.Generation)
 	if !s.memory.Record.Initialised {
 		claim.Restored = s.restoredBackup()
 	}

@@ -105,6 +105,7 @@ func (g *greeting) Read(b []byte) (int, error) {
 // Node is a connection to one Redis server or Sentinel.
 type Node struct {
 	addr     netip.AddrPort
+	socket   string // path of a socket of the same pod, in the place of addr; empty: there is none
 	password string
 	asked    func() // called for each command that is sent; nil: nobody counts
 
@@ -115,12 +116,18 @@ type Node struct {
 
 // New prepares a connection; it is opened with the first call.
 func New(addr netip.AddrPort, password string) *Node {
-	return &Node{addr: addr, password: password, client: newClient(addr, password)}
+	return &Node{addr: addr, password: password, client: newClient("tcp", addr.String(), password)}
 }
 
-func newClient(addr netip.AddrPort, password string) *redis.Client {
+// AtSocket is New for a server that listens at a socket of this pod.
+func AtSocket(path, password string) *Node {
+	return &Node{socket: path, password: password, client: newClient("unix", path, password)}
+}
+
+func newClient(network, address, password string) *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr:                     addr.String(),
+		Network:                  network,
+		Addr:                     address,
 		Password:                 password,
 		Protocol:                 2,
 		DialTimeout:              dialTimeout,
@@ -163,7 +170,11 @@ func (n *Node) renew(used *redis.Client) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.client == used {
-		n.client = newClient(n.addr, n.password)
+		network, address := "tcp", n.addr.String()
+		if n.socket != "" {
+			network, address = "unix", n.socket
+		}
+		n.client = newClient(network, address, n.password)
 		_ = used.Close()
 	}
 }
@@ -217,6 +228,9 @@ func (n *Node) explain(command any, err error) error {
 		strings.Contains(text, "without any password configured") {
 		return fmt.Errorf("%v at %s: %w: %w", command, n.addr, ErrPassword, err)
 	}
+	if n.socket != "" {
+		return fmt.Errorf("%v at %s: %w", command, n.socket, err)
+	}
 	return fmt.Errorf("%v at %s: %w", command, n.addr, err)
 }
 
@@ -258,12 +272,31 @@ type Info struct {
 	AppendOnly bool
 	// LastSave is how long it took this process to write all its data last, to a file or to replicas, in whole seconds; negative: it has not.
 	LastSave   time.Duration
-	UsedMemory int64 // bytes; only Load asks for it
+	UsedMemory int64 // bytes; only Load asks for it and for the next two
+	MaxMemory  int64 // of maxmemory, in bytes; 0: there is no limit
+	NoEviction bool  // Redis removes no key to make room: it refuses writes above MaxMemory
 }
 
 // Info asks a server for its state.
 func (n *Node) Info(ctx context.Context) (Info, error) {
 	return n.info(ctx, "server", "replication", "persistence")
+}
+
+// Keys counts the keys of all databases of a server.
+func (n *Node) Keys(ctx context.Context) (keys int64, err error) {
+	reply, err := n.Do(ctx, "INFO", "keyspace")
+	if err != nil {
+		return 0, err
+	}
+	text, _ := reply.(string)
+	for _, line := range strings.Split(text, "\n") {
+		if _, told, found := strings.Cut(line, ":keys="); found {
+			count, _, _ := strings.Cut(told, ",")
+			number, _ := strconv.ParseInt(count, 10, 64)
+			keys += number
+		}
+	}
+	return keys, nil
 }
 
 // Load asks a server how far it has come in the replication stream, and for its memory.
@@ -305,6 +338,8 @@ func ParseInfo(text string) Info {
 		AppendOnly:    fields["aof_enabled"] == "1",
 		LastSave:      time.Duration(max(number("aof_last_rewrite_time_sec"), number("rdb_last_bgsave_time_sec"))) * time.Second,
 		UsedMemory:    number("used_memory"),
+		MaxMemory:     number("maxmemory"),
+		NoEviction:    fields["maxmemory_policy"] == "noeviction",
 	}
 	if valkey := fields["valkey_version"]; valkey != "" {
 		info.Version = valkey

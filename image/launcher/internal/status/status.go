@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
@@ -79,8 +80,19 @@ func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer
 		}
 	}
 	fmt.Fprintln(out, applied(c, rows))
-	_, err = fmt.Fprintln(out, quorum(c, rows))
-	return err
+	fmt.Fprintln(out, quorum(c, rows))
+	if r, err := api.Record(ctx); err == nil && r.Restored != "" { // what Redis says is shown all the same
+		fmt.Fprintln(out, restored(r))
+	}
+	return nil
+}
+
+// restored says which backup the data of the release come from.
+func restored(r record.Record) string {
+	if r.RestoredIn == 0 {
+		return fmt.Sprintf("data: the release began with backup %s", r.Restored)
+	}
+	return fmt.Sprintf("data: backup %s has replaced those before generation %d", r.Restored, r.RestoredIn)
 }
 
 // ask asks all pods at once.
