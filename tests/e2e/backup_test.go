@@ -40,30 +40,36 @@ func hostAddress(t *testing.T) string {
 	return netip.AddrFrom4(address).String()
 }
 
-// runJob runs a command of the launcher in a pod of the CronJob, as docs/operations.md has it, and gives what it printed.
+// runJob runs a command of the launcher in a pod of the CronJob, as docs/operations.md has it, and gives what it printed. Without arguments the pod
+// makes a backup.
 func (r *release) runJob(t *testing.T, name string, arguments ...string) string {
 	t.Helper()
-	create := fmt.Sprintf("kubectl create job --namespace %s --from=cronjob/%s-backup %s", r.namespace, r.fullname(), name)
-	if len(arguments) > 0 {
-		patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["%s"]}]`, strings.Join(arguments, `","`))
-		create += " --dry-run=client -o json | kubectl patch --local -f - --type=json -p " + quote(patch) + " -o json | kubectl create -f -"
+	if len(arguments) == 0 {
+		return r.job(t, name, "Complete", "")
 	}
-	bash(t, create)
-	_, err := tryBash(t, fmt.Sprintf("kubectl wait --namespace %s --for=condition=Complete job/%s --timeout=3m", r.namespace, name), "")
-	logs := bash(t, fmt.Sprintf("kubectl logs --namespace %s job/%s", r.namespace, name))
-	require.NoError(t, err, "job %s:\n%s", name, logs)
-	return logs
+	return r.job(t, name, "Complete", fmt.Sprintf(`{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["%s"]}`, strings.Join(arguments, `","`)))
 }
 
 // restoreJob runs launcher restore in a pod of the CronJob, as docs/operations.md has it, with the private key of age. It waits until the Job has
 // ended as wanted, Complete or Failed, and gives what it printed.
 func (r *release) restoreJob(t *testing.T, name, wanted string, arguments ...string) string {
 	t.Helper()
-	patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["restore","%s"]},{"op":"add","path":"/spec/backoffLimit","value":0},`+
-		`{"op":"add","path":"/spec/template/spec/containers/0/env/-","value":{"name":"LAUNCHER_BACKUP_IDENTITY","valueFrom":{"secretKeyRef":{"name":"age","key":"identity"}}}}]`,
-		strings.Join(arguments, `","`))
-	bash(t, fmt.Sprintf("kubectl create job --namespace %s --from=cronjob/%s-backup %s --dry-run=client -o json | kubectl patch --local -f - --type=json -p %s -o json | kubectl create -f -",
-		r.namespace, r.fullname(), name, quote(patch)))
+	return r.job(t, name, wanted, fmt.Sprintf(`{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["restore","%s"]},%s,`+
+		`{"op":"add","path":"/spec/template/spec/containers/0/env/-","value":{"name":"LAUNCHER_BACKUP_IDENTITY","valueFrom":{"secretKeyRef":{"name":"age","key":"identity"}}}}`,
+		strings.Join(arguments, `","`), onceOnly))
+}
+
+// onceOnly is the change of a Job that is not to repeat what fails.
+const onceOnly = `{"op":"add","path":"/spec/backoffLimit","value":0}`
+
+// job makes a Job of the CronJob with changes, in JSON Patch. It waits until the Job has ended as wanted, Complete or Failed, and gives what it printed.
+func (r *release) job(t *testing.T, name, wanted, changes string) string {
+	t.Helper()
+	create := fmt.Sprintf("kubectl create job --namespace %s --from=cronjob/%s-backup %s", r.namespace, r.fullname(), name)
+	if changes != "" {
+		create += " --dry-run=client -o json | kubectl patch --local -f - --type=json -p " + quote("["+changes+"]") + " -o json | kubectl create -f -"
+	}
+	bash(t, create)
 	_, err := tryBash(t, fmt.Sprintf("kubectl wait --namespace %s --for=condition=%s job/%s --timeout=4m", r.namespace, wanted, name), "")
 	logs := bash(t, fmt.Sprintf("kubectl logs --namespace %s job/%s", r.namespace, name))
 	require.NoError(t, err, "job %s:\n%s", name, logs)
@@ -128,6 +134,12 @@ func TestBackupsAreMadeInABucketAndListed(t *testing.T) {
 	r.upgrade(t, "--set", "backup.retention=1h")
 	r.runJob(t, "backup-third")
 	list := r.requireListed(t, "backup-list-third", 3, "yes")
+
+	// The bucket is full: the backup fails, says why, and leaves the others as they are.
+	full := s3server.At(t, s3server.Start(t, objects, "-listen", "0.0.0.0:0", "-room", "0"), hostAddress(t))
+	r.upgrade(t, "--set", "backup.s3.endpoint="+full)
+	assert.Contains(t, r.job(t, "backup-full", "Failed", onceOnly), "the S3 server has no more room")
+	r.requireListed(t, "backup-list-full", 3, "yes")
 	r.healthyAfterBackups(t)
 
 	// Another release begins with one of the backups, and with that one only once.
