@@ -29,6 +29,9 @@ func promoteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, err := openCertificate(&c, slog.New(slog.DiscardHandler)); err != nil {
+				return err
+			}
 			api, err := kube.New(c, slog.New(slog.DiscardHandler))
 			if err != nil {
 				return err

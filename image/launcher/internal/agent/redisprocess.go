@@ -55,6 +55,7 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 		}
 	}
 	s.removeUnfinished()
+	certified := s.certificates.Version()
 	child, err := process.Start(s.config.RedisServer, path)
 	if err != nil {
 		return err
@@ -62,6 +63,7 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 	now := time.Now()
 	s.child, s.restarts.Started, s.priority, s.limit = child, now, redisconf.BootPriority, settings.MemoryLimit
 	s.directives.started(settings)
+	s.certified = certified
 	s.guard.Guard(child)
 	s.memory.ProcessStarted(saved, now)
 	follows := "nobody"

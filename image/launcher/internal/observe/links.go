@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"sync"
 
@@ -12,6 +13,7 @@ import (
 type Links struct {
 	mu       sync.Mutex
 	password string
+	tls      *tls.Config          // nil: the connections are plain
 	count    func(netip.AddrPort) // called for each command; nil: nobody counts
 	nodes    map[netip.AddrPort]*redisnode.Node
 }
@@ -19,6 +21,12 @@ type Links struct {
 // NewLinks gives links without a connection. An empty password means no authentication.
 func NewLinks(password string) *Links {
 	return &Links{password: password, nodes: map[netip.AddrPort]*redisnode.Node{}}
+}
+
+// Encrypted has the connections encrypted, unless c is nil, and gives the links themselves. Call it before To.
+func (l *Links) Encrypted(c *tls.Config) *Links {
+	l.tls = c
+	return l
 }
 
 // Counted has count called with the address for each command on any of the connections, and gives the links themselves. Call it before
@@ -35,7 +43,7 @@ func (l *Links) To(ip netip.Addr, port int) *redisnode.Node {
 	addr := netip.AddrPortFrom(ip, uint16(port))
 	node, ok := l.nodes[addr]
 	if !ok {
-		node = redisnode.New(addr, l.password)
+		node = redisnode.New(addr, l.password).Encrypted(l.tls)
 		if l.count != nil {
 			node.Counted(func() { l.count(addr) })
 		}

@@ -5,8 +5,8 @@
 package redisnode
 
 import (
-	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +35,9 @@ const (
 	dialTimeout = 300 * time.Millisecond
 	callTimeout = 700 * time.Millisecond
 )
+
+// poolSize is the most connections that a Node has at a time.
+const poolSize = 4
 
 // Reach says how far a call got.
 type Reach int
@@ -82,31 +85,12 @@ var ErrPassword = errors.New("the password in REDIS_PASS is not the node's; give
 // ErrFull says that a node takes no more clients.
 var ErrFull = errors.New("the server has as many clients as maxclients allows; raise maxclients or close connections")
 
-// greeting is the connection to a node. A node that takes no more clients says so before
-// it has been asked anything, and closes the connection; the client library would tell
-// only of the closed connection.
-type greeting struct {
-	*net.TCPConn
-	heard bool // the node has said something
-}
-
-// Read gives ErrFull in the place of the node's refusal.
-func (g *greeting) Read(b []byte) (int, error) {
-	n, err := g.TCPConn.Read(b)
-	if !g.heard && n > 0 {
-		g.heard = true
-		if bytes.HasPrefix(b[:n], []byte("-ERR max number of clients")) {
-			return 0, ErrFull
-		}
-	}
-	return n, err
-}
-
 // Node is a connection to one Redis server or Sentinel.
 type Node struct {
 	addr     netip.AddrPort
 	password string
-	asked    func() // called for each command that is sent; nil: nobody counts
+	tls      *tls.Config // nil: the connection is plain
+	asked    func()      // called for each command that is sent; nil: nobody counts
 
 	mu       sync.Mutex
 	client   *redis.Client
@@ -115,10 +99,18 @@ type Node struct {
 
 // New prepares a connection; it is opened with the first call.
 func New(addr netip.AddrPort, password string) *Node {
-	return &Node{addr: addr, password: password, client: newClient(addr, password)}
+	return &Node{addr: addr, password: password, client: newClient(addr, password, nil)}
 }
 
-func newClient(addr netip.AddrPort, password string) *redis.Client {
+// Encrypted has the connection encrypted, unless c is nil, and gives the node itself. It must not be called beside Do.
+func (n *Node) Encrypted(c *tls.Config) *Node {
+	n.tls = c
+	_ = n.client.Close()
+	n.client = newClient(n.addr, n.password, c)
+	return n
+}
+
+func newClient(addr netip.AddrPort, password string, encryption *tls.Config) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr:                     addr.String(),
 		Password:                 password,
@@ -129,17 +121,10 @@ func newClient(addr netip.AddrPort, password string) *redis.Client {
 		ContextTimeoutEnabled:    true,
 		MaxRetries:               -1,
 		DialerRetries:            1,
-		PoolSize:                 4,
+		PoolSize:                 poolSize,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
-			dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 5 * time.Second}
-			connection, err := dialer.DialContext(ctx, network, address)
-			if tcp, ok := connection.(*net.TCPConn); ok {
-				return &greeting{TCPConn: tcp}, err
-			}
-			return connection, err
-		},
+		Dialer:                   func(ctx context.Context, _, address string) (net.Conn, error) { return dial(ctx, address, encryption) },
 	})
 }
 
@@ -163,7 +148,7 @@ func (n *Node) renew(used *redis.Client) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.client == used {
-		n.client = newClient(n.addr, n.password)
+		n.client = newClient(n.addr, n.password, n.tls)
 		_ = used.Close()
 	}
 }
@@ -183,6 +168,12 @@ func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 		n.asked()
 	}
 	reply, err := client.Do(limited, args...).Result()
+	for range poolSize {
+		if !errors.Is(err, errClosed) {
+			break
+		}
+		reply, err = client.Do(limited, args...).Result()
+	}
 	if ended(err) && asks(args) {
 		// Sentinel ends all connections of a server that it re-points: that says
 		// nothing about the server.

@@ -88,6 +88,15 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 		},
 	},
 	{
+		ID: "certificate-renewed",
+		When: "the sentinel was started with a certificate or with authorities that do not count any more, it is this sentinel's turn, " +
+			"its master is up, a majority names it, and no sentinel is replacing it",
+		Then:    "start the sentinel anew with the pods that the API lists",
+		Why:     "Sentinel reads its certificate only when it starts. One sentinel at a time does so (ADR 0044).",
+		applies: func(w *watching) bool { return w.Uncertified && w.DownFor == 0 && w.Turn && w.named() },
+		decide:  func(w *watching) SentinelDecision { return w.startsAnew("the sentinel has an old certificate") },
+	},
+	{
 		ID:     "sentinel-watches",
 		When:   "anything else",
 		Then:   "leave it alone",

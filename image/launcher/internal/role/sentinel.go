@@ -26,6 +26,9 @@ type SentinelObservation struct {
 	Foreign bool
 	Servers []Peer // all server pods
 
+	// Uncertified: the sentinel was started with a certificate, or with authorities, that do not count any more.
+	Uncertified bool
+
 	FileMaster netip.Addr // what the local sentinel knew before the container restarted; may be invalid
 	MasterUID  string     // the master in the record, as it was read last
 	// RecordKnown: the last question for the record was answered. Otherwise MasterUID may be a master of the past.

@@ -104,7 +104,7 @@ func (r *row) ask(ctx context.Context, c config.Config) {
 	if r.sentinel {
 		port = c.SentinelPort
 	}
-	node := redisnode.New(netip.AddrPortFrom(r.pod.IP, uint16(port)), c.Password)
+	node := redisnode.New(netip.AddrPortFrom(r.pod.IP, uint16(port)), c.Password).Encrypted(c.TLS.Links)
 	defer node.Close()
 	if err := web.FetchStatus(ctx, r.pod.IP.String(), c.HTTPPort, &r.launcher); err != nil {
 		r.launcher = told{} // what Redis says is shown all the same

@@ -2,8 +2,10 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync/atomic"
 )
 
@@ -23,11 +25,26 @@ func AskFrom(host string) {
 	source.Store(net.TCPAddrFromAddrPort(netip.AddrPortFrom(address, 0)))
 }
 
+// encryption of the connections to other launchers; nil: they are plain.
+var encryption atomic.Pointer[tls.Config]
+
+// AskEncrypted has the connections to other launchers encrypted, unless c is nil.
+func AskEncrypted(c *tls.Config) { encryption.Store(c) }
+
+// address gives the URL of a path of the launcher of a pod. The client does not know of the encryption: dial sees to that.
+func address(host string, port int, path string) string {
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + path
+}
+
 // dial connects to another launcher.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: statusTimeout}
 	if from := source.Load(); from != nil {
 		dialer.LocalAddr = from
 	}
-	return dialer.DialContext(ctx, network, address)
+	connection, err := dialer.DialContext(ctx, network, address)
+	if c := encryption.Load(); err == nil && c != nil {
+		return tls.Client(connection, c), nil
+	}
+	return connection, err
 }

@@ -4,6 +4,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,6 +49,7 @@ type Server struct {
 	inRelease atomic.Pointer[func(netip.Addr) (in, known bool)]
 	metrics   *prometheus.Registry
 	http      *http.Server
+	tls       *tls.Config // nil: the connections are plain
 	leaving   chan struct{}
 	leave     sync.Once
 	watched   atomic.Int64
@@ -62,6 +64,9 @@ func New(metrics *prometheus.Registry) *Server {
 	s.SetHealth(Health{Ready: "starting"})
 	return s
 }
+
+// Encrypt has the connections to this server encrypted, unless c is nil. Call it before Serve.
+func (s *Server) Encrypt(c *tls.Config) { s.tls = c }
 
 // SetHealth replaces what the probes answer.
 func (s *Server) SetHealth(h Health) { s.health.Store(&h) }
@@ -85,7 +90,11 @@ func (s *Server) Serve(ctx context.Context, host string, port int) error {
 
 // serveOn answers connections that a listener accepts until ctx ends.
 func (s *Server) serveOn(ctx context.Context, listener net.Listener) {
-	go func() { _ = s.http.Serve(newLimited(listener)) }()
+	accepting := net.Listener(newLimited(listener))
+	if s.tls != nil {
+		accepting = tls.NewListener(accepting, s.tls)
+	}
+	go func() { _ = s.http.Serve(accepting) }()
 	go func() {
 		<-ctx.Done()
 		_ = s.http.Close()
@@ -165,8 +174,7 @@ func FetchStatus(ctx context.Context, host string, port int, out any) error {
 }
 
 func fetchStatus(ctx context.Context, host string, port int, out any) error {
-	url := "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + "/status"
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address(host, port, "/status"), nil)
 	if err != nil {
 		return fmt.Errorf("ask the launcher at %s: %w", host, err)
 	}

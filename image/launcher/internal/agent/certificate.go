@@ -1,0 +1,49 @@
+package agent
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+)
+
+// certify has the running Redis read its certificate again if another one counts. Connections that are open stay. After an error the next turn
+// tries again.
+func (s *Server) certify(ctx context.Context) {
+	version := s.certificates.Version()
+	if s.child == nil || s.certified == version {
+		return
+	}
+	var pairs []any
+	for _, d := range redisconf.Certificate(s.config) {
+		pairs = append(pairs, d.Name, d.Value)
+	}
+	if err := s.local().SetAll(ctx, pairs...); err != nil {
+		if said := redisnode.Said(err); said != s.uncertified {
+			s.uncertified = said
+			s.log.Error("Redis has not taken its certificate; trying again", "error", err)
+		}
+		return
+	}
+	s.certified, s.uncertified = version, ""
+	s.log.Info("Redis has taken another certificate", "version", version)
+}
+
+// certificateState is what this launcher tells of its certificate.
+func (s *Server) certificateState() *certificate.State {
+	state := s.certificates.State()
+	if state != nil && s.uncertified != "" {
+		state.Pending = append(state.Pending, "Redis has not taken its certificate: "+s.uncertified)
+	}
+	return state
+}
+
+// CountCertificate registers the metric that tells when the certificate expires.
+func (m *Metrics) CountCertificate(registry *prometheus.Registry, k *certificate.Keeper) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "redis_ha_certificate_expiry_timestamp_seconds",
+		Help: "When the certificate of this pod expires, or the last of its authorities if that is earlier, in seconds since 1970."},
+		func() float64 { return float64(k.State().Expires.Unix()) }))
+}

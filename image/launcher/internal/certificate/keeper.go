@@ -1,0 +1,223 @@
+package certificate
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+)
+
+// readEvery is how often the files are read. They are small, and in memory.
+const readEvery = time.Second
+
+// Keeper has the certificate that counts now. Its methods may be called from several goroutines.
+type Keeper struct {
+	files   config.TLS
+	dir     string // where Redis and Sentinel find the files; empty: nobody does
+	log     *slog.Logger
+	changed chan struct{}
+	seen    Set // what was read last
+
+	mu       sync.Mutex
+	stage    stage
+	refusal  string // why the files do not count; empty: they do
+	unstored string // why Redis and Sentinel cannot have the files; empty: they can
+}
+
+// Open reads the certificate. It is nil, without an error, where nothing is encrypted.
+func Open(files config.TLS, log *slog.Logger) (*Keeper, error) {
+	if !files.On() {
+		return nil, nil
+	}
+	set, err := Read(files)
+	if err != nil {
+		return nil, &config.ProblemsError{Problems: []string{"LAUNCHER_TLS_CERT_FILE, LAUNCHER_TLS_KEY_FILE, LAUNCHER_TLS_CA_FILE: " + err.Error()}}
+	}
+	return &Keeper{files: files, log: log, changed: make(chan struct{}, 1), seen: set, stage: stage{shown: set, trusted: set, latest: set}}, nil
+}
+
+// Keep writes the files that count into a folder, from now on with each change.
+func (k *Keeper) Keep(dir string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dir = dir
+	return k.store()
+}
+
+// store writes the files. Redis and Sentinel read them only when their launcher starts them, or tells them to.
+func (k *Keeper) store() error {
+	if k.dir == "" {
+		return nil
+	}
+	for name, content := range map[string][]byte{CertFile: k.stage.shown.Cert, KeyFile: k.stage.shown.Key, CAFile: k.stage.trusted.CA} {
+		if err := os.WriteFile(filepath.Join(k.dir, name), content, 0o600); err != nil {
+			return fmt.Errorf("write the certificate for Redis: %w", err)
+		}
+	}
+	return nil
+}
+
+// Links encrypts connections to Redis, Sentinel and launchers. It checks that an authority has signed the certificate of the other side, as
+// Redis does, and no name: pods go by addresses, which no certificate has.
+func (k *Keeper) Links() *tls.Config {
+	return &tls.Config{
+		MinVersion:           tls.VersionTLS12,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return k.pair(), nil },
+		InsecureSkipVerify:   true, // VerifyConnection checks
+		VerifyConnection:     k.verify,
+	}
+}
+
+// Client encrypts connections of a client, which checks the name of the server as well.
+func (k *Keeper) Client() *tls.Config {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: k.stage.trusted.authorities, Certificates: []tls.Certificate{k.stage.shown.pair}}
+}
+
+// Server encrypts connections to the launcher. The kubelet shows no certificate.
+func (k *Keeper) Server() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return k.pair(), nil },
+		NextProtos:     []string{"http/1.1"},
+	}
+}
+
+func (k *Keeper) pair() *tls.Certificate {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return &k.stage.shown.pair
+}
+
+// verify checks the certificate of the other side.
+func (k *Keeper) verify(state tls.ConnectionState) error {
+	if len(state.PeerCertificates) == 0 {
+		return errors.New("the other side shows no certificate")
+	}
+	k.mu.Lock()
+	authorities := k.stage.trusted.authorities
+	k.mu.Unlock()
+	var chain [][]byte
+	for _, certificate := range state.PeerCertificates[1:] {
+		chain = append(chain, certificate.Raw)
+	}
+	return Set{}.verify(authorities, state.PeerCertificates[0], chain, time.Now())
+}
+
+// Changed tells that another certificate counts, or that other authorities do.
+func (k *Keeper) Changed() <-chan struct{} {
+	if k == nil {
+		return nil
+	}
+	return k.changed
+}
+
+// Version names the certificate that counts and the authorities that are trusted; empty where nothing is encrypted.
+func (k *Keeper) Version() string {
+	if k == nil {
+		return ""
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.stage.version()
+}
+
+// State gives what this launcher tells of its certificate; nil where nothing is encrypted.
+func (k *Keeper) State() *State {
+	if k == nil {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return &State{Version: k.stage.version(), Expires: k.stage.shown.Expires(), Pending: k.pending()}
+}
+
+// pending says what of the files does not count yet, or why they are refused.
+func (k *Keeper) pending() []string {
+	var pending []string
+	for _, text := range []string{k.refusal, k.unstored} {
+		if text != "" {
+			pending = append(pending, text)
+		}
+	}
+	return append(pending, k.stage.pending()...)
+}
+
+// State is what a launcher tells of its certificate.
+type State struct {
+	// Version names the certificate that this pod shows and the authorities that it trusts.
+	Version string `json:"version"`
+	// Expires is when the certificate expires, or the last of the authorities if that is earlier.
+	Expires time.Time `json:"expires"`
+	// Pending is what has not been applied yet, or cannot be, each in a sentence. Empty: all has been applied.
+	Pending []string `json:"pending,omitempty"`
+}
+
+// Run follows the files until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	if k == nil {
+		return
+	}
+	ticker := time.NewTicker(readEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			k.look(time.Now())
+		}
+	}
+}
+
+// look reads the files. What they hold counts when two looks in a row have found the same: the kubelet may replace them between two reads.
+func (k *Keeper) look(now time.Time) {
+	set, err := Read(k.files)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	refusal := ""
+	if err != nil {
+		refusal = "the files of the Secret are refused, and the certificate before stays: " + err.Error()
+	}
+	if refusal != k.refusal {
+		k.refusal = refusal
+		if err != nil {
+			k.log.Error("the certificate is refused; the one before stays in force", "error", err)
+		}
+		k.tell()
+	}
+	next := k.stage
+	if err == nil && set.same(k.seen) {
+		next = next.taken(set, now)
+	}
+	if err == nil {
+		k.seen = set
+	}
+	next = next.at(now)
+	if next.version() == k.stage.version() && next.shown.same(k.stage.shown) && k.unstored == "" {
+		k.stage = next
+		return
+	}
+	k.stage, k.unstored = next, ""
+	if err := k.store(); err != nil {
+		k.unstored = err.Error()
+		k.log.Error("Redis cannot have the certificate; trying again", "error", err)
+	}
+	k.log.Info("another certificate counts", "version", k.stage.version(), "expires", k.stage.shown.Expires(), "waits", k.stage.pending())
+	k.tell()
+}
+
+func (k *Keeper) tell() {
+	select {
+	case k.changed <- struct{}{}:
+	default: // it has been told
+	}
+}
