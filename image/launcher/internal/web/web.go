@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -60,6 +62,7 @@ func New(metrics *prometheus.Registry) *Server {
 	s := &Server{metrics: metrics, leaving: make(chan struct{})}
 	s.http = &http.Server{
 		Handler: s.paths(), ReadTimeout: requestTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: log.New(io.Discard, "", 0), // it tells of each connection that ends too early, as a port scan does
 	}
 	s.SetHealth(Health{Ready: "starting"})
 	return s
