@@ -66,6 +66,11 @@ func TestCommandsOfTheNotesNameWhatIsInstalled(t *testing.T) {
 			if given, ok := c.Values["existingSecret"].(string); ok {
 				known[given] = true
 			}
+			if section, ok := c.Values["tls"].(map[string]any); ok {
+				if given, ok := section["existingSecret"].(string); ok {
+					known[given] = true
+				}
+			}
 			list := commands(m)
 			require.GreaterOrEqual(t, len(list), 7)
 			for _, command := range list {

@@ -18,10 +18,10 @@ func (t TLS) On() bool { return t.CertFile != "" }
 
 // tls reads where the certificate is. Either all files are named or none is.
 func (r *reader) tls() TLS {
-	t := TLS{CertFile: r.env["LAUNCHER_TLS_CERT_FILE"], KeyFile: r.env["LAUNCHER_TLS_KEY_FILE"], CAFile: r.env["LAUNCHER_TLS_CA_FILE"],
-		AuthClients: r.boolean("LAUNCHER_TLS_AUTH_CLIENTS", true)}
+	t := TLS{CertFile: r.env["LAUNCHER_TLS_CERT_FILE"], KeyFile: r.env["LAUNCHER_TLS_KEY_FILE"], CAFile: r.env["LAUNCHER_TLS_CA_FILE"]}
 	files := map[string]string{"LAUNCHER_TLS_CERT_FILE": t.CertFile, "LAUNCHER_TLS_KEY_FILE": t.KeyFile, "LAUNCHER_TLS_CA_FILE": t.CAFile}
 	some := t.CertFile != "" || t.KeyFile != "" || t.CAFile != ""
+	t.AuthClients = r.boolean("LAUNCHER_TLS_AUTH_CLIENTS", some)
 	for name, file := range files {
 		if some && file == "" {
 			r.problem("%s is missing, and another file of the certificate is set: set it to a file in PEM, or remove the others", name)

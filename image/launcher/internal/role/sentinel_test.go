@@ -190,6 +190,20 @@ func TestSentinelForgetsAForeignServerBeforeItWouldMakeItAReplica(t *testing.T) 
 	})
 }
 
+func TestSentinelTakesItsNewCertificateInItsTurnAndInQuietTimes(t *testing.T) {
+	old := func(o *SentinelObservation) { o.Uncertified, o.Turn = true, true }
+	renews := seeding("b", false, "the sentinel has an old certificate")
+	checkSentinel(t, []sentinelClaim{
+		{"where everybody agrees", watch("b", "b b", old), renews},
+		{"where one is silent", watch("b", "b silent", old), renews},
+		{"not in the turn of another", watch("b", "b b", old, func(o *SentinelObservation) { o.Turn = false }), monitoring("b")},
+		{"not with the certificate that counts", watch("b", "b b", old, func(o *SentinelObservation) { o.Uncertified = false }), monitoring("b")},
+		{"not while the master is down", watch("b!", "b b", old, downFor(1)), monitoring("b")},
+		{"not while another replaces the master", watch("b", "b b*", old), monitoring("b")},
+		{"not without a majority", watch("b", "silent c", old), monitoring("b")},
+	})
+}
+
 func mislabelledFor(d time.Duration) sentinelEdit {
 	return func(o *SentinelObservation) { o.MislabelFor = d }
 }
