@@ -266,3 +266,133 @@ func TestCrashOfAnEncryptedMasterIsFailedOver(t *testing.T) {
 	w.requireLostAtMost(asyncTail)
 	w.requireGapBelow(10 * time.Second)
 }
+
+// certified says whether a Redis or a sentinel shows the certificate of a Secret.
+func (c *cluster) certified(p *pod, s secret) error {
+	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second}, Config: s.client(c.t)}
+	connection, err := dialer.DialContext(c.t.Context(), "tcp", p.address())
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	defer connection.Close()
+	want, _ := pem.Decode(s.cert)
+	if shown := connection.(*tls.Conn).ConnectionState().PeerCertificates[0]; !bytes.Equal(shown.Raw, want.Bytes) {
+		return fmt.Errorf("%s shows another certificate, of %s", p.name, shown.Issuer)
+	}
+	return nil
+}
+
+// awaitCertificate waits until all pods show the certificate of a Secret, and says how long that took.
+func (c *cluster) awaitCertificate(limit time.Duration, s secret) time.Duration {
+	c.t.Helper()
+	began := time.Now()
+	for _, p := range append(c.servers(), c.sentinels()...) {
+		eventually(c.t, limit, "the new certificate at "+p.name, func() error { return c.certified(p, s) })
+	}
+	return time.Since(began)
+}
+
+// runs gives the containers that have been started again, and the run IDs of the servers.
+func (c *cluster) runs() string {
+	var all []string
+	for _, p := range append(c.servers(), c.sentinels()...) {
+		run := fmt.Sprintf("%s restarts=%d", p.name, p.restartCount())
+		if !p.sentinel {
+			n, err := c.info(p)
+			run += fmt.Sprintf(" redis=%s %v", n.runID, err)
+		}
+		all = append(all, run)
+	}
+	return strings.Join(all, "\n")
+}
+
+// A renewed certificate is taken over without a restart of a Redis and without a write that fails. Sentinels start anew one by one.
+func TestRenewedCertificateIsTakenOverWithoutARestart(t *testing.T) {
+	t.Parallel()
+	c, a := startEncrypted(t, options{})
+	w := c.write()
+	w.advance(100)
+	before, history := c.runs(), len(c.api.RoleChanges())
+	next := a.sign(t)
+	c.setSecret(next, 200*time.Millisecond)
+	t.Logf("all pods have the renewed certificate after %v", c.awaitCertificate(2*time.Minute, next))
+	w.advance(100)
+	if after := c.runs(); after != before {
+		t.Errorf("something was started again:\n%s\nbefore:\n%s", after, before)
+	}
+	for _, change := range c.api.RoleChanges()[history:] {
+		if change.Role != "sentinel" {
+			t.Errorf("a role has changed: %v", change)
+		}
+	}
+	epoch := c.epoch()
+	c.replaceMaster(w) // all links are made anew
+	c.converge()
+	c.requireOneFailover(epoch)
+	w.requireLostAtMost(asyncTail)
+}
+
+// A certificate of another authority is taken over as well. The pods read it one after the other, and trust each other throughout.
+func TestCertificateOfAnotherAuthorityIsTakenOverWhilePodsTrustBoth(t *testing.T) {
+	t.Parallel()
+	c, first := startEncrypted(t, options{})
+	second := newAuthority(t, "second")
+	c.trust(first, second) // a client trusts both before, as the documents say
+	w := c.write()
+	w.advance(100)
+	before := c.runs()
+	next := second.sign(t)
+	c.setSecret(next, 200*time.Millisecond)
+	// A master that dies while the pods show different certificates is replaced.
+	eventually(t, 5*time.Minute, "the new certificate at one pod", func() error { return c.certified(c.servers()[0], next) })
+	t.Logf("all pods have the certificate of the other authority after %v", c.awaitCertificate(5*time.Minute, next))
+	w.advance(100)
+	if after := c.runs(); after != before {
+		t.Errorf("something was started again:\n%s\nbefore:\n%s", after, before)
+	}
+	c.replaceMaster(w)
+	c.converge()
+	w.requireLostAtMost(asyncTail)
+}
+
+// A Secret whose key is not that of its certificate changes nothing, and the pods tell of it.
+func TestCertificateThatDoesNotFitIsRefused(t *testing.T) {
+	t.Parallel()
+	c, a := startEncrypted(t, options{})
+	wrong, good := a.sign(t), c.mountedSecret()
+	wrong.key = good.key
+	c.setSecret(wrong, 0)
+	for _, p := range append(c.servers(), c.sentinels()...) {
+		eventually(t, settle, p.name+" to tell of the refusal", func() error {
+			_, status, err := get(p, "/status")
+			if err == nil && !strings.Contains(status, "the files of the Secret are refused") {
+				err = errors.New(status)
+			}
+			return err
+		})
+	}
+	w := c.write()
+	c.replaceMaster(w)
+	c.converge()
+	for _, p := range c.servers() {
+		if err := c.certified(p, good); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// trust has the tests' own connections trust further authorities.
+func (c *cluster) trust(authorities ...*authority) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	trusting := c.clientTLS.Clone()
+	trusting.RootCAs = x509.NewCertPool()
+	for _, a := range authorities {
+		trusting.RootCAs.AppendCertsFromPEM(a.pem)
+	}
+	c.clientTLS = trusting
+	for _, client := range c.clients {
+		_ = client.Close()
+	}
+	clear(c.clients)
+}
