@@ -2,10 +2,15 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 )
@@ -39,6 +44,43 @@ func (s *Server) certificateState() *certificate.State {
 		state.Pending = append(state.Pending, "Redis has not taken its certificate: "+s.uncertified)
 	}
 	return state
+}
+
+// announceEvery is how often a launcher looks whether its certificate expires soon.
+const announceEvery = time.Hour
+
+// announceExpiry tells by the log and by an Event that the certificate expires soon, once a day, until ctx ends. All launchers of a release give
+// the Event the same name, so there is one.
+func announceExpiry(ctx context.Context, k *certificate.Keeper, api *kube.Client, c config.Config, log *slog.Logger) {
+	if k == nil {
+		return
+	}
+	ticker := time.NewTicker(announceEvery)
+	defer ticker.Stop()
+	for told := ""; ; {
+		told = announce(ctx, *k.State(), told, api, c, log)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// announce tells of a certificate that expires soon, unless it has been told today. It gives the name of what was told last.
+func announce(ctx context.Context, state certificate.State, told string, api *kube.Client, c config.Config, log *slog.Logger) string {
+	now := time.Now()
+	warning := state.Warning(now)
+	name := fmt.Sprintf("%scertificate-%s-%s", c.Prefix, state.Version, now.UTC().Format("20060102"))
+	if warning == "" || name == told {
+		return told
+	}
+	log.Warn(warning)
+	if _, err := api.Event(ctx, name, kube.Pod{Name: c.PodName, UID: c.PodUID}, true, "CertificateExpires", warning); err != nil {
+		log.Warn("the Event could not be written; trying again", "error", err)
+		return told
+	}
+	return name
 }
 
 // CountCertificate registers the metric that tells when the certificate expires.

@@ -110,6 +110,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 	go s.labels.Run(background)
 	go s.listen(background)
 	go s.watchSilence(background)
+	go announceExpiry(background, s.certificates, s.api, s.config, s.log)
 	watchdog := newWatchdog(s.web)
 	defer watchdog.stop()
 	for {

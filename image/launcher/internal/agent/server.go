@@ -165,6 +165,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		go s.tellBackups(background)
 	}
 	go s.externalMaster.run(background)
+	go announceExpiry(background, s.certificates, s.api, s.config, s.log)
 	s.watchdog = newWatchdog(s.web)
 	defer s.watchdog.stop()
 

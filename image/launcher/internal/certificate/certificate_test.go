@@ -1,0 +1,280 @@
+package certificate
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// authority signs certificates.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	pem         []byte
+}
+
+func newAuthority(t *testing.T, life time.Duration) authority {
+	t.Helper()
+	a := authority{}
+	a.certificate, a.key, a.pem = issue(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(life), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}, nil)
+	return a
+}
+
+func issue(t *testing.T, template *x509.Certificate, by *authority) (*x509.Certificate, *ecdsa.PrivateKey, []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template.SerialNumber, template.NotBefore = big.NewInt(time.Now().UnixNano()), time.Now().Add(-1000*time.Hour)
+	parent, signer := template, key
+	if by != nil {
+		parent, signer = by.certificate, by.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	require.NoError(t, err)
+	certificate, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	return certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// sign gives a certificate with a life, and the authorities to trust.
+func (a authority) sign(t *testing.T, life time.Duration, trusted ...authority) Set {
+	t.Helper()
+	_, key, cert := issue(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "pod"}, DNSNames: []string{"redis"}, NotAfter: time.Now().Add(life), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}, &a)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	var ca []byte
+	for _, other := range append(trusted, a) {
+		ca = append(ca, other.pem...)
+	}
+	s, err := parse(cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), ca, time.Now())
+	require.NoError(t, err)
+	return s
+}
+
+const long = 1000 * time.Hour
+
+// files writes a set as the files of a mounted Secret.
+func files(t *testing.T, dir string, s Set) config.TLS {
+	t.Helper()
+	f := config.TLS{CertFile: filepath.Join(dir, "cert"), KeyFile: filepath.Join(dir, "key"), CAFile: filepath.Join(dir, "ca")}
+	for file, content := range map[string][]byte{f.CertFile: s.Cert, f.KeyFile: s.Key, f.CAFile: s.CA} {
+		require.NoError(t, os.WriteFile(file, content, 0o600))
+	}
+	return f
+}
+
+func TestFilesThatDoNotFitAreRefused(t *testing.T) {
+	a, b := newAuthority(t, long), newAuthority(t, long)
+	good, other := a.sign(t, long), b.sign(t, long)
+	for name, c := range map[string]struct {
+		cert, key, ca []byte
+		says          string
+	}{
+		"the key of another certificate": {good.Cert, other.Key, good.CA, "read the certificate and its key"},
+		"no certificate":                 {[]byte("-"), good.Key, good.CA, "read the certificate and its key"},
+		"no authorities":                 {good.Cert, good.Key, []byte("-"), "has no certificate in PEM"},
+		"the authorities of another":     {good.Cert, good.Key, other.CA, "have not signed the certificate"},
+	} {
+		_, err := parse(c.cert, c.key, c.ca, time.Now())
+		require.ErrorContains(t, err, c.says, name)
+	}
+	_, err := Read(config.TLS{CertFile: "/nowhere/tls.crt", KeyFile: "/nowhere/tls.key", CAFile: "/nowhere/ca.crt"})
+	require.ErrorContains(t, err, "/nowhere/tls.crt")
+	require.ErrorContains(t, err, "/nowhere/ca.crt", "all files at once")
+	_, err = Open(config.TLS{CertFile: "/nowhere/tls.crt", KeyFile: "/nowhere/tls.key", CAFile: "/nowhere/ca.crt"}, quiet)
+	var problems *config.ProblemsError
+	require.ErrorAs(t, err, &problems)
+}
+
+// A pod whose certificate has expired starts: it can tell of that, and its Redis is as alive as the others.
+func TestCertificateThatHasExpiredIsRead(t *testing.T) {
+	a := newAuthority(t, long)
+	s := a.sign(t, -time.Hour)
+	require.True(t, s.Expires().Before(time.Now()))
+}
+
+func TestCertificateExpiresNoLaterThanItsAuthority(t *testing.T) {
+	short, later := newAuthority(t, 10*time.Hour), newAuthority(t, 2*long)
+	require.WithinDuration(t, time.Now().Add(10*time.Hour), short.sign(t, long).Expires(), time.Minute)
+	require.WithinDuration(t, time.Now().Add(long), short.sign(t, long, later).Expires(), time.Minute)
+}
+
+// What happens to a release whose pods read a new certificate at different times: every two pods must always trust each other.
+func TestPodsTrustEachOtherThroughoutAChange(t *testing.T) {
+	first, second := newAuthority(t, long), newAuthority(t, long)
+	for name, next := range map[string]Set{
+		"a certificate of the same authority":       first.sign(t, long),
+		"a certificate of another authority":        second.sign(t, long),
+		"another authority beside the first":        second.sign(t, long, first),
+		"the same certificates, and more authority": first.sign(t, long, second),
+	} {
+		before, now := first.sign(t, long), time.Now()
+		early := stage{shown: before, trusted: before, latest: before}
+		late := early
+		settled := func(s stage) bool { return s.shown.same(next) && string(s.trusted.CA) == string(next.CA) }
+		for passed := time.Duration(0); passed <= 3*settings.SettleTime; passed += time.Second {
+			at := now.Add(passed)
+			if passed == 0 {
+				early = early.taken(next, at)
+			}
+			if passed == settings.SettleTime-time.Second { // the last moment
+				late = late.taken(next, at)
+			}
+			early, late = early.at(at), late.at(at)
+			require.True(t, early.trusted.signed(late.shown, at), "%s: the early pod trusts the late one after %v", name, passed)
+			require.True(t, late.trusted.signed(early.shown, at), "%s: the late pod trusts the early one after %v", name, passed)
+		}
+		require.True(t, settled(early) && settled(late), "%s is over", name)
+		require.Empty(t, early.pending())
+	}
+}
+
+func TestCertificateOfAKnownAuthorityIsShownAtOnce(t *testing.T) {
+	a := newAuthority(t, long)
+	before, next, now := a.sign(t, long), a.sign(t, long), time.Now()
+	s := stage{shown: before, trusted: before, latest: before}.taken(next, now)
+	require.True(t, s.shown.same(next))
+	require.Empty(t, s.pending())
+}
+
+func TestExpiredCertificateDoesNotStayForTheSakeOfOthers(t *testing.T) {
+	first, second := newAuthority(t, long), newAuthority(t, long)
+	before, next, now := first.sign(t, -time.Minute), second.sign(t, long), time.Now()
+	require.True(t, stage{shown: before, trusted: before, latest: before}.taken(next, now).shown.same(next))
+}
+
+func TestKeeperTakesFilesThatTwoLooksFindTheSameAndGivesThemToRedis(t *testing.T) {
+	a := newAuthority(t, long)
+	mounted, run := t.TempDir(), t.TempDir()
+	before, next := a.sign(t, long), a.sign(t, 2*long)
+	k, err := Open(files(t, mounted, before), quiet)
+	require.NoError(t, err)
+	require.NoError(t, k.Keep(run))
+	stored := func() Set {
+		s, err := Read(config.TLS{CertFile: filepath.Join(run, CertFile), KeyFile: filepath.Join(run, KeyFile), CAFile: filepath.Join(run, CAFile)})
+		require.NoError(t, err)
+		return s
+	}
+	require.True(t, stored().same(before))
+	version := k.Version()
+	files(t, mounted, next)
+	k.look(time.Now())
+	require.Equal(t, version, k.Version(), "after one look")
+	k.look(time.Now())
+	require.NotEqual(t, version, k.Version())
+	require.True(t, stored().same(next))
+	<-k.Changed()
+	require.Equal(t, next.Expires(), k.State().Expires)
+
+	broken := next
+	broken.Key = before.Key
+	files(t, mounted, broken)
+	k.look(time.Now())
+	k.look(time.Now())
+	require.True(t, stored().same(next), "the files before stay")
+	require.Len(t, k.State().Pending, 1)
+	require.Contains(t, k.State().Pending[0], "the files of the Secret are refused")
+	files(t, mounted, next)
+	k.look(time.Now())
+	require.Empty(t, k.State().Pending)
+}
+
+func TestWhereNothingIsEncryptedThereIsNoKeeper(t *testing.T) {
+	k, err := Open(config.TLS{}, quiet)
+	require.NoError(t, err)
+	require.Nil(t, k)
+	require.Empty(t, k.Version())
+	require.Nil(t, k.State())
+	require.Nil(t, k.Changed())
+	k.Run(t.Context())
+}
+
+// handshake connects a client to a server, and gives the errors of both.
+func handshake(t *testing.T, client, server *tls.Config) (clientError, serverError error) {
+	t.Helper()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", server)
+	require.NoError(t, err)
+	defer listener.Close()
+	done := make(chan error, 1)
+	go func() {
+		connection, err := listener.Accept()
+		if err == nil {
+			err = connection.(*tls.Conn).Handshake()
+			_, _ = connection.Write([]byte("hello"))
+			_ = connection.Close()
+		}
+		done <- err
+	}()
+	connection, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", listener.Addr().String(), client)
+	if err == nil {
+		_ = connection.Close()
+	}
+	return err, <-done
+}
+
+func TestLinksTrustTheAuthoritiesAloneAndCheckNoName(t *testing.T) {
+	a, b := newAuthority(t, long), newAuthority(t, long)
+	open := func(s Set) *Keeper {
+		k, err := Open(files(t, t.TempDir(), s), quiet)
+		require.NoError(t, err)
+		return k
+	}
+	one, two, stranger := open(a.sign(t, long)), open(a.sign(t, long)), open(b.sign(t, long))
+	err, _ := handshake(t, one.Links(), two.Server())
+	require.NoError(t, err)
+	err, _ = handshake(t, one.Links(), stranger.Server())
+	require.ErrorContains(t, err, "signed by unknown authority")
+	demanding := two.Server()
+	demanding.ClientAuth, demanding.ClientCAs = tls.RequireAndVerifyClientCert, one.stage.trusted.authorities
+	_, err = handshake(t, one.Links(), demanding)
+	require.NoError(t, err, "it shows its certificate, as Redis may demand")
+
+	named := one.Client()
+	named.ServerName = "redis"
+	err, _ = handshake(t, named, two.Server())
+	require.NoError(t, err)
+	err, _ = handshake(t, one.Client(), two.Server())
+	require.ErrorContains(t, err, "doesn't contain any IP SANs", "a client checks names")
+	expired := open(a.sign(t, -time.Minute))
+	err, _ = handshake(t, one.Links(), expired.Server())
+	require.ErrorContains(t, err, "expired")
+}
+
+func TestExpiryIsAnnouncedWeeksBefore(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	for left, want := range map[time.Duration]string{
+		Early + time.Minute: "", Early: "expires in 28 days, on 2026-12-28", 3 * day: "expires in 3 days, on 2026-12-03",
+		5 * time.Hour: "expires in 5 hours, at 2026-11-30T17:00:00Z", -day: "expired on 2026-11-29",
+	} {
+		got := State{Expires: now.Add(left)}.Warning(now)
+		if want == "" {
+			require.Empty(t, got)
+			continue
+		}
+		require.Contains(t, got, "the certificate "+want)
+		require.Contains(t, got, "Renew it")
+	}
+}

@@ -1,0 +1,32 @@
+package certificate
+
+import (
+	"fmt"
+	"time"
+)
+
+// Early is how long before its end a certificate is announced to expire. Whoever renews certificates by hand has weeks for it, and what renews
+// them by itself does so before: cert-manager after two thirds of their life, which are 30 of 90 days.
+const Early = 28 * 24 * time.Hour
+
+const day = 24 * time.Hour
+
+// Expiry says how long a certificate is good, or since when not.
+func (s State) Expiry(now time.Time) string {
+	left, on := s.Expires.Sub(now), s.Expires.UTC().Format(time.DateOnly)
+	switch {
+	case left < 0:
+		return "expired on " + on
+	case left < 2*day:
+		return fmt.Sprintf("expires in %d hours, at %s", int(left.Hours()), s.Expires.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("expires in %d days, on %s", int(left/day), on)
+}
+
+// Warning says what to do about a certificate that expires soon; empty: nothing yet.
+func (s State) Warning(now time.Time) string {
+	if s.Expires.Sub(now) > Early {
+		return ""
+	}
+	return "the certificate " + s.Expiry(now) + "; without another one no pod and no client can connect. Renew it in the Secret, or run helm upgrade if the chart makes it"
+}
