@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeauthority"
 )
 
 // fullname is the full name of the release, as with `helm install redis-ha`.
@@ -28,12 +29,12 @@ type options struct {
 	noPassword         bool
 	downAfter          time.Duration
 	webhook            string
-	extraConfig        string            // file of further redis.conf directives
-	environment        map[string]string // further variables of every pod
-	serverEnvironment  map[string]string // further variables of servers
-	followed           bool              // the pods mount a ConfigMap with the settings; see settingsOf
-	secret             secret            // of the certificate; empty: nothing is encrypted
-	unguarded          bool              // nobody watches the data, which takes time on the machine
+	extraConfig        string               // file of further redis.conf directives
+	environment        map[string]string    // further variables of every pod
+	serverEnvironment  map[string]string    // further variables of servers
+	followed           bool                 // the pods mount a ConfigMap with the settings; see settingsOf
+	secret             fakeauthority.Secret // of the certificate; empty: nothing is encrypted
+	unguarded          bool                 // nobody watches the data, which takes time on the machine
 }
 
 // cluster is one release: its pods and the API server they talk to.
@@ -49,10 +50,10 @@ type cluster struct {
 	born     time.Time
 
 	mu        sync.Mutex
-	mounted   configMap   // what a pod gets that starts now
-	secret    secret      // the same of the certificate
-	clientTLS *tls.Config // of the tests' own connections; nil: they are plain
-	pods      []*pod      // in the order of their creation
+	mounted   configMap            // what a pod gets that starts now
+	secret    fakeauthority.Secret // the same of the certificate
+	clientTLS *tls.Config          // of the tests' own connections; nil: they are plain
+	pods      []*pod               // in the order of their creation
 	clients   map[string]*redis.Client
 }
 
@@ -71,8 +72,8 @@ func newCluster(t *testing.T, o options) *cluster {
 	c := &cluster{t: t, options: o, network: claimNetwork(t), api: fakeapi.New("kube-public"), clients: map[string]*redis.Client{},
 		dir: t.TempDir(), born: time.Now().Add(-time.Hour)}
 	c.runDir = memoryDir(t, c.dir)
-	if o.secret.cert != nil {
-		c.secret, c.clientTLS = o.secret, o.secret.client(t)
+	if o.secret.Cert != nil {
+		c.secret, c.clientTLS = o.secret, o.secret.Client(t)
 	}
 	if !o.noPassword {
 		c.password = fmt.Sprintf("pass word %d \"#%%'", rand.Uint32())

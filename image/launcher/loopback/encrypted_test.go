@@ -2,16 +2,11 @@ package loopback
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,88 +15,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeauthority"
 )
-
-// serviceName is the name in the certificates of a release that clients check.
-const serviceName = fullname + "-master-svc"
-
-// authority signs certificates.
-type authority struct {
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	pem         []byte
-}
-
-// newAuthority makes an authority of a name.
-func newAuthority(t *testing.T, name string) *authority {
-	t.Helper()
-	a := &authority{}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(1000 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	a.certificate, a.key, a.pem = issue(t, template, nil)
-	return a
-}
-
-// issue signs a certificate with the key of an authority, or with its own key if there is none.
-func issue(t *testing.T, template *x509.Certificate, by *authority) (*x509.Certificate, *ecdsa.PrivateKey, []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parent, signer := template, key
-	if by != nil {
-		parent, signer = by.certificate, by.key
-	}
-	signed, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(signed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed})
-}
-
-// secret is what the Secret of a release holds.
-type secret struct{ cert, key, ca []byte }
-
-// sign gives a Secret with a new certificate, and the authorities that the pods are to trust: the authority itself if there are no others.
-func (a *authority) sign(t *testing.T, trusted ...*authority) secret {
-	t.Helper()
-	certificate, key, text := issue(t, &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: fullname}, DNSNames: []string{serviceName},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(100 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}, a)
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := secret{cert: text, key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})}
-	for _, other := range append([]*authority{}, trusted...) {
-		s.ca = append(s.ca, other.pem...)
-	}
-	if len(trusted) == 0 {
-		s.ca = a.pem
-	}
-	_ = certificate
-	return s
-}
-
-// client gives the encryption of a client that trusts the authorities of the Secret, and shows its certificate.
-func (s secret) client(t testing.TB) *tls.Config {
-	pair, err := tls.X509KeyPair(s.cert, s.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trusted := x509.NewCertPool()
-	trusted.AppendCertsFromPEM(s.ca)
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, RootCAs: trusted, ServerName: serviceName}
-}
 
 // secretDir is where a pod sees the Secret.
 func (p *pod) secretDir() string { return filepath.Join(p.cluster.dir, p.name, "tls") }
@@ -119,17 +35,17 @@ func (p *pod) mountSecret(variables map[string]string) {
 // refreshSecret is what the kubelet does when it sees that the Secret has changed.
 func (p *pod) refreshSecret() {
 	s := p.cluster.mountedSecret()
-	p.project(p.secretDir(), map[string]string{"tls.crt": string(s.cert), "tls.key": string(s.key), "ca.crt": string(s.ca)})
+	p.project(p.secretDir(), map[string]string{"tls.crt": string(s.Cert), "tls.key": string(s.Key), "ca.crt": string(s.CA)})
 }
 
-func (c *cluster) mountedSecret() secret {
+func (c *cluster) mountedSecret() fakeauthority.Secret {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.secret
 }
 
 // setSecret changes the Secret. Pods that start later get it at once, and those that run one after the other, with a pause in between.
-func (c *cluster) setSecret(s secret, pause time.Duration) {
+func (c *cluster) setSecret(s fakeauthority.Secret, pause time.Duration) {
 	c.t.Helper()
 	c.mu.Lock()
 	c.secret = s
@@ -155,10 +71,10 @@ func (c *cluster) clientOptions(address string) *redis.Options {
 }
 
 // startEncrypted starts a release in which everything is encrypted.
-func startEncrypted(t *testing.T, o options) (*cluster, *authority) {
+func startEncrypted(t *testing.T, o options) (*cluster, *fakeauthority.Authority) {
 	t.Helper()
-	a := newAuthority(t, "first")
-	o.secret = a.sign(t)
+	a := fakeauthority.New(t, fakeauthority.Long)
+	o.secret = a.Sign(t, fakeauthority.Long)
 	return start(t, o), a
 }
 
@@ -268,14 +184,14 @@ func TestCrashOfAnEncryptedMasterIsFailedOver(t *testing.T) {
 }
 
 // certified says whether a Redis or a sentinel shows the certificate of a Secret.
-func (c *cluster) certified(p *pod, s secret) error {
-	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second}, Config: s.client(c.t)}
+func (c *cluster) certified(p *pod, s fakeauthority.Secret) error {
+	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second}, Config: s.Client(c.t)}
 	connection, err := dialer.DialContext(c.t.Context(), "tcp", p.address())
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
 	defer connection.Close()
-	want, _ := pem.Decode(s.cert)
+	want, _ := pem.Decode(s.Cert)
 	if shown := connection.(*tls.Conn).ConnectionState().PeerCertificates[0]; !bytes.Equal(shown.Raw, want.Bytes) {
 		return fmt.Errorf("%s shows another certificate, of %s", p.name, shown.Issuer)
 	}
@@ -283,7 +199,7 @@ func (c *cluster) certified(p *pod, s secret) error {
 }
 
 // awaitCertificate waits until all pods show the certificate of a Secret, and says how long that took.
-func (c *cluster) awaitCertificate(limit time.Duration, s secret) time.Duration {
+func (c *cluster) awaitCertificate(limit time.Duration, s fakeauthority.Secret) time.Duration {
 	c.t.Helper()
 	began := time.Now()
 	for _, p := range append(c.servers(), c.sentinels()...) {
@@ -313,7 +229,7 @@ func TestRenewedCertificateIsTakenOverWithoutARestart(t *testing.T) {
 	w := c.write()
 	w.advance(100)
 	before, history := c.runs(), len(c.api.RoleChanges())
-	next := a.sign(t)
+	next := a.Sign(t, fakeauthority.Long)
 	c.setSecret(next, 200*time.Millisecond)
 	t.Logf("all pods have the renewed certificate after %v", c.awaitCertificate(2*time.Minute, next))
 	w.advance(100)
@@ -336,12 +252,12 @@ func TestRenewedCertificateIsTakenOverWithoutARestart(t *testing.T) {
 func TestCertificateOfAnotherAuthorityIsTakenOverWhilePodsTrustBoth(t *testing.T) {
 	t.Parallel()
 	c, first := startEncrypted(t, options{})
-	second := newAuthority(t, "second")
+	second := fakeauthority.New(t, fakeauthority.Long)
 	c.trust(first, second) // a client trusts both before, as the documents say
 	w := c.write()
 	w.advance(100)
 	before := c.runs()
-	next := second.sign(t)
+	next := second.Sign(t, fakeauthority.Long)
 	c.setSecret(next, 200*time.Millisecond)
 	// A master that dies while the pods show different certificates is replaced.
 	eventually(t, 5*time.Minute, "the new certificate at one pod", func() error { return c.certified(c.servers()[0], next) })
@@ -359,8 +275,8 @@ func TestCertificateOfAnotherAuthorityIsTakenOverWhilePodsTrustBoth(t *testing.T
 func TestCertificateThatDoesNotFitIsRefused(t *testing.T) {
 	t.Parallel()
 	c, a := startEncrypted(t, options{})
-	wrong, good := a.sign(t), c.mountedSecret()
-	wrong.key = good.key
+	wrong, good := a.Sign(t, fakeauthority.Long), c.mountedSecret()
+	wrong.Key = good.Key
 	c.setSecret(wrong, 0)
 	for _, p := range append(c.servers(), c.sentinels()...) {
 		eventually(t, settle, p.name+" to tell of the refusal", func() error {
@@ -382,13 +298,13 @@ func TestCertificateThatDoesNotFitIsRefused(t *testing.T) {
 }
 
 // trust has the tests' own connections trust further authorities.
-func (c *cluster) trust(authorities ...*authority) {
+func (c *cluster) trust(authorities ...*fakeauthority.Authority) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	trusting := c.clientTLS.Clone()
 	trusting.RootCAs = x509.NewCertPool()
 	for _, a := range authorities {
-		trusting.RootCAs.AppendCertsFromPEM(a.pem)
+		trusting.RootCAs.AppendCertsFromPEM(a.PEM)
 	}
 	c.clientTLS = trusting
 	for _, client := range c.clients {

@@ -101,7 +101,7 @@ func (p *pod) environment() []string {
 	if o.followed {
 		p.mountSettings(variables)
 	}
-	if o.secret.cert != nil {
+	if o.secret.Cert != nil {
 		p.mountSecret(variables)
 	}
 	for name, value := range o.environment {

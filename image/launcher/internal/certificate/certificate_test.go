@@ -1,15 +1,8 @@
 package certificate
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,61 +13,21 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeauthority"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// authority signs certificates.
-type authority struct {
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	pem         []byte
-}
-
-func newAuthority(t *testing.T, life time.Duration) authority {
-	t.Helper()
-	a := authority{}
-	a.certificate, a.key, a.pem = issue(t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(life), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}, nil)
-	return a
-}
-
-func issue(t *testing.T, template *x509.Certificate, by *authority) (*x509.Certificate, *ecdsa.PrivateKey, []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template.SerialNumber, template.NotBefore = big.NewInt(time.Now().UnixNano()), time.Now().Add(-1000*time.Hour)
-	parent, signer := template, key
-	if by != nil {
-		parent, signer = by.certificate, by.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	require.NoError(t, err)
-	certificate, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	return certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-}
-
 // sign gives a certificate with a life, and the authorities to trust.
-func (a authority) sign(t *testing.T, life time.Duration, trusted ...authority) Set {
+func sign(t *testing.T, a *fakeauthority.Authority, life time.Duration, trusted ...*fakeauthority.Authority) Set {
 	t.Helper()
-	_, key, cert := issue(t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "pod"}, DNSNames: []string{"redis"}, NotAfter: time.Now().Add(life), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}, &a)
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
-	var ca []byte
-	for _, other := range append(trusted, a) {
-		ca = append(ca, other.pem...)
-	}
-	s, err := parse(cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), ca, time.Now())
+	signed := a.Sign(t, life, trusted...)
+	s, err := parse(signed.Cert, signed.Key, signed.CA, time.Now())
 	require.NoError(t, err)
 	return s
 }
 
-const long = 1000 * time.Hour
+const long = fakeauthority.Long
 
 // files writes a set as the files of a mounted Secret.
 func files(t *testing.T, dir string, s Set) config.TLS {
@@ -87,8 +40,8 @@ func files(t *testing.T, dir string, s Set) config.TLS {
 }
 
 func TestFilesThatDoNotFitAreRefused(t *testing.T) {
-	a, b := newAuthority(t, long), newAuthority(t, long)
-	good, other := a.sign(t, long), b.sign(t, long)
+	a, b := fakeauthority.New(t, long), fakeauthority.New(t, long)
+	good, other := sign(t, a, long), sign(t, b, long)
 	for name, c := range map[string]struct {
 		cert, key, ca []byte
 		says          string
@@ -111,27 +64,27 @@ func TestFilesThatDoNotFitAreRefused(t *testing.T) {
 
 // A pod whose certificate has expired starts: it can tell of that, and its Redis is as alive as the others.
 func TestCertificateThatHasExpiredIsRead(t *testing.T) {
-	a := newAuthority(t, long)
-	s := a.sign(t, -time.Hour)
+	a := fakeauthority.New(t, long)
+	s := sign(t, a, -time.Hour)
 	require.True(t, s.Expires().Before(time.Now()))
 }
 
 func TestCertificateExpiresNoLaterThanItsAuthority(t *testing.T) {
-	short, later := newAuthority(t, 10*time.Hour), newAuthority(t, 2*long)
-	require.WithinDuration(t, time.Now().Add(10*time.Hour), short.sign(t, long).Expires(), time.Minute)
-	require.WithinDuration(t, time.Now().Add(long), short.sign(t, long, later).Expires(), time.Minute)
+	short, later := fakeauthority.New(t, 10*time.Hour), fakeauthority.New(t, 2*long)
+	require.WithinDuration(t, time.Now().Add(10*time.Hour), sign(t, short, long).Expires(), time.Minute)
+	require.WithinDuration(t, time.Now().Add(long), sign(t, short, long, later).Expires(), time.Minute)
 }
 
 // What happens to a release whose pods read a new certificate at different times: every two pods must always trust each other.
 func TestPodsTrustEachOtherThroughoutAChange(t *testing.T) {
-	first, second := newAuthority(t, long), newAuthority(t, long)
+	first, second := fakeauthority.New(t, long), fakeauthority.New(t, long)
 	for name, next := range map[string]Set{
-		"a certificate of the same authority":       first.sign(t, long),
-		"a certificate of another authority":        second.sign(t, long),
-		"another authority beside the first":        second.sign(t, long, first),
-		"the same certificates, and more authority": first.sign(t, long, second),
+		"a certificate of the same authority":       sign(t, first, long),
+		"a certificate of another authority":        sign(t, second, long),
+		"another authority beside the first":        sign(t, second, long, first),
+		"the same certificates, and more authority": sign(t, first, long, second),
 	} {
-		before, now := first.sign(t, long), time.Now()
+		before, now := sign(t, first, long), time.Now()
 		early := stage{shown: before, trusted: before, latest: before}
 		late := early
 		settled := func(s stage) bool { return s.shown.same(next) && string(s.trusted.CA) == string(next.CA) }
@@ -153,23 +106,23 @@ func TestPodsTrustEachOtherThroughoutAChange(t *testing.T) {
 }
 
 func TestCertificateOfAKnownAuthorityIsShownAtOnce(t *testing.T) {
-	a := newAuthority(t, long)
-	before, next, now := a.sign(t, long), a.sign(t, long), time.Now()
+	a := fakeauthority.New(t, long)
+	before, next, now := sign(t, a, long), sign(t, a, long), time.Now()
 	s := stage{shown: before, trusted: before, latest: before}.taken(next, now)
 	require.True(t, s.shown.same(next))
 	require.Empty(t, s.pending())
 }
 
 func TestExpiredCertificateDoesNotStayForTheSakeOfOthers(t *testing.T) {
-	first, second := newAuthority(t, long), newAuthority(t, long)
-	before, next, now := first.sign(t, -time.Minute), second.sign(t, long), time.Now()
+	first, second := fakeauthority.New(t, long), fakeauthority.New(t, long)
+	before, next, now := sign(t, first, -time.Minute), sign(t, second, long), time.Now()
 	require.True(t, stage{shown: before, trusted: before, latest: before}.taken(next, now).shown.same(next))
 }
 
 func TestKeeperTakesFilesThatTwoLooksFindTheSameAndGivesThemToRedis(t *testing.T) {
-	a := newAuthority(t, long)
+	a := fakeauthority.New(t, long)
 	mounted, run := t.TempDir(), t.TempDir()
-	before, next := a.sign(t, long), a.sign(t, 2*long)
+	before, next := sign(t, a, long), sign(t, a, 2*long)
 	k, err := Open(files(t, mounted, before), quiet)
 	require.NoError(t, err)
 	require.NoError(t, k.Keep(run))
@@ -236,13 +189,13 @@ func handshake(t *testing.T, client, server *tls.Config) (clientError, serverErr
 }
 
 func TestLinksTrustTheAuthoritiesAloneAndCheckNoName(t *testing.T) {
-	a, b := newAuthority(t, long), newAuthority(t, long)
+	a, b := fakeauthority.New(t, long), fakeauthority.New(t, long)
 	open := func(s Set) *Keeper {
 		k, err := Open(files(t, t.TempDir(), s), quiet)
 		require.NoError(t, err)
 		return k
 	}
-	one, two, stranger := open(a.sign(t, long)), open(a.sign(t, long)), open(b.sign(t, long))
+	one, two, stranger := open(sign(t, a, long)), open(sign(t, a, long)), open(sign(t, b, long))
 	err, _ := handshake(t, one.Links(), two.Server())
 	require.NoError(t, err)
 	err, _ = handshake(t, one.Links(), stranger.Server())
@@ -253,12 +206,12 @@ func TestLinksTrustTheAuthoritiesAloneAndCheckNoName(t *testing.T) {
 	require.NoError(t, err, "it shows its certificate, as Redis may demand")
 
 	named := one.Client()
-	named.ServerName = "redis"
+	named.ServerName = fakeauthority.Name
 	err, _ = handshake(t, named, two.Server())
 	require.NoError(t, err)
 	err, _ = handshake(t, one.Client(), two.Server())
 	require.ErrorContains(t, err, "doesn't contain any IP SANs", "a client checks names")
-	expired := open(a.sign(t, -time.Minute))
+	expired := open(sign(t, a, -time.Minute))
 	err, _ = handshake(t, one.Links(), expired.Server())
 	require.ErrorContains(t, err, "expired")
 }
