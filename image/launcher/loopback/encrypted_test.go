@@ -259,7 +259,6 @@ func TestCertificateOfAnotherAuthorityIsTakenOverWhilePodsTrustBoth(t *testing.T
 	before := c.runs()
 	next := second.Sign(t, fakeauthority.Long)
 	c.setSecret(next, 200*time.Millisecond)
-	// A master that dies while the pods show different certificates is replaced.
 	eventually(t, 5*time.Minute, "the new certificate at one pod", func() error { return c.certified(c.servers()[0], next) })
 	t.Logf("all pods have the certificate of the other authority after %v", c.awaitCertificate(5*time.Minute, next))
 	w.advance(100)
