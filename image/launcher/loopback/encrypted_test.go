@@ -311,3 +311,26 @@ func (c *cluster) trust(authorities ...*fakeauthority.Authority) {
 	}
 	clear(c.clients)
 }
+
+// Sentinel names addresses. A client that is told the name of the master Service checks that name, and one that is not does not connect.
+func TestClientOfSentinelChecksTheNameOfTheService(t *testing.T) {
+	t.Parallel()
+	c, _ := startEncrypted(t, options{})
+	sentinel := c.sentinels()[0].address()
+	set := func(name string) error {
+		encryption := c.encryption().Clone()
+		encryption.ServerName = name
+		client := redis.NewFailoverClient(&redis.FailoverOptions{
+			MasterName: "mymaster", SentinelAddrs: []string{sentinel}, SentinelPassword: c.password, Password: c.password, TLSConfig: encryption,
+			MaxRetries: -1, DialTimeout: time.Second,
+		})
+		defer client.Close()
+		return client.Set(t.Context(), "by a client of Sentinel", 1, 0).Err()
+	}
+	if err := set(fakeauthority.Name); err != nil {
+		t.Error(err)
+	}
+	if err := set(""); err == nil {
+		t.Error("it has written over a connection to a server whose name it could not check")
+	}
+}

@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
@@ -81,11 +79,4 @@ func announce(ctx context.Context, state certificate.State, told string, api *ku
 		return told
 	}
 	return name
-}
-
-// CountCertificate registers the metric that tells when the certificate expires.
-func (m *Metrics) CountCertificate(registry *prometheus.Registry, k *certificate.Keeper) {
-	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "redis_ha_certificate_expiry_timestamp_seconds",
-		Help: "When the certificate of this pod expires, or the last of its authorities if that is earlier, in seconds since 1970."},
-		func() float64 { return float64(k.State().Expires.Unix()) }))
 }
