@@ -27,8 +27,17 @@ func (p *pod) mountSecret(variables map[string]string) {
 	if _, err := os.Stat(p.secretDir()); err != nil {
 		p.refreshSecret()
 	}
-	for variable, file := range map[string]string{"CERT": "tls.crt", "KEY": "tls.key", "CA": "ca.crt"} {
-		variables["LAUNCHER_TLS_"+variable+"_FILE"] = filepath.Join(p.secretDir(), file)
+	for _, variable := range secretVariables(p.secretDir()) {
+		name, value, _ := strings.Cut(variable, "=")
+		variables[name] = value
+	}
+}
+
+// secretVariables name the files of a Secret that is mounted at a folder.
+func secretVariables(dir string) []string {
+	return []string{
+		"LAUNCHER_TLS_CERT_FILE=" + filepath.Join(dir, "tls.crt"), "LAUNCHER_TLS_KEY_FILE=" + filepath.Join(dir, "tls.key"),
+		"LAUNCHER_TLS_CA_FILE=" + filepath.Join(dir, "ca.crt"),
 	}
 }
 
@@ -333,4 +342,38 @@ func TestClientOfSentinelChecksTheNameOfTheService(t *testing.T) {
 	if err := set(""); err == nil {
 		t.Error("it has written over a connection to a server whose name it could not check")
 	}
+}
+
+// Connections that still arrive at a former master are passed on as they are, and are encrypted to its successor.
+func TestLateConnectionsOfAnEncryptedReleaseArePassedOn(t *testing.T) {
+	t.Parallel()
+	const number = 20
+	c, _ := startEncrypted(t, options{})
+	w := c.write()
+	w.advance(100)
+	old := c.converge()
+	left := old.removeBeside()
+	eventually(t, settle, "the hand-over", func() error { return says(old, "handed over") })
+	requireOneByOne(t, c.comeLate(old, number), number, 0)
+	eventually(t, settle, "the old master to have left", left)
+	c.addServer().run()
+	c.converge()
+	w.requireNothingLost()
+}
+
+func TestCommandsReachAnEncryptedRelease(t *testing.T) {
+	t.Parallel()
+	secret := fakeauthority.New(t, fakeauthority.Long).Sign(t, fakeauthority.Long)
+	c, b := startWithBackups(t, options{secret: secret}, t.TempDir())
+	c.fill(t, 100)
+	if said := b.start(t, "backup").end(t, 0); !strings.Contains(said, `msg="the backup is whole"`) || !strings.Contains(said, `reason="a slave in sync`) {
+		t.Errorf("the backup says:\n%s", said)
+	}
+	eventually(t, settle, "launcher status to tell of the certificate", func() error {
+		sentinel := c.sentinels()[0]
+		if _, text := runOnce(t, sentinel, 10*time.Second, sentinel.environment(), "status"); !strings.Contains(text, "certificate: 6 of 6 pods show ") || !strings.Contains(text, "expires in 41 days") || !strings.Contains(text, "sentinels: 3 of 3 answer") {
+			return errors.New(text)
+		}
+		return nil
+	})
 }
