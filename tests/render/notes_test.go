@@ -59,7 +59,7 @@ func TestCommandsOfTheNotesNameWhatIsInstalled(t *testing.T) {
 					known["deployment/"+o.Object.GetName()] = true
 				case *appsv1.StatefulSet:
 					known["statefulset/"+o.Object.GetName()] = true
-				case *corev1.Service, *corev1.Secret:
+				case *corev1.Service, *corev1.Secret, *render.Certificate: // whose Secret has the same name
 					known[o.Object.GetName()] = true
 				}
 			}

@@ -131,7 +131,8 @@ func TestEncryptionOfARunningReleaseIsNotChanged(t *testing.T) {
 			replicas int32
 			refused  bool
 		}{
-			{"auth: true", mine, 3, true}, {mine, "auth: true", 3, true}, {mine, generated, 3, false}, {"auth: true", "auth: false", 3, false},
+			{"auth: true", mine, 3, true}, {mine, "auth: true", 3, true}, {mine, generated, 3, true}, {mine, generated, 0, false}, {mine, mine, 3, false},
+			{generated, "tls: {enabled: true, certManager: {enabled: true, issuerRef: {name: mine}}}", 3, false}, {"auth: true", "auth: false", 3, false},
 			{"auth: true", mine, 0, false}, {mine, "auth: true", 0, false},
 		} {
 			var objects []metav1.Object
@@ -149,9 +150,33 @@ func TestEncryptionOfARunningReleaseIsNotChanged(t *testing.T) {
 				require.NoError(t, err, "%v", c)
 				continue
 			}
-			require.ErrorContains(t, err, "tls.enabled: the pods that run", "%v", c)
+			require.ErrorContains(t, err, ": the pods that run ", "%v", c)
 		}
 	}
+}
+
+func TestCertManagerMakesTheCertificate(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "tls: {enabled: true, certManager: {enabled: true, issuerRef: {name: mine, kind: ClusterIssuer}}}"))
+	render.None[*corev1.Secret](t, m)
+	certificate := render.One[*render.Certificate](t, m, render.Fullname+"-tls")
+	assert.Equal(t, render.Fullname+"-tls", certificate.Spec.SecretName)
+	assert.Equal(t, []string{"mine", "ClusterIssuer", "cert-manager.io"}, []string{certificate.Spec.IssuerRef.Name, certificate.Spec.IssuerRef.Kind, certificate.Spec.IssuerRef.Group})
+	assert.Equal(t, 90*24*time.Hour, certificate.Spec.Duration.Duration)
+	assert.Equal(t, 30*24*time.Hour, certificate.Spec.RenewBefore.Duration)
+	assert.Subset(t, certificate.Spec.Usages, []string{"server auth", "client auth"})
+	for _, service := range render.All[*corev1.Service](m) {
+		for _, name := range []string{"", "." + render.Namespace, "." + render.Namespace + ".svc", "." + render.Namespace + ".svc.cluster.local"} {
+			assert.Contains(t, certificate.Spec.DNSNames, service.Name+name)
+		}
+	}
+	for _, p := range m.PodTemplates() {
+		for _, v := range p.Spec.Volumes {
+			if v.Secret != nil {
+				assert.Equal(t, render.Fullname+"-tls", v.Secret.SecretName, p.Owner)
+			}
+		}
+	}
+	render.None[*render.Certificate](t, render.Chart(t, render.YAML(t, generated)))
 }
 
 func TestNotesAndCommandsUseTheCertificate(t *testing.T) {

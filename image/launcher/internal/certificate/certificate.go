@@ -104,6 +104,9 @@ func (s Set) Expires() time.Time {
 	return end
 }
 
+// life is the time from the beginning of the certificate to its end.
+func (s Set) life() time.Duration { return s.Expires().Sub(s.pair.Leaf.NotBefore) }
+
 // Version names the certificate and the authorities: the first 8 hexadecimal digits of their SHA-256 sum.
 func (s Set) Version() string {
 	sum := sha256.Sum256(append(append([]byte(nil), s.Cert...), s.CA...))

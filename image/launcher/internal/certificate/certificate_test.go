@@ -218,16 +218,20 @@ func TestLinksTrustTheAuthoritiesAloneAndCheckNoName(t *testing.T) {
 
 func TestExpiryIsAnnouncedWeeksBefore(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	for left, want := range map[time.Duration]string{
-		Early + time.Minute: "", Early: "expires in 28 days, on 2026-12-28", 3 * day: "expires in 3 days, on 2026-12-03",
-		5 * time.Hour: "expires in 5 hours, at 2026-11-30T17:00:00Z", -day: "expired on 2026-11-29",
+	for _, c := range []struct {
+		left, life time.Duration
+		want       string
+	}{
+		{Early + time.Minute, 730 * day, ""}, {Early, 730 * day, "expires in 28 days, on 2026-12-28"}, {3 * day, 90 * day, "expires in 3 days, on 2026-12-03"},
+		{30 * day, 90 * day, ""}, {22 * day, 90 * day, "expires in 22 days, on 2026-12-22"}, {8 * time.Hour, day, ""},
+		{5 * time.Hour, day, "expires in 5 hours, at 2026-11-30T17:00:00Z"}, {-day, 90 * day, "expired on 2026-11-29"},
 	} {
-		got := State{Expires: now.Add(left)}.Warning(now)
-		if want == "" {
-			require.Empty(t, got)
+		got := State{Expires: now.Add(c.left), life: c.life}.Warning(now)
+		if c.want == "" {
+			require.Empty(t, got, "%v", c)
 			continue
 		}
-		require.Contains(t, got, "the certificate "+want)
+		require.Contains(t, got, "the certificate "+c.want)
 		require.Contains(t, got, "Renew it")
 	}
 }

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Early is how long before its end a certificate is announced to expire. Whoever renews certificates by hand has weeks for it, and what renews
-// them by itself does so before: cert-manager after two thirds of their life, which are 30 of 90 days.
+// Early is how long before its end a certificate is announced to expire, at most: whoever renews certificates by hand has weeks for it. A
+// certificate with a shorter life is announced in the last quarter of it. What renews certificates by itself does so before: cert-manager
+// when a third of the life is left.
 const Early = 28 * 24 * time.Hour
 
 const day = 24 * time.Hour
@@ -25,7 +26,7 @@ func (s State) Expiry(now time.Time) string {
 
 // Warning says what to do about a certificate that expires soon; empty: nothing yet.
 func (s State) Warning(now time.Time) string {
-	if s.Expires.Sub(now) > Early {
+	if s.Expires.Sub(now) > min(Early, s.life/4) {
 		return ""
 	}
 	return "the certificate " + s.Expiry(now) + "; without another one no pod and no client can connect. Renew it in the Secret, or run helm upgrade if the chart makes it"

@@ -137,7 +137,7 @@ func (k *Keeper) State() *State {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return &State{Version: k.stage.version(), Expires: k.stage.shown.Expires(), Pending: k.pending()}
+	return &State{Version: k.stage.version(), Expires: k.stage.shown.Expires(), life: k.stage.shown.life(), Pending: k.pending()}
 }
 
 // pending says what of the files does not count yet, or why they are refused.
@@ -157,6 +157,7 @@ type State struct {
 	Version string `json:"version"`
 	// Expires is when the certificate expires, or the last of the authorities if that is earlier.
 	Expires time.Time `json:"expires"`
+	life time.Duration // of the certificate, from its beginning to its end
 	// Pending is what has not been applied yet, or cannot be, each in a sentence. Empty: all has been applied.
 	Pending []string `json:"pending,omitempty"`
 }
