@@ -156,8 +156,8 @@ type State struct {
 	// Version names the certificate that this pod shows and the authorities that it trusts.
 	Version string `json:"version"`
 	// Expires is when the certificate expires, or the last of the authorities if that is earlier.
-	Expires time.Time `json:"expires"`
-	life time.Duration // of the certificate, from its beginning to its end
+	Expires time.Time     `json:"expires"`
+	life    time.Duration // of the certificate, from its beginning to its end
 	// Pending is what has not been applied yet, or cannot be, each in a sentence. Empty: all has been applied.
 	Pending []string `json:"pending,omitempty"`
 }
