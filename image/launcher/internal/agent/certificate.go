@@ -13,15 +13,16 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 )
 
-// certify has the running Redis read its certificate again if another one counts. Connections that are open stay. After an error the next turn
+// certify has the running Redis read another certificate if another one counts. Connections that are open stay. After an error the next turn
 // tries again.
 func (s *Server) certify(ctx context.Context) {
-	version := s.certificates.Version()
-	if s.child == nil || s.certified == version {
+	c := s.config
+	c.TLS.Folder = s.certificates.Folder()
+	if s.child == nil || s.certified == c.TLS.Folder {
 		return
 	}
 	var pairs []any
-	for _, d := range redisconf.Certificate(s.config) {
+	for _, d := range redisconf.Certificate(c) {
 		pairs = append(pairs, d.Name, d.Value)
 	}
 	if err := s.local().SetAll(ctx, pairs...); err != nil {
@@ -31,8 +32,8 @@ func (s *Server) certify(ctx context.Context) {
 		}
 		return
 	}
-	s.certified, s.uncertified = version, ""
-	s.log.Info("Redis has taken another certificate", "version", version)
+	s.certified, s.uncertified = c.TLS.Folder, ""
+	s.log.Info("Redis has taken another certificate", "folder", c.TLS.Folder)
 }
 
 // certificateState is what this launcher tells of its certificate.

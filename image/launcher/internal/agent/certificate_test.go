@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -28,8 +29,8 @@ func certified(t *testing.T, life time.Duration) *certificate.Keeper {
 
 func TestRunningRedisIsToldOfAnotherCertificateUntilItHasTakenIt(t *testing.T) {
 	s, redis := sized(t, release(t, "server-a"))
-	s.config.RunDir = "/run"
 	s.certificates, s.child = certified(t, fakeauthority.Long), &process.Child{}
+	require.NoError(t, s.certificates.Keep(t.TempDir()))
 	redis.Answer("CONFIG SET tls-cert-file", "-ERR no such file\r\n")
 	s.certify(t.Context())
 	require.Contains(t, s.certificateState().Pending[0], "Redis has not taken its certificate: ERR no such file")
@@ -37,7 +38,8 @@ func TestRunningRedisIsToldOfAnotherCertificateUntilItHasTakenIt(t *testing.T) {
 	for range 3 {
 		s.certify(t.Context())
 	}
-	const files = "tls-cert-file /run/tls.crt tls-key-file /run/tls.key tls-ca-cert-file /run/ca.crt"
+	folder := s.certificates.Folder()
+	files := fmt.Sprintf("tls-cert-file %[1]s/tls.crt tls-key-file %[1]s/tls.key tls-ca-cert-file %[1]s/ca.crt", folder)
 	require.Equal(t, []string{files, files}, directives(redis), "once more, and then not again")
 	require.Empty(t, s.certificateState().Pending)
 

@@ -26,6 +26,7 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 	}
 	path := filepath.Join(s.config.RunDir, "redis.conf")
 	settings := s.directives.startable(s.sized())
+	settings.TLS.Folder = s.certificates.Folder()
 	if told := s.toldLimit(); told > 0 {
 		settings.MemoryLimit = told
 	}
@@ -55,7 +56,6 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 		}
 	}
 	s.removeUnfinished()
-	certified := s.certificates.Version()
 	child, err := process.Start(s.config.RedisServer, path)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 	now := time.Now()
 	s.child, s.restarts.Started, s.priority, s.limit = child, now, redisconf.BootPriority, settings.MemoryLimit
 	s.directives.started(settings)
-	s.certified = certified
+	s.certified = settings.TLS.Folder
 	s.guard.Guard(child)
 	s.memory.ProcessStarted(saved, now)
 	follows := "nobody"

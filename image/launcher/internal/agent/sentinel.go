@@ -72,7 +72,7 @@ type Sentinel struct {
 	joining   time.Time          // since when it has waited to join the other sentinels
 
 	certificates *certificate.Keeper // nil: nothing is encrypted
-	certified    string              // version of the certificate that the sentinel has
+	certified    string              // folder with the certificate that the sentinel has
 
 	memory role.SentinelMemory
 	views  []observe.SentinelView // the last answers of the sentinels
@@ -257,15 +257,16 @@ func (s *Sentinel) start(ctx context.Context, d role.SentinelDecision, o role.Se
 		return nil
 	}
 	seed := s.seed(ctx, d, o)
-	if err := os.WriteFile(s.file(), []byte(redisconf.Sentinel(s.live(), seed)), 0o600); err != nil {
+	c := s.live()
+	c.TLS.Folder = s.certificates.Folder()
+	if err := os.WriteFile(s.file(), []byte(redisconf.Sentinel(c, seed)), 0o600); err != nil {
 		return err
 	}
-	certified := s.certificates.Version()
 	child, err := process.Start(s.config.RedisServer, s.file(), "--sentinel")
 	if err != nil {
 		return err
 	}
-	s.child, s.restarts.Started, s.certified = child, time.Now(), certified
+	s.child, s.restarts.Started, s.certified = child, time.Now(), c.TLS.Folder
 	s.log.Info("sentinel started", "pid", child.PID(), "master", d.Master.String(), "epoch", seed.CurrentEpoch,
 		"replicas", len(seed.Replicas), "sentinels", len(seed.Sentinels), "reason", d.Reason)
 	return nil

@@ -62,7 +62,7 @@ type Server struct {
 	sentinelTimes sentinelTimes
 
 	certificates *certificate.Keeper // nil: nothing is encrypted
-	certified    string              // version of the certificate that Redis has
+	certified    string              // folder with the certificate that Redis has
 	uncertified  string              // why Redis has not taken its certificate; empty: it has
 
 	guard        *writepause.Guard // pauses the writes of this master while somebody may be replacing it

@@ -17,7 +17,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 )
 
-// The names of the files that a Keeper writes into a folder for Redis and Sentinel.
+// The names of the files in the folder that a Keeper makes for Redis and Sentinel.
 const (
 	CertFile = "tls.crt"
 	KeyFile  = "tls.key"

@@ -127,18 +127,20 @@ func TestKeeperTakesFilesThatTwoLooksFindTheSameAndGivesThemToRedis(t *testing.T
 	require.NoError(t, err)
 	require.NoError(t, k.Keep(run))
 	stored := func() Set {
-		s, err := Read(config.TLS{CertFile: filepath.Join(run, CertFile), KeyFile: filepath.Join(run, KeyFile), CAFile: filepath.Join(run, CAFile)})
+		folder := k.Folder()
+		s, err := Read(config.TLS{CertFile: filepath.Join(folder, CertFile), KeyFile: filepath.Join(folder, KeyFile), CAFile: filepath.Join(folder, CAFile)})
 		require.NoError(t, err)
 		return s
 	}
 	require.True(t, stored().same(before))
-	version := k.Version()
+	version, folder := k.State().Version, k.Folder()
 	files(t, mounted, next)
 	k.look(time.Now())
-	require.Equal(t, version, k.Version(), "after one look")
+	require.Equal(t, version, k.State().Version, "after one look")
 	k.look(time.Now())
-	require.NotEqual(t, version, k.Version())
+	require.NotEqual(t, version, k.State().Version)
 	require.True(t, stored().same(next))
+	require.DirExists(t, folder, "a process that was just started may be reading it")
 	<-k.Changed()
 	require.Equal(t, next.Expires(), k.State().Expires)
 
@@ -150,16 +152,18 @@ func TestKeeperTakesFilesThatTwoLooksFindTheSameAndGivesThemToRedis(t *testing.T
 	require.True(t, stored().same(next), "the files before stay")
 	require.Len(t, k.State().Pending, 1)
 	require.Contains(t, k.State().Pending[0], "the files of the Secret are refused")
-	files(t, mounted, next)
+	files(t, mounted, sign(t, a, 3*long))
+	k.look(time.Now())
 	k.look(time.Now())
 	require.Empty(t, k.State().Pending)
+	require.NoDirExists(t, folder, "of an old certificate nothing is left")
 }
 
 func TestWhereNothingIsEncryptedThereIsNoKeeper(t *testing.T) {
 	k, err := Open(config.TLS{}, quiet)
 	require.NoError(t, err)
 	require.Nil(t, k)
-	require.Empty(t, k.Version())
+	require.Empty(t, k.Folder())
 	require.Nil(t, k.State())
 	require.Nil(t, k.Changed())
 	k.Run(t.Context())

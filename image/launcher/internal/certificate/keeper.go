@@ -17,16 +17,20 @@ import (
 // readEvery is how often the files are read. They are small, and in memory.
 const readEvery = time.Second
 
+// folderPrefix is what the names of the folders for Redis and Sentinel begin with. The version follows.
+const folderPrefix = "tls-"
+
 // Keeper has the certificate that counts now. Its methods may be called from several goroutines.
 type Keeper struct {
 	files   config.TLS
-	dir     string // where Redis and Sentinel find the files; empty: nobody does
+	dir     string // where the folders for Redis and Sentinel are; empty: there are none
 	log     *slog.Logger
 	changed chan struct{}
 	seen    Set // what was read last
 
 	mu       sync.Mutex
 	stage    stage
+	folder   string // what Redis and Sentinel are to read
 	refusal  string // why the files do not count; empty: they do
 	unstored string // why Redis and Sentinel cannot have the files; empty: they can
 }
@@ -43,7 +47,7 @@ func Open(files config.TLS, log *slog.Logger) (*Keeper, error) {
 	return &Keeper{files: files, log: log, changed: make(chan struct{}, 1), seen: set, stage: stage{shown: set, trusted: set, latest: set}}, nil
 }
 
-// Keep writes the files that count into a folder, from now on with each change.
+// Keep makes a folder with the files that count, and from now on another one with each change.
 func (k *Keeper) Keep(dir string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -51,17 +55,43 @@ func (k *Keeper) Keep(dir string) error {
 	return k.store()
 }
 
-// store writes the files. Redis and Sentinel read them only when their launcher starts them, or tells them to.
+// store makes the folder for what counts. The files of a folder never change, so Redis and Sentinel read files that fit. Of the folders before
+// one stays, which a process that has just been started may be reading.
 func (k *Keeper) store() error {
 	if k.dir == "" {
 		return nil
 	}
+	folder := filepath.Join(k.dir, folderPrefix+k.stage.version())
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("make a folder with the certificate for Redis: %w", err)
+	}
 	for name, content := range map[string][]byte{CertFile: k.stage.shown.Cert, KeyFile: k.stage.shown.Key, CAFile: k.stage.trusted.CA} {
-		if err := os.WriteFile(filepath.Join(k.dir, name), content, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
 			return fmt.Errorf("write the certificate for Redis: %w", err)
 		}
 	}
+	before := k.folder
+	k.folder = folder
+	folders, _ := filepath.Glob(filepath.Join(k.dir, folderPrefix+"*")) // its only error is that of a wrong pattern
+	for _, old := range folders {
+		if old == folder || old == before {
+			continue
+		}
+		if err := os.RemoveAll(old); err != nil {
+			k.log.Warn("the folder of an old certificate cannot be removed; it takes up room", "error", err)
+		}
+	}
 	return nil
+}
+
+// Folder is where the files are that Redis and Sentinel are to read; empty where nothing is encrypted.
+func (k *Keeper) Folder() string {
+	if k == nil {
+		return ""
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.folder
 }
 
 // Links encrypts connections to Redis, Sentinel and launchers. It checks that an authority has signed the certificate of the other side, as
@@ -118,16 +148,6 @@ func (k *Keeper) Changed() <-chan struct{} {
 		return nil
 	}
 	return k.changed
-}
-
-// Version names the certificate that counts and the authorities that are trusted; empty where nothing is encrypted.
-func (k *Keeper) Version() string {
-	if k == nil {
-		return ""
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.stage.version()
 }
 
 // State gives what this launcher tells of its certificate; nil where nothing is encrypted.

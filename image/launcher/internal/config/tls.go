@@ -9,6 +9,8 @@ type TLS struct {
 	CertFile, KeyFile, CAFile string
 	// AuthClients: Redis and Sentinel refuse clients without a certificate of one of the authorities.
 	AuthClients bool
+	// Folder is where Redis and Sentinel find the certificate that counts. Package certificate makes it.
+	Folder string
 	// Links encrypts the connections of the launcher to Redis, Sentinel and other launchers. Package certificate makes it; nil: they are plain.
 	Links *tls.Config
 }

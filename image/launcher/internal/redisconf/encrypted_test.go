@@ -20,9 +20,9 @@ func encrypted(t *testing.T, secret fakeauthority.Secret) config.Config {
 	t.Helper()
 	c := settings(func(c *config.Config) {
 		c.BindAddress, c.RedisPort, c.SentinelPort, c.DataDir, c.RunDir = "127.0.0.1", freePort(t), freePort(t), t.TempDir(), t.TempDir()
-		c.TLS = config.TLS{CertFile: "/etc/redis-ha-tls/tls.crt", AuthClients: true}
+		c.TLS = config.TLS{CertFile: "/etc/redis-ha-tls/tls.crt", AuthClients: true, Folder: t.TempDir()}
 	})
-	secret.Write(t, c.RunDir)
+	secret.Write(t, c.TLS.Folder)
 	return c
 }
 
@@ -48,7 +48,8 @@ func TestEncryptedRedisReadsAnotherCertificateWhenItIsTold(t *testing.T) {
 	require.Equal(t, "yes", values["tls-auth-clients"])
 	raw := func(s fakeauthority.Secret) []byte { block, _ := pem.Decode(s.Cert); return block.Bytes }
 	require.Equal(t, raw(before), shown(t, c.RedisPort, before.Client(t)))
-	next.Write(t, c.RunDir)
+	c.TLS.Folder = t.TempDir()
+	next.Write(t, c.TLS.Folder)
 	set := []any{"CONFIG", "SET"}
 	for _, d := range Certificate(c) {
 		set = append(set, d.Name, d.Value)

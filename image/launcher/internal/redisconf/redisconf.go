@@ -87,13 +87,13 @@ func (l *lines) listen(c config.Config, port int) {
 	l.add("tls-auth-clients", yesNo(c.TLS.AuthClients))
 }
 
-// Certificate gives the directives that name the files of the certificate. Redis reads the files when it starts, and again when it is given one
-// of the directives. Package certificate keeps the files.
+// Certificate gives the directives that name the files of the certificate. Redis reads the files when it starts, and when it is given
+// the directives.
 func Certificate(c config.Config) []Directive {
 	return []Directive{
-		{"tls-cert-file", filepath.Join(c.RunDir, certificate.CertFile)},
-		{"tls-key-file", filepath.Join(c.RunDir, certificate.KeyFile)},
-		{"tls-ca-cert-file", filepath.Join(c.RunDir, certificate.CAFile)},
+		{"tls-cert-file", filepath.Join(c.TLS.Folder, certificate.CertFile)},
+		{"tls-key-file", filepath.Join(c.TLS.Folder, certificate.KeyFile)},
+		{"tls-ca-cert-file", filepath.Join(c.TLS.Folder, certificate.CAFile)},
 	}
 }
 
