@@ -43,10 +43,16 @@ func Copy(ctx context.Context, addr netip.AddrPort, password string, encryption 
 	if err != nil {
 		return 0, fmt.Errorf("connect to the Redis at %s: %w", addr, err)
 	}
+	defer func() { _ = connection.Close() }()
 	if encryption != nil {
-		connection = tls.Client(connection, encryption)
+		encrypted := tls.Client(connection, encryption)
+		limited, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		if err := encrypted.HandshakeContext(limited); err != nil {
+			return 0, fmt.Errorf("encrypt the connection to the Redis at %s: %w", addr, err)
+		}
+		connection = encrypted
 	}
-	defer connection.Close()
 	defer context.AfterFunc(ctx, func() { _ = connection.Close() })()
 	s := &source{connection: connection}
 	s.reader = bufio.NewReaderSize(s, bufferSize)

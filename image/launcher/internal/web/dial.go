@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -43,8 +44,17 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 		dialer.LocalAddr = from
 	}
 	connection, err := dialer.DialContext(ctx, network, address)
-	if c := encryption.Load(); err == nil && c != nil {
-		return tls.Client(connection, c), nil
+	c := encryption.Load()
+	if err != nil || c == nil {
+		return connection, err
 	}
-	return connection, err
+	// A launcher that stands still accepts connections, and answers nothing.
+	limited, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	encrypted := tls.Client(connection, c)
+	if err := encrypted.HandshakeContext(limited); err != nil {
+		_ = connection.Close()
+		return nil, fmt.Errorf("encrypt the connection: %w", err)
+	}
+	return encrypted, nil
 }

@@ -50,3 +50,20 @@ func TestLaunchersTalkToEachOtherEncryptedAndAnswerNobodyElse(t *testing.T) {
 	AskEncrypted(fakeauthority.New(t, fakeauthority.Long).Sign(t, fakeauthority.Long).Client(t))
 	require.ErrorContains(t, FetchStatus(t.Context(), "127.0.0.1", port, &told), "signed by unknown authority")
 }
+
+// A launcher that stands still accepts connections, and does not answer. Nobody waits for it longer than for an answer.
+func TestLauncherThatStandsStillHoldsNobodyUp(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	t.Cleanup(func() { AskEncrypted(nil) })
+	AskEncrypted(fakeauthority.New(t, fakeauthority.Long).Sign(t, fakeauthority.Long).Client(t))
+	ended := make(chan error, 1)
+	go func() { ended <- AwaitEnd(t.Context(), "127.0.0.1", listener.Addr().(*net.TCPAddr).Port) }()
+	select {
+	case err := <-ended:
+		require.Error(t, err)
+	case <-time.After(soon):
+		require.FailNow(t, "it waits for a launcher that does not answer")
+	}
+}
