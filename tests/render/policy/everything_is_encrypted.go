@@ -9,6 +9,9 @@ import (
 // certificateDir is where pods find the certificate.
 const certificateDir = "/etc/redis-ha-tls"
 
+// keyMode is the mode of the mounted files: the kubelet gives them to the group of the pod.
+const keyMode = 0o440
+
 // EverythingIsEncrypted is about pods that encrypt and pods that do not, which cannot talk to each other.
 var EverythingIsEncrypted = Rule{
 	ID:        "everything-is-encrypted",
@@ -37,6 +40,8 @@ var EverythingIsEncrypted = Rule{
 					}
 				}
 				slices.Sort(files)
+				result.check(volume.Secret != nil && volume.Secret.DefaultMode != nil && *volume.Secret.DefaultMode == keyMode, p.Owner,
+					p.Path+".volumes["+volume.Name+"].secret.defaultMode", "lets others than the user and the group of the pod read the key, or lets somebody do more")
 				result.check(slices.Equal(files, []string{"ca.crt", "tls.crt", "tls.key"}), p.Owner, p.Path+".volumes["+volume.Name+"]", "gives the pod %v of the Secret", files)
 			}
 			for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
@@ -61,6 +66,8 @@ var EverythingIsEncrypted = Rule{
 		{Name: "the key of the authority", Values: withTLS, Change: func(r *Release) {
 			r.certificateVolume().Secret.Items = append(r.certificateVolume().Secret.Items, corev1.KeyToPath{Key: "ca.key", Path: "ca.key"})
 		}},
+		{Name: "a key for everybody", Values: withTLS, Change: func(r *Release) { r.certificateVolume().Secret.DefaultMode = at[int32](0o444) }},
+		{Name: "a key for everybody by default", Values: withTLS, Change: func(r *Release) { r.certificateVolume().Secret.DefaultMode = nil }},
 		{Name: "a plain probe", Values: withTLS, Change: func(r *Release) { r.redis().ReadinessProbe.HTTPGet.Scheme = "" }},
 		{Name: "an encrypted probe in a plain release", Change: func(r *Release) { r.redis().LivenessProbe.HTTPGet.Scheme = corev1.URISchemeHTTPS }},
 		{Name: "a certificate in a plain release", Change: func(r *Release) { setEnv(r.redis(), "LAUNCHER_TLS_KEY_FILE", "/etc/redis-ha-tls/tls.key") }},
