@@ -97,7 +97,7 @@ func TestServersAndSentinelsGoFrom3To5To3WithoutTouchingAPod(t *testing.T) {
 			r.servers, r.sentinels = 5, 5
 			took := eventually(t, recoveryTime, "five servers and five sentinels", r.healthy)
 			t.Logf("complete and agreed after %.1f s", took.Seconds())
-			took = eventually(t, settingsTime, "all pods to have applied the settings", r.applied)
+			took = eventuallyEvery(t, 2*time.Second, settingsTime, "all pods to have applied the settings", r.applied)
 			t.Logf("applied everywhere after %.1f s more", took.Seconds())
 			r.requireUntouched(t, before, len(before))
 			client.advance(100)
@@ -108,9 +108,9 @@ func TestServersAndSentinelsGoFrom3To5To3WithoutTouchingAPod(t *testing.T) {
 			five := r.pods(t)
 			r.upgradeInPlace(t, "--set", "replicas.servers=3", "--set", "replicas.sentinels=3")
 			r.servers, r.sentinels = 3, 3
-			took = eventually(t, settingsTime, "three servers and three sentinels, and nobody who remembers others", r.tidy)
+			took = eventuallyEvery(t, 2*time.Second, settingsTime, "three servers and three sentinels, and nobody who remembers others", r.tidy)
 			t.Logf("complete, agreed and forgotten after %.1f s", took.Seconds())
-			eventually(t, settingsTime, "all pods to have applied the settings", r.applied)
+			eventuallyEvery(t, 2*time.Second, settingsTime, "all pods to have applied the settings", r.applied)
 			r.requireUntouched(t, five, 6)
 			client.advance(100)
 			client.costs(planned)
@@ -129,7 +129,7 @@ func TestSettingsAreAppliedWithoutTouchingAPod(t *testing.T) {
 
 	const numbers = "sentinel.downAfterMilliseconds=4000,sentinel.failoverTimeoutMilliseconds=9000,servers.minReplicasMaxLagSeconds=5,logLevel=debug"
 	r.upgradeInPlace(t, "--set", "servers.minReplicasToWrite=2,"+numbers, "--set", "servers.config.maxmemory-policy=allkeys-lru,servers.config.hz=20")
-	took := eventually(t, settingsTime, "all pods to have applied the settings", r.applied)
+	took := eventuallyEvery(t, 2*time.Second, settingsTime, "all pods to have applied the settings", r.applied)
 	t.Logf("applied everywhere after %.1f s", took.Seconds())
 	r.requireDirective(t, "maxmemory-policy", "allkeys-lru")
 	r.requireDirective(t, "hz", "20")
@@ -142,7 +142,7 @@ func TestSettingsAreAppliedWithoutTouchingAPod(t *testing.T) {
 	}
 
 	r.upgradeInPlace(t, "--reset-values", "--set", "persistence.size=1Gi,"+numbers) // without the directives
-	eventually(t, settingsTime, "all pods to have applied the settings", r.applied)
+	eventuallyEvery(t, 2*time.Second, settingsTime, "all pods to have applied the settings", r.applied)
 	r.requireDirective(t, "maxmemory-policy", "noeviction")
 	r.requireDirective(t, "hz", "10")
 	require.Equal(t, "1", r.minReplicas(t, r.master(t)))
@@ -159,7 +159,7 @@ func TestEditedSettingsAreRefusedAndTold(t *testing.T) {
 	r := followed(t, "edited", "Deployment")
 	before := r.pods(t)
 	r.kubectl(t, "patch", "configmap", r.fullname()+"-settings", "--patch", `{"data":{"settings":"LAUNCHER_SERVERS=many\nLAUNCHER_SENTINELS=4\n"}}`)
-	eventually(t, settingsTime, "all pods to tell what is wrong", func(ctx context.Context) error {
+	eventuallyEvery(t, 2*time.Second, settingsTime, "all pods to tell what is wrong", func(ctx context.Context) error {
 		said, err := output(ctx, "kubectl", "exec", "--namespace", r.namespace, r.component(t, "sentinel")[0].Name, "--", "launcher", "status")
 		if err == nil {
 			err = fmt.Errorf("launcher status has accepted the file:\n%s", said)
@@ -171,7 +171,7 @@ func TestEditedSettingsAreRefusedAndTold(t *testing.T) {
 	})
 	require.NoError(t, r.healthy(t.Context()))
 	r.upgrade(t)
-	eventually(t, settingsTime, "all pods to have applied the settings of the release", r.applied)
+	eventuallyEvery(t, 2*time.Second, settingsTime, "all pods to have applied the settings of the release", r.applied)
 	r.requireUntouched(t, before, len(before))
 }
 

@@ -32,6 +32,12 @@ const (
 // that took. what completes the sentence "waited for …".
 func eventually(t *testing.T, limit time.Duration, what string, check func(ctx context.Context) error) time.Duration {
 	t.Helper()
+	return eventuallyEvery(t, pollEvery, limit, what, check)
+}
+
+// eventuallyEvery is eventually with another pause between two checks, for what takes minutes.
+func eventuallyEvery(t *testing.T, pause, limit time.Duration, what string, check func(ctx context.Context) error) time.Duration {
+	t.Helper()
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -44,7 +50,7 @@ func eventually(t *testing.T, limit time.Duration, what string, check func(ctx c
 		case took > limit:
 			t.Fatalf("waited %s for %s:\n%v", limit, what, err)
 		}
-		time.Sleep(pollEvery)
+		time.Sleep(pause)
 	}
 }
 

@@ -35,7 +35,7 @@ func main() {
 	flag.StringVar(&s.accessKey, "access-key", "access", "the only access key that is let in; its secret is not checked")
 	flag.Int64Var(&s.room, "room", -1, "bytes that the server takes until it is full; -1: any number")
 	flag.Int64Var(&s.breakAfter, "break-after", -1, "bytes of content after which the server ends the connection; -1: never")
-	flag.StringVar(&s.flip, "flip", "", "change a bit of each object that is read and whose name ends so; empty: of none")
+	flag.StringVar(&s.flip, "flip", "", "change one bit of each object whose name ends with this text when it is read; empty changes nothing")
 	flag.Parse()
 	if err := run(s); err != nil {
 		fmt.Fprintln(os.Stderr, "s3server:", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/backup"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/volume"
 )
 
 const (
@@ -76,29 +77,10 @@ func fetchBackup(ctx context.Context, s *Server, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := writeSynced(filepath.Join(into, manifestFile), manifest); err != nil {
+	if err := volume.Write(filepath.Join(into, manifestFile), manifest); err != nil {
 		return "", fmt.Errorf("write the manifest of the append-only file: %w", err)
 	}
-	return m.Name, syncDirectory(into)
-}
-
-// writeSynced writes a file, and waits until it is on disk.
-func writeSynced(path, content string) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(content)
-	return errors.Join(err, file.Sync(), file.Close())
-}
-
-// syncDirectory waits until the names in a directory are on disk.
-func syncDirectory(path string) error {
-	directory, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(directory.Sync(), directory.Close())
+	return m.Name, nil
 }
 
 // fetched takes the end of an attempt. No other attempt has begun before: both would write the same files.
@@ -132,7 +114,7 @@ func (s *Server) removeFetched() {
 // takeBackup makes the fetched file the data of this pod.
 func (s *Server) takeBackup(name string) error {
 	from := filepath.Join(s.config.DataDir, restoreDir)
-	if err := writeSynced(filepath.Join(s.config.DataDir, restoredFile), name); err != nil {
+	if err := volume.Write(filepath.Join(s.config.DataDir, restoredFile), name); err != nil {
 		return fmt.Errorf("write down which backup was restored: %w", err)
 	}
 	to := filepath.Join(s.config.DataDir, appendDir)
@@ -143,10 +125,7 @@ func (s *Server) takeBackup(name string) error {
 	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("make room for the restored data: %w", err)
 	}
-	if err := os.Rename(from, to); err != nil {
-		return fmt.Errorf("move the restored data to their place: %w", err)
-	}
-	if err := syncDirectory(s.config.DataDir); err != nil {
+	if err := volume.Rename(from, to); err != nil {
 		return fmt.Errorf("move the restored data to their place: %w", err)
 	}
 	s.dumpRestored, s.restoredSettled = !s.config.Persistence, false

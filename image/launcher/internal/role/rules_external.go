@@ -57,7 +57,7 @@ var externalRules = []rule[*situation, Decision]{
 		ID:      "external-master-unresolved",
 		When:    "the name of the external master does not resolve, and Redis does not run",
 		Then:    "wait",
-		Why:     "Nobody else has the data.",
+		Why:     "Only the external master has the data.",
 		Label:   ClearLabel,
 		applies: func(s *situation) bool { return !s.External.Addr.IsValid() && !s.Local.Running },
 		decide:  func(*situation) Decision { return waits("the name of the external master does not resolve") },

@@ -109,8 +109,8 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 var sentinelStartRules = []rule[*watching, SentinelDecision]{
 	{
 		ID: "start-waits-to-join",
-		When: "a sentinel that names a master does not know this one; and those that name a master do not know each other either, or do not know a new one " +
-			"with a lower slot yet, for 30 s at most; or so many that they know are silent, or do not know all that answer, that these could elect one of them",
+		When: "some sentinel that answers does not know this sentinel, and one of two things holds. First, for 30 s at most: the answering sentinels do not all know each other, " +
+			"or do not all know a new sentinel with a lower slot. Second, without a limit: the sentinels that are silent, or do not know all answering sentinels, could elect a launcher by themselves",
 		Then:    "wait",
 		Why:     "Where sentinels join one at a time, two majorities always have a sentinel in common, whatever number each sentinel knows (ADR 0039).",
 		applies: func(w *watching) bool { return w.Joining },

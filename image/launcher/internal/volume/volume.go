@@ -101,13 +101,14 @@ func create(path string) (string, error) {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // it never fails; see crypto/rand
 	text := hex.EncodeToString(id)
-	if err := write(path, text); err != nil {
+	if err := Write(path, text); err != nil {
 		return "", fmt.Errorf("write the identity of the data volume: %w", err)
 	}
 	return text, nil
 }
 
-func write(path, text string) error {
+// Write writes a file so that it survives a power loss, whole or not at all.
+func Write(path, text string) error {
 	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {
 		return err
