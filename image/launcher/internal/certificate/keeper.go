@@ -3,6 +3,7 @@ package certificate
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,7 +45,7 @@ func Open(files config.TLS, log *slog.Logger) (*Keeper, error) {
 	if err != nil {
 		return nil, &config.ProblemsError{Problems: []string{"LAUNCHER_TLS_CERT_FILE, LAUNCHER_TLS_KEY_FILE, LAUNCHER_TLS_CA_FILE: " + err.Error()}}
 	}
-	return &Keeper{files: files, log: log, changed: make(chan struct{}, 1), seen: set, stage: stage{shown: set, trusted: set, latest: set}}, nil
+	return &Keeper{files: files, log: log, changed: make(chan struct{}, 1), seen: set, stage: begun(set)}, nil
 }
 
 // Keep makes a folder with the files that count, and from now on another one with each change.
@@ -124,7 +125,8 @@ func (k *Keeper) Server() *tls.Config {
 func (k *Keeper) pair() *tls.Certificate {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return &k.stage.shown.pair
+	pair := k.stage.shown.pair // a handshake goes on with it while another certificate begins to count
+	return &pair
 }
 
 // verify checks the certificate of the other side.
@@ -139,7 +141,8 @@ func (k *Keeper) verify(state tls.ConnectionState) error {
 	for _, certificate := range state.PeerCertificates[1:] {
 		chain = append(chain, certificate.Raw)
 	}
-	return Set{}.verify(authorities, state.PeerCertificates[0], chain, time.Now())
+	_, err := Set{}.verify(authorities, state.PeerCertificates[0], chain, time.Now(), x509.ExtKeyUsageAny)
+	return err
 }
 
 // Changed tells that another certificate counts, or that other authorities do.
@@ -204,6 +207,9 @@ func (k *Keeper) look(now time.Time) {
 	set, err := Read(k.files)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if err == nil && now.After(set.Expires()) && !now.After(k.stage.shown.Expires()) {
+		err = errors.New("the certificate has expired, and the one before has not")
+	}
 	refusal := ""
 	if err != nil {
 		refusal = "the files of the Secret are refused, and the certificate before stays: " + err.Error()
