@@ -74,7 +74,7 @@ func main() {
 func openCertificate(c *config.Config, log *slog.Logger) (*certificate.Keeper, error) {
 	keeper, err := certificate.Open(c.TLS, log)
 	if err == nil && keeper != nil {
-		c.TLS.Links = keeper.Links()
+		c.TLS.Links, c.TLS.Own = keeper.Links(), keeper.Own()
 		web.AskEncrypted(c.TLS.Links)
 	}
 	return keeper, err

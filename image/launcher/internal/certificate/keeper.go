@@ -106,6 +106,24 @@ func (k *Keeper) Links() *tls.Config {
 	}
 }
 
+// Own encrypts connections to the Redis or the sentinel of this pod. They check the same as those of Links, except that the certificate may have
+// expired: the process shows it until the launcher has told it of another one.
+func (k *Keeper) Own() *tls.Config {
+	c := k.Links()
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		return k.verifyAt(state, earlier(time.Now(), state.PeerCertificates))
+	}
+	return c
+}
+
+// earlier gives a moment, or the end of the first certificate if that is earlier.
+func earlier(now time.Time, shown []*x509.Certificate) time.Time {
+	if len(shown) > 0 && now.After(shown[0].NotAfter) {
+		return shown[0].NotAfter
+	}
+	return now
+}
+
 // Client encrypts connections of a client, which checks the name of the server as well.
 func (k *Keeper) Client() *tls.Config {
 	k.mu.Lock()
@@ -130,7 +148,10 @@ func (k *Keeper) pair() *tls.Certificate {
 }
 
 // verify checks the certificate of the other side.
-func (k *Keeper) verify(state tls.ConnectionState) error {
+func (k *Keeper) verify(state tls.ConnectionState) error { return k.verifyAt(state, time.Now()) }
+
+// verifyAt checks whether the certificate of the other side was good at a time.
+func (k *Keeper) verifyAt(state tls.ConnectionState, at time.Time) error {
 	if len(state.PeerCertificates) == 0 {
 		return errors.New("the other side shows no certificate")
 	}
@@ -141,7 +162,7 @@ func (k *Keeper) verify(state tls.ConnectionState) error {
 	for _, certificate := range state.PeerCertificates[1:] {
 		chain = append(chain, certificate.Raw)
 	}
-	_, err := Set{}.verify(authorities, state.PeerCertificates[0], chain, time.Now(), x509.ExtKeyUsageAny)
+	_, err := Set{}.verify(authorities, state.PeerCertificates[0], chain, at, x509.ExtKeyUsageAny)
 	return err
 }
 

@@ -67,3 +67,18 @@ func TestFilesThatRedisWouldNotTakeAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// Redis shows the certificate that it was given until the launcher, which needs a connection for that, has told it of another one.
+func TestOwnProcessMayShowACertificateThatHasExpired(t *testing.T) {
+	a := fakeauthority.New(t, long)
+	k, err := Open(files(t, t.TempDir(), sign(t, a, long)), quiet)
+	require.NoError(t, err)
+	expired, err := Open(files(t, t.TempDir(), sign(t, a, -time.Minute)), quiet)
+	require.NoError(t, err)
+	stranger, err := Open(files(t, t.TempDir(), sign(t, fakeauthority.New(t, long), -time.Minute)), quiet)
+	require.NoError(t, err)
+	err, _ = handshake(t, k.Own(), expired.Server())
+	require.NoError(t, err)
+	err, _ = handshake(t, k.Own(), stranger.Server())
+	require.ErrorContains(t, err, "signed by unknown authority")
+}

@@ -67,7 +67,7 @@ func hungUp(connection *net.TCPConn) (closed bool) {
 // dial connects to a node, and encrypts the connection unless encryption is nil.
 func dial(ctx context.Context, address string, encryption *tls.Config) (net.Conn, error) {
 	connection, err := connect(ctx, address, encryption)
-	if ended(err) {
+	if encryption != nil && ended(err) {
 		// A Redis that takes no more clients ends an encrypted connection before it has said anything, and so does a Redis that ends. The
 		// latter refuses the next connection.
 		connection, err = connect(ctx, address, encryption)

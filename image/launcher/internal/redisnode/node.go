@@ -104,6 +104,9 @@ func New(addr netip.AddrPort, password string) *Node {
 
 // Encrypted has the connection encrypted, unless c is nil, and gives the node itself. It must not be called beside Do.
 func (n *Node) Encrypted(c *tls.Config) *Node {
+	if c == nil && n.tls == nil {
+		return n
+	}
 	n.tls = c
 	_ = n.client.Close()
 	n.client = newClient(n.addr, n.password, c)
