@@ -118,7 +118,7 @@ func newClient(addr netip.AddrPort, password string, encryption *tls.Config) *re
 		Addr:                     addr.String(),
 		Password:                 password,
 		Protocol:                 2,
-		DialTimeout:              dialTimeout,
+		DialTimeout:              dialLimit(encryption),
 		ReadTimeout:              callTimeout,
 		WriteTimeout:             callTimeout,
 		ContextTimeoutEnabled:    true,
