@@ -29,7 +29,7 @@ func promoteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := openCertificate(&c, slog.New(slog.DiscardHandler)); err != nil {
+			if err := openKept(&c); err != nil {
 				return err
 			}
 			api, err := kube.New(c, slog.New(slog.DiscardHandler))

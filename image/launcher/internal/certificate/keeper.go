@@ -48,6 +48,28 @@ func Open(files config.TLS, log *slog.Logger) (*Keeper, error) {
 	return &Keeper{files: files, log: log, changed: make(chan struct{}, 1), seen: set, stage: begun(set)}, nil
 }
 
+// OpenKept reads the certificate that the running launcher of this pod keeps in a folder of dir, and otherwise that of the files. So a command in a
+// pod connects as the launcher does, also while the files are refused, or wait.
+func OpenKept(files config.TLS, dir string, log *slog.Logger) (*Keeper, error) {
+	if !files.On() {
+		return nil, nil
+	}
+	certs, _ := filepath.Glob(filepath.Join(dir, folderPrefix+"*", CertFile)) // its only error is that of a wrong pattern
+	var newest time.Time
+	kept := files
+	for _, cert := range certs {
+		if at, err := os.Stat(cert); err == nil && at.ModTime().After(newest) {
+			folder := filepath.Dir(cert)
+			newest = at.ModTime()
+			kept.CertFile, kept.KeyFile, kept.CAFile = cert, filepath.Join(folder, KeyFile), filepath.Join(folder, CAFile)
+		}
+	}
+	if k, err := Open(kept, log); err == nil {
+		return k, nil
+	}
+	return Open(files, log)
+}
+
 // Keep makes a folder with the files that count, and from now on another one with each change.
 func (k *Keeper) Keep(dir string) error {
 	k.mu.Lock()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeauthority"
 )
 
@@ -81,4 +82,25 @@ func TestOwnProcessMayShowACertificateThatHasExpired(t *testing.T) {
 	require.NoError(t, err)
 	err, _ = handshake(t, k.Own(), stranger.Server())
 	require.ErrorContains(t, err, "signed by unknown authority")
+}
+
+// launcher status is asked most of all when the Secret is wrong.
+func TestCommandConnectsAsTheLauncherOfItsPod(t *testing.T) {
+	a, b := fakeauthority.New(t, long), fakeauthority.New(t, long)
+	mounted, run, good, broken := t.TempDir(), t.TempDir(), sign(t, a, long), sign(t, b, long)
+	f := files(t, mounted, good)
+	k, err := OpenKept(f, run, quiet)
+	require.NoError(t, err)
+	require.True(t, k.stage.shown.same(good), "without a launcher that runs")
+	launcher, err := Open(f, quiet)
+	require.NoError(t, err)
+	require.NoError(t, launcher.Keep(run))
+	broken.Key = good.Key
+	files(t, mounted, broken)
+	k, err = OpenKept(f, run, quiet)
+	require.NoError(t, err)
+	require.True(t, k.stage.shown.same(good))
+	none, err := OpenKept(config.TLS{}, run, quiet)
+	require.NoError(t, err)
+	require.Nil(t, none)
 }
