@@ -65,6 +65,9 @@ func makeBackup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := openCertificate(&c, log); err != nil {
+		return err
+	}
 	api, err := kube.New(c, log)
 	if err != nil {
 		return err

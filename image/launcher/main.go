@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/agent"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
@@ -69,10 +70,36 @@ func main() {
 	}
 }
 
+// openCertificate reads the certificate of the pod, and has the launcher's own connections encrypted with it. It is nil where nothing is
+// encrypted.
+func openCertificate(c *config.Config, log *slog.Logger) (*certificate.Keeper, error) {
+	keeper, err := certificate.Open(c.TLS, log)
+	encrypt(c, keeper)
+	return keeper, err
+}
+
+// openKept is openCertificate for a command in a pod whose launcher runs.
+func openKept(c *config.Config) error {
+	keeper, err := certificate.OpenKept(c.TLS, c.RunDir, slog.New(slog.DiscardHandler))
+	encrypt(c, keeper)
+	return err
+}
+
+// encrypt has the launcher's own connections encrypted, unless keeper is nil.
+func encrypt(c *config.Config, keeper *certificate.Keeper) {
+	if keeper != nil {
+		c.TLS.Links, c.TLS.Own, c.TLS.Server = keeper.Links(), keeper.Own(), keeper.Server()
+		web.AskEncrypted(c.TLS.Links)
+	}
+}
+
 // printStatus needs the environment of a pod of the release: kubectl exec gives it.
 func printStatus(cmd *cobra.Command) error {
 	c, err := config.FromEnviron(os.Environ())
 	if err != nil {
+		return err
+	}
+	if err := openKept(&c); err != nil {
 		return err
 	}
 	api, err := kube.New(c, slog.New(slog.DiscardHandler))
@@ -89,7 +116,19 @@ func verifyCommand() *cobra.Command {
 		Use: "verify", Args: cobra.NoArgs,
 		Short: "Writes through the master Service, reads through the slave Service, asks a sentinel (password in REDIS_PASS)",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return verify.Run(cmd.Context(), addresses, os.Getenv("REDIS_PASS"), cmd.OutOrStdout())
+			files, err := config.TLSFromEnviron(os.Environ())
+			if err != nil {
+				return err
+			}
+			keeper, err := certificate.Open(files, slog.New(slog.DiscardHandler))
+			if err != nil {
+				return err
+			}
+			access := verify.Access{Password: os.Getenv("REDIS_PASS")}
+			if keeper != nil {
+				access.TLS = keeper.Client()
+			}
+			return verify.Run(cmd.Context(), addresses, access, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVar(&addresses.Master, "master", "", "host:port of the master Service")
@@ -123,8 +162,20 @@ func run(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := agent.NewMetrics(registry)
+	certificates, err := openCertificate(&c, log)
+	if err != nil {
+		return err
+	}
 	web.AskFrom(c.BindAddress)
 	server := web.New(registry)
+	if certificates != nil {
+		if err := certificates.Keep(c.RunDir); err != nil {
+			return err
+		}
+		server.Encrypt(certificates.Server())
+		metrics.CountCertificate(registry, certificates)
+		go certificates.Run(ctx)
+	}
 	if err := server.Serve(ctx, c.BindAddress, c.HTTPPort); err != nil {
 		return err
 	}
@@ -138,9 +189,9 @@ func run(ctx context.Context) error {
 	go follower.Run(ctx)
 	stop := untilTerm(log)
 	if c.Sentinel {
-		return agent.NewSentinel(c, follower, api, server, metrics, log).Run(ctx, stop)
+		return agent.NewSentinel(c, follower, certificates, api, server, metrics, log).Run(ctx, stop)
 	}
-	return agent.NewServer(c, follower, api, server, metrics, log).Run(ctx, stop)
+	return agent.NewServer(c, follower, certificates, api, server, metrics, log).Run(ctx, stop)
 }
 
 // untilTerm gives a channel that is closed at the first TERM or INT. A second

@@ -29,6 +29,9 @@ func promoteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := openKept(&c); err != nil {
+				return err
+			}
 			api, err := kube.New(c, slog.New(slog.DiscardHandler))
 			if err != nil {
 				return err

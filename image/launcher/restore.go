@@ -24,6 +24,9 @@ func restoreCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, err := openCertificate(&c, log); err != nil {
+				return err
+			}
 			api, err := kube.New(c, log)
 			if err != nil {
 				return err

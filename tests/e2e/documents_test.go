@@ -126,6 +126,9 @@ func (r *release) runNotes(t *testing.T) {
 		require.NoErrorf(t, err, "a command of the notes: %s", command)
 		require.NotEmptyf(t, strings.TrimSpace(said), "output of: %s", command)
 		require.Containsf(t, said, wanted, "output of: %s", command)
+		if strings.Contains(command, "get secret") { // random letters may be any word
+			continue
+		}
 		for _, word := range []string{"ERR", "NOAUTH", "WRONGPASS", "error"} {
 			require.NotContainsf(t, said, word, "output of: %s", command)
 		}

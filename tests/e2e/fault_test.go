@@ -102,7 +102,7 @@ func (r *release) cli(t *testing.T, host string, port int, args ...string) strin
 // is an error is a reply.
 func (r *release) cliWith(t *testing.T, password, host string, port int, args ...string) string {
 	t.Helper()
-	script := login(password) + "timeout 10 redis-cli -h " + host + " -p " + strconv.Itoa(port)
+	script := login(password) + "timeout 10 " + r.redisCLI(r.clientFiles()) + " -h " + host + " -p " + strconv.Itoa(port)
 	for _, arg := range args {
 		script += " " + quote(arg)
 	}

@@ -26,6 +26,8 @@ type release struct {
 	// says that install is to read it.
 	password     string
 	readPassword bool
+	// tls says that everything is encrypted with a certificate in the Secret <fullname>-tls.
+	tls bool
 	// notes is what helm install printed.
 	notes     string
 	installed bool
@@ -130,6 +132,9 @@ func (r *release) installChart(t *testing.T, chart string, args ...string) {
 	r.installed = true
 	if r.readPassword {
 		r.password = r.secretPassword(t)
+	}
+	if r.tls {
+		r.takeCertificate(t)
 	}
 	took := eventually(t, installTime, fmt.Sprintf("release %s to be healthy after helm install", r.name), r.healthy)
 	t.Logf("release %s is ready %.1f s after helm install", r.name, took.Seconds())

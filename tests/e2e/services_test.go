@@ -20,8 +20,8 @@ func (r *release) served(ctx context.Context) error {
 	if len(masters) != 1 {
 		return fmt.Errorf("%d pods have redis-role=master, want 1", len(masters))
 	}
-	script, want := r.serviceQuestions(masters[0].Status.PodIP)
-	ask := func(namespace, pod string) error {
+	ask := func(namespace, pod, files string) error {
+		script, want := r.serviceQuestions(masters[0].Status.PodIP, files)
 		said, err := env.Execute(ctx, namespace, pod, strings.NewReader(script), "bash", "-s")
 		if got := strings.Join(strings.Fields(said), " "); err == nil && got != want {
 			err = fmt.Errorf("the Services answer pod %s %q, want %q", pod, got, want)
@@ -31,18 +31,18 @@ func (r *release) served(ctx context.Context) error {
 	servers := v.component("server")
 	problems := make([]error, len(servers)+1)
 	var all sync.WaitGroup
-	all.Go(func() { problems[len(servers)] = ask(workNamespace, clientPod) })
+	all.Go(func() { problems[len(servers)] = ask(workNamespace, clientPod, r.clientFiles()) })
 	for i, pod := range servers {
-		all.Go(func() { problems[i] = ask(pod.Namespace, pod.Name) })
+		all.Go(func() { problems[i] = ask(pod.Namespace, pod.Name, certificateDir) })
 	}
 	all.Wait()
 	return errors.Join(problems...)
 }
 
 // serviceQuestions is a script that asks each Service who is behind it, and
-// what it must say, in words.
-func (r *release) serviceQuestions(master string) (script, want string) {
-	script = login(r.password) + `ask() { timeout 2 redis-cli -h "$1" -p "$2" "${@:3}" 2>&1 </dev/null; }` + "\n"
+// what it must say, in words. files is where the pod that asks has a certificate.
+func (r *release) serviceQuestions(master, files string) (script, want string) {
+	script = login(r.password) + `ask() { timeout 2 ` + r.redisCLI(files) + ` -h "$1" -p "$2" "${@:3}" 2>&1 </dev/null; }` + "\n"
 	script += fmt.Sprintf("ask %s %d role | head -1\n", r.masterService(), redisPort)
 	want = "master"
 	if r.servers > 1 {

@@ -69,7 +69,7 @@ func (r *release) look(ctx context.Context) (*view, error) {
 func (r *release) ask(ctx context.Context, pods []corev1.Pod) (map[string]answer, error) {
 	var script strings.Builder
 	script.WriteString(login(r.password))
-	script.WriteString("ask() { echo \"@ $1\"; timeout 2 redis-cli -h \"$1\" -p \"$2\" 2>&1 | tr -d '\\r'; echo; }\n")
+	script.WriteString("ask() { echo \"@ $1\"; timeout 2 " + r.redisCLI(r.clientFiles()) + " -h \"$1\" -p \"$2\" 2>&1 | tr -d '\\r'; echo; }\n")
 	for _, pod := range pods {
 		if pod.Status.PodIP == "" || pod.Status.Phase != corev1.PodRunning {
 			continue

@@ -85,10 +85,14 @@ func (r *release) writeTo(t *testing.T, replicas int) *writer {
 	// A lost node may have run the cluster's DNS servers, which are not tested here.
 	address := net.JoinHostPort(r.service(t, "-master-svc").Spec.ClusterIP, strconv.Itoa(redisPort))
 	script := "read -r REDIS_PASS; export REDIS_PASS; exec " + writerPath + ` "$@"`
+	arguments := []string{"bash", "-c", script, "writer",
+		"-address", address, "-interval", writeInterval, "-duration", writeLimit, "-replicas", strconv.Itoa(replicas), "-until-stdin-ends", "-progress"}
+	if r.tls {
+		arguments = append(arguments, "-tls-dir", r.clientFiles(), "-tls-name", r.fullname()+"-master-svc")
+	}
 	read := make(chan struct{})
 	go func() {
-		err := env.Stream(ctx, workNamespace, clientPod, stdin, stdout, "bash", "-c", script, "writer",
-			"-address", address, "-interval", writeInterval, "-duration", writeLimit, "-replicas", strconv.Itoa(replicas), "-until-stdin-ends", "-progress")
+		err := env.Stream(ctx, workNamespace, clientPod, stdin, stdout, arguments...)
 		_ = stdout.Close()
 		<-read
 		w.ended <- err

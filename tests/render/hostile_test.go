@@ -19,7 +19,7 @@ import (
 )
 
 // marks are harmless texts, one of which every place accepts that accepts any text of its own.
-var marks = []string{"zzmarkzz", "777777777", "77777777", "7777Ki", "https://zzmarkzz", "zzmarkzz:1", "10.77.77.64/27", "7777d", "57 17 27 7 6", "77777777T777777Z-77777777"}
+var marks = []string{"zzmarkzz", "777777777", "77777777", "7777Ki", "https://zzmarkzz", "zzmarkzz:1", "10.77.77.64/27", "7777d", "7777h", "57 17 27 7 6", "77777777T777777Z-77777777"}
 
 // fixedWords are the places that take one of a few words, so that no text of one's own reaches an object.
 func fixedWords(p schema.Place) bool {

@@ -59,12 +59,17 @@ func TestCommandsOfTheNotesNameWhatIsInstalled(t *testing.T) {
 					known["deployment/"+o.Object.GetName()] = true
 				case *appsv1.StatefulSet:
 					known["statefulset/"+o.Object.GetName()] = true
-				case *corev1.Service, *corev1.Secret:
+				case *corev1.Service, *corev1.Secret, *render.Certificate: // whose Secret has the same name
 					known[o.Object.GetName()] = true
 				}
 			}
 			if given, ok := c.Values["existingSecret"].(string); ok {
 				known[given] = true
+			}
+			if section, ok := c.Values["tls"].(map[string]any); ok {
+				if given, ok := section["existingSecret"].(string); ok {
+					known[given] = true
+				}
 			}
 			list := commands(m)
 			require.GreaterOrEqual(t, len(list), 7)

@@ -95,6 +95,7 @@ imagePullPolicy: {{ .Values.imagePullPolicy | quote }}
       fieldPath: status.podIP
 - name: LAUNCHER_POD_SELECTOR
   value: {{ printf "app=%s,release=%s" (include "redis-ha.name" .) .Release.Name | quote }}
+{{- include "redis-ha.tlsEnv" . }}
 {{- end -}}
 
 {{/* redis-ha.env: the variables that servers and sentinels share. What the launcher applies while it runs is not here: a change of a
@@ -110,18 +111,20 @@ seconds of the grace period. Input: dict "root" and "gracePeriodSeconds". */}}
   value: /etc/redis-ha/settings
 {{- end -}}
 
-{{/* redis-ha.probes: /livez answers while the launcher lives, also during LOADING; /readyz when the role is agreed. */}}
+{{/* redis-ha.probes: /livez answers while the launcher lives, also during LOADING; /readyz when the role is agreed. Input: the root context. */}}
 {{- define "redis-ha.probes" -}}
 startupProbe:
   httpGet:
     path: /livez
     port: launcher
+    {{- include "redis-ha.probeScheme" . }}
   periodSeconds: 1
   failureThreshold: 60
 livenessProbe:
   httpGet:
     path: /livez
     port: launcher
+    {{- include "redis-ha.probeScheme" . }}
   periodSeconds: 5
   timeoutSeconds: 2
   failureThreshold: 6
@@ -129,9 +132,17 @@ readinessProbe:
   httpGet:
     path: /readyz
     port: launcher
+    {{- include "redis-ha.probeScheme" . }}
   periodSeconds: 1
   timeoutSeconds: 2
   failureThreshold: 3
+{{- end -}}
+
+{{/* redis-ha.probeScheme: how the kubelet asks, which checks no certificate; empty for plain HTTP. Input: the root context. */}}
+{{- define "redis-ha.probeScheme" -}}
+{{- if include "redis-ha.tls" . }}
+    scheme: HTTPS
+{{- end }}
 {{- end -}}
 
 {{/* redis-ha.runVolume: memory for the configuration files that the launcher writes; they may contain the password. */}}

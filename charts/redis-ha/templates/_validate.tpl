@@ -26,6 +26,7 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.problems.webhook" . }}
 {{ include "redis-ha.problems.backup" . }}
 {{ include "redis-ha.problems.externalMaster" . }}
+{{ include "redis-ha.problems.tls" . }}
 {{ include "redis-ha.problems.volumes" . }}
 {{ include "redis-ha.problems.unused" . }}
 {{ include "redis-ha.problems.entries" . }}
@@ -33,6 +34,7 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.problems.selectors" . }}
 {{ include "redis-ha.runningProblems" . }}
 {{ include "redis-ha.claimProblems" . }}
+{{ include "redis-ha.tlsProblems" . }}
 {{- end -}}
 
 {{/* redis-ha.runningProblems: values that would delete the servers of a running release. Helm keeps an object that has the annotation.

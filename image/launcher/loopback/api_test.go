@@ -10,6 +10,15 @@ import (
 	"time"
 )
 
+// browser is a client for the launcher of a pod.
+func (p *pod) browser() *http.Client {
+	encryption := p.cluster.encryption()
+	if encryption == nil {
+		return http.DefaultClient
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: encryption, DisableKeepAlives: true}}
+}
+
 // get asks the launcher of a pod for a page and returns its code and text.
 func get(p *pod, path string) (int, string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
@@ -18,7 +27,7 @@ func get(p *pod, path string) (int, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := p.browser().Do(request)
 	if err != nil {
 		return 0, "", err
 	}

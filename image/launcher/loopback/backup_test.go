@@ -105,6 +105,10 @@ func (b *backups) start(t *testing.T, arguments ...string) *job {
 	if c.password != "" {
 		environment = append(environment, "REDIS_PASS="+c.password)
 	}
+	if s := c.mountedSecret(); s.Cert != nil {
+		s.Write(t, dir)
+		environment = append(environment, secretVariables(dir)...)
+	}
 	j := &job{name: name, output: &printed{}, api: api}
 	if j.process, err = startProcess(environment, j.output, arguments...); err != nil {
 		t.Fatal(err)

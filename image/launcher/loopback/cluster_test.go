@@ -2,6 +2,7 @@ package loopback
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeapi"
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeauthority"
 )
 
 // fullname is the full name of the release, as with `helm install redis-ha`.
@@ -27,11 +29,12 @@ type options struct {
 	noPassword         bool
 	downAfter          time.Duration
 	webhook            string
-	extraConfig        string            // file of further redis.conf directives
-	environment        map[string]string // further variables of every pod
-	serverEnvironment  map[string]string // further variables of servers
-	followed           bool              // the pods mount a ConfigMap with the settings; see settingsOf
-	unguarded          bool              // nobody watches the data, which takes time on the machine
+	extraConfig        string               // file of further redis.conf directives
+	environment        map[string]string    // further variables of every pod
+	serverEnvironment  map[string]string    // further variables of servers
+	followed           bool                 // the pods mount a ConfigMap with the settings; see settingsOf
+	secret             fakeauthority.Secret // of the certificate; empty: nothing is encrypted
+	unguarded          bool                 // nobody watches the data, which takes time on the machine
 }
 
 // cluster is one release: its pods and the API server they talk to.
@@ -46,10 +49,12 @@ type cluster struct {
 	runDir   string // for configuration files, in memory where possible
 	born     time.Time
 
-	mu      sync.Mutex
-	mounted configMap // what a pod gets that starts now
-	pods    []*pod    // in the order of their creation
-	clients map[string]*redis.Client
+	mu        sync.Mutex
+	mounted   configMap            // what a pod gets that starts now
+	secret    fakeauthority.Secret // the same of the certificate
+	clientTLS *tls.Config          // of the tests' own connections; nil: they are plain
+	pods      []*pod               // in the order of their creation
+	clients   map[string]*redis.Client
 }
 
 // newCluster makes an API server with the chart's Leases and no pods yet.
@@ -67,6 +72,9 @@ func newCluster(t *testing.T, o options) *cluster {
 	c := &cluster{t: t, options: o, network: claimNetwork(t), api: fakeapi.New("kube-public"), clients: map[string]*redis.Client{},
 		dir: t.TempDir(), born: time.Now().Add(-time.Hour)}
 	c.runDir = memoryDir(t, c.dir)
+	if o.secret.Cert != nil {
+		c.secret, c.clientTLS = o.secret, o.secret.Client(t)
+	}
 	if !o.noPassword {
 		c.password = fmt.Sprintf("pass word %d \"#%%'", rand.Uint32())
 	}
@@ -226,12 +234,13 @@ func (c *cluster) backend(role, port string) (string, error) {
 
 // client returns a connection pool for the redis of a pod, or for its sentinel.
 func (c *cluster) client(p *pod) *redis.Client {
+	options := c.clientOptions(p.address())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if client, ok := c.clients[p.name]; ok {
 		return client
 	}
-	client := redis.NewClient(clientOptions(p.address(), c.password))
+	client := redis.NewClient(options)
 	c.clients[p.name] = client
 	return client
 }

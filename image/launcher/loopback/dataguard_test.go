@@ -210,7 +210,7 @@ func (d *dataGuard) look(s *serverData, all bool) bool {
 	d.mu.Unlock()
 
 	if s.client == nil {
-		s.client = redis.NewClient(guardOptions(s.pod.address(), d.cluster.password))
+		s.client = redis.NewClient(guardOptions(d.cluster.clientOptions(s.pod.address())))
 	}
 	begin := time.Now()
 	l, present, err := lookAt(ctx, s.client, s.pod, keys)
@@ -251,8 +251,7 @@ func (s *serverData) hangUp() {
 	}
 }
 
-func guardOptions(address, password string) *redis.Options {
-	o := clientOptions(address, password)
+func guardOptions(o *redis.Options) *redis.Options {
 	o.PoolSize, o.DialTimeout = 1, lookTimeout
 	return o
 }

@@ -2,6 +2,7 @@ package loopback
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
@@ -15,6 +16,9 @@ func (c *cluster) session(p *pod) (net.Conn, *bufio.Reader) {
 	connection, err := net.DialTimeout("tcp", p.address(), time.Second)
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	if encryption := c.encryption(); encryption != nil {
+		connection = tls.Client(connection, encryption)
 	}
 	c.t.Cleanup(func() { _ = connection.Close() })
 	reader := bufio.NewReader(connection)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeauthority"
 )
 
 // externalPassword is another one than the release's.
@@ -129,7 +131,21 @@ func (c *cluster) promote(arguments ...string) (code int, said string) {
 func TestReleaseFollowsAnExternalMasterUntilItIsPromoted(t *testing.T) {
 	t.Parallel()
 	c, x := startFollowing(t, options{})
-	ctx := t.Context()
+	c.movesIn(x)
+}
+
+// A release becomes encrypted by its data moving into an encrypted one.
+func TestEncryptedReleaseFollowsAPlainExternalMasterUntilItIsPromoted(t *testing.T) {
+	t.Parallel()
+	c, x := startFollowing(t, options{secret: fakeauthority.New(t, fakeauthority.Long).Sign(t, fakeauthority.Long)})
+	c.movesIn(x)
+	c.requireNothingPlain()
+}
+
+// movesIn has a release that follows an external master promoted, under a writer.
+func (c *cluster) movesIn(x *external) {
+	t, ctx := c.t, c.t.Context()
+	t.Helper()
 	slave := c.client(c.servers()[1])
 	eventually(t, settle, "the data on a slave", func() error { return slave.Get(ctx, "before").Err() })
 

@@ -64,7 +64,7 @@ func bothAccept(c *cluster, a, b *pod) bool {
 func accepts(c *cluster, p *pod) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
-	client := redis.NewClient(clientOptions(p.address(), c.password))
+	client := redis.NewClient(c.clientOptions(p.address()))
 	defer client.Close()
 	var accepted *redis.IntCmd
 	var server *redis.StringCmd

@@ -2,6 +2,7 @@ package loopback
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"net"
 	"slices"
@@ -31,6 +32,9 @@ func (c *cluster) comeLateOnce(p *pod) (connection net.Conn, reader *bufio.Reade
 	eventually(c.t, settle, "a late connection to be passed on", func() (err error) {
 		if connection, err = net.DialTimeout("tcp", p.address(), time.Second); err != nil {
 			return err
+		}
+		if encryption := c.encryption(); encryption != nil {
+			connection = tls.Client(connection, encryption)
 		}
 		reader = bufio.NewReader(connection)
 		if reply, err := ask(connection, reader, "AUTH", c.password); err != nil || reply != "+OK" {

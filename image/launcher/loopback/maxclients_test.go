@@ -3,6 +3,7 @@ package loopback
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeauthority"
 )
 
 // hungAfter is how long redis-server may not answer before the kubelet restarts the
@@ -21,6 +24,7 @@ const hungAfter = 60 * time.Second
 // crowd are clients that take every connection that a Redis gives.
 type crowd struct {
 	address, password string
+	encryption        *tls.Config // nil: the connections are plain
 
 	mu   sync.Mutex
 	open map[net.Conn]bool
@@ -28,7 +32,7 @@ type crowd struct {
 
 // crowd sends many clients to a pod, until ctx ends.
 func (c *cluster) crowd(ctx context.Context, p *pod, clients int) {
-	all := &crowd{address: p.address(), password: c.password, open: map[net.Conn]bool{}}
+	all := &crowd{address: p.address(), password: c.password, encryption: c.encryption(), open: map[net.Conn]bool{}}
 	for range clients {
 		go func() {
 			for ctx.Err() == nil {
@@ -44,6 +48,9 @@ func (a *crowd) stay(ctx context.Context) {
 	connection, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", a.address)
 	if err != nil {
 		return
+	}
+	if a.encryption != nil {
+		connection = tls.Client(connection, a.encryption)
 	}
 	defer connection.Close()
 	defer context.AfterFunc(ctx, func() { _ = connection.Close() })()
@@ -87,7 +94,20 @@ func (c *cluster) endLaunchersConnections(own net.Conn, reader *bufio.Reader) er
 // server be promoted for it.
 func TestMasterThatTakesNoMoreClientsLives(t *testing.T) {
 	t.Parallel()
-	c := start(t, options{extraConfig: config(t, "maxclients 60")})
+	masterThatTakesNoMoreClientsLives(t, options{extraConfig: config(t, "maxclients 60")})
+}
+
+// An encrypted Redis refuses connections before they are encrypted, so it cannot say why.
+func TestEncryptedMasterThatTakesNoMoreClientsLives(t *testing.T) {
+	t.Parallel()
+	masterThatTakesNoMoreClientsLives(t, options{
+		extraConfig: config(t, "maxclients 60"), secret: fakeauthority.New(t, fakeauthority.Long).Sign(t, fakeauthority.Long),
+	})
+}
+
+func masterThatTakesNoMoreClientsLives(t *testing.T, o options) {
+	t.Helper()
+	c := start(t, o)
 	master := c.converge()
 	own, reader := c.session(master)
 	ctx, cancel := context.WithCancel(t.Context())

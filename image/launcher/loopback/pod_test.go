@@ -52,7 +52,13 @@ func (p *pod) address() string {
 }
 
 // url is an address of the launcher's HTTP server.
-func (p *pod) url(path string) string { return "http://" + p.ip + ":8080" + path }
+func (p *pod) url(path string) string {
+	scheme := "http://"
+	if p.cluster.encryption() != nil {
+		scheme = "https://"
+	}
+	return scheme + p.ip + ":8080" + path
+}
 
 // environment is what the chart sets for the pod.
 func (p *pod) environment() []string {
@@ -94,6 +100,9 @@ func (p *pod) environment() []string {
 	}
 	if o.followed {
 		p.mountSettings(variables)
+	}
+	if o.secret.Cert != nil {
+		p.mountSecret(variables)
 	}
 	for name, value := range o.environment {
 		variables[name] = value

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeauthority"
 	"github.com/redis-ha/redis-ha/internal/s3server"
 )
 
@@ -53,9 +54,11 @@ func (c *cluster) requireOnlyKeys(keys int) {
 
 func TestBackupReplacesTheDataOfARunningRelease(t *testing.T) {
 	t.Parallel()
-	for name, memoryOnly := range map[string]bool{"on volumes": false, "in memory": true} {
+	secret := fakeauthority.New(t, fakeauthority.Long).Sign(t, fakeauthority.Long)
+	for name, o := range map[string]options{"on volumes": {}, "in memory, encrypted": {noPersistence: true, secret: secret}} {
 		t.Run(name, func(t *testing.T) {
-			c, b, backup := backedUpRunning(t, options{noPersistence: memoryOnly}, 300)
+			memoryOnly := o.noPersistence
+			c, b, backup := backedUpRunning(t, o, 300)
 			old := c.converge()
 			refused := b.start(t, "restore", "latest").end(t, 1)
 			if !strings.Contains(refused, "give --yes") || !strings.Contains(refused, "300 keys") || !strings.Contains(refused, ": 20 keys, generation 1") {

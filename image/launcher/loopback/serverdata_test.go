@@ -136,7 +136,7 @@ func isReady(ctx context.Context, p *pod) bool {
 	if err != nil {
 		return false
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := p.browser().Do(request)
 	if err != nil {
 		return false
 	}

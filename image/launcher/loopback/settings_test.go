@@ -63,30 +63,31 @@ func (p *pod) mountSettings(variables map[string]string) {
 	}
 }
 
-// refresh is what the kubelet does when it sees that a ConfigMap has changed: a new folder, and a link that is replaced.
+// refresh is what the kubelet does when it sees that a ConfigMap has changed.
 func (p *pod) refresh(m configMap) {
 	p.cluster.t.Helper()
+	p.project(p.mountDir(), map[string]string{"settings": m.text(), "redis.conf": m.directives})
+}
+
+// project writes the files of a ConfigMap or a Secret as the kubelet does: a new folder, and a link that is replaced.
+func (p *pod) project(dir string, files map[string]string) {
+	p.cluster.t.Helper()
 	version := fmt.Sprintf("..%d", time.Now().UnixNano())
-	steps := []func() error{
-		func() error { return os.MkdirAll(filepath.Join(p.mountDir(), version), 0o700) },
-		func() error {
-			return os.WriteFile(filepath.Join(p.mountDir(), version, "settings"), []byte(m.text()), 0o600)
-		},
-		func() error {
-			return os.WriteFile(filepath.Join(p.mountDir(), version, "redis.conf"), []byte(m.directives), 0o600)
-		},
-		func() error { return os.Symlink(version, filepath.Join(p.mountDir(), "..data_tmp")) },
-		func() error {
-			return os.Rename(filepath.Join(p.mountDir(), "..data_tmp"), filepath.Join(p.mountDir(), "..data"))
-		},
+	steps := []func() error{func() error { return os.MkdirAll(filepath.Join(dir, version), 0o700) }}
+	for name, content := range files {
+		steps = append(steps, func() error { return os.WriteFile(filepath.Join(dir, version, name), []byte(content), 0o600) })
 	}
+	steps = append(steps,
+		func() error { return os.Symlink(version, filepath.Join(dir, "..data_tmp")) },
+		func() error { return os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")) },
+	)
 	for _, step := range steps {
 		if err := step(); err != nil {
 			p.cluster.t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"settings", "redis.conf"} {
-		_ = os.Symlink(filepath.Join("..data", name), filepath.Join(p.mountDir(), name)) // the first time
+	for name := range files {
+		_ = os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name)) // the first time
 	}
 }
 

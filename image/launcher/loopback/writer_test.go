@@ -2,6 +2,7 @@ package loopback
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -49,16 +50,32 @@ func (c *cluster) write() *writer {
 	return w
 }
 
+// encrypted encrypts a connection to a server, which may stand still, within half a second.
+func encrypted(ctx context.Context, connection net.Conn, encryption *tls.Config) (net.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	secured := tls.Client(connection, encryption)
+	if err := secured.HandshakeContext(limited); err != nil {
+		_ = connection.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
 func (w *writer) run(ctx context.Context) {
 	defer close(w.ended)
-	o := clientOptions("master-svc:6379", w.cluster.password)
+	o := w.cluster.clientOptions("master-svc:6379")
 	o.PoolSize = 1
 	o.Dialer = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		address, err := w.cluster.backend("master", "6379")
 		if err != nil {
 			return nil, err
 		}
-		return (&net.Dialer{Timeout: 500 * time.Millisecond}).DialContext(ctx, network, address)
+		connection, err := (&net.Dialer{Timeout: 500 * time.Millisecond}).DialContext(ctx, network, address)
+		if encryption := w.cluster.encryption(); err == nil && encryption != nil {
+			return encrypted(ctx, connection, encryption)
+		}
+		return connection, err
 	}
 	// What another connection sent, a confirmation says nothing about.
 	o.OnConnect = func(context.Context, *redis.Conn) error {

@@ -17,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
-	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
 )
 
@@ -171,7 +170,7 @@ func (m *Manifests) add(content string) error {
 }
 
 // strict refuses unknown fields, also those that differ only in case, which other decoders accept.
-var strict = json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Strict: true})
+var strict = json.NewSerializerWithOptions(json.DefaultMetaFactory, kinds, kinds, json.SerializerOptions{Strict: true})
 
 // decode reads one object, strictly at both levels: no key twice in the YAML, no unknown field in the object.
 func decode(document string) (Object, error) {

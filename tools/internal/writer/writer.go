@@ -5,6 +5,7 @@ package writer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -41,6 +42,8 @@ type Config struct {
 	Master string
 	// Password of Redis, empty for none.
 	Password string
+	// TLS encrypts the connections; nil: they are plain.
+	TLS *tls.Config
 	// Prefix of all keys; the number of the write follows.
 	Prefix string
 	// Duration is how long to write at most.
@@ -135,11 +138,11 @@ func (w *writer) connect() *redis.Client {
 	case w.config.Master != "":
 		w.client = redis.NewFailoverClient(&redis.FailoverOptions{
 			MasterName: w.config.Master, SentinelAddrs: []string{w.config.Address},
-			Password: w.config.Password, SentinelPassword: w.config.Password,
+			Password: w.config.Password, SentinelPassword: w.config.Password, TLSConfig: w.config.TLS,
 		})
 	default:
 		w.client = redis.NewClient(&redis.Options{
-			Addr: w.config.Address, Password: w.config.Password, PoolSize: 1, MaxRetries: -1,
+			Addr: w.config.Address, Password: w.config.Password, TLSConfig: w.config.TLS, PoolSize: 1, MaxRetries: -1,
 			DialTimeout: attemptTime, ReadTimeout: attemptTime, WriteTimeout: attemptTime,
 			DialerRetries: 1, DisableIdentity: true, Protocol: 2,
 		})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
@@ -87,4 +88,11 @@ func (m *Metrics) forgetBackup() {
 func (m *Metrics) setState(state string) {
 	m.state.Reset()
 	m.state.WithLabelValues(state).Set(1)
+}
+
+// CountCertificate registers the metric that tells when the certificate expires.
+func (m *Metrics) CountCertificate(registry *prometheus.Registry, k *certificate.Keeper) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "redis_ha_certificate_expiry_timestamp_seconds",
+		Help: "When the certificate of this pod expires, or the last of its authorities if that is earlier, in seconds since 1970."},
+		func() float64 { return float64(k.State().Expires.Unix()) }))
 }

@@ -26,6 +26,7 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 	}
 	path := filepath.Join(s.config.RunDir, "redis.conf")
 	settings := s.directives.startable(s.sized())
+	settings.TLS.Folder = s.certificates.Folder()
 	if told := s.toldLimit(); told > 0 {
 		settings.MemoryLimit = told
 	}
@@ -69,6 +70,7 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 	}
 	s.child, s.restarts.Started, s.priority, s.limit = child, now, redisconf.BootPriority, settings.MemoryLimit
 	s.directives.started(settings)
+	s.certified = settings.TLS.Folder
 	s.guard.Guard(child)
 	s.memory.ProcessStarted(saved, now)
 	follows := "nobody"

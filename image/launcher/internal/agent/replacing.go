@@ -128,7 +128,7 @@ func (s *Server) ordered(ctx context.Context, order kube.Restoration) {
 	s.lastOrder = order
 	telling, hush := context.WithCancel(ctx)
 	ctx, end := context.WithCancel(ctx)
-	command, told := restoration.Take(order.URL), restoration.Told{Stage: restoration.Fetching}
+	command, told := restoration.Take(order.URL, s.config.TLS.Links), restoration.Told{Stage: restoration.Fetching}
 	r := &replacing{order: order, command: command, teller: command.Telling(telling, told), ctx: ctx, end: end, hush: hush, told: told}
 	s.replacing = r
 	s.log.Info("fetching a backup that is to replace the data of the release", "backup", order.Backup, "bytes", order.Size)

@@ -44,7 +44,7 @@ func (s *Server) takeOver(r *replacing) {
 	standing := s.disk()
 	t := succession.Takeover{
 		Master: s.memory.Record.Master, Backup: r.order.Backup,
-		Show: func(ctx context.Context) error { return r.show(ctx, s.config.RedisPort) },
+		Show: func(ctx context.Context) error { return r.show(ctx, s.config.TLS.Port(), s.config.RedisPort) },
 		Keep: func(written record.Record) error {
 			r.kept = true
 			if s.config.Persistence {
@@ -77,11 +77,11 @@ func (s *Server) takeOver(r *replacing) {
 }
 
 // show has Redis listen at its port. It tries again while the launcher still uses the port to pass connections on.
-func (r *replacing) show(ctx context.Context, port int) error {
+func (r *replacing) show(ctx context.Context, directive string, port int) error {
 	ctx, cancel := context.WithTimeout(ctx, showTime)
 	defer cancel()
 	for {
-		err := r.node.Set(ctx, "port", port)
+		err := r.node.Set(ctx, directive, port)
 		if err == nil {
 			return nil
 		}

@@ -28,11 +28,11 @@ func replacer(t *testing.T) (*Server, *restoration.Giver) {
 		require.NoError(t, os.Mkdir(filepath.Join(c.DataDir, directory), 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(c.DataDir, directory, baseFile), []byte(content), 0o600))
 	}
-	giver, err := restoration.Give(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), filepath.Join(c.DataDir, restoreDir, baseFile))
+	giver, err := restoration.Give(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), filepath.Join(c.DataDir, restoreDir, baseFile), nil)
 	require.NoError(t, err)
 	t.Cleanup(giver.Close)
 	ctx, end := context.WithCancel(t.Context())
-	s.replacing = &replacing{order: kube.Restoration{Backup: backupName, URL: giver.URL}, command: restoration.Take(giver.URL), ctx: ctx, end: end, hush: end}
+	s.replacing = &replacing{order: kube.Restoration{Backup: backupName, URL: giver.URL}, command: restoration.Take(giver.URL, nil), ctx: ctx, end: end, hush: end}
 	s.replacing.teller = s.replacing.command.Telling(t.Context(), restoration.Told{})
 	s.replacing.told.Stage = restoration.Loading
 	s.memory.Worth.Standing = role.Standing{Generation: 3, Offset: 100}

@@ -3,7 +3,6 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -56,7 +55,7 @@ func (s *Server) startUnseen(r *replacing) error {
 		r.started.MemoryLimit = told
 	}
 	socket, path := filepath.Join(s.config.RunDir, unseenSocket), filepath.Join(s.config.RunDir, "redis.conf")
-	text := redisconf.Unseen(redisconf.Server(r.started, netip.AddrPort{}), socket)
+	text := redisconf.Unseen(r.started, socket)
 	if err := errors.Join(redisconf.WriteCertificate(r.started), os.WriteFile(path, []byte(text), 0o600)); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/identity"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
@@ -43,7 +44,8 @@ type SentinelStatus struct {
 	Reason       string `json:"reason"`
 	Rule         string `json:"rule"` // the ID of the rule that decided
 
-	Settings settings.State `json:"settings"`
+	Settings    settings.State     `json:"settings"`
+	Certificate *certificate.State `json:"certificate,omitempty"` // nil: nothing is encrypted
 }
 
 // Sentinel is the loop of a sentinel pod.
@@ -69,16 +71,19 @@ type Sentinel struct {
 	unsettled string             // why the sentinel has not taken its settings; empty: it has
 	joining   time.Time          // since when it has waited to join the other sentinels
 
+	certificates *certificate.Keeper // nil: nothing is encrypted
+	certified    string              // folder with the certificate that the sentinel has
+
 	memory role.SentinelMemory
 	views  []observe.SentinelView // the last answers of the sentinels
 	reason string                 // the last reason that was logged
 }
 
 // NewSentinel prepares the loop. The settings that follower has read replace those of c.
-func NewSentinel(c config.Config, follower *settings.Follower, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Sentinel {
+func NewSentinel(c config.Config, follower *settings.Follower, certificates *certificate.Keeper, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Sentinel {
 	s := &Sentinel{
-		config: c, follower: follower, api: api, web: w, log: log, metrics: m,
-		links:  observe.NewLinks(c.Password).Counted(m.countQuestions(c)),
+		config: c, follower: follower, certificates: certificates, api: api, web: w, log: log, metrics: m,
+		links:  linksOf(c).Counted(m.countQuestions(c)),
 		labels: labels.New(api, c, log, m.countLabelWrite),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
@@ -105,6 +110,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 	go s.labels.Run(background)
 	go s.listen(background)
 	go s.watchSilence(background)
+	go announceExpiry(background, s.certificates, s.api, s.config, s.log)
 	watchdog := newWatchdog(s.web)
 	defer watchdog.stop()
 	for {
@@ -134,6 +140,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 			s.restarts = s.restarts.After(false, time.Now())
 		case <-s.api.Changed():
 		case <-changed(s.follower):
+		case <-s.certificates.Changed():
 		case <-time.After(s.pause()):
 		}
 	}
@@ -230,7 +237,7 @@ func (s *Sentinel) report(d role.SentinelDecision) {
 	}
 	s.reason = d.Reason
 	seed, _ := s.readFile()
-	s.web.SetStatus(SentinelStatus{UID: s.self.UID, ID: s.id, CurrentEpoch: seed.CurrentEpoch, Reason: d.Reason, Rule: d.Rule, Settings: s.settingsState()})
+	s.web.SetStatus(SentinelStatus{UID: s.self.UID, ID: s.id, CurrentEpoch: seed.CurrentEpoch, Reason: d.Reason, Rule: d.Rule, Settings: s.settingsState(), Certificate: s.certificates.State()})
 	if !d.Ready {
 		s.web.SetHealth(web.Health{Ready: d.Reason})
 		return
@@ -250,14 +257,16 @@ func (s *Sentinel) start(ctx context.Context, d role.SentinelDecision, o role.Se
 		return nil
 	}
 	seed := s.seed(ctx, d, o)
-	if err := os.WriteFile(s.file(), []byte(redisconf.Sentinel(s.live(), seed)), 0o600); err != nil {
+	c := s.live()
+	c.TLS.Folder = s.certificates.Folder()
+	if err := os.WriteFile(s.file(), []byte(redisconf.Sentinel(c, seed)), 0o600); err != nil {
 		return err
 	}
 	child, err := process.Start(s.config.RedisServer, s.file(), "--sentinel")
 	if err != nil {
 		return err
 	}
-	s.child, s.restarts.Started = child, time.Now()
+	s.child, s.restarts.Started, s.certified = child, time.Now(), c.TLS.Folder
 	s.log.Info("sentinel started", "pid", child.PID(), "master", d.Master.String(), "epoch", seed.CurrentEpoch,
 		"replicas", len(seed.Replicas), "sentinels", len(seed.Sentinels), "reason", d.Reason)
 	return nil
@@ -330,7 +339,7 @@ func (s *Sentinel) stopSentinel() {
 // listen passes the sentinel's messages on and acts on one of them, for as long
 // as it runs, and makes it ask the servers often.
 func (s *Sentinel) listen(ctx context.Context) {
-	node := redisnode.New(netip.AddrPortFrom(s.config.PodIP, uint16(s.config.SentinelPort)), s.config.Password)
+	node := redisnode.New(netip.AddrPortFrom(s.config.PodIP, uint16(s.config.SentinelPort)), s.config.Password).Encrypted(s.config.TLS.Own)
 	defer node.Close()
 	for ctx.Err() == nil {
 		if err := node.RefreshOften(ctx); err == nil {

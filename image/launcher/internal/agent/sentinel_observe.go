@@ -42,7 +42,7 @@ func (s *Sentinel) begin(ctx context.Context, pods []kube.Pod) role.SentinelFact
 	s.views = s.asker().Sentinels(asking, pods)
 	facts := role.SentinelFacts{SentinelObservation: role.SentinelObservation{
 		FailoverTimeout: s.live().FailoverTimeout,
-		Running:         s.child != nil, Configured: s.live().Sentinels, First: true,
+		Running:         s.child != nil, Configured: s.live().Sentinels, First: true, Uncertified: s.certified != s.certificates.Folder(),
 		Turn:   s.turnOf(pods, time.Now().Unix()/int64(turnLength.Seconds())),
 		Second: s.turnOf(pods, time.Now().Unix()),
 	}}

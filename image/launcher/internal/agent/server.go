@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/labels"
@@ -60,6 +61,10 @@ type Server struct {
 
 	sentinelTimes sentinelTimes
 
+	certificates *certificate.Keeper // nil: nothing is encrypted
+	certified    string              // folder with the certificate that Redis has
+	uncertified  string              // why Redis has not taken its certificate; empty: it has
+
 	guard        *writepause.Guard // pauses the writes of this master while somebody may be replacing it
 	child        *process.Child
 	restarts     role.Restarts
@@ -101,10 +106,10 @@ type Server struct {
 }
 
 // NewServer prepares the loop. The settings that follower has read replace those of c.
-func NewServer(c config.Config, follower *settings.Follower, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
+func NewServer(c config.Config, follower *settings.Follower, certificates *certificate.Keeper, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
 	s := &Server{
-		config: c, follower: follower, api: api, web: w, log: log, metrics: m,
-		links:  observe.NewLinks(c.Password).Counted(m.countQuestions(c)),
+		config: c, follower: follower, certificates: certificates, api: api, web: w, log: log, metrics: m,
+		links:  linksOf(c).Counted(m.countQuestions(c)),
 		alerts: make(chan struct{}, 1), finished: make(chan func(), 1),
 		self: record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
@@ -118,10 +123,15 @@ func NewServer(c config.Config, follower *settings.Follower, api *kube.Client, w
 	return s
 }
 
+// linksOf gives the connections of a launcher to all Redis and sentinels, its own included.
+func linksOf(c config.Config) *observe.Links {
+	return observe.NewLinks(c.Password).Encrypted(c.TLS.Links).OwnEncrypted(c.PodIP, c.TLS.Own)
+}
+
 // newGuard prepares the pause of this master's writes while somebody may be replacing it.
 func (s *Server) newGuard() *writepause.Guard {
 	return writepause.New(writepause.Settings{
-		Redis: netip.AddrPortFrom(s.config.PodIP, uint16(s.config.RedisPort)), Password: s.config.Password, DownAfter: s.downAfter, Lone: s.lone,
+		Redis: netip.AddrPortFrom(s.config.PodIP, uint16(s.config.RedisPort)), Password: s.config.Password, TLS: s.config.TLS.Own, DownAfter: s.downAfter, Lone: s.lone,
 		Label: s.labels, Disowned: s.api.Disowned(), Gone: s.api.Gone, Log: s.log,
 		AskAPI: func(ctx context.Context) error { _, err := s.api.Record(ctx); return err },
 		Alert:  func() { alert(s.alerts) },
@@ -131,7 +141,7 @@ func (s *Server) newGuard() *writepause.Guard {
 // newPacer prepares the wait of this master's writes for its replicas. It has connections of its own: it gives servers little time to
 // answer, and the loop, whose decisions depend on answers, gives a server less time that was just silent.
 func (s *Server) newPacer() *pace.Pacer {
-	s.paceLinks = observe.NewLinks(s.config.Password).Counted(s.metrics.countQuestions(s.config))
+	s.paceLinks = linksOf(s.config).Counted(s.metrics.countQuestions(s.config))
 	return pace.New(pace.Settings{
 		Limits: s.limits(), Self: s.config.PodIP, Log: s.log,
 		Load: func(ctx context.Context, ip netip.Addr) (redisnode.Info, error) {
@@ -171,6 +181,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		go s.followOrders(background)
 	}
 	go s.externalMaster.run(background)
+	go announceExpiry(background, s.certificates, s.api, s.config, s.log)
 	s.watchdog = newWatchdog(s.web)
 	defer s.watchdog.stop()
 
@@ -213,6 +224,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			}
 		case <-s.api.Changed():
 		case <-changed(s.follower):
+		case <-s.certificates.Changed():
 		case <-ticker.C:
 		}
 	}
@@ -233,6 +245,7 @@ func (s *Server) turn(ctx context.Context) {
 	if o.Local.Answering {
 		s.guard.Warm(ctx, s.child, s.memory.MasterSince)
 		s.settleReplica(ctx, o)
+		s.certify(ctx)
 	}
 	s.metrics.setState(d.State.String())
 	s.watchRestore()

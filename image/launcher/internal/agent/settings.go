@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
@@ -19,7 +20,8 @@ import (
 // ServerStatus is what a server's launcher tells of itself: role.Status for its peers, and its settings for people.
 type ServerStatus struct {
 	role.Status
-	Settings settings.State `json:"settings"`
+	Settings    settings.State     `json:"settings"`
+	Certificate *certificate.State `json:"certificate,omitempty"` // nil: nothing is encrypted
 }
 
 // live is the configuration with the present settings. Goroutines beside the loop may call it.

@@ -225,7 +225,7 @@ func (m *Maker) choose(ctx context.Context, tried []string) (source, error) {
 			servers = append(servers, server{Pod: pod})
 		}
 	}
-	links := observe.NewLinks(m.config.Password)
+	links := observe.NewLinks(m.config.Password).Encrypted(m.config.TLS.Links)
 	defer links.Keep(netip.Addr{}, nil)
 	observe.Each(servers, func(s *server) { s.info, s.err = links.To(s.IP, m.config.RedisPort).Info(ctx) })
 	return choose(servers)
@@ -240,7 +240,7 @@ func (m *Maker) copyFrom(ctx context.Context, from source, path string) (File, e
 	ctx, moved, over := watch(ctx, m.log, "copying", 0)
 	defer over()
 	sum := sha256.New()
-	size, err := rdb.Copy(ctx, netip.AddrPortFrom(from.IP, uint16(m.config.RedisPort)), m.config.Password, io.MultiWriter(file, sum, moved))
+	size, err := rdb.Copy(ctx, netip.AddrPortFrom(from.IP, uint16(m.config.RedisPort)), m.config.Password, m.config.TLS.Links, io.MultiWriter(file, sum, moved))
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return File{}, err
 	}

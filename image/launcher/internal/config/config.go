@@ -41,6 +41,8 @@
 //	LAUNCHER_EXTERNAL_MASTER              host:port of a Redis elsewhere that the servers follow until the release has a master of its own; absent: none
 //	LAUNCHER_EXTERNAL_MASTER_PASS         password of that Redis; absent: none
 //	LAUNCHER_EXTERNAL_MASTER_TLS          "true": encrypted, with the authorities of the system (false)
+//	LAUNCHER_TLS_CERT_FILE, LAUNCHER_TLS_KEY_FILE, LAUNCHER_TLS_CA_FILE   certificate and key of this pod, and authorities; absent: no encryption
+//	LAUNCHER_TLS_AUTH_CLIENTS             "true": Redis and Sentinel demand certificates of clients (true)
 //	LAUNCHER_LOG_LEVEL                    debug, info, warn or error (info)
 //	LAUNCHER_REDIS_PORT, LAUNCHER_SENTINEL_PORT, LAUNCHER_HTTP_PORT   6379, 26379, 8080
 //	LAUNCHER_BIND_ADDRESS                 only address to listen on, and to ask from; absent: all
@@ -100,6 +102,7 @@ type Config struct {
 	WebhookURL                 string
 	Backup                     Backup
 	External                   External
+	TLS                        TLS
 	LogLevel                   slog.Level
 
 	RedisPort, SentinelPort, HTTPPort int
@@ -172,7 +175,7 @@ func init() {
 		"POD_SELECTOR", "SERVERS", "SENTINELS", "QUORUM", "MASTER_NAME", "DOWN_AFTER_MILLISECONDS",
 		"FAILOVER_TIMEOUT_MILLISECONDS", "MIN_REPLICAS_TO_WRITE", "MIN_REPLICAS_MAX_LAG_SECONDS", "MAX_REPLICATION_LAG", "MEMORY_LIMIT_BYTES",
 		"MAXMEMORY_PERCENT", "PERSISTENCE", "VOLUMES_KEPT", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "SETTINGS_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL",
-		"EXTERNAL_MASTER", "EXTERNAL_MASTER_PASS", "EXTERNAL_MASTER_TLS",
+		"EXTERNAL_MASTER", "EXTERNAL_MASTER_PASS", "EXTERNAL_MASTER_TLS", "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE", "TLS_AUTH_CLIENTS",
 		"REDIS_PORT",
 		"BACKUP_ENABLED", "BACKUP_DIR", "BACKUP_S3_ENDPOINT", "BACKUP_S3_BUCKET", "BACKUP_S3_PREFIX", "BACKUP_S3_REGION", "BACKUP_S3_ACCESS_KEY",
 		"BACKUP_S3_SECRET_KEY", "BACKUP_RECIPIENTS", "BACKUP_IDENTITY", "BACKUP_RETENTION", "BACKUP_WORK_DIR", "RESTORE_FROM",
@@ -186,6 +189,28 @@ func init() {
 type reader struct {
 	env      map[string]string
 	problems []string
+}
+
+// newReader reads an environment in the form of os.Environ.
+func newReader(environ []string) *reader {
+	r := &reader{env: map[string]string{}}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		r.env[name] = value
+		if strings.HasPrefix(name, "LAUNCHER_") && !knownVariables[name] {
+			r.problem("%s is not a variable of the launcher: remove it or correct its name", name)
+		}
+	}
+	return r
+}
+
+// failure is a *ProblemsError with all problems, or nil.
+func (r *reader) failure() error {
+	if len(r.problems) == 0 {
+		return nil
+	}
+	sort.Strings(r.problems)
+	return &ProblemsError{Problems: r.problems}
 }
 
 func (r *reader) problem(format string, args ...any) {
@@ -255,14 +280,7 @@ const ShortestDownAfter = 1500 * time.Millisecond
 // FromEnviron reads the environment, given in the form of os.Environ. The
 // error is a *ProblemsError that lists every problem at once.
 func FromEnviron(environ []string) (Config, error) {
-	r := &reader{env: map[string]string{}}
-	for _, entry := range environ {
-		name, value, _ := strings.Cut(entry, "=")
-		r.env[name] = value
-		if strings.HasPrefix(name, "LAUNCHER_") && !knownVariables[name] {
-			r.problem("%s is not a variable of the launcher: remove it or correct its name", name)
-		}
-	}
+	r := newReader(environ)
 	settings := r.readSettings()
 	c := Config{
 		Sentinel:            r.boolean("SENTINEL", false),
@@ -305,14 +323,14 @@ func FromEnviron(environ []string) (Config, error) {
 	c.MaxMemoryPercent = r.number("LAUNCHER_MAXMEMORY_PERCENT", mostMemoryPercent, 0, mostMemoryPercent)
 	c.MaxReplicationLag = r.size("LAUNCHER_MAX_REPLICATION_LAG", c.LargestReplicationLag(defaultReplicationLag))
 	c.External = r.external(c)
+	c.TLS = r.tls()
 	r.checkValues(&c)
 	r.readExtraConfig(&c)
 	if limit := replicaLimit(c.ExtraConfig); limit > 0 {
 		c.MaxReplicationLag = min(c.MaxReplicationLag, limit/2)
 	}
-	if len(r.problems) > 0 {
-		sort.Strings(r.problems)
-		return Config{}, &ProblemsError{Problems: r.problems}
+	if err := r.failure(); err != nil {
+		return Config{}, err
 	}
 	return c, nil
 }

@@ -43,7 +43,7 @@ func certificate(t *testing.T) (certFile, keyFile string) {
 		write(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
 }
 
-func TestEncryptedSource(t *testing.T) {
+func TestEncryptedSourceAndTarget(t *testing.T) {
 	t.Parallel()
 	certFile, keyFile := certificate(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -69,6 +69,13 @@ func TestEncryptedSource(t *testing.T) {
 	r := begin(t, o)
 	r.move()
 	require.NoError(t, r.wait(t))
+	requireSame(t, from, to)
+
+	back := between(to, from) // the encrypted one as the target
+	back.To.Address, back.To.TLS, back.Resume = address, true, true
+	back.To.CAFile, back.To.CertFile, back.To.KeyFile = certFile, certFile, keyFile
+	_, err = runCopy(t, back)
+	require.NoError(t, err)
 	requireSame(t, from, to)
 
 	o.From.CAFile, o.From.KeyFile = write(t, "nothing"), "/no/such/file"

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"sync"
 
@@ -12,6 +13,9 @@ import (
 type Links struct {
 	mu       sync.Mutex
 	password string
+	tls      *tls.Config          // nil: the connections are plain
+	own      netip.Addr           // the address of this pod
+	ownTLS   *tls.Config          // of the connections to own; nil: as the others
 	count    func(netip.AddrPort) // called for each command; nil: nobody counts
 	nodes    map[netip.AddrPort]*redisnode.Node
 }
@@ -21,11 +25,31 @@ func NewLinks(password string) *Links {
 	return &Links{password: password, nodes: map[netip.AddrPort]*redisnode.Node{}}
 }
 
+// Encrypted has the connections encrypted, unless c is nil, and gives the links themselves. Call it before To.
+func (l *Links) Encrypted(c *tls.Config) *Links {
+	l.tls = c
+	return l
+}
+
+// OwnEncrypted has the connections to the address of this pod encrypted in another way, unless c is nil, and gives the links themselves. Call it before To.
+func (l *Links) OwnEncrypted(own netip.Addr, c *tls.Config) *Links {
+	l.own, l.ownTLS = own, c
+	return l
+}
+
 // Counted has count called with the address for each command on any of the connections, and gives the links themselves. Call it before
 // To.
 func (l *Links) Counted(count func(netip.AddrPort)) *Links {
 	l.count = count
 	return l
+}
+
+// encryption is that of the connections to an address.
+func (l *Links) encryption(to netip.Addr) *tls.Config {
+	if to == l.own && l.ownTLS != nil {
+		return l.ownTLS
+	}
+	return l.tls
 }
 
 // To gives the connection to an address. The connection opens with its first command.
@@ -35,7 +59,7 @@ func (l *Links) To(ip netip.Addr, port int) *redisnode.Node {
 	addr := netip.AddrPortFrom(ip, uint16(port))
 	node, ok := l.nodes[addr]
 	if !ok {
-		node = redisnode.New(addr, l.password)
+		node = redisnode.New(addr, l.password).Encrypted(l.encryption(ip))
 		if l.count != nil {
 			node.Counted(func() { l.count(addr) })
 		}

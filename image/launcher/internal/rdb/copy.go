@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -34,15 +35,24 @@ const (
 var ErrNotInSync = errors.New("the replica has no link to its master")
 
 // Copy writes the data of the Redis at addr into to, as an RDB file, and gives the size in bytes. The copy has the data of one moment. An
-// empty password means no authentication. The error is ErrNotInSync for a replica without a link to its master. What Copy has written
+// empty password means no authentication, and nil for encryption a plain connection. The error is ErrNotInSync for a replica without a link to its master. What Copy has written
 // before an error is no whole copy.
-func Copy(ctx context.Context, addr netip.AddrPort, password string, to io.Writer) (int64, error) {
+func Copy(ctx context.Context, addr netip.AddrPort, password string, encryption *tls.Config, to io.Writer) (int64, error) {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	connection, err := dialer.DialContext(ctx, "tcp", addr.String())
 	if err != nil {
 		return 0, fmt.Errorf("connect to the Redis at %s: %w", addr, err)
 	}
-	defer connection.Close()
+	defer func() { _ = connection.Close() }()
+	if encryption != nil {
+		encrypted := tls.Client(connection, encryption)
+		limited, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		if err := encrypted.HandshakeContext(limited); err != nil {
+			return 0, fmt.Errorf("encrypt the connection to the Redis at %s: %w", addr, err)
+		}
+		connection = encrypted
+	}
 	defer context.AfterFunc(ctx, func() { _ = connection.Close() })()
 	s := &source{connection: connection}
 	s.reader = bufio.NewReaderSize(s, bufferSize)

@@ -52,7 +52,7 @@ func TestCopyHasTheDataOfOneMoment(t *testing.T) {
 			server := startRedis(t, "--repl-diskless-sync", directive)
 			require.NoError(t, server.client.Do(t.Context(), "DEBUG", "POPULATE", 20000, "key", 200).Err())
 			var copied bytes.Buffer
-			size, err := Copy(t.Context(), server.addr, "secret", &copied)
+			size, err := Copy(t.Context(), server.addr, "secret", nil, &copied)
 			require.NoError(t, err)
 			assert.EqualValues(t, copied.Len(), size)
 
@@ -73,7 +73,7 @@ func TestNoSentinelTakesACopyForAReplica(t *testing.T) {
 	watching, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := Copy(watching, server.addr, "secret", io.Discard)
+		_, err := Copy(watching, server.addr, "secret", nil, io.Discard)
 		done <- err
 	}()
 	require.Eventually(t, func() bool {
@@ -85,13 +85,13 @@ func TestNoSentinelTakesACopyForAReplica(t *testing.T) {
 
 func TestCopyFailsWithoutALinkToTheMaster(t *testing.T) {
 	server := startRedis(t, "--replicaof", "127.0.0.1 1")
-	_, err := Copy(t.Context(), server.addr, "secret", io.Discard)
+	_, err := Copy(t.Context(), server.addr, "secret", nil, io.Discard)
 	assert.ErrorIs(t, err, ErrNotInSync)
 }
 
 func TestCopyTellsOfAWrongPassword(t *testing.T) {
 	server := startRedis(t)
-	_, err := Copy(t.Context(), server.addr, "wrong", io.Discard)
+	_, err := Copy(t.Context(), server.addr, "wrong", nil, io.Discard)
 	assert.ErrorContains(t, err, "WRONGPASS")
 	assert.NotContains(t, err.Error(), "secret")
 }
@@ -131,7 +131,7 @@ func TestMarkIsFoundHoweverItArrives(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var copied bytes.Buffer
-			_, err := Copy(t.Context(), serve(t, chunks...), "", &copied)
+			_, err := Copy(t.Context(), serve(t, chunks...), "", nil, &copied)
 			require.NoError(t, err)
 			want := strings.TrimSuffix(strings.Join(chunks, ""), mark)
 			_, want, _ = strings.Cut(want, "\r\n")
@@ -149,7 +149,7 @@ func TestCopyThatBreaksOffIsAnError(t *testing.T) {
 		"an error":          "-LOADING Redis is loading the dataset in memory\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Copy(t.Context(), serve(t, sent), "", io.Discard)
+			_, err := Copy(t.Context(), serve(t, sent), "", nil, io.Discard)
 			assert.Error(t, err)
 		})
 	}
@@ -159,7 +159,7 @@ func TestCheckRefusesDamage(t *testing.T) {
 	server := startRedis(t)
 	require.NoError(t, server.client.Do(t.Context(), "DEBUG", "POPULATE", 1000, "key", 200).Err())
 	var copied bytes.Buffer
-	_, err := Copy(t.Context(), server.addr, "secret", &copied)
+	_, err := Copy(t.Context(), server.addr, "secret", nil, &copied)
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "dump.rdb")
 	whole := copied.Bytes()

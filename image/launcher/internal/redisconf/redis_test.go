@@ -3,6 +3,7 @@ package redisconf
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"os"
@@ -31,6 +32,12 @@ func freePort(t *testing.T) int {
 // reached it.
 func run(t *testing.T, text string, port int, password string, arguments ...string) *redis.Client {
 	t.Helper()
+	return runEncrypted(t, text, port, password, nil, arguments...)
+}
+
+// runEncrypted is run with a client that encrypts, unless encryption is nil.
+func runEncrypted(t *testing.T, text string, port int, password string, encryption *tls.Config, arguments ...string) *redis.Client {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "redis.conf")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	program := exec.Command("redis-server", append([]string{path}, arguments...)...)
@@ -44,7 +51,7 @@ func run(t *testing.T, text string, port int, password string, arguments ...stri
 		<-ended
 	})
 	client := redis.NewClient(&redis.Options{
-		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Password: password, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
+		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Password: password, TLSConfig: encryption, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
 	})
 	t.Cleanup(func() { _ = client.Close() })
 	deadline := time.Now().Add(10 * time.Second)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 )
 
@@ -72,6 +73,30 @@ func (l *lines) add(directive string, arguments ...any) {
 	l.WriteByte('\n')
 }
 
+// listen gives the port to listen on.
+func (l *lines) listen(c config.Config, port int) {
+	if !c.TLS.On() {
+		l.add("port", port)
+		return
+	}
+	l.add("port", 0)
+	l.add("tls-port", port)
+	for _, d := range Certificate(c) {
+		l.add(d.Name, quote(d.Value))
+	}
+	l.add("tls-auth-clients", yesNo(c.TLS.AuthClients))
+}
+
+// Certificate gives the directives that name the files of the certificate. Redis reads the files when it starts, and when it is given
+// the directives.
+func Certificate(c config.Config) []Directive {
+	return []Directive{
+		{"tls-cert-file", filepath.Join(c.TLS.Folder, certificate.CertFile)},
+		{"tls-key-file", filepath.Join(c.TLS.Folder, certificate.KeyFile)},
+		{"tls-ca-cert-file", filepath.Join(c.TLS.Folder, certificate.CAFile)},
+	}
+}
+
 // quote writes a string so that Redis' configuration parser reads it back.
 func quote(s string) string {
 	var b strings.Builder
@@ -106,12 +131,12 @@ const parallelSyncs = 100
 
 // Link gives the directives of the link to a master: external says that it is not one of the release.
 func Link(c config.Config, external bool) []Directive {
-	password, encrypted := c.Password, false
+	password, encrypted := c.Password, c.TLS.On()
 	if external {
 		password, encrypted = c.External.Password, c.External.TLS
 	}
 	link := []Directive{{"masterauth", password}}
-	if c.External.TLS {
+	if c.External.TLS || c.TLS.On() {
 		link = append(link, Directive{"tls-replication", yesNo(encrypted)})
 	}
 	return link
@@ -142,7 +167,7 @@ func server(c config.Config, master netip.AddrPort, external bool) string {
 		l.add(directive)
 	}
 	l.add("bind", bind(c))
-	l.add("port", c.RedisPort)
+	l.listen(c, c.RedisPort)
 	l.add("protected-mode", "no")
 	l.add("daemonize", "no")
 	l.add("logfile", `""`)
@@ -188,10 +213,10 @@ func FromSavedCopy(replica string) string {
 	return replica + "appendonly no\n" // the last one counts
 }
 
-// Unseen changes redis.conf of a master, so that it listens at a socket of its pod only. Neither clients nor sentinels see it before it is told
-// to listen at its port.
-func Unseen(master, socket string) string {
-	return master + "port 0\nunixsocket " + quote(socket) + "\nunixsocketperm 700\n" // the last port counts
+// Unseen is redis.conf of a master that listens at a socket of its pod only. Neither clients nor sentinels see it before it is told to listen at
+// its port.
+func Unseen(c config.Config, socket string) string {
+	return Server(c, netip.AddrPort{}) + c.TLS.Port() + " 0\nunixsocket " + quote(socket) + "\nunixsocketperm 700\n" // the last port counts
 }
 
 // RefusingStaleReads changes redis.conf of a replica, so that the replica answers no reads before it is in sync with its master.
@@ -231,7 +256,10 @@ func Sentinel(c config.Config, seed SentinelSeed) string {
 	if c.BindAddress != "" {
 		l.add("bind-source-addr", c.BindAddress) // its peers must see which pod it is
 	}
-	l.add("port", c.SentinelPort)
+	l.listen(c, c.SentinelPort)
+	if c.TLS.On() {
+		l.add("tls-replication", "yes") // the links to servers and to other sentinels
+	}
 	l.add("protected-mode", "no")
 	l.add("daemonize", "no")
 	l.add("logfile", `""`)

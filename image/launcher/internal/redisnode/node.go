@@ -5,8 +5,8 @@
 package redisnode
 
 import (
-	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +35,9 @@ const (
 	dialTimeout = 300 * time.Millisecond
 	callTimeout = 700 * time.Millisecond
 )
+
+// poolSize is the most connections that a Node has at a time.
+const poolSize = 4
 
 // Reach says how far a call got.
 type Reach int
@@ -82,32 +85,13 @@ var ErrPassword = errors.New("the password in REDIS_PASS is not the node's; give
 // ErrFull says that a node takes no more clients.
 var ErrFull = errors.New("the server has as many clients as maxclients allows; raise maxclients or close connections")
 
-// greeting is the connection to a node. A node that takes no more clients says so before
-// it has been asked anything, and closes the connection; the client library would tell
-// only of the closed connection.
-type greeting struct {
-	*net.TCPConn
-	heard bool // the node has said something
-}
-
-// Read gives ErrFull in the place of the node's refusal.
-func (g *greeting) Read(b []byte) (int, error) {
-	n, err := g.TCPConn.Read(b)
-	if !g.heard && n > 0 {
-		g.heard = true
-		if bytes.HasPrefix(b[:n], []byte("-ERR max number of clients")) {
-			return 0, ErrFull
-		}
-	}
-	return n, err
-}
-
 // Node is a connection to one Redis server or Sentinel.
 type Node struct {
 	addr     netip.AddrPort
 	socket   string // path of a socket of the same pod, in the place of addr; empty: there is none
 	password string
-	asked    func() // called for each command that is sent; nil: nobody counts
+	tls      *tls.Config // nil: the connection is plain
+	asked    func()      // called for each command that is sent; nil: nobody counts
 
 	mu       sync.Mutex
 	client   *redis.Client
@@ -116,37 +100,49 @@ type Node struct {
 
 // New prepares a connection; it is opened with the first call.
 func New(addr netip.AddrPort, password string) *Node {
-	return &Node{addr: addr, password: password, client: newClient("tcp", addr.String(), password)}
+	return &Node{addr: addr, password: password, client: newClient("tcp", addr.String(), password, nil)}
 }
 
 // AtSocket is New for a server that listens at a socket of this pod.
 func AtSocket(path, password string) *Node {
-	return &Node{socket: path, password: password, client: newClient("unix", path, password)}
+	return &Node{socket: path, password: password, client: newClient("unix", path, password, nil)}
 }
 
-func newClient(network, address, password string) *redis.Client {
+// Encrypted has the connection encrypted, unless c is nil, and gives the node itself. It must not be called beside Do.
+func (n *Node) Encrypted(c *tls.Config) *Node {
+	if c == nil && n.tls == nil {
+		return n
+	}
+	n.tls = c
+	_ = n.client.Close()
+	n.client = n.connect()
+	return n
+}
+
+// connect prepares a client of the server.
+func (n *Node) connect() *redis.Client {
+	if n.socket != "" {
+		return newClient("unix", n.socket, n.password, nil)
+	}
+	return newClient("tcp", n.addr.String(), n.password, n.tls)
+}
+
+func newClient(network, address, password string, encryption *tls.Config) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Network:                  network,
 		Addr:                     address,
 		Password:                 password,
 		Protocol:                 2,
-		DialTimeout:              dialTimeout,
+		DialTimeout:              dialLimit(encryption),
 		ReadTimeout:              callTimeout,
 		WriteTimeout:             callTimeout,
 		ContextTimeoutEnabled:    true,
 		MaxRetries:               -1,
 		DialerRetries:            1,
-		PoolSize:                 4,
+		PoolSize:                 poolSize,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
-			dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 5 * time.Second}
-			connection, err := dialer.DialContext(ctx, network, address)
-			if tcp, ok := connection.(*net.TCPConn); ok {
-				return &greeting{TCPConn: tcp}, err
-			}
-			return connection, err
-		},
+		Dialer:                   func(ctx context.Context, _, address string) (net.Conn, error) { return dial(ctx, address, encryption) },
 	})
 }
 
@@ -170,11 +166,7 @@ func (n *Node) renew(used *redis.Client) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.client == used {
-		network, address := "tcp", n.addr.String()
-		if n.socket != "" {
-			network, address = "unix", n.socket
-		}
-		n.client = newClient(network, address, n.password)
+		n.client = n.connect()
 		_ = used.Close()
 	}
 }
@@ -194,6 +186,12 @@ func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 		n.asked()
 	}
 	reply, err := client.Do(limited, args...).Result()
+	for range poolSize {
+		if !errors.Is(err, errClosed) {
+			break
+		}
+		reply, err = client.Do(limited, args...).Result()
+	}
 	if ended(err) && asks(args) {
 		// Sentinel ends all connections of a server that it re-points: that says
 		// nothing about the server.

@@ -3,6 +3,7 @@ package restoration
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -28,14 +29,17 @@ type Giver struct {
 	stop bool      // it is to give up
 }
 
-// Give listens at an address of this pod, until Close. The file is an RDB file.
-func Give(ctx context.Context, at netip.AddrPort, file string) (*Giver, error) {
+// Give listens at an address of this pod, until Close. The file is an RDB file. Without encryption the connections are plain.
+func Give(ctx context.Context, at netip.AddrPort, file string, encryption *tls.Config) (*Giver, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at.String())
 	if err != nil {
 		return nil, fmt.Errorf("listen for the server that loads the backup: %w", err)
 	}
-	secret := "/" + rand.Text()
-	g := &Giver{URL: "http://" + listener.Addr().String() + secret}
+	secret, scheme := "/"+rand.Text(), "http"
+	if encryption != nil {
+		listener, scheme = tls.NewListener(listener, encryption), "https"
+	}
+	g := &Giver{URL: scheme + "://" + listener.Addr().String() + secret}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+secret+filePath, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
 	mux.HandleFunc("POST "+secret+toldPath, g.hear)

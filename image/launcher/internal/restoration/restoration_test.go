@@ -19,7 +19,7 @@ func given(t *testing.T, size int) (g *Giver, content []byte) {
 	content = bytes.Repeat([]byte("redis"), size/5)
 	path := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(path, content, 0o600))
-	g, err := Give(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), path)
+	g, err := Give(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), path, nil)
 	require.NoError(t, err)
 	t.Cleanup(g.Close)
 	return g, content
@@ -32,7 +32,7 @@ func sumOf(content []byte) string {
 
 func TestFileComesWholeOrNotAtAll(t *testing.T) {
 	g, content := given(t, 1<<20)
-	taker, path := Take(g.URL), filepath.Join(t.TempDir(), "got")
+	taker, path := Take(g.URL, nil), filepath.Join(t.TempDir(), "got")
 	require.NoError(t, taker.File(t.Context(), path, int64(len(content)), sumOf(content)))
 	got, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -46,20 +46,20 @@ func TestFileComesWholeOrNotAtAll(t *testing.T) {
 
 func TestNobodyGetsTheFileWithoutTheSecret(t *testing.T) {
 	g, content := given(t, 100)
-	wrong := Take("http://" + netip.MustParseAddrPort(g.URL[len("http://"):len(g.URL)-27]).String() + "/wrong")
+	wrong := Take("http://"+netip.MustParseAddrPort(g.URL[len("http://"):len(g.URL)-27]).String()+"/wrong", nil)
 	err := wrong.File(t.Context(), filepath.Join(t.TempDir(), "got"), int64(len(content)), sumOf(content))
 	require.ErrorContains(t, err, "it answered 404")
 	_, err = wrong.Tell(t.Context(), Told{Stage: Loaded})
 	require.ErrorContains(t, err, "it answered 404")
 	g.Close()
-	_, err = Take(g.URL).Tell(t.Context(), Told{Stage: Loaded})
+	_, err = Take(g.URL, nil).Tell(t.Context(), Told{Stage: Loaded})
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), g.URL[len(g.URL)-26:], "an error is logged, and the URL is secret")
 }
 
 func TestServerHearsWhetherItMayGoOn(t *testing.T) {
 	g, _ := given(t, 100)
-	taker := Take(g.URL)
+	taker := Take(g.URL, nil)
 	told, _ := g.Last()
 	require.Empty(t, told.Stage)
 	answer, err := taker.Tell(t.Context(), Told{Stage: Loaded, Keys: 7})
@@ -87,7 +87,7 @@ func TestTellerTellsTheStageUntilTheLastOneIsHeard(t *testing.T) {
 	heard := func(stage Stage) func() bool {
 		return func() bool { told, _ := g.Last(); return told.Stage == stage }
 	}
-	teller := Take(g.URL).Telling(t.Context(), Told{Stage: Fetching})
+	teller := Take(g.URL, nil).Telling(t.Context(), Told{Stage: Fetching})
 	require.Eventually(t, heard(Fetching), wait, poll)
 	teller.Set(Told{Stage: Loaded})
 	require.Eventually(t, heard(Loaded), wait, poll)

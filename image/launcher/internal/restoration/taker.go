@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -24,9 +25,12 @@ type Taker struct {
 	client *http.Client
 }
 
-// Take prepares the questions to the pod behind a URL of Give. It asks nothing yet.
-func Take(url string) Taker {
-	transport := &http.Transport{DialContext: (&net.Dialer{Timeout: wordTime}).DialContext, ResponseHeaderTimeout: wordTime, IdleConnTimeout: Silence, Proxy: nil}
+// Take prepares the questions to the pod behind a URL of Give. It asks nothing yet. encryption says how to check the certificate of that pod.
+func Take(url string, encryption *tls.Config) Taker {
+	transport := &http.Transport{
+		DialContext: (&net.Dialer{Timeout: wordTime}).DialContext, TLSHandshakeTimeout: wordTime, TLSClientConfig: encryption,
+		ResponseHeaderTimeout: wordTime, IdleConnTimeout: Silence, Proxy: nil,
+	}
 	return Taker{url, &http.Client{Transport: transport}}
 }
 

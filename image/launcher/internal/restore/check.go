@@ -59,7 +59,7 @@ func (r *Restorer) servers(ctx context.Context) ([]server, error) {
 
 // redisOf gives a connection to the Redis of a pod.
 func (r *Restorer) redisOf(pod kube.Pod) *redisnode.Node {
-	return redisnode.New(netip.AddrPortFrom(pod.IP, uint16(r.config.RedisPort)), r.config.Password)
+	return redisnode.New(netip.AddrPortFrom(pod.IP, uint16(r.config.RedisPort)), r.config.Password).Encrypted(r.config.TLS.Links)
 }
 
 // check finds out what is there, and lists all that is in the way at once.

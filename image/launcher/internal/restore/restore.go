@@ -87,7 +87,7 @@ func (r *Restorer) run(ctx context.Context, alone *backup.Alone) error {
 	if _, err := backup.Fetch(ctx, r.store, found.manifest.Name, r.config.Backup.Identity, path, r.log); err != nil {
 		return errors.Join(err, ErrNothingChanged)
 	}
-	giver, err := restoration.Give(ctx, netip.AddrPortFrom(r.config.PodIP, uint16(r.config.HTTPPort)), path)
+	giver, err := restoration.Give(ctx, netip.AddrPortFrom(r.config.PodIP, uint16(r.config.HTTPPort)), path, r.config.TLS.Server)
 	if err != nil {
 		return errors.Join(err, ErrNothingChanged)
 	}

@@ -123,13 +123,13 @@ func released(t *testing.T, recorded func(record.Record) record.Record) (*Restor
 // A slave that stood still may take over as long as its word counts.
 func TestNothingWasReplacedOnlyWhenTheSlaveDoesNotTakeOverAnyMore(t *testing.T) {
 	r, f := released(t, func(read record.Record) record.Record { return read.Claim(fakerelease.Member("server-a")) })
-	giver, err := restoration.Give(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), "")
+	giver, err := restoration.Give(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), "", nil)
 	require.NoError(t, err)
 	t.Cleanup(giver.Close)
 	silent := errors.New("silent")
 	require.ErrorIs(t, r.verdict(t.Context(), giver, f, silent), ErrNothingChanged, "the slave has not heard the word")
 	giver.Go()
-	_, err = restoration.Take(giver.URL).Tell(t.Context(), restoration.Told{Stage: restoration.Loaded})
+	_, err = restoration.Take(giver.URL, nil).Tell(t.Context(), restoration.Told{Stage: restoration.Loaded})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*lookEvery)
 	defer cancel()

@@ -26,12 +26,16 @@ type SentinelObservation struct {
 	Foreign bool
 	Servers []Peer // all server pods
 
+	// Uncertified: the sentinel was started with a certificate, or with authorities, that do not count any more.
+	Uncertified bool
+
 	FileMaster netip.Addr // what the local sentinel knew before the container restarted; may be invalid
 	MasterUID  string     // the master in the record, as it was read last
 	// RecordKnown: the last question for the record was answered. Otherwise MasterUID may be a master of the past.
 	RecordKnown bool
 
 	DownFor     time.Duration // how long the local sentinel has found its master down
+	SilentFor   time.Duration // how long the local sentinel has not answered
 	StaleFor    time.Duration
 	ForeignFor  time.Duration
 	MislabelFor time.Duration // how long a pod other than the agreed master has been labelled master
@@ -235,7 +239,12 @@ func (o SentinelObservation) forgotten() bool {
 // named says whether a majority names the master of the local sentinel and none replaces it.
 func (o SentinelObservation) named() bool {
 	agreed, ok := o.Agreed()
-	return ok && agreed == o.Own.Master && !slices.ContainsFunc(o.Others, func(v View) bool { return v.FailingOver })
+	return ok && agreed == o.Own.Master && !o.replacing()
+}
+
+// replacing says whether another sentinel runs a failover.
+func (o SentinelObservation) replacing() bool {
+	return slices.ContainsFunc(o.Others, func(v View) bool { return v.FailingOver })
 }
 
 // unanimous says whether all configured sentinels answer, find the master up

@@ -11,7 +11,9 @@ import (
 	"slices"
 	"sync"
 	"text/tabwriter"
+	"time"
 
+	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
@@ -36,7 +38,8 @@ type row struct {
 // told is what a launcher tells of itself. A sentinel's launcher tells a part of it.
 type told struct {
 	role.Status
-	Settings settings.State `json:"settings"`
+	Settings    settings.State     `json:"settings"`
+	Certificate *certificate.State `json:"certificate"` // nil: it encrypts nothing
 }
 
 // Print asks all pods of the release and writes a table.
@@ -75,11 +78,19 @@ func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer
 				fmt.Fprintf(out, "%s: %s\n", r.pod.Name, note)
 			}
 		}
+		if r.launcher.Certificate != nil {
+			for _, pending := range r.launcher.Certificate.Pending {
+				fmt.Fprintf(out, "%s: certificate: %s\n", r.pod.Name, pending)
+			}
+		}
 		for _, pending := range r.launcher.Settings.Pending {
 			fmt.Fprintf(out, "%s: settings: %s\n", r.pod.Name, pending)
 		}
 	}
 	fmt.Fprintln(out, applied(c, rows))
+	if line := certified(rows, time.Now()); line != "" {
+		fmt.Fprintln(out, line)
+	}
 	fmt.Fprintln(out, quorum(c, rows))
 	if r, err := api.Record(ctx); err == nil && r.Restored != "" { // what Redis says is shown all the same
 		fmt.Fprintln(out, restored(r))
@@ -116,7 +127,7 @@ func (r *row) ask(ctx context.Context, c config.Config) {
 	if r.sentinel {
 		port = c.SentinelPort
 	}
-	node := redisnode.New(netip.AddrPortFrom(r.pod.IP, uint16(port)), c.Password)
+	node := redisnode.New(netip.AddrPortFrom(r.pod.IP, uint16(port)), c.Password).Encrypted(c.TLS.Links)
 	defer node.Close()
 	if err := web.FetchStatus(ctx, r.pod.IP.String(), c.HTTPPort, &r.launcher); err != nil {
 		r.launcher = told{} // what Redis says is shown all the same
@@ -177,6 +188,26 @@ func applied(c config.Config, rows []row) string {
 		}
 	}
 	return fmt.Sprintf("settings: %d of %d pods have applied %s, which this pod has read", all, len(rows), c.SettingsVersion)
+}
+
+// certified sums up the certificates in a sentence: the most pods show the one that is named. It is empty where nobody tells of a certificate.
+func certified(rows []row, now time.Time) string {
+	show := map[string]int{}
+	var most certificate.State
+	for _, r := range rows {
+		told := r.launcher.Certificate
+		if told == nil {
+			continue
+		}
+		show[told.Version]++
+		if show[told.Version] > show[most.Version] || most.Version == "" {
+			most = *told
+		}
+	}
+	if most.Version == "" {
+		return ""
+	}
+	return fmt.Sprintf("certificate: %d of %d pods show %s, which %s", show[most.Version], len(rows), most.Version, most.Expiry(now))
 }
 
 // quorum sums up the sentinels in a sentence.

@@ -5,6 +5,7 @@ package verify
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -28,17 +29,32 @@ const (
 	keyLife = time.Minute
 )
 
+// Access is how to get in: an empty password means no authentication, and without TLS the connections are plain.
+type Access struct {
+	Password string
+	TLS      *tls.Config // checks the name of the server
+}
+
+// forPod gives the access to a pod that a sentinel has named by its address. Certificates have the names of Services, and not that address.
+func (a Access) forPod(service string) Access {
+	if host, _, err := net.SplitHostPort(service); a.TLS != nil && err == nil {
+		a.TLS = a.TLS.Clone()
+		a.TLS.ServerName = host
+	}
+	return a
+}
+
 // Run carries out the steps and writes one line for each.
-func Run(ctx context.Context, a Addresses, password string, out io.Writer) error {
+func Run(ctx context.Context, a Addresses, access Access, out io.Writer) error {
 	key, value := "redis-ha-verify:"+rand.Text(), rand.Text()
-	master := connect(a.Master, password)
+	master := connect(a.Master, access)
 	defer master.Close()
 	steps := []step{
 		{a.Master, "write through the master Service", func(ctx context.Context) error {
 			return master.Set(ctx, key, value, keyLife).Err()
 		}},
-		{a.Slave, "read it through the slave Service", func(ctx context.Context) error { return read(ctx, a.Slave, password, key, value) }},
-		{a.Sentinel, "ask a sentinel for the master", func(ctx context.Context) error { return askSentinel(ctx, a, password) }},
+		{a.Slave, "read it through the slave Service", func(ctx context.Context) error { return read(ctx, a.Slave, access, key, value) }},
+		{a.Sentinel, "ask a sentinel for the master", func(ctx context.Context) error { return askSentinel(ctx, a, access) }},
 		{a.Master, "remove it", func(ctx context.Context) error { return master.Del(ctx, key).Err() }},
 	}
 	for _, s := range steps {
@@ -77,9 +93,9 @@ func (s step) run(ctx context.Context, out io.Writer) error {
 	}
 }
 
-func connect(address, password string) *redis.Client {
+func connect(address string, access Access) *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr: address, Password: password, Protocol: 2, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true,
+		Addr: address, Password: access.Password, TLSConfig: access.TLS, Protocol: 2, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true,
 		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
@@ -87,8 +103,8 @@ func connect(address, password string) *redis.Client {
 
 // read reads the key over a new connection, which may reach another replica
 // than the connection before.
-func read(ctx context.Context, address, password, key, want string) error {
-	client := connect(address, password)
+func read(ctx context.Context, address string, access Access, key, want string) error {
+	client := connect(address, access)
 	defer client.Close()
 	role, err := client.Do(ctx, "ROLE").Slice()
 	if err != nil {
@@ -108,8 +124,8 @@ func read(ctx context.Context, address, password, key, want string) error {
 }
 
 // askSentinel asks for the master and checks that it is one.
-func askSentinel(ctx context.Context, a Addresses, password string) error {
-	sentinel := connect(a.Sentinel, password)
+func askSentinel(ctx context.Context, a Addresses, access Access) error {
+	sentinel := connect(a.Sentinel, access)
 	defer sentinel.Close()
 	reply, err := sentinel.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", a.MasterName).StringSlice()
 	if err != nil {
@@ -118,7 +134,7 @@ func askSentinel(ctx context.Context, a Addresses, password string) error {
 	if len(reply) != 2 {
 		return fmt.Errorf("master %s is not known", a.MasterName)
 	}
-	master := connect(net.JoinHostPort(reply[0], reply[1]), password)
+	master := connect(net.JoinHostPort(reply[0], reply[1]), access.forPod(a.Master))
 	defer master.Close()
 	role, err := master.Do(ctx, "ROLE").Slice()
 	if err != nil {

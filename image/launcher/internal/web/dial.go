@@ -2,8 +2,11 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync/atomic"
 )
 
@@ -23,11 +26,35 @@ func AskFrom(host string) {
 	source.Store(net.TCPAddrFromAddrPort(netip.AddrPortFrom(address, 0)))
 }
 
+// encryption of the connections to other launchers; nil: they are plain.
+var encryption atomic.Pointer[tls.Config]
+
+// AskEncrypted has the connections to other launchers encrypted, unless c is nil.
+func AskEncrypted(c *tls.Config) { encryption.Store(c) }
+
+// address gives the URL of a path of the launcher of a pod. The client does not know of the encryption: dial sees to that.
+func address(host string, port int, path string) string {
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + path
+}
+
 // dial connects to another launcher.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: statusTimeout}
 	if from := source.Load(); from != nil {
 		dialer.LocalAddr = from
 	}
-	return dialer.DialContext(ctx, network, address)
+	connection, err := dialer.DialContext(ctx, network, address)
+	c := encryption.Load()
+	if err != nil || c == nil {
+		return connection, err
+	}
+	// A launcher that stands still accepts connections, and answers nothing.
+	limited, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	encrypted := tls.Client(connection, c)
+	if err := encrypted.HandshakeContext(limited); err != nil {
+		_ = connection.Close()
+		return nil, fmt.Errorf("encrypt the connection: %w", err)
+	}
+	return encrypted, nil
 }

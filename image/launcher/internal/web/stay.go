@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 )
 
 // watcher has no time-out: what it waits for may be months away.
@@ -75,8 +73,7 @@ func (s *Server) Watched() int { return int(s.watched.Load()) }
 // dies. The caller looks more closely then, and concludes nothing else. The error says that there
 // was no such connection, or is that of ctx.
 func AwaitEnd(ctx context.Context, host string, port int) error {
-	url := "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + "/stay"
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address(host, port, "/stay"), nil)
 	if err != nil {
 		return fmt.Errorf("watch the launcher at %s: %w", host, err)
 	}

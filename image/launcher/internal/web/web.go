@@ -3,10 +3,14 @@
 package web
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -48,6 +52,7 @@ type Server struct {
 	inRelease atomic.Pointer[func(netip.Addr) (in, known bool)]
 	metrics   *prometheus.Registry
 	http      *http.Server
+	tls       *tls.Config // nil: the connections are plain
 	leaving   chan struct{}
 	leave     sync.Once
 	watched   atomic.Int64
@@ -61,6 +66,23 @@ func New(metrics *prometheus.Registry) *Server {
 	}
 	s.SetHealth(Health{Ready: "starting"})
 	return s
+}
+
+// Encrypt has the connections to this server encrypted, unless c is nil. Call it before Serve.
+func (s *Server) Encrypt(c *tls.Config) {
+	if s.tls = c; c != nil {
+		s.http.ErrorLog = log.New(withoutHandshakes{log.Writer()}, "", log.LstdFlags)
+	}
+}
+
+// withoutHandshakes leaves out of a log the connections that end before they are encrypted, of which a port scan makes many.
+type withoutHandshakes struct{ io.Writer }
+
+func (w withoutHandshakes) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("TLS handshake error")) {
+		return len(line), nil
+	}
+	return w.Writer.Write(line)
 }
 
 // SetHealth replaces what the probes answer.
@@ -85,7 +107,11 @@ func (s *Server) Serve(ctx context.Context, host string, port int) error {
 
 // serveOn answers connections that a listener accepts until ctx ends.
 func (s *Server) serveOn(ctx context.Context, listener net.Listener) {
-	go func() { _ = s.http.Serve(newLimited(listener)) }()
+	accepting := net.Listener(newLimited(listener))
+	if s.tls != nil {
+		accepting = tls.NewListener(accepting, s.tls)
+	}
+	go func() { _ = s.http.Serve(accepting) }()
 	go func() {
 		<-ctx.Done()
 		_ = s.http.Close()
@@ -165,8 +191,7 @@ func FetchStatus(ctx context.Context, host string, port int, out any) error {
 }
 
 func fetchStatus(ctx context.Context, host string, port int, out any) error {
-	url := "http://" + net.JoinHostPort(host, strconv.Itoa(port)) + "/status"
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address(host, port, "/status"), nil)
 	if err != nil {
 		return fmt.Errorf("ask the launcher at %s: %w", host, err)
 	}

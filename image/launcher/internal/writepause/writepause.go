@@ -4,6 +4,7 @@ package writepause
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -43,9 +44,10 @@ type Label interface {
 
 // Settings are what a Guard acts with.
 type Settings struct {
-	// Redis is the address of the Redis in this pod, and Password its password.
+	// Redis is the address of the Redis in this pod, Password its password, and TLS encrypts the connection to it; nil: it is plain.
 	Redis    netip.AddrPort
 	Password string
+	TLS      *tls.Config
 	// DownAfter tells how long a master may be silent before the sentinels find it down.
 	DownAfter func() time.Duration
 	// Lone tells whether the release has one server. Nobody can replace it then.
@@ -85,7 +87,7 @@ type Guard struct {
 
 // New prepares a Guard. It works from Run on.
 func New(s Settings) *Guard {
-	return &Guard{Settings: s, ordered: make(chan struct{}, 1), node: redisnode.New(s.Redis, s.Password)}
+	return &Guard{Settings: s, ordered: make(chan struct{}, 1), node: redisnode.New(s.Redis, s.Password).Encrypted(s.TLS)}
 }
 
 // Warm keeps a connection to the process of Redis ready, for a pause that waits in its socket while Redis stands still. masterAt is since
