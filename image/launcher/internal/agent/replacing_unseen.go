@@ -51,6 +51,7 @@ func (s *Server) startUnseen(r *replacing) error {
 		return fmt.Errorf("move the backup to where Redis loads it: %w", err)
 	}
 	r.started = s.directives.startable(s.sized())
+	r.started.TLS.Folder = s.certificates.Folder()
 	if told := s.toldLimit(); told > 0 {
 		r.started.MemoryLimit = told
 	}

@@ -122,7 +122,7 @@ func (n *Node) Encrypted(c *tls.Config) *Node {
 // connect prepares a client of the server.
 func (n *Node) connect() *redis.Client {
 	if n.socket != "" {
-		return newClient("unix", n.socket, n.password, nil)
+		return newClient("unix", n.socket, n.password, nil) // a socket of the own pod is never encrypted
 	}
 	return newClient("tcp", n.addr.String(), n.password, n.tls)
 }
@@ -142,7 +142,7 @@ func newClient(network, address, password string, encryption *tls.Config) *redis
 		PoolSize:                 poolSize,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		Dialer:                   func(ctx context.Context, _, address string) (net.Conn, error) { return dial(ctx, address, encryption) },
+		Dialer:                   func(ctx context.Context, network, address string) (net.Conn, error) { return dial(ctx, network, address, encryption) },
 	})
 }
 
