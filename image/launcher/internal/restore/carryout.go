@@ -119,7 +119,8 @@ func (r *Restorer) unchanged(ctx context.Context, f findings) error {
 }
 
 // verdict finds out which data the release has after a takeover that was not seen to end. The record tells: a master with the old data clears
-// the name of the backup when it writes itself into the record again. A server that stood still may take over as long as its word counts.
+// the name of the backup when it writes itself into the record again. So does a server that has just got a copy of the data of the backup and does
+// not know it yet; its replication history tells. A server that stood still may take over as long as its word counts.
 func (r *Restorer) verdict(ctx context.Context, giver *restoration.Giver, f findings, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, verdictTime)
 	defer cancel()
@@ -130,13 +131,17 @@ func (r *Restorer) verdict(ctx context.Context, giver *restoration.Giver, f find
 		case err != nil:
 		case now.Restored == f.manifest.Name && now.RestoredIn > f.record.Generation:
 			last = fmt.Sprintf("the record names %s with the data of the backup, and it does not serve yet", now.Master.Name)
-			if r.serves(ctx, now.Master.UID) {
+			if _, ok := r.serving(ctx, now.Master.UID); ok {
 				r.say("%s is master with the data of backup %s, as generation %d", now.Master.Name, f.manifest.Name, now.Generation)
 				return r.awaitFollowers(ctx, f)
 			}
 		case now.Fence == nil && time.Now().After(giver.WordEnds().Add(record.CarrierTime)):
 			last = fmt.Sprintf("the record names %s, and it does not serve yet", now.Master.Name)
-			if r.serves(ctx, now.Master.UID) {
+			if master, ok := r.serving(ctx, now.Master.UID); ok {
+				if told, _ := giver.Last(); told.History != "" && (master.info.ReplID == told.History || master.info.ReplID2 == told.History) {
+					r.say("%s is master with the data of backup %s; the record does not tell so", now.Master.Name, f.manifest.Name)
+					return nil
+				}
 				return errors.Join(cause, ErrNothingChanged)
 			}
 		}
@@ -148,15 +153,15 @@ func (r *Restorer) verdict(ctx context.Context, giver *restoration.Giver, f find
 	}
 }
 
-// serves says whether a pod is labelled master and its Redis agrees.
-func (r *Restorer) serves(ctx context.Context, uid string) bool {
+// serving gives the server of a pod. ok says whether the pod is labelled master and its Redis agrees.
+func (r *Restorer) serving(ctx context.Context, uid string) (s server, ok bool) {
 	servers, err := r.servers(ctx)
 	for _, s := range servers {
 		if s.pod.UID == uid {
-			return err == nil && s.err == nil && s.info.Master && s.pod.Role == role.Master
+			return s, err == nil && s.err == nil && s.info.Master && s.pod.Role == role.Master
 		}
 	}
-	return false
+	return server{}, false
 }
 
 // awaitFollowers waits until all servers have the data. The data have been replaced, so a server without a copy is told and is no error. The error says

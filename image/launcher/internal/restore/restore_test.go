@@ -104,10 +104,10 @@ func TestNothingIsReplacedWithoutAnAnswer(t *testing.T) {
 }
 
 // released gives a run of launcher restore on a release whose master server-a serves and has the label.
-func released(t *testing.T, recorded func(record.Record) record.Record) (*Restorer, findings) {
+func released(t *testing.T, recorded func(record.Record) record.Record, info ...string) (*Restorer, findings) {
 	t.Helper()
 	release := fakerelease.New(t, "server-a")
-	redis := fakeredis.StartAt(t, "127.0.0.10:0", map[string]string{"INFO": fakeredis.Text("role:master\r\n")})
+	redis := fakeredis.StartAt(t, "127.0.0.10:0", map[string]string{"INFO": fakeredis.Text("role:master\r\n"+strings.Join(info, "\r\n"))})
 	c := fakerelease.Config(t, release, "server-a")
 	c.RedisPort = int(redis.Addr.Port())
 	api := fakerelease.Connect(t, release, c)
@@ -136,6 +136,21 @@ func TestNothingWasReplacedOnlyWhenTheSlaveDoesNotTakeOverAnyMore(t *testing.T) 
 	err = r.verdict(ctx, giver, f, silent)
 	require.ErrorContains(t, err, "whether the backup has replaced the data is not known yet")
 	require.NotErrorIs(t, err, ErrNothingChanged)
+}
+
+// A server that is promoted right after its copy knows nothing of the backup, and clears its name in the record.
+func TestReplicationHistoryTellsOfABackupThatTheRecordDoesNotName(t *testing.T) {
+	for history, replaced := range map[string]bool{"backup's": true, "other": false} {
+		r, f := released(t, func(read record.Record) record.Record { return read.Claim(fakerelease.Member("server-a")) }, "master_replid:new", "master_replid2:backup's")
+		giver, err := restoration.Give(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), "", nil)
+		require.NoError(t, err)
+		t.Cleanup(giver.Close)
+		_, err = restoration.Take(giver.URL, nil).Tell(t.Context(), restoration.Told{Stage: restoration.Taking, History: history})
+		require.NoError(t, err)
+		err = r.verdict(t.Context(), giver, f, errors.New("silent"))
+		require.Equal(t, replaced, err == nil, history)
+		require.Equal(t, !replaced, errors.Is(err, ErrNothingChanged), history)
+	}
 }
 
 func TestLostBackupIsToldAfterTheTakeover(t *testing.T) {
