@@ -107,7 +107,7 @@ func TestNothingIsReplacedWithoutAnAnswer(t *testing.T) {
 func released(t *testing.T, recorded func(record.Record) record.Record, info ...string) (*Restorer, findings) {
 	t.Helper()
 	release := fakerelease.New(t, "server-a")
-	redis := fakeredis.StartAt(t, "127.0.0.10:0", map[string]string{"INFO": fakeredis.Text("role:master\r\n"+strings.Join(info, "\r\n"))})
+	redis := fakeredis.StartAt(t, "127.0.0.10:0", map[string]string{"INFO": fakeredis.Text("role:master\r\n" + strings.Join(info, "\r\n"))})
 	c := fakerelease.Config(t, release, "server-a")
 	c.RedisPort = int(redis.Addr.Port())
 	api := fakerelease.Connect(t, release, c)
