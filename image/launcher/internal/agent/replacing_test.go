@@ -98,7 +98,7 @@ func TestBackupThatLeavesNoRoomForWritesIsNotTaken(t *testing.T) {
 		"used_memory:100\r\nmaxmemory:100\r\nmaxmemory_policy:noeviction\r\n":  false,
 	} {
 		redis.Answer("INFO", fakeredis.Text(memory))
-		_, _, err := r.awaitLoaded()
+		_, err := r.awaitLoaded()
 		require.Equal(t, refused, err != nil, memory)
 		if refused {
 			require.ErrorContains(t, err, "take 200 bytes of memory, and maxmemory is 100")

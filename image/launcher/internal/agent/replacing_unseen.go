@@ -31,9 +31,9 @@ func (s *Server) loadBackup() {
 	}
 	r.tell(restoration.Loading)
 	s.step(func() func() {
-		keys, history, err := r.awaitLoaded()
+		keys, err := r.awaitLoaded()
 		return func() {
-			r.told.Keys, r.told.History = keys, history
+			r.told.Keys = keys
 			s.proceed(r, restoration.Loaded, err)
 			s.awaitWord(r)
 		}
@@ -69,23 +69,21 @@ func (s *Server) startUnseen(r *replacing) error {
 	return nil
 }
 
-// awaitLoaded waits until Redis has loaded the backup, and gives the number of its keys and the ID of its replication history. It also fails if Redis
-// would refuse writes then.
-func (r *replacing) awaitLoaded() (keys int64, history string, err error) {
+// awaitLoaded waits until Redis has loaded the backup, and counts its keys. It also fails if Redis would refuse writes then.
+func (r *replacing) awaitLoaded() (keys int64, err error) {
 	for {
 		info, err := r.node.Info(r.ctx)
 		if err == nil && !info.Loading {
 			if err := r.roomForWrites(); err != nil {
-				return 0, "", err
+				return 0, err
 			}
-			keys, err = r.node.Keys(r.ctx)
-			return keys, info.ReplID, err
+			return r.node.Keys(r.ctx)
 		}
 		select {
 		case <-r.child.Done():
-			return 0, "", fmt.Errorf("redis-server could not load the backup; see its log: %w", r.ended())
+			return 0, fmt.Errorf("redis-server could not load the backup; see its log: %w", r.ended())
 		case <-r.ctx.Done():
-			return 0, "", r.ctx.Err()
+			return 0, r.ctx.Err()
 		case <-time.After(loadPoll):
 		}
 	}

@@ -23,8 +23,6 @@ type Told struct {
 	Stage Stage `json:"stage"`
 	// Keys is how many keys the Redis has that has loaded the file.
 	Keys int64 `json:"keys,omitempty"`
-	// History is the replication ID of that Redis.
-	History string `json:"history,omitempty"`
 	// Generation is that of the record which names the server, with Done.
 	Generation int64 `json:"generation,omitempty"`
 	// Reason says why a server has given up.

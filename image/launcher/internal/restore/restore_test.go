@@ -140,16 +140,31 @@ func TestNothingWasReplacedOnlyWhenTheSlaveDoesNotTakeOverAnyMore(t *testing.T) 
 
 // A server that is promoted right after its copy knows nothing of the backup, and clears its name in the record.
 func TestReplicationHistoryTellsOfABackupThatTheRecordDoesNotName(t *testing.T) {
-	for history, replaced := range map[string]bool{"backup's": true, "other": false} {
-		r, f := released(t, func(read record.Record) record.Record { return read.Claim(fakerelease.Member("server-a")) }, "master_replid:new", "master_replid2:backup's")
-		giver, err := restoration.Give(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), "", nil)
-		require.NoError(t, err)
-		t.Cleanup(giver.Close)
-		_, err = restoration.Take(giver.URL, nil).Tell(t.Context(), restoration.Told{Stage: restoration.Taking, History: history})
-		require.NoError(t, err)
-		err = r.verdict(t.Context(), giver, f, errors.New("silent"))
-		require.Equal(t, replaced, err == nil, history)
-		require.Equal(t, !replaced, errors.Is(err, ErrNothingChanged), history)
+	for name, c := range map[string]struct {
+		id, before string
+		said       string // empty: the data were replaced
+	}{
+		"the former master":           {"former", strings.Repeat("0", 40), ErrNothingChanged.Error()},
+		"a replica of it":             {"new", "former", ErrNothingChanged.Error()},
+		"a replica of its successor":  {"new", "other", ""},
+		"a Redis that started anew":   {"new", strings.Repeat("0", 40), "is not known yet"},
+		"a Redis that never followed": {"new", "", "is not known yet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, f := released(t, func(read record.Record) record.Record { return read.Claim(fakerelease.Member("server-a")) }, "master_replid:"+c.id, "master_replid2:"+c.before)
+			f.master.info.ReplID = "former"
+			giver, err := restoration.Give(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), "", nil)
+			require.NoError(t, err)
+			t.Cleanup(giver.Close)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*lookEvery)
+			defer cancel()
+			err = r.verdict(ctx, giver, f, errors.New("silent"))
+			if c.said == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, c.said)
+			}
+		})
 	}
 }
 
