@@ -31,6 +31,8 @@ var needs = map[string]string{
 	"externalMaster.existingSecret":     "externalMaster: {enabled: true, host: old}",
 	"externalMaster.key":                "externalMaster: {enabled: true, host: old, existingSecret: mine}",
 	"externalMaster.tls":                "externalMaster: {enabled: true, host: old}",
+	"externalMaster.tlsSecret":          "externalMaster: {enabled: true, host: old, tls: true}",
+	"externalMaster.certCAFilename":     "externalMaster: {enabled: true, host: old, tls: true, tlsSecret: mine}",
 	"networkPolicy.apiServerPorts":      "networkPolicy: {enabled: true}",
 	"tls.existingSecret":                "tls: {enabled: true}",
 	"tls.certFilename":                  "tls: {enabled: true, existingSecret: mine}",
@@ -67,6 +69,8 @@ var ignoredAlone = map[string]string{
 	"externalMaster.existingSecret": "may stay as well",
 	"externalMaster.key":            "may stay as well",
 	"externalMaster.tls":            "may stay as well",
+	"externalMaster.tlsSecret":      "may stay as well",
+	"externalMaster.certCAFilename": "may stay as well",
 }
 
 // oneChoice are values with a single legal choice, so that they can only be refused.

@@ -16,6 +16,7 @@ func TestServersAloneKnowTheExternalMaster(t *testing.T) {
 	assert.Equal(t, "old-redis-master:6379", env["LAUNCHER_EXTERNAL_MASTER"])
 	assert.Equal(t, "secret:old-redis/redis-password", env["LAUNCHER_EXTERNAL_MASTER_PASS"])
 	assert.Equal(t, "true", env["LAUNCHER_EXTERNAL_MASTER_TLS"])
+	assert.NotContains(t, env, "LAUNCHER_EXTERNAL_MASTER_CA_FILE", "the authorities in the image")
 	for name := range deploymentEnv(t, m, sentinel) {
 		assert.NotContains(t, name, "EXTERNAL")
 	}
@@ -25,6 +26,24 @@ func TestServersAloneKnowTheExternalMaster(t *testing.T) {
 	assert.NotContains(t, env, "LAUNCHER_EXTERNAL_MASTER_PASS")
 	assert.NotContains(t, env, "LAUNCHER_EXTERNAL_MASTER_TLS")
 	assert.NotContains(t, deploymentEnv(t, render.Chart(t, nil), server), "LAUNCHER_EXTERNAL_MASTER")
+}
+
+func TestAuthoritiesOfTheExternalMasterAreMounted(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "externalMaster: {enabled: true, host: old, tls: true, tlsSecret: old-tls, certCAFilename: authorities.pem}"))
+	assert.Equal(t, "/etc/redis-ha-external/ca.crt", deploymentEnv(t, m, server)["LAUNCHER_EXTERNAL_MASTER_CA_FILE"])
+	for _, p := range m.PodTemplates() {
+		var mounted []string
+		for _, volume := range p.Spec.Volumes {
+			if volume.Secret != nil {
+				mounted = append(mounted, volume.Name+": "+volume.Secret.SecretName+"/"+volume.Secret.Items[0].Key+" as "+volume.Secret.Items[0].Path)
+			}
+		}
+		if p.Owner == "Deployment/"+server {
+			assert.Equal(t, []string{"external: old-tls/authorities.pem as ca.crt"}, mounted)
+		} else {
+			assert.Empty(t, mounted, p.Owner)
+		}
+	}
 }
 
 func TestNotesOfAReleaseThatFollowsAnExternalMaster(t *testing.T) {

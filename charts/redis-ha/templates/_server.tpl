@@ -41,6 +41,8 @@ port: {{ int .port }}
 existingSecret: {{ .existingSecret | quote }}
 key: {{ .key | quote }}
 tls: {{ .tls }}
+tlsSecret: {{ default "" .tlsSecret | quote }}
+certCAFilename: {{ default "ca.crt" .certCAFilename | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -109,6 +111,10 @@ spec:
         - name: LAUNCHER_EXTERNAL_MASTER_TLS
           value: "true"
         {{- end }}
+        {{- if .tlsSecret }}
+        - name: LAUNCHER_EXTERNAL_MASTER_CA_FILE
+          value: /etc/redis-ha-external/ca.crt
+        {{- end }}
         {{- end }}
         - name: LAUNCHER_REDIS_CONFIG_FILE
           value: /etc/redis-ha/redis.conf
@@ -137,11 +143,26 @@ spec:
         {{- with include "redis-ha.tlsMount" . | trim }}
         {{- . | nindent 8 }}
         {{- end }}
+        {{- if (include "redis-ha.externalMaster" . | fromYaml).tlsSecret }}
+        - name: external
+          mountPath: /etc/redis-ha-external
+          readOnly: true
+        {{- end }}
   volumes:
     {{- include "redis-ha.runVolume" . | nindent 4 }}
     {{- include "redis-ha.settingsVolume" . | nindent 4 }}
     {{- with include "redis-ha.tlsVolume" . | trim }}
     {{- . | nindent 4 }}
+    {{- end }}
+    {{- with include "redis-ha.externalMaster" . | fromYaml }}
+    {{- if .tlsSecret }}
+    - name: external
+      secret:
+        secretName: {{ .tlsSecret | quote }}
+        items:
+          - key: {{ .certCAFilename | quote }}
+            path: ca.crt
+    {{- end }}
     {{- end }}
     {{- with $backups }}
     - name: backups

@@ -41,7 +41,7 @@ backup:
   s3: {endpoint: text, bucket: text, prefix: text, region: text, existingSecret: text}
   encryption: {existingSecret: text}
 restore: {from: text}
-externalMaster: {enabled: other, host: text, port: other, existingSecret: text, key: text, tls: other}
+externalMaster: {enabled: other, host: text, port: other, existingSecret: text, key: text, tls: other, tlsSecret: text, certCAFilename: text}
 logLevel: other
 podAnnotations: {"*": text}
 networkPolicy:

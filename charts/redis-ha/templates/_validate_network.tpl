@@ -45,6 +45,12 @@ externalMaster.enabled, restore.from: both are set, and a new release begins eit
 {{- if and (not .existingSecret) (ne .key "auth") }}
 externalMaster.key: has no effect without externalMaster.existingSecret; set that to the Secret with this key, or remove the key
 {{- end }}
+{{- if and .tlsSecret (not .tls) }}
+externalMaster.tlsSecret: has no effect while externalMaster.tls is false; set that to true, or remove the Secret
+{{- end }}
+{{- if and (not .tlsSecret) (ne (default "ca.crt" .certCAFilename) "ca.crt") }}
+externalMaster.certCAFilename: has no effect without externalMaster.tlsSecret; set that to the Secret with this key, or remove the key
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -2,9 +2,11 @@ package loopback
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,7 +30,24 @@ type external struct {
 // runExternal starts a Redis outside of the release, with further arguments.
 func (c *cluster) runExternal(arguments ...string) *external {
 	c.t.Helper()
-	ip := c.network.address()
+	return c.runExternalAt(c.network.address(), nil, arguments...)
+}
+
+// runEncryptedExternal starts a Redis outside of the release that encrypts all its connections. It gives the file of the authority as well.
+func (c *cluster) runEncryptedExternal() (x *external, ca string) {
+	c.t.Helper()
+	ip, dir := c.network.address(), c.t.TempDir()
+	s := fakeauthority.New(c.t, fakeauthority.Long).SignAddress(c.t, ip)
+	s.Write(c.t, dir)
+	file := func(name string) string { return filepath.Join(dir, name) }
+	client := s.Client(c.t)
+	client.ServerName = ip
+	return c.runExternalAt(ip, client, "--port", "0", "--tls-port", "6379", "--tls-cert-file", file("tls.crt"), "--tls-key-file", file("tls.key"),
+		"--tls-ca-cert-file", file("ca.crt"), "--tls-auth-clients", "no"), file("ca.crt")
+}
+
+func (c *cluster) runExternalAt(ip string, encryption *tls.Config, arguments ...string) *external {
+	c.t.Helper()
 	command := exec.Command("redis-server", append([]string{
 		"--bind", ip, "--port", "6379", "--dir", c.t.TempDir(), "--save", "", "--requirepass", externalPassword, "--repl-diskless-sync-delay", "0",
 	}, arguments...)...)
@@ -38,7 +57,7 @@ func (c *cluster) runExternal(arguments ...string) *external {
 		c.t.Fatal(err)
 	}
 	options := clientOptions(ip+":6379", externalPassword)
-	options.ReadTimeout = 20 * time.Second
+	options.ReadTimeout, options.TLSConfig = 20*time.Second, encryption
 	x := &external{Client: redis.NewClient(options), address: ip + ":6379"}
 	c.t.Cleanup(func() {
 		_ = x.Close()
@@ -54,7 +73,18 @@ func startFollowing(t *testing.T, o options) (*cluster, *external) {
 	t.Helper()
 	c := newCluster(t, o)
 	x := c.runExternal()
+	c.follow(x)
+	return c, x
+}
+
+// follow starts a release that follows an external master, with further variables, each with its value.
+func (c *cluster) follow(x *external, variables ...string) {
+	t := c.t
+	t.Helper()
 	c.options.serverEnvironment = map[string]string{"LAUNCHER_EXTERNAL_MASTER": x.address, "LAUNCHER_EXTERNAL_MASTER_PASS": externalPassword}
+	for i := 0; i < len(variables); i += 2 {
+		c.options.serverEnvironment[variables[i]] = variables[i+1]
+	}
 	if err := x.Set(t.Context(), "before", "value", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +95,6 @@ func startFollowing(t *testing.T, o options) (*cluster, *external) {
 		c.addSentinel().run()
 	}
 	eventually(t, settle, "slaves of the external master", func() error { return c.followsExternal(x) })
-	return c, x
 }
 
 // followsExternal says with nil that all servers are slaves of the external master and labelled so.
@@ -304,6 +333,14 @@ func TestPromotionThatIsNotSeenToHappenGoesOnHoldingWritesBack(t *testing.T) {
 		c.api.Allow(p.name, "patch", "pods")
 	}
 	c.converge()
+}
+
+func TestReleaseFollowsAnEncryptedExternalMasterUntilItIsPromoted(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, options{})
+	x, ca := c.runEncryptedExternal()
+	c.follow(x, "LAUNCHER_EXTERNAL_MASTER_TLS", "true", "LAUNCHER_EXTERNAL_MASTER_CA_FILE", ca)
+	c.movesIn(x)
 }
 
 func TestEncryptedLinksToAnExternalMasterAreChecked(t *testing.T) {

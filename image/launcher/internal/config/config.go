@@ -40,7 +40,8 @@
 //	LAUNCHER_RESTORE_FROM                 backup that a release without data begins with, or "latest"; absent: it begins empty (servers only)
 //	LAUNCHER_EXTERNAL_MASTER              host:port of a Redis elsewhere that the servers follow until the release has a master of its own; absent: none
 //	LAUNCHER_EXTERNAL_MASTER_PASS         password of that Redis; absent: none
-//	LAUNCHER_EXTERNAL_MASTER_TLS          "true": encrypted, with the authorities of the system (false)
+//	LAUNCHER_EXTERNAL_MASTER_TLS          "true": encrypted (false)
+//	LAUNCHER_EXTERNAL_MASTER_CA_FILE      authorities that its certificate is checked by, in PEM; absent: those of the system
 //	LAUNCHER_TLS_CERT_FILE, LAUNCHER_TLS_KEY_FILE, LAUNCHER_TLS_CA_FILE   certificate and key of this pod, and authorities; absent: no encryption
 //	LAUNCHER_TLS_AUTH_CLIENTS             "true": Redis and Sentinel demand certificates of clients (true)
 //	LAUNCHER_LOG_LEVEL                    debug, info, warn or error (info)
@@ -175,7 +176,7 @@ func init() {
 		"POD_SELECTOR", "SERVERS", "SENTINELS", "QUORUM", "MASTER_NAME", "DOWN_AFTER_MILLISECONDS",
 		"FAILOVER_TIMEOUT_MILLISECONDS", "MIN_REPLICAS_TO_WRITE", "MIN_REPLICAS_MAX_LAG_SECONDS", "MAX_REPLICATION_LAG", "MEMORY_LIMIT_BYTES",
 		"MAXMEMORY_PERCENT", "PERSISTENCE", "VOLUMES_KEPT", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "SETTINGS_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL",
-		"EXTERNAL_MASTER", "EXTERNAL_MASTER_PASS", "EXTERNAL_MASTER_TLS", "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE", "TLS_AUTH_CLIENTS",
+		"EXTERNAL_MASTER", "EXTERNAL_MASTER_PASS", "EXTERNAL_MASTER_TLS", "EXTERNAL_MASTER_CA_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE", "TLS_AUTH_CLIENTS",
 		"REDIS_PORT",
 		"BACKUP_ENABLED", "BACKUP_DIR", "BACKUP_S3_ENDPOINT", "BACKUP_S3_BUCKET", "BACKUP_S3_PREFIX", "BACKUP_S3_REGION", "BACKUP_S3_ACCESS_KEY",
 		"BACKUP_S3_SECRET_KEY", "BACKUP_RECIPIENTS", "BACKUP_IDENTITY", "BACKUP_RETENTION", "BACKUP_WORK_DIR", "RESTORE_FROM",

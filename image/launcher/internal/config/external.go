@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net"
 	"strconv"
 	"strings"
@@ -13,6 +14,13 @@ type External struct {
 	Port     int
 	Password string
 	TLS      bool
+	// CAFile has the authorities that its certificate is checked by, in PEM; empty: Authorities.
+	CAFile string
+}
+
+// Trusted is the file with the authorities that the certificate is checked by.
+func (e External) Trusted() string {
+	return cmp.Or(e.CAFile, Authorities)
 }
 
 // On says whether there is such a Redis.
@@ -26,6 +34,10 @@ const Authorities = "/etc/ssl/certs/ca-certificates.crt"
 func (r *reader) external(c Config) External {
 	address := r.env["LAUNCHER_EXTERNAL_MASTER"]
 	password, encrypted := r.env["LAUNCHER_EXTERNAL_MASTER_PASS"], r.boolean("LAUNCHER_EXTERNAL_MASTER_TLS", false)
+	ca := r.env["LAUNCHER_EXTERNAL_MASTER_CA_FILE"]
+	if ca != "" && !encrypted {
+		r.problem("LAUNCHER_EXTERNAL_MASTER_CA_FILE is set, and LAUNCHER_EXTERNAL_MASTER_TLS is not true: set it to true, or remove the file")
+	}
 	if address == "" {
 		if password != "" || encrypted {
 			r.problem("LAUNCHER_EXTERNAL_MASTER is missing, and another variable of the external master is set: set it to host:port, or remove that variable")
@@ -47,5 +59,5 @@ func (r *reader) external(c Config) External {
 	if c.Backup.RestoreFrom != "" {
 		r.problem("LAUNCHER_EXTERNAL_MASTER and LAUNCHER_RESTORE_FROM are both set, and a release begins with the data of one of them: remove the other one")
 	}
-	return External{Host: host, Port: int(number), Password: password, TLS: encrypted}
+	return External{Host: host, Port: int(number), Password: password, TLS: encrypted, CAFile: ca}
 }

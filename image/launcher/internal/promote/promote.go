@@ -56,8 +56,12 @@ func Run(ctx context.Context, c config.Config, api *kube.Client, o Options, out 
 	if o.Pause != 0 && o.Pause < shortestPause {
 		return fmt.Errorf("--pause-source is %v: give at least %v, or 0 if you have stopped the clients of the external master", o.Pause, shortestPause)
 	}
-	p := &promotion{config: c, api: api, options: o, out: out, source: connect(c.External)}
-	defer p.source.Close()
+	external, err := connect(c.External)
+	if err != nil {
+		return err
+	}
+	defer external.Close()
+	p := &promotion{config: c, api: api, options: o, out: out, source: external}
 	if err := p.check(ctx); err != nil {
 		return err
 	}

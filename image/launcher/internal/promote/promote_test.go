@@ -80,7 +80,9 @@ func TestPauseIsLongEnoughForACutOver(t *testing.T) {
 // An answer that does not come may mean that writes wait.
 func TestPauseThatFailsIsEnded(t *testing.T) {
 	external := fakeredis.Start(t, map[string]string{"CLIENT": "-ERR not now\r\n"})
-	p := &promotion{options: Options{Pause: time.Minute}, out: io.Discard, source: connect(config.External{Host: external.Addr.Addr().String(), Port: int(external.Addr.Port())})}
+	source, err := connect(config.External{Host: external.Addr.Addr().String(), Port: int(external.Addr.Port())})
+	require.NoError(t, err)
+	p := &promotion{options: Options{Pause: time.Minute}, out: io.Discard, source: source}
 	t.Cleanup(func() { _ = p.source.Close() })
 	require.ErrorContains(t, p.carryOut(t.Context()), "hold writes back")
 	heard := strings.ToLower(strings.Join(external.Heard(), "\n"))

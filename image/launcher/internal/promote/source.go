@@ -3,8 +3,10 @@ package promote
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +26,8 @@ type source struct {
 	address string
 }
 
-func connect(x config.External) *source {
+// connect prepares a connection. It fails if the authorities cannot be read.
+func connect(x config.External) (*source, error) {
 	s := &source{address: net.JoinHostPort(x.Host, strconv.Itoa(x.Port))}
 	options := &redis.Options{
 		Addr: s.address, Password: x.Password, Protocol: 2, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true,
@@ -32,10 +35,18 @@ func connect(x config.External) *source {
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 	if x.TLS {
-		options.TLSConfig = &tls.Config{ServerName: x.Host, MinVersion: tls.VersionTLS12}
+		trusted := x509.NewCertPool()
+		text, err := os.ReadFile(x.Trusted())
+		if err == nil && !trusted.AppendCertsFromPEM(text) {
+			err = fmt.Errorf("no certificate in %s", x.Trusted())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the authorities that the external master's certificate is checked by: %w", err)
+		}
+		options.TLSConfig = &tls.Config{ServerName: x.Host, RootCAs: trusted, MinVersion: tls.VersionTLS12}
 	}
 	s.Client = redis.NewClient(options)
-	return s
+	return s, nil
 }
 
 // state is what the external master tells of its replication.

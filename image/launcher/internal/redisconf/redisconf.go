@@ -192,7 +192,7 @@ func server(c config.Config, master netip.AddrPort, external bool) string {
 	if c.External.TLS {
 		l.add("tls-cert-file", quote(filepath.Join(c.RunDir, certificateFile)))
 		l.add("tls-key-file", quote(filepath.Join(c.RunDir, keyFile)))
-		l.add("tls-ca-cert-file", quote(config.Authorities))
+		l.add("tls-ca-cert-file", quote(c.External.Trusted()))
 	}
 	for _, link := range Link(c, external) {
 		if link.Name != "masterauth" {

@@ -68,10 +68,22 @@ func (a *Authority) Sign(t testing.TB, life time.Duration, others ...*Authority)
 // SignFor gives a new certificate that is good for a time and for some usages, and trusts its authority.
 func (a *Authority) SignFor(t testing.TB, life time.Duration, usages ...x509.ExtKeyUsage) Secret {
 	t.Helper()
-	_, key, cert := issue(t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "pod"}, DNSNames: []string{Name}, NotAfter: time.Now().Add(life), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: usages,
-	}, a)
+	return a.sign(t, &x509.Certificate{DNSNames: []string{Name}, NotAfter: time.Now().Add(life), ExtKeyUsage: usages})
+}
+
+// SignAddress gives a new certificate of the server at an address.
+func (a *Authority) SignAddress(t testing.TB, ip string) Secret {
+	t.Helper()
+	return a.sign(t, &x509.Certificate{
+		IPAddresses: []net.IP{net.ParseIP(ip)}, NotAfter: time.Now().Add(Long), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+}
+
+// sign gives a certificate with the names, the usages and the end of a template.
+func (a *Authority) sign(t testing.TB, template *x509.Certificate) Secret {
+	t.Helper()
+	template.Subject, template.KeyUsage = pkix.Name{CommonName: "pod"}, x509.KeyUsageDigitalSignature
+	_, key, cert := issue(t, template, a)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
