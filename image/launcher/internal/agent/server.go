@@ -16,6 +16,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/labels"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
@@ -65,6 +66,10 @@ type Server struct {
 	certified    string              // folder with the certificate that Redis has
 	uncertified  string              // why Redis has not taken its certificate; empty: it has
 
+	passwords    *password.Keeper // nil: there is one password for good
+	authorized   string           // what Redis has of them; see authorization
+	unauthorized string           // why Redis has not taken them; empty: it has
+
 	guard        *writepause.Guard // pauses the writes of this master while somebody may be replacing it
 	child        *process.Child
 	restarts     role.Restarts
@@ -99,10 +104,10 @@ type Server struct {
 }
 
 // NewServer prepares the loop. The settings that follower has read replace those of c.
-func NewServer(c config.Config, follower *settings.Follower, certificates *certificate.Keeper, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
+func NewServer(c config.Config, follower *settings.Follower, certificates *certificate.Keeper, passwords *password.Keeper, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
 	s := &Server{
-		config: c, follower: follower, certificates: certificates, api: api, web: w, log: log, metrics: m,
-		links:  observe.NewLinks(c.Password).Encrypted(c.TLS.Links).Counted(m.countQuestions(c)),
+		config: c, follower: follower, certificates: certificates, passwords: passwords, api: api, web: w, log: log, metrics: m,
+		links:  observe.NewLinks(c.Password).Encrypted(c.TLS.Links).Trying(passwords.Trying()).Counted(m.countQuestions(c)),
 		alerts: make(chan struct{}, 1), finished: make(chan func(), 1),
 		self: record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
@@ -119,7 +124,7 @@ func NewServer(c config.Config, follower *settings.Follower, certificates *certi
 // newGuard prepares the pause of this master's writes while somebody may be replacing it.
 func (s *Server) newGuard() *writepause.Guard {
 	return writepause.New(writepause.Settings{
-		Redis: netip.AddrPortFrom(s.config.PodIP, uint16(s.config.RedisPort)), Password: s.config.Password, TLS: s.config.TLS.Links, DownAfter: s.downAfter, Lone: s.lone,
+		Redis: netip.AddrPortFrom(s.config.PodIP, uint16(s.config.RedisPort)), Password: s.config.Password, Trying: s.passwords.Trying(), TLS: s.config.TLS.Links, DownAfter: s.downAfter, Lone: s.lone,
 		Label: s.labels, Disowned: s.api.Disowned(), Gone: s.api.Gone, Log: s.log,
 		AskAPI: func(ctx context.Context) error { _, err := s.api.Record(ctx); return err },
 		Alert:  func() { alert(s.alerts) },
@@ -129,7 +134,7 @@ func (s *Server) newGuard() *writepause.Guard {
 // newPacer prepares the wait of this master's writes for its replicas. It has connections of its own: it gives servers little time to
 // answer, and the loop, whose decisions depend on answers, gives a server less time that was just silent.
 func (s *Server) newPacer() *pace.Pacer {
-	s.paceLinks = observe.NewLinks(s.config.Password).Encrypted(s.config.TLS.Links).Counted(s.metrics.countQuestions(s.config))
+	s.paceLinks = observe.NewLinks(s.config.Password).Encrypted(s.config.TLS.Links).Trying(s.passwords.Trying()).Counted(s.metrics.countQuestions(s.config))
 	return pace.New(pace.Settings{
 		Limits: s.limits(), Self: s.config.PodIP, Log: s.log,
 		Load: func(ctx context.Context, ip netip.Addr) (redisnode.Info, error) {
@@ -165,6 +170,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		go s.tellBackups(background)
 	}
 	go s.externalMaster.run(background)
+	go s.passwords.Run(background, s.askPasswords)
 	go announceExpiry(background, s.certificates, s.api, s.config, s.log)
 	s.watchdog = newWatchdog(s.web)
 	defer s.watchdog.stop()
@@ -205,6 +211,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-s.api.Changed():
 		case <-changed(s.follower):
 		case <-s.certificates.Changed():
+		case <-s.passwords.Changed():
 		case <-ticker.C:
 		}
 	}
@@ -226,6 +233,7 @@ func (s *Server) turn(ctx context.Context) {
 		s.guard.Warm(ctx, s.child, s.memory.MasterSince)
 		s.settleReplica(ctx, o)
 		s.certify(ctx)
+		s.authorize(ctx)
 	}
 	s.metrics.setState(d.State.String())
 	s.watchRestore()

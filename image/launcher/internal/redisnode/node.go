@@ -80,40 +80,94 @@ func Said(err error) string {
 }
 
 // ErrPassword says that a node did not accept this pod's password, or has none.
-var ErrPassword = errors.New("the password in REDIS_PASS is not the node's; give all pods the same Secret and restart them")
+var ErrPassword = errors.New("the password of this pod (LAUNCHER_PASSWORD_FILE, REDIS_PASS) is not the node's; give all pods the same Secret")
 
 // ErrFull says that a node takes no more clients.
 var ErrFull = errors.New("the server has as many clients as maxclients allows; raise maxclients or close connections")
 
 // Node is a connection to one Redis server or Sentinel.
 type Node struct {
-	addr     netip.AddrPort
-	password string
-	tls      *tls.Config // nil: the connection is plain
-	asked    func()      // called for each command that is sent; nil: nobody counts
+	addr      netip.AddrPort
+	password  string
+	passwords func() []string // see Trying; nil: there is only password
+	tls       *tls.Config     // nil: the connection is plain
+	asked     func()          // called for each command that is sent; nil: nobody counts
 
 	mu       sync.Mutex
 	client   *redis.Client
 	patience patience.Patience
+	accepted string // of several passwords, the one that new connections begin with
 }
 
 // New prepares a connection; it is opened with the first call.
 func New(addr netip.AddrPort, password string) *Node {
-	return &Node{addr: addr, password: password, client: newClient(addr, password, nil)}
+	n := &Node{addr: addr, password: password}
+	n.client = n.newClient()
+	return n
 }
 
 // Encrypted has the connection encrypted, unless c is nil, and gives the node itself. It must not be called beside Do.
 func (n *Node) Encrypted(c *tls.Config) *Node {
 	n.tls = c
 	_ = n.client.Close()
-	n.client = newClient(n.addr, n.password, c)
+	n.client = n.newClient()
 	return n
 }
 
-func newClient(addr netip.AddrPort, password string, encryption *tls.Config) *redis.Client {
+// Trying has a connection opened with one of several passwords, the likeliest first, and gives the node itself. The node may accept one of them
+// only. Empty stands for no password; nil for passwords leaves all as it is. It must not be called beside Do.
+func (n *Node) Trying(passwords func() []string) *Node {
+	if passwords == nil {
+		return n
+	}
+	n.passwords = passwords
+	if all := passwords(); len(all) > 0 {
+		n.accepted = all[0]
+	}
+	_ = n.client.Close()
+	n.client = n.newClient()
+	return n
+}
+
+// credentials are what a new connection begins with. A Redis that asks for no password accepts any, where the command AUTH names the user.
+func (n *Node) credentials() (user, password string) {
+	if n.passwords == nil {
+		return "", n.password
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.accepted == "" {
+		return "", ""
+	}
+	return DefaultUser, n.accepted
+}
+
+// DefaultUser is the user of clients that name none.
+const DefaultUser = "default"
+
+// another has the next connection try another password than one that was refused, and says whether there is one that has not been tried.
+func (n *Node) another(tried map[string]bool) bool {
+	if n.passwords == nil {
+		return false
+	}
+	all := n.passwords()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	tried[n.accepted] = true
+	for _, password := range all {
+		if !tried[password] {
+			n.accepted = password
+			return true
+		}
+	}
+	return false
+}
+
+func (n *Node) newClient() *redis.Client {
+	encryption := n.tls
 	return redis.NewClient(&redis.Options{
-		Addr:                     addr.String(),
-		Password:                 password,
+		Addr:                     n.addr.String(),
+		CredentialsProvider:      n.credentials,
 		Protocol:                 2,
 		DialTimeout:              dialTimeout,
 		ReadTimeout:              callTimeout,
@@ -148,7 +202,7 @@ func (n *Node) renew(used *redis.Client) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.client == used {
-		n.client = newClient(n.addr, n.password, n.tls)
+		n.client = n.newClient()
 		_ = used.Close()
 	}
 }
@@ -179,6 +233,13 @@ func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 		// nothing about the server.
 		reply, err = client.Do(limited, args...).Result()
 	}
+	for tried := map[string]bool{}; refusesPassword(err) && n.another(tried); {
+		if redis.HasErrorPrefix(err, "NOAUTH") {
+			n.renew(client) // its open connections have sent no password
+			client = n.current()
+		}
+		reply, err = client.Do(limited, args...).Result()
+	}
 	if ctx.Err() == nil || time.Since(began) >= patience.Short {
 		n.patience.Note(ReachOf(err) == Unknown)
 	}
@@ -204,11 +265,16 @@ func asks(args []any) bool {
 
 // explain names the node and what the user can do about a refused password.
 func (n *Node) explain(command any, err error) error {
-	if text := err.Error(); strings.HasPrefix(text, "WRONGPASS") || strings.HasPrefix(text, "NOAUTH") ||
-		strings.Contains(text, "without any password configured") {
+	if refusesPassword(err) {
 		return fmt.Errorf("%v at %s: %w: %w", command, n.addr, ErrPassword, err)
 	}
 	return fmt.Errorf("%v at %s: %w", command, n.addr, err)
+}
+
+// refusesPassword says whether a node did not accept a password, or asks for one.
+func refusesPassword(err error) bool {
+	return redis.HasErrorPrefix(err, "WRONGPASS") || redis.HasErrorPrefix(err, "NOAUTH") ||
+		err != nil && strings.Contains(err.Error(), "without any password configured")
 }
 
 // Replica is one replica as its master sees it.

@@ -1,0 +1,115 @@
+package password
+
+import (
+	"context"
+	"crypto/tls"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
+)
+
+// Peer is a pod of the release whose Redis or Sentinel is asked.
+type Peer struct {
+	Pod  string
+	Addr netip.AddrPort
+}
+
+// Peers gives the pods whose passwords are asked for. Those that end do not count. The own pod does not count before it has started.
+func Peers(pods []kube.Pod, c config.Config, others bool) (peers []Peer) {
+	for _, pod := range pods {
+		if !pod.IP.IsValid() || pod.Terminating || others && pod.UID == c.PodUID {
+			continue
+		}
+		port := c.RedisPort
+		if pod.Sentinel {
+			port = c.SentinelPort
+		}
+		peers = append(peers, Peer{Pod: pod.Name, Addr: netip.AddrPortFrom(pod.IP, uint16(port))})
+	}
+	return peers
+}
+
+// Ask asks all at once which passwords they accept. What they accept themselves is the truth: they may have started anew, or have been
+// changed by hand. Encryption is nil for plain links.
+func Ask(ctx context.Context, s State, peers []Peer, encryption *tls.Config, httpPort int) []Node {
+	nodes := make([]Node, len(peers))
+	var wait sync.WaitGroup
+	for i, peer := range peers {
+		wait.Go(func() { nodes[i] = ask(ctx, s, peer, encryption, httpPort) })
+	}
+	wait.Wait()
+	return nodes
+}
+
+func ask(ctx context.Context, s State, peer Peer, encryption *tls.Config, httpPort int) Node {
+	n := Node{Pod: peer.Pod}
+	node := with(s.Wanted, peer, encryption)
+	defer node.Close()
+	accepts, reach := node.Accepts(ctx)
+	n.Answered, n.Down, n.Wanted = reach == redisnode.Answered, reach == redisnode.Refused, accepts
+	if !n.Answered {
+		return n
+	}
+	if s.Used != s.Wanted {
+		before := with(s.Used, peer, encryption)
+		defer before.Close()
+		n.Used, reach = before.Accepts(ctx)
+		if reach != redisnode.Answered {
+			return Node{Pod: peer.Pod}
+		}
+	}
+	if n.Wanted && s.New {
+		sums, none, err := node.Passwords(ctx)
+		if err != nil {
+			return Node{Pod: peer.Pod}
+		}
+		for _, sum := range sums {
+			n.Accepts = append(n.Accepts, old{Sum: sum})
+		}
+		if none {
+			n.Accepts = append(n.Accepts, old{})
+		}
+	}
+	if s.New || s.acceptsAll() {
+		told := told(ctx, peer, httpPort)
+		n.Until, n.Unaware = told.Until, s.acceptsAll() && !told.Aware
+	}
+	return n
+}
+
+// acceptsAll says whether whoever has no password is let in for the time of a change.
+func (s State) acceptsAll() bool { return s.Wanted != "" && s.accepted()[0] == "nopass" }
+
+// with gives a connection with one password.
+func with(password string, peer Peer, encryption *tls.Config) *redisnode.Node {
+	return redisnode.New(peer.Addr, "").Encrypted(encryption).Trying(func() []string { return []string{password} })
+}
+
+// told gives what the launcher of a pod tells of its passwords. A launcher that does not answer, or knows of no password, tells nothing.
+func told(ctx context.Context, peer Peer, httpPort int) Told {
+	var status struct {
+		Password *Told `json:"password"`
+	}
+	if err := web.FetchStatus(ctx, peer.Addr.Addr().String(), httpPort, &status); err != nil || status.Password == nil {
+		return Told{}
+	}
+	return *status.Password
+}
+
+// Accepting counts the pods that accept the password in the Secret, of those that are asked.
+func (k *Keeper) Accepting(ctx context.Context, peers []Peer, encryption *tls.Config, httpPort int) (accepting int) {
+	k.mu.Lock()
+	s := State{Wanted: k.now.Wanted, Used: k.now.Wanted, Read: time.Now()}
+	k.mu.Unlock()
+	for _, n := range Ask(ctx, s, peers, encryption, httpPort) {
+		if n.Wanted {
+			accepting++
+		}
+	}
+	return accepting
+}
