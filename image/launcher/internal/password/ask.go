@@ -63,7 +63,7 @@ func ask(ctx context.Context, s State, peer Peer, encryption *tls.Config, httpPo
 			return Node{Pod: peer.Pod}
 		}
 	}
-	if n.Wanted && s.New {
+	if n.Wanted && s.New && s.Wanted != "" {
 		sums, none, err := node.Passwords(ctx)
 		if err != nil {
 			return Node{Pod: peer.Pod}
@@ -75,7 +75,7 @@ func ask(ctx context.Context, s State, peer Peer, encryption *tls.Config, httpPo
 			n.Accepts = append(n.Accepts, old{})
 		}
 	}
-	if s.New || s.acceptsAll() {
+	if s.New && s.Wanted != "" || s.acceptsAll() {
 		told := told(ctx, peer, httpPort)
 		n.Until, n.Unaware = told.Until, s.acceptsAll() && !told.Aware
 	}

@@ -23,6 +23,8 @@ import (
 const (
 	// readEvery is how often the file is read, and how often others are asked while a password changes.
 	readEvery = time.Second
+	// learnEvery is how often a new pod asks: it must not start before it knows.
+	learnEvery = 100 * time.Millisecond
 	// stateFile is where the state survives the end of the launcher. Its folder is in memory and goes with the pod: it holds passwords.
 	stateFile = "passwords.json"
 )
@@ -188,15 +190,16 @@ func (k *Keeper) Run(ctx context.Context, ask func(context.Context, State) ([]No
 	if k == nil {
 		return
 	}
-	k.turn(ctx, ask)
-	ticker := time.NewTicker(readEvery)
-	defer ticker.Stop()
 	for {
+		k.turn(ctx, ask)
+		every := readEvery
+		if k.Waits() != "" {
+			every = learnEvery
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-			k.turn(ctx, ask)
+		case <-time.After(every):
 		}
 	}
 }

@@ -63,7 +63,7 @@ type Node struct {
 
 // begun is the state of a pod that has just started.
 func begun(wanted string, now time.Time) State {
-	return State{Wanted: wanted, Used: wanted, Read: now, Since: now, New: wanted != ""}
+	return State{Wanted: wanted, Used: wanted, Read: now, Since: now, New: true}
 }
 
 // taken gives the state after the Secret has changed.
