@@ -281,10 +281,10 @@ func TestPasswordIsRotatedWithoutAFailedCommand(t *testing.T) {
 	w.requireLostAtMost(asyncTail)
 }
 
-// A failover while some pods know the new password, and others do not.
+// A failover while some pods know the new password, and others do not. All links are encrypted.
 func TestFailoverInTheMiddleOfARotation(t *testing.T) {
 	t.Parallel()
-	c := startWithSecret(t, options{})
+	c, _ := startEncrypted(t, options{secretPassword: true})
 	w := c.write()
 	w.advance(100)
 	c.change(secretPassword{asked: true, text: "the new one", grace: time.Hour})

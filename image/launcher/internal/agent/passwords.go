@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
@@ -11,60 +12,64 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 )
 
-// authorization names what Redis or Sentinel has of the passwords.
-func authorization(c config.Config) string {
+// authorization is what Redis or Sentinel has of the passwords. The zero value stands for the one password of a release without a file.
+type authorization struct{ link, accepted string }
+
+func authorizationOf(c config.Config) authorization {
 	if c.Passwords == nil {
-		return ""
+		return authorization{}
 	}
-	return strings.Join(append([]string{c.Passwords.Link}, c.Passwords.Accepted...), "\x00")
+	return authorization{link: c.Passwords.Link, accepted: strings.Join(c.Passwords.Accepted, " ")}
 }
 
 // authorize has the running Redis accept the passwords that count, and use the present one. Connections that are open stay. After an error the
 // next turn tries again.
 func (s *Server) authorize(ctx context.Context) {
 	c := s.passwords.Apply(s.config)
-	if s.child == nil || s.authorized == authorization(c) {
+	if s.child == nil || s.authorized == authorizationOf(c) {
 		return
 	}
 	err := s.local().SetPasswords(ctx, c.Passwords.Accepted)
-	if err == nil && !s.plan.Seen.External.On { // see setLink
+	if err == nil && s.authorized.link != c.Passwords.Link && !s.plan.Seen.External.On { // see setLink
 		var pairs []any
 		for _, d := range redisconf.Link(c, false) {
 			pairs = append(pairs, d.Name, d.Value)
 		}
 		err = s.local().SetAll(ctx, pairs...)
 	}
-	if err != nil {
-		if said := redisnode.Said(err); said != s.unauthorized {
-			s.unauthorized = said
-			s.log.Error("Redis has not taken its passwords; trying again", "error", err)
-		}
-		return
+	if s.unauthorized = refused(s.log, s.unauthorized, err); err == nil {
+		s.authorized = authorizationOf(c)
+		s.log.Info("Redis has taken other passwords", "accepted", accepted(c))
 	}
-	s.authorized, s.unauthorized = authorization(c), ""
-	s.log.Info("Redis has taken other passwords", "accepted", accepted(c))
 }
 
-// authorize is the same for the sentinel.
+// authorize is the same for the sentinel. A sentinel connects anew to all others when it uses another password.
 func (s *Sentinel) authorize(ctx context.Context) {
 	c := s.live()
-	if s.child == nil || s.authorized == authorization(c) {
+	if s.child == nil || s.authorized == authorizationOf(c) {
 		return
 	}
 	node := s.links.To(s.config.PodIP, s.config.SentinelPort)
 	err := node.SetPasswords(ctx, c.Passwords.Accepted)
-	if err == nil {
+	if err == nil && s.authorized.link != c.Passwords.Link {
 		err = node.SetSentinelPassword(ctx, s.config.MasterName, c.Passwords.Link)
 	}
-	if err != nil {
-		if said := redisnode.Said(err); said != s.unauthorized {
-			s.unauthorized = said
-			s.log.Error("the sentinel has not taken its passwords; trying again", "error", err)
-		}
-		return
+	if s.unauthorized = refused(s.log, s.unauthorized, err); err == nil {
+		s.authorized = authorizationOf(c)
+		s.log.Info("the sentinel has taken other passwords", "accepted", accepted(c))
 	}
-	s.authorized, s.unauthorized = authorization(c), ""
-	s.log.Info("the sentinel has taken other passwords", "accepted", accepted(c))
+}
+
+// refused gives what a process has said to other passwords; empty: it has taken them. The same answer is logged once.
+func refused(log *slog.Logger, before string, err error) string {
+	if err == nil {
+		return ""
+	}
+	said := redisnode.Said(err)
+	if said != before {
+		log.Error("the passwords have not been taken; trying again", "error", err)
+	}
+	return said
 }
 
 // accepted says how many passwords Redis accepts.

@@ -67,7 +67,7 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 	now := time.Now()
 	s.child, s.restarts.Started, s.priority, s.limit = child, now, redisconf.BootPriority, settings.MemoryLimit
 	s.directives.started(settings)
-	s.certified, s.authorized = settings.TLS.Folder, authorization(settings)
+	s.certified, s.authorized = settings.TLS.Folder, authorizationOf(settings)
 	s.guard.Guard(child)
 	s.memory.ProcessStarted(saved, now)
 	follows := "nobody"

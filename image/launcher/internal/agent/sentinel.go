@@ -77,7 +77,7 @@ type Sentinel struct {
 	certified    string              // folder with the certificate that the sentinel has
 
 	passwords    *password.Keeper // nil: there is one password for good
-	authorized   string           // what the sentinel has of them; see authorization
+	authorized   authorization    // what the sentinel has of them
 	unauthorized string           // why the sentinel has not taken them; empty: it has
 
 	memory role.SentinelMemory
@@ -280,7 +280,7 @@ func (s *Sentinel) start(ctx context.Context, d role.SentinelDecision, o role.Se
 	if err != nil {
 		return err
 	}
-	s.child, s.restarts.Started, s.certified, s.authorized = child, time.Now(), c.TLS.Folder, authorization(c)
+	s.child, s.restarts.Started, s.certified, s.authorized = child, time.Now(), c.TLS.Folder, authorizationOf(c)
 	s.log.Info("sentinel started", "pid", child.PID(), "master", d.Master.String(), "epoch", seed.CurrentEpoch,
 		"replicas", len(seed.Replicas), "sentinels", len(seed.Sentinels), "reason", d.Reason)
 	return nil

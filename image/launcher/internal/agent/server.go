@@ -67,7 +67,7 @@ type Server struct {
 	uncertified  string              // why Redis has not taken its certificate; empty: it has
 
 	passwords    *password.Keeper // nil: there is one password for good
-	authorized   string           // what Redis has of them; see authorization
+	authorized   authorization    // what Redis has of them
 	unauthorized string           // why Redis has not taken them; empty: it has
 
 	guard        *writepause.Guard // pauses the writes of this master while somebody may be replacing it
@@ -361,7 +361,7 @@ func (s *Server) finishDemotion(ctx context.Context) error {
 
 // claim writes this pod into the record as the master and makes it so.
 func (s *Server) claim(ctx context.Context, o role.Observation) error {
-	if !o.Local.Running && !s.restarts.Due(time.Now()) {
+	if !o.Local.Running && (!s.restarts.Due(time.Now()) || s.passwords.Waits() != "") {
 		return nil // what is claimed now could not be served yet
 	}
 	if err := s.checkPods(ctx); err != nil {

@@ -99,7 +99,7 @@ func Print(ctx context.Context, c config.Config, passwords *password.Keeper, api
 	}
 	if passwords != nil {
 		accepting := passwords.Accepting(ctx, password.Peers(pods, c, false), c.TLS.Links, c.HTTPPort)
-		fmt.Fprintln(out, accepted(rows, accepting))
+		fmt.Fprintln(out, accepted(rows, passwords.Told().Aware, accepting))
 	}
 	_, err = fmt.Fprintln(out, quorum(c, rows))
 	return err
@@ -209,8 +209,9 @@ func certified(rows []row, now time.Time) string {
 	return fmt.Sprintf("certificate: %d of %d pods show %s, which %s", show[most.Version], len(rows), most.Version, most.Expiry(now))
 }
 
-// accepted sums up in a sentence how far a change of the password is. Accepting pods accept what the Secret of this pod holds.
-func accepted(rows []row, accepting int) string {
+// accepted sums up in a sentence how far a change of the password is. Accepting pods accept what the Secret of this pod holds, or let in
+// whoever has no password where auth is off.
+func accepted(rows []row, auth bool, accepting int) string {
 	earlier, using, until := 0, 0, time.Time{}
 	for _, r := range rows {
 		told := r.launcher.Password
@@ -226,6 +227,9 @@ func accepted(rows []row, accepting int) string {
 		if told.Until.After(until) {
 			until = told.Until
 		}
+	}
+	if !auth {
+		return fmt.Sprintf("password: auth is off, and %d of %d pods let in clients without one", accepting, len(rows))
 	}
 	text := fmt.Sprintf("password: %d of %d pods accept what the Secret of this pod holds, %d use what their Secret holds, %d accept an earlier one as well",
 		accepting, len(rows), using, earlier)

@@ -1,0 +1,77 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+)
+
+// keep gives the passwords of a pod whose Secret has changed, and what the others accept.
+func keep(t *testing.T, s *Server, texts ...string) *password.Keeper {
+	t.Helper()
+	s.config.RunDir = t.TempDir()
+	s.config.PasswordSource.File, s.config.PasswordSource.Asked = filepath.Join(t.TempDir(), "password"), true
+	var k *password.Keeper
+	for _, text := range texts {
+		require.NoError(t, os.WriteFile(s.config.PasswordSource.File, []byte(text), 0o600))
+		c, err := s.config, error(nil)
+		k, err = password.Open(&c, quiet)
+		require.NoError(t, err)
+		once, cancel := context.WithCancel(t.Context())
+		k.Run(once, func(context.Context, password.State) ([]password.Node, bool) { cancel(); return nil, true })
+	}
+	return k
+}
+
+func commands(heard []string, start string) []string {
+	return slices.DeleteFunc(slices.Clone(heard), func(command string) bool { return !strings.HasPrefix(command, start) })
+}
+
+func TestRunningRedisIsToldOfOtherPasswordsUntilItHasTakenThem(t *testing.T) {
+	s, redis := sized(t, release(t, "server-a"))
+	s.passwords, s.child = keep(t, s, "old", "new"), &process.Child{}
+	redis.Answer("ACL SETUSER", "-ERR out of order\r\n")
+	s.authorize(t.Context())
+	require.Contains(t, toldOf(s.passwords, s.unauthorized).Pending[0], "ERR out of order")
+	redis.Answer("ACL SETUSER", "+OK\r\n")
+	redis.Answer("CONFIG SET masterauth", "+OK\r\n")
+	for range 3 {
+		s.authorize(t.Context())
+	}
+	told := commands(redis.Heard(), "ACL SETUSER default resetpass #")
+	require.Len(t, told, 2, "once more, and then not again")
+	require.Len(t, strings.Fields(told[1]), 6, "both passwords, as sums")
+	require.NotContains(t, told[1], "old")
+	require.Equal(t, []string{"masterauth old masteruser default"}, directives(redis))
+	require.Empty(t, toldOf(s.passwords, s.unauthorized).Pending)
+
+	s.authorized, s.child = authorization{}, nil
+	s.authorize(t.Context())
+	require.Len(t, commands(redis.Heard(), "ACL"), 2, "a Redis that does not run starts with them")
+}
+
+func TestNewPodStartsNothingBeforeItKnowsThePasswordsOfTheOthers(t *testing.T) {
+	s, redis := sized(t, release(t, "server-a"))
+	s.config.PasswordSource.File, s.config.PasswordSource.Asked = filepath.Join(t.TempDir(), "password"), true
+	s.config.RunDir = t.TempDir()
+	require.NoError(t, os.WriteFile(s.config.PasswordSource.File, []byte("new"), 0o600))
+	c := s.config
+	var err error
+	s.passwords, err = password.Open(&c, quiet)
+	require.NoError(t, err)
+	s.child = nil
+	require.NoError(t, s.start(redis.Addr, false))
+	require.Nil(t, s.child)
+	require.NoError(t, s.claim(t.Context(), s.plan.Seen))
+	require.Nil(t, s.child)
+	require.False(t, s.memory.Record.Initialised, "nothing is claimed that cannot be served")
+	require.NoFileExists(t, filepath.Join(s.config.RunDir, "redis.conf"))
+}
