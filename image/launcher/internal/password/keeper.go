@@ -209,8 +209,14 @@ func (k *Keeper) turn(ctx context.Context, ask func(context.Context, State) ([]N
 	next := k.look(time.Now())
 	grace, waits := k.live().PasswordSource.Grace, ""
 	if next.asks(grace, time.Now()) {
-		if nodes, known := ask(ctx, next); known {
+		nodes, known := ask(ctx, next)
+		switch {
+		case known:
 			next, waits = next.step(nodes, grace, time.Now())
+		case next.unheard(time.Now()):
+			next, waits = next.step(nil, grace, time.Now())
+		default:
+			waits = "the API has not listed the pods of the release yet"
 		}
 	}
 	k.become(next, waits)

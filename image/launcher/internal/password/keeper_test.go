@@ -173,6 +173,25 @@ func TestStateThatCannotBeKeptDoesNotCount(t *testing.T) {
 	require.Contains(t, k.Told().Pending[0], "keep the passwords")
 }
 
+// Where the API does not answer, a new pod starts all the same, and a password does not change.
+func TestPodWithoutAListOfTheOthersStartsAndChangesNothing(t *testing.T) {
+	unlisted := func(context.Context, State) ([]Node, bool) { return nil, false }
+	s := mount(t, "old")
+	k, _ := s.open()
+	k.turn(t.Context(), unlisted)
+	require.Contains(t, k.Waits(), "the API has not listed the pods")
+	k.now.Read = time.Now().Add(-silence)
+	k.turn(t.Context(), unlisted)
+	require.Empty(t, k.Waits())
+	s.hold("new")
+	for range 3 {
+		k.turn(t.Context(), unlisted)
+	}
+	k.now.Read = time.Now().Add(-time.Hour)
+	k.turn(t.Context(), unlisted)
+	require.Equal(t, "old", k.Apply(s.config).LinkPassword())
+}
+
 func TestPasswordOfTheEnvironmentHasNoKeeper(t *testing.T) {
 	c := config.Config{Password: "secret"}
 	k, err := Open(&c, quiet)

@@ -135,6 +135,9 @@ func (s State) learned(nodes []Node, now time.Time) (State, string) {
 	return s, ""
 }
 
+// unheard says whether a new pod has waited long enough for a list of the others: where the API is away, Redis starts without having asked.
+func (s State) unheard(now time.Time) bool { return s.New && !now.Before(s.Read.Add(silence)) }
+
 // used has the new password used as soon as all accept it. Where one node does not accept the old one any more, the others have gone ahead.
 func (s State) used(nodes []Node, now time.Time) (State, string) {
 	ahead := slices.ContainsFunc(nodes, func(n Node) bool { return n.Answered && n.Wanted && !n.Used })
