@@ -74,11 +74,23 @@ func main() {
 // encrypted.
 func openCertificate(c *config.Config, log *slog.Logger) (*certificate.Keeper, error) {
 	keeper, err := certificate.Open(c.TLS, log)
-	if err == nil && keeper != nil {
-		c.TLS.Links = keeper.Links()
+	encrypt(c, keeper)
+	return keeper, err
+}
+
+// openKept is openCertificate for a command in a pod whose launcher runs.
+func openKept(c *config.Config) error {
+	keeper, err := certificate.OpenKept(c.TLS, c.RunDir, slog.New(slog.DiscardHandler))
+	encrypt(c, keeper)
+	return err
+}
+
+// encrypt has the launcher's own connections encrypted, unless keeper is nil.
+func encrypt(c *config.Config, keeper *certificate.Keeper) {
+	if keeper != nil {
+		c.TLS.Links, c.TLS.Own = keeper.Links(), keeper.Own()
 		web.AskEncrypted(c.TLS.Links)
 	}
-	return keeper, err
 }
 
 // printStatus needs the environment of a pod of the release: kubectl exec gives it.
@@ -87,7 +99,7 @@ func printStatus(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if _, err := openCertificate(&c, slog.New(slog.DiscardHandler)); err != nil {
+	if err := openKept(&c); err != nil {
 		return err
 	}
 	passwords, err := password.Open(&c, slog.New(slog.DiscardHandler))

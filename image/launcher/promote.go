@@ -30,7 +30,7 @@ func promoteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := openCertificate(&c, slog.New(slog.DiscardHandler)); err != nil {
+			if err := openKept(&c); err != nil {
 				return err
 			}
 			if _, err := password.Open(&c, slog.New(slog.DiscardHandler)); err != nil {

@@ -296,6 +296,11 @@ func TestCertificateThatDoesNotFitIsRefused(t *testing.T) {
 			return err
 		})
 	}
+	sentinel := c.sentinels()[0]
+	_, text := runOnce(t, sentinel, 10*time.Second, sentinel.environment(), "status")
+	if !strings.Contains(text, "the files of the Secret are refused") || !strings.Contains(text, "certificate: 6 of 6 pods show ") {
+		t.Errorf("launcher status says:\n%s", text)
+	}
 	w := c.write()
 	c.replaceMaster(w)
 	c.converge()

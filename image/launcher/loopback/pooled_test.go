@@ -2,6 +2,7 @@ package loopback
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"slices"
@@ -27,6 +28,9 @@ func (c *cluster) dial() (net.Conn, *bufio.Reader, error) {
 	connection, err := net.DialTimeout("tcp", address, time.Second)
 	if err != nil {
 		return nil, nil, err
+	}
+	if encryption := c.encryption(); encryption != nil {
+		connection = tls.Client(connection, encryption)
 	}
 	reader := bufio.NewReader(connection)
 	if reply, err := ask(connection, reader, "AUTH", c.password); err != nil || reply != "+OK" {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/redis-ha/redis-ha/image/launcher/loopback/fakeauthority"
 )
 
 // wakeBound is how long a master that was replaced while it stood still may
@@ -35,7 +37,7 @@ func (c *cluster) intrude(p *pod) *intruder {
 	go func() {
 		defer close(i.ended)
 		for number := 0; ctx.Err() == nil; number++ {
-			client := redis.NewClient(clientOptions(p.address(), c.password))
+			client := redis.NewClient(c.clientOptions(p.address()))
 			if client.Set(ctx, fmt.Sprintf("intruder:%d", number), number, 0).Err() == nil {
 				i.accepted = append(i.accepted, time.Now())
 			}
@@ -100,10 +102,21 @@ func (c *cluster) patient(n int) func() func() []string {
 // believes that it is master: nobody who comes then may write.
 func TestMasterThatWakesUpReplacedTakesNoWrites(t *testing.T) {
 	t.Parallel()
+	masterThatWakesUpReplacedTakesNoWrites(t, fakeauthority.Secret{})
+}
+
+// With TLS Redis reads what waits in its sockets in another order.
+func TestEncryptedMasterThatWakesUpReplacedTakesNoWrites(t *testing.T) {
+	t.Parallel()
+	masterThatWakesUpReplacedTakesNoWrites(t, fakeauthority.New(t, fakeauthority.Long).Sign(t, fakeauthority.Long))
+}
+
+func masterThatWakesUpReplacedTakesNoWrites(t *testing.T, secret fakeauthority.Secret) {
+	t.Helper()
 	for _, what := range []string{"the container is frozen", "redis is blocked by a command"} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			c := withDebug(t)
+			c := start(t, options{extraConfig: debugConfig(t), secret: secret})
 			w := c.write()
 			w.advance(200)
 			old := c.converge()
@@ -112,7 +125,7 @@ func TestMasterThatWakesUpReplacedTakesNoWrites(t *testing.T) {
 			if what == "the container is frozen" {
 				old.freeze()
 			} else {
-				blocked := redis.NewClient(clientOptions(old.address(), c.password))
+				blocked := redis.NewClient(c.clientOptions(old.address()))
 				defer blocked.Close()
 				// Redis sleeps on although nobody waits for the answer.
 				_ = blocked.Do(t.Context(), "DEBUG", "SLEEP", wakes.Seconds()).Err()

@@ -50,6 +50,18 @@ func (c *cluster) write() *writer {
 	return w
 }
 
+// encrypted encrypts a connection to a server, which may stand still, within half a second.
+func encrypted(ctx context.Context, connection net.Conn, encryption *tls.Config) (net.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	secured := tls.Client(connection, encryption)
+	if err := secured.HandshakeContext(limited); err != nil {
+		_ = connection.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
 func (w *writer) run(ctx context.Context) {
 	defer close(w.ended)
 	o := w.cluster.clientOptions("master-svc:6379")
@@ -61,7 +73,7 @@ func (w *writer) run(ctx context.Context) {
 		}
 		connection, err := (&net.Dialer{Timeout: 500 * time.Millisecond}).DialContext(ctx, network, address)
 		if encryption := w.cluster.encryption(); err == nil && encryption != nil {
-			return tls.Client(connection, encryption), nil
+			return encrypted(ctx, connection, encryption)
 		}
 		return connection, err
 	}

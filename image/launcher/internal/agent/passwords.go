@@ -103,5 +103,5 @@ func askPasswords(ctx context.Context, state password.State, api *kube.Client, c
 	if !api.Synced() {
 		return nil, false
 	}
-	return password.Ask(ctx, state, password.Peers(api.Pods(), c, state.New), c.TLS.Links, c.HTTPPort), true
+	return password.Ask(ctx, state, password.Peers(api.Pods(), c, state.New), c.HTTPPort), true
 }

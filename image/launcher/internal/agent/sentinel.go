@@ -89,7 +89,7 @@ type Sentinel struct {
 func NewSentinel(c config.Config, follower *settings.Follower, certificates *certificate.Keeper, passwords *password.Keeper, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Sentinel {
 	s := &Sentinel{
 		config: c, follower: follower, certificates: certificates, passwords: passwords, api: api, web: w, log: log, metrics: m,
-		links:  observe.NewLinks(c.Password).Encrypted(c.TLS.Links).Trying(passwords.Trying()).Counted(m.countQuestions(c)),
+		links:  linksOf(c).Counted(m.countQuestions(c)),
 		labels: labels.New(api, c, log, m.countLabelWrite),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
@@ -353,7 +353,7 @@ func (s *Sentinel) stopSentinel() {
 // listen passes the sentinel's messages on and acts on one of them, for as long
 // as it runs, and makes it ask the servers often.
 func (s *Sentinel) listen(ctx context.Context) {
-	node := redisnode.New(netip.AddrPortFrom(s.config.PodIP, uint16(s.config.SentinelPort)), s.config.Password).Encrypted(s.config.TLS.Links).Trying(s.passwords.Trying())
+	node := redisnode.New(netip.AddrPortFrom(s.config.PodIP, uint16(s.config.SentinelPort)), s.config.Password).Encrypted(s.config.TLS.Own).Trying(s.config.PasswordSource.Trying)
 	defer node.Close()
 	for ctx.Err() == nil {
 		if err := node.RefreshOften(ctx); err == nil {

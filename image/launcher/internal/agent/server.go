@@ -107,7 +107,7 @@ type Server struct {
 func NewServer(c config.Config, follower *settings.Follower, certificates *certificate.Keeper, passwords *password.Keeper, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
 	s := &Server{
 		config: c, follower: follower, certificates: certificates, passwords: passwords, api: api, web: w, log: log, metrics: m,
-		links:  observe.NewLinks(c.Password).Encrypted(c.TLS.Links).Trying(passwords.Trying()).Counted(m.countQuestions(c)),
+		links:  linksOf(c).Counted(m.countQuestions(c)),
 		alerts: make(chan struct{}, 1), finished: make(chan func(), 1),
 		self: record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
 	}
@@ -121,10 +121,15 @@ func NewServer(c config.Config, follower *settings.Follower, certificates *certi
 	return s
 }
 
+// linksOf gives the connections of a launcher to all Redis and sentinels, its own included.
+func linksOf(c config.Config) *observe.Links {
+	return observe.NewLinks(c.Password).Encrypted(c.TLS.Links).OwnEncrypted(c.PodIP, c.TLS.Own).Trying(c.PasswordSource.Trying)
+}
+
 // newGuard prepares the pause of this master's writes while somebody may be replacing it.
 func (s *Server) newGuard() *writepause.Guard {
 	return writepause.New(writepause.Settings{
-		Redis: netip.AddrPortFrom(s.config.PodIP, uint16(s.config.RedisPort)), Password: s.config.Password, Trying: s.passwords.Trying(), TLS: s.config.TLS.Links, DownAfter: s.downAfter, Lone: s.lone,
+		Redis: netip.AddrPortFrom(s.config.PodIP, uint16(s.config.RedisPort)), Password: s.config.Password, Trying: s.config.PasswordSource.Trying, TLS: s.config.TLS.Own, DownAfter: s.downAfter, Lone: s.lone,
 		Label: s.labels, Disowned: s.api.Disowned(), Gone: s.api.Gone, Log: s.log,
 		AskAPI: func(ctx context.Context) error { _, err := s.api.Record(ctx); return err },
 		Alert:  func() { alert(s.alerts) },
@@ -134,7 +139,7 @@ func (s *Server) newGuard() *writepause.Guard {
 // newPacer prepares the wait of this master's writes for its replicas. It has connections of its own: it gives servers little time to
 // answer, and the loop, whose decisions depend on answers, gives a server less time that was just silent.
 func (s *Server) newPacer() *pace.Pacer {
-	s.paceLinks = observe.NewLinks(s.config.Password).Encrypted(s.config.TLS.Links).Trying(s.passwords.Trying()).Counted(s.metrics.countQuestions(s.config))
+	s.paceLinks = linksOf(s.config).Counted(s.metrics.countQuestions(s.config))
 	return pace.New(pace.Settings{
 		Limits: s.limits(), Self: s.config.PodIP, Log: s.log,
 		Load: func(ctx context.Context, ip netip.Addr) (redisnode.Info, error) {

@@ -22,7 +22,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func sign(t *testing.T, a *fakeauthority.Authority, life time.Duration, trusted ...*fakeauthority.Authority) Set {
 	t.Helper()
 	signed := a.Sign(t, life, trusted...)
-	s, err := parse(signed.Cert, signed.Key, signed.CA, time.Now())
+	s, err := parse(signed.Cert, signed.Key, signed.CA, true, time.Now())
 	require.NoError(t, err)
 	return s
 }
@@ -51,7 +51,7 @@ func TestFilesThatDoNotFitAreRefused(t *testing.T) {
 		"no authorities":                 {good.Cert, good.Key, []byte("-"), "has no certificate in PEM"},
 		"the authorities of another":     {good.Cert, good.Key, other.CA, "have not signed the certificate"},
 	} {
-		_, err := parse(c.cert, c.key, c.ca, time.Now())
+		_, err := parse(c.cert, c.key, c.ca, true, time.Now())
 		require.ErrorContains(t, err, c.says, name)
 	}
 	_, err := Read(config.TLS{CertFile: "/nowhere/tls.crt", KeyFile: "/nowhere/tls.key", CAFile: "/nowhere/ca.crt"})
@@ -85,7 +85,7 @@ func TestPodsTrustEachOtherThroughoutAChange(t *testing.T) {
 		"the same certificates, and more authority": sign(t, first, long, second),
 	} {
 		before, now := sign(t, first, long), time.Now()
-		early := stage{shown: before, trusted: before, latest: before}
+		early := begun(before)
 		late := early
 		settled := func(s stage) bool { return s.shown.same(next) && string(s.trusted.CA) == string(next.CA) }
 		for passed := time.Duration(0); passed <= 3*settings.SettleTime; passed += time.Second {
@@ -108,7 +108,7 @@ func TestPodsTrustEachOtherThroughoutAChange(t *testing.T) {
 func TestCertificateOfAKnownAuthorityIsShownAtOnce(t *testing.T) {
 	a := fakeauthority.New(t, long)
 	before, next, now := sign(t, a, long), sign(t, a, long), time.Now()
-	s := stage{shown: before, trusted: before, latest: before}.taken(next, now)
+	s := begun(before).taken(next, now)
 	require.True(t, s.shown.same(next))
 	require.Empty(t, s.pending())
 }
@@ -116,7 +116,7 @@ func TestCertificateOfAKnownAuthorityIsShownAtOnce(t *testing.T) {
 func TestExpiredCertificateDoesNotStayForTheSakeOfOthers(t *testing.T) {
 	first, second := fakeauthority.New(t, long), fakeauthority.New(t, long)
 	before, next, now := sign(t, first, -time.Minute), sign(t, second, long), time.Now()
-	require.True(t, stage{shown: before, trusted: before, latest: before}.taken(next, now).shown.same(next))
+	require.True(t, begun(before).taken(next, now).shown.same(next))
 }
 
 func TestKeeperTakesFilesThatTwoLooksFindTheSameAndGivesThemToRedis(t *testing.T) {

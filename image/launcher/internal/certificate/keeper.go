@@ -3,6 +3,7 @@ package certificate
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,7 +45,29 @@ func Open(files config.TLS, log *slog.Logger) (*Keeper, error) {
 	if err != nil {
 		return nil, &config.ProblemsError{Problems: []string{"LAUNCHER_TLS_CERT_FILE, LAUNCHER_TLS_KEY_FILE, LAUNCHER_TLS_CA_FILE: " + err.Error()}}
 	}
-	return &Keeper{files: files, log: log, changed: make(chan struct{}, 1), seen: set, stage: stage{shown: set, trusted: set, latest: set}}, nil
+	return &Keeper{files: files, log: log, changed: make(chan struct{}, 1), seen: set, stage: begun(set)}, nil
+}
+
+// OpenKept reads the certificate that the running launcher of this pod keeps in a folder of dir, and otherwise that of the files. So a command in a
+// pod connects as the launcher does, also while the files are refused, or wait.
+func OpenKept(files config.TLS, dir string, log *slog.Logger) (*Keeper, error) {
+	if !files.On() {
+		return nil, nil
+	}
+	certs, _ := filepath.Glob(filepath.Join(dir, folderPrefix+"*", CertFile)) // its only error is that of a wrong pattern
+	var newest time.Time
+	kept := files
+	for _, cert := range certs {
+		if at, err := os.Stat(cert); err == nil && at.ModTime().After(newest) {
+			folder := filepath.Dir(cert)
+			newest = at.ModTime()
+			kept.CertFile, kept.KeyFile, kept.CAFile = cert, filepath.Join(folder, KeyFile), filepath.Join(folder, CAFile)
+		}
+	}
+	if k, err := Open(kept, log); err == nil {
+		return k, nil
+	}
+	return Open(files, log)
 }
 
 // Keep makes a folder with the files that count, and from now on another one with each change.
@@ -105,6 +128,24 @@ func (k *Keeper) Links() *tls.Config {
 	}
 }
 
+// Own encrypts connections to the Redis or the sentinel of this pod. They check the same as those of Links, except that the certificate may have
+// expired: the process shows it until the launcher has told it of another one.
+func (k *Keeper) Own() *tls.Config {
+	c := k.Links()
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		return k.verifyAt(state, earlier(time.Now(), state.PeerCertificates))
+	}
+	return c
+}
+
+// earlier gives a moment, or the end of the first certificate if that is earlier.
+func earlier(now time.Time, shown []*x509.Certificate) time.Time {
+	if len(shown) > 0 && now.After(shown[0].NotAfter) {
+		return shown[0].NotAfter
+	}
+	return now
+}
+
 // Client encrypts connections of a client, which checks the name of the server as well.
 func (k *Keeper) Client() *tls.Config {
 	k.mu.Lock()
@@ -124,11 +165,15 @@ func (k *Keeper) Server() *tls.Config {
 func (k *Keeper) pair() *tls.Certificate {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return &k.stage.shown.pair
+	pair := k.stage.shown.pair // a handshake goes on with it while another certificate begins to count
+	return &pair
 }
 
 // verify checks the certificate of the other side.
-func (k *Keeper) verify(state tls.ConnectionState) error {
+func (k *Keeper) verify(state tls.ConnectionState) error { return k.verifyAt(state, time.Now()) }
+
+// verifyAt checks whether the certificate of the other side was good at a time.
+func (k *Keeper) verifyAt(state tls.ConnectionState, at time.Time) error {
 	if len(state.PeerCertificates) == 0 {
 		return errors.New("the other side shows no certificate")
 	}
@@ -139,7 +184,8 @@ func (k *Keeper) verify(state tls.ConnectionState) error {
 	for _, certificate := range state.PeerCertificates[1:] {
 		chain = append(chain, certificate.Raw)
 	}
-	return Set{}.verify(authorities, state.PeerCertificates[0], chain, time.Now())
+	_, err := Set{}.verify(authorities, state.PeerCertificates[0], chain, at, x509.ExtKeyUsageAny)
+	return err
 }
 
 // Changed tells that another certificate counts, or that other authorities do.
@@ -204,6 +250,9 @@ func (k *Keeper) look(now time.Time) {
 	set, err := Read(k.files)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if err == nil && now.After(set.Expires()) && !now.After(k.stage.shown.Expires()) {
+		err = errors.New("the certificate has expired, and the one before has not")
+	}
 	refusal := ""
 	if err != nil {
 		refusal = "the files of the Secret are refused, and the certificate before stays: " + err.Error()

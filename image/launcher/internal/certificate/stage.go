@@ -15,9 +15,19 @@ type stage struct {
 	shown   Set // its certificate and key are shown
 	trusted Set // its authorities are trusted
 	latest  Set // what the files hold
+	settled Set // its authorities are trusted by every pod, since no change is under way that they may not have read yet
 	// showAt is when the latest certificate is shown, and trustAt is from when on only the latest authorities are trusted. Zero: nothing waits.
 	showAt, trustAt time.Time
 }
+
+// begun is the stage of a pod that has read its first files.
+func begun(first Set) stage {
+	return stage{shown: first, trusted: first, latest: first, settled: first}
+}
+
+// clockSlack is how much later than its beginning a certificate is shown: other pods refuse it before their clocks have come to the beginning.
+// Nodes keep their clocks within a second by NTP; a minute costs nothing, as a kubelet takes longer to bring the files.
+const clockSlack = time.Minute
 
 func (s stage) version() string { return Set{Cert: s.shown.Cert, CA: s.trusted.CA}.Version() }
 
@@ -28,10 +38,14 @@ func (s stage) taken(next Set, now time.Time) stage {
 	}
 	before := s.latest
 	s.latest, s.showAt, s.trustAt = next, now, time.Time{}
+	expired := now.After(s.shown.Expires()) // then nobody has a link to lose
+	if begins := next.pair.Leaf.NotBefore.Add(clockSlack); !expired && begins.After(now) {
+		s.showAt = begins
+	}
 	if string(before.CA) != string(next.CA) || string(s.trusted.CA) != string(next.CA) {
 		s.trusted = joined(s.trusted, next)
-		if !before.signed(next, now) && now.Before(s.shown.pair.Leaf.NotAfter) {
-			s.showAt = now.Add(settings.SettleTime)
+		if by := now.Add(settings.SettleTime); !expired && by.After(s.showAt) && !s.settled.signed(next, now) {
+			s.showAt = by
 		}
 		s.trustAt = s.showAt.Add(settings.SettleTime)
 	}
@@ -44,7 +58,7 @@ func (s stage) at(now time.Time) stage {
 		s.shown, s.showAt = s.latest, time.Time{}
 	}
 	if !s.trustAt.IsZero() && !now.Before(s.trustAt) {
-		s.trusted, s.trustAt = s.latest, time.Time{}
+		s.trusted, s.settled, s.trustAt = s.latest, s.latest, time.Time{}
 	}
 	return s
 }
@@ -52,7 +66,7 @@ func (s stage) at(now time.Time) stage {
 // pending says what waits, each in a sentence.
 func (s stage) pending() (out []string) {
 	if !s.showAt.IsZero() {
-		out = append(out, fmt.Sprintf("the certificate of the new authority is shown from %s on, when all pods trust that authority", clock(s.showAt)))
+		out = append(out, fmt.Sprintf("the new certificate is shown from %s on, when all pods trust it", clock(s.showAt)))
 	}
 	if !s.trustAt.IsZero() {
 		out = append(out, fmt.Sprintf("the authorities before are trusted until %s, when all pods show the new certificate", clock(s.trustAt)))
@@ -64,7 +78,8 @@ func clock(t time.Time) string { return t.UTC().Format(time.TimeOnly + " MST") }
 
 // signed says whether the authorities of a set have signed the certificate of another.
 func (s Set) signed(other Set, now time.Time) bool {
-	return s.verify(s.authorities, other.pair.Leaf, other.pair.Certificate[1:], now) == nil
+	_, err := s.verify(s.authorities, other.pair.Leaf, other.pair.Certificate[1:], now, x509.ExtKeyUsageAny)
+	return err == nil
 }
 
 // joined gives a set with the authorities of both.

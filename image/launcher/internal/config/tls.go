@@ -13,6 +13,8 @@ type TLS struct {
 	Folder string
 	// Links encrypts the connections of the launcher to Redis, Sentinel and other launchers. Package certificate makes it; nil: they are plain.
 	Links *tls.Config
+	// Own does so for the connections to the Redis or the sentinel of this pod, which may show a certificate that has expired.
+	Own *tls.Config
 }
 
 // On says whether everything is encrypted.

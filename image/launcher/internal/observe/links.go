@@ -15,6 +15,8 @@ type Links struct {
 	password string
 	trying   func() []string      // see redisnode.Node.Trying; nil: there is only password
 	tls      *tls.Config          // nil: the connections are plain
+	own      netip.Addr           // the address of this pod
+	ownTLS   *tls.Config          // of the connections to own; nil: as the others
 	count    func(netip.AddrPort) // called for each command; nil: nobody counts
 	nodes    map[netip.AddrPort]*redisnode.Node
 }
@@ -36,11 +38,25 @@ func (l *Links) Trying(passwords func() []string) *Links {
 	return l
 }
 
+// OwnEncrypted has the connections to the address of this pod encrypted in another way, unless c is nil, and gives the links themselves. Call it before To.
+func (l *Links) OwnEncrypted(own netip.Addr, c *tls.Config) *Links {
+	l.own, l.ownTLS = own, c
+	return l
+}
+
 // Counted has count called with the address for each command on any of the connections, and gives the links themselves. Call it before
 // To.
 func (l *Links) Counted(count func(netip.AddrPort)) *Links {
 	l.count = count
 	return l
+}
+
+// encryption is that of the connections to an address.
+func (l *Links) encryption(to netip.Addr) *tls.Config {
+	if to == l.own && l.ownTLS != nil {
+		return l.ownTLS
+	}
+	return l.tls
 }
 
 // To gives the connection to an address. The connection opens with its first command.
@@ -50,7 +66,7 @@ func (l *Links) To(ip netip.Addr, port int) *redisnode.Node {
 	addr := netip.AddrPortFrom(ip, uint16(port))
 	node, ok := l.nodes[addr]
 	if !ok {
-		node = redisnode.New(addr, l.password).Encrypted(l.tls).Trying(l.trying)
+		node = redisnode.New(addr, l.password).Encrypted(l.encryption(ip)).Trying(l.trying)
 		if l.count != nil {
 			node.Counted(func() { l.count(addr) })
 		}

@@ -17,6 +17,7 @@ import (
 type Peer struct {
 	Pod  string
 	Addr netip.AddrPort
+	TLS  *tls.Config // nil: the link is plain
 }
 
 // Peers gives the pods whose passwords are asked for. Those that end do not count. The own pod does not count before it has started.
@@ -29,26 +30,30 @@ func Peers(pods []kube.Pod, c config.Config, others bool) (peers []Peer) {
 		if pod.Sentinel {
 			port = c.SentinelPort
 		}
-		peers = append(peers, Peer{Pod: pod.Name, Addr: netip.AddrPortFrom(pod.IP, uint16(port))})
+		peer := Peer{Pod: pod.Name, Addr: netip.AddrPortFrom(pod.IP, uint16(port)), TLS: c.TLS.Links}
+		if pod.UID == c.PodUID {
+			peer.TLS = c.TLS.Own
+		}
+		peers = append(peers, peer)
 	}
 	return peers
 }
 
 // Ask asks all at once which passwords they accept. What they accept themselves is the truth: they may have started anew, or have been
-// changed by hand. Encryption is nil for plain links.
-func Ask(ctx context.Context, s State, peers []Peer, encryption *tls.Config, httpPort int) []Node {
+// changed by hand.
+func Ask(ctx context.Context, s State, peers []Peer, httpPort int) []Node {
 	nodes := make([]Node, len(peers))
 	var wait sync.WaitGroup
 	for i, peer := range peers {
-		wait.Go(func() { nodes[i] = ask(ctx, s, peer, encryption, httpPort) })
+		wait.Go(func() { nodes[i] = ask(ctx, s, peer, httpPort) })
 	}
 	wait.Wait()
 	return nodes
 }
 
-func ask(ctx context.Context, s State, peer Peer, encryption *tls.Config, httpPort int) Node {
+func ask(ctx context.Context, s State, peer Peer, httpPort int) Node {
 	n := Node{Pod: peer.Pod}
-	node := with(s.Wanted, peer, encryption)
+	node := with(s.Wanted, peer)
 	defer node.Close()
 	accepts, reach := node.Accepts(ctx)
 	n.Answered, n.Down, n.Wanted = reach == redisnode.Answered, reach == redisnode.Refused, accepts
@@ -56,7 +61,7 @@ func ask(ctx context.Context, s State, peer Peer, encryption *tls.Config, httpPo
 		return n
 	}
 	if s.Used != s.Wanted {
-		before := with(s.Used, peer, encryption)
+		before := with(s.Used, peer)
 		defer before.Close()
 		n.Used, reach = before.Accepts(ctx)
 		if reach != redisnode.Answered {
@@ -86,8 +91,8 @@ func ask(ctx context.Context, s State, peer Peer, encryption *tls.Config, httpPo
 func (s State) acceptsAll() bool { return s.Wanted != "" && s.accepted()[0] == "nopass" }
 
 // with gives a connection with one password.
-func with(password string, peer Peer, encryption *tls.Config) *redisnode.Node {
-	return redisnode.New(peer.Addr, "").Encrypted(encryption).Trying(func() []string { return []string{password} })
+func with(password string, peer Peer) *redisnode.Node {
+	return redisnode.New(peer.Addr, "").Encrypted(peer.TLS).Trying(func() []string { return []string{password} })
 }
 
 // told gives what the launcher of a pod tells of its passwords. A launcher that does not answer, or knows of no password, tells nothing.
@@ -102,11 +107,11 @@ func told(ctx context.Context, peer Peer, httpPort int) Told {
 }
 
 // Accepting counts the pods that accept the password in the Secret, of those that are asked.
-func (k *Keeper) Accepting(ctx context.Context, peers []Peer, encryption *tls.Config, httpPort int) (accepting int) {
+func (k *Keeper) Accepting(ctx context.Context, peers []Peer, httpPort int) (accepting int) {
 	k.mu.Lock()
 	s := State{Wanted: k.now.Wanted, Used: k.now.Wanted, Read: time.Now()}
 	k.mu.Unlock()
-	for _, n := range Ask(ctx, s, peers, encryption, httpPort) {
+	for _, n := range Ask(ctx, s, peers, httpPort) {
 		if n.Wanted {
 			accepting++
 		}

@@ -64,10 +64,19 @@ func hungUp(connection *net.TCPConn) (closed bool) {
 	return closed || err != nil
 }
 
-// dial connects to a node, and encrypts the connection unless encryption is nil.
+// dialLimit is how long a connection may take until commands can be sent. The kernel makes a plain connection, and the node itself encrypts one:
+// that is as slow as an answer.
+func dialLimit(encryption *tls.Config) time.Duration {
+	if encryption == nil {
+		return dialTimeout
+	}
+	return callTimeout
+}
+
+// dial connects to a node within the time that ctx leaves, and encrypts the connection unless encryption is nil.
 func dial(ctx context.Context, address string, encryption *tls.Config) (net.Conn, error) {
 	connection, err := connect(ctx, address, encryption)
-	if ended(err) {
+	if encryption != nil && ended(err) {
 		// A Redis that takes no more clients ends an encrypted connection before it has said anything, and so does a Redis that ends. The
 		// latter refuses the next connection.
 		connection, err = connect(ctx, address, encryption)
@@ -89,9 +98,7 @@ func connect(ctx context.Context, address string, encryption *tls.Config) (net.C
 		return &greeting{TCPConn: tcp}, nil
 	}
 	secured := tls.Client(connection, encryption)
-	limited, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	if err := secured.HandshakeContext(limited); err != nil {
+	if err := secured.HandshakeContext(ctx); err != nil {
 		_ = connection.Close()
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: connection.RemoteAddr(), Err: fmt.Errorf("encrypt the connection: %w", err)}
 	}

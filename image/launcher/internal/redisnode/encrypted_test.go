@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -74,6 +75,24 @@ func TestServerThatTakesNoMoreClientsIsAliveWhereItCannotSaySo(t *testing.T) {
 	_, err = n.Info(t.Context())
 	require.ErrorIs(t, err, ErrFull)
 	require.Equal(t, Answered, ReachOf(err))
+}
+
+// A busy Redis encrypts a connection as late as it answers.
+func TestServerThatEncryptsLateIsAsked(t *testing.T) {
+	n := encryptedNode(t, func(connection net.Conn) {
+		time.Sleep(dialTimeout + 100*time.Millisecond)
+		for in := bufio.NewReader(connection); ; {
+			command, err := readCommand(in)
+			answer := "+OK\r\n"
+			if strings.HasPrefix(command, "hello") {
+				answer = "-ERR unknown command\r\n"
+			}
+			if _, writeErr := io.WriteString(connection, answer); err != nil || writeErr != nil {
+				return
+			}
+		}
+	})
+	require.NoError(t, n.Promote(t.Context()))
 }
 
 // A Redis that ends closes its connections, and then nobody listens any more.

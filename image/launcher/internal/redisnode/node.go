@@ -108,6 +108,9 @@ func New(addr netip.AddrPort, password string) *Node {
 
 // Encrypted has the connection encrypted, unless c is nil, and gives the node itself. It must not be called beside Do.
 func (n *Node) Encrypted(c *tls.Config) *Node {
+	if c == nil && n.tls == nil {
+		return n
+	}
 	n.tls = c
 	_ = n.client.Close()
 	n.client = n.newClient()
@@ -169,7 +172,7 @@ func (n *Node) newClient() *redis.Client {
 		Addr:                     n.addr.String(),
 		CredentialsProvider:      n.credentials,
 		Protocol:                 2,
-		DialTimeout:              dialTimeout,
+		DialTimeout:              dialLimit(encryption),
 		ReadTimeout:              callTimeout,
 		WriteTimeout:             callTimeout,
 		ContextTimeoutEnabled:    true,

@@ -9,6 +9,15 @@ import (
 // sentinelRules decide for the launcher of a sentinel that runs.
 var sentinelRules = []rule[*watching, SentinelDecision]{
 	{
+		ID: "certificate-too-old",
+		When: "the sentinel was started with a certificate or with authorities that do not count any more, it has not answered for 12 s (longer with a " +
+			"failover-timeout above 8 s), and it is this sentinel's turn",
+		Then:    "start the sentinel anew with the master that the others name, or else that it named before",
+		Why:     "Its launcher and the sentinel do not trust each other, so nothing else would end that (ADR 0044).",
+		applies: func(w *watching) bool { return w.Uncertified && w.Turn && w.SilentFor > w.seedsAfter },
+		decide:  (*watching).startsBlindly,
+	},
+	{
 		ID:      "sentinel-silent",
 		When:    "the sentinel does not answer or knows no master",
 		Then:    "wait; the pod is not ready",
@@ -90,11 +99,16 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 	{
 		ID: "certificate-renewed",
 		When: "the sentinel was started with a certificate or with authorities that do not count any more, it is this sentinel's turn, " +
-			"its master is up, a majority names it, and no sentinel is replacing it",
-		Then:    "start the sentinel anew with the pods that the API lists",
-		Why:     "Sentinel reads its certificate only when it starts. One sentinel at a time does so (ADR 0044).",
-		applies: func(w *watching) bool { return w.Uncertified && w.DownFor == 0 && w.Turn && w.named() },
-		decide:  func(w *watching) SentinelDecision { return w.startsAnew("the sentinel has an old certificate") },
+			"and no sentinel is replacing its master. Either the master is up and a majority names it, or this sentinel has found it down for 12 s (longer with a " +
+			"failover-timeout above 8 s)",
+		Then: "start the sentinel anew with the pods that the API lists",
+		Why: "Sentinel reads its certificate only when it starts. One sentinel at a time does so. A sentinel that does not trust its master finds it " +
+			"down, whether it is up or not (ADR 0044).",
+		applies: func(w *watching) bool {
+			quiet := w.DownFor == 0 && w.named() || w.DownFor > w.seedsAfter && !w.replacing()
+			return w.Uncertified && w.Turn && quiet
+		},
+		decide: func(w *watching) SentinelDecision { return w.startsAnew("the sentinel has an old certificate") },
 	},
 	{
 		ID:     "sentinel-watches",
@@ -207,6 +221,18 @@ func (w *watching) monitors() SentinelDecision {
 // startsAnew is the decision to start the sentinel again with what is true now.
 func (w *watching) startsAnew(reason string) SentinelDecision {
 	return SentinelDecision{Action: SentinelSeed, Master: w.Own.Master, Reason: reason}
+}
+
+// startsBlindly is the decision to start a sentinel that does not answer again.
+func (w *watching) startsBlindly() SentinelDecision {
+	d := SentinelDecision{Action: SentinelSeed, Master: w.FileMaster, Reason: "the sentinel has an old certificate and does not answer"}
+	if w.latest != nil {
+		d.Master = w.latest.Master
+	}
+	if !d.Master.IsValid() {
+		d.Action = SentinelWait
+	}
+	return d
 }
 
 // startsAnewWith is the decision to start the sentinel again with another master. The format of the reason has its name.

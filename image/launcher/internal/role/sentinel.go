@@ -35,6 +35,7 @@ type SentinelObservation struct {
 	RecordKnown bool
 
 	DownFor     time.Duration // how long the local sentinel has found its master down
+	SilentFor   time.Duration // how long the local sentinel has not answered
 	StaleFor    time.Duration
 	ForeignFor  time.Duration
 	MislabelFor time.Duration // how long a pod other than the agreed master has been labelled master
@@ -238,7 +239,12 @@ func (o SentinelObservation) forgotten() bool {
 // named says whether a majority names the master of the local sentinel and none replaces it.
 func (o SentinelObservation) named() bool {
 	agreed, ok := o.Agreed()
-	return ok && agreed == o.Own.Master && !slices.ContainsFunc(o.Others, func(v View) bool { return v.FailingOver })
+	return ok && agreed == o.Own.Master && !o.replacing()
+}
+
+// replacing says whether another sentinel runs a failover.
+func (o SentinelObservation) replacing() bool {
+	return slices.ContainsFunc(o.Others, func(v View) bool { return v.FailingOver })
 }
 
 // unanimous says whether all configured sentinels answer, find the master up

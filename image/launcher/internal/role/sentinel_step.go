@@ -32,6 +32,7 @@ type SentinelQuestions struct {
 type SentinelMemory struct {
 	Decided SentinelDecision // the last decision
 
+	silent   clock // the local sentinel does not answer
 	down     clock // the local sentinel finds its master down
 	stale    clock // it remembers replicas or sentinels that are gone
 	foreign  clock // it takes a foreign server for a replica
@@ -50,6 +51,7 @@ func (m SentinelMemory) Step(f SentinelFacts, now time.Time) (SentinelMemory, Se
 	if answered && o.Running && !o.Own.Down && m.down.runs() {
 		m.upAt = now
 	}
+	m.silent.look(now, true, !answered)
 	m.down.look(now, answered, o.Running && o.Own.Down)
 	m.stale.look(now, f.Remembered, o.Stale)
 	m.foreign.look(now, f.Remembered, o.Foreign)
@@ -67,6 +69,7 @@ func (m SentinelMemory) Step(f SentinelFacts, now time.Time) (SentinelMemory, Se
 	} else {
 		o.MasterUID, o.RecordKnown = m.master, m.known
 	}
+	o.SilentFor = m.silent.span(now)
 	o.DownFor, o.StaleFor, o.ForeignFor, o.MislabelFor = m.down.span(now), m.stale.span(now), m.foreign.span(now), m.mislabel.span(now)
 	d := DecideSentinel(o)
 	if d.NewEpoch && !f.Asked.Record {
@@ -80,7 +83,7 @@ func (m SentinelMemory) Step(f SentinelFacts, now time.Time) (SentinelMemory, Se
 // ask says what must be asked, and takes the record if it was. While all is well, the servers are not asked.
 func (m *SentinelMemory) ask(f SentinelFacts, now time.Time) SentinelQuestions {
 	switch {
-	case f.Running && !f.Own.Down && !m.mislabel.runs():
+	case f.Running && !f.Own.Down && !m.mislabel.runs() && !(f.Uncertified && m.silent.span(now) > f.seedPatience()):
 		return SentinelQuestions{}
 	case !f.Asked.Servers:
 		return SentinelQuestions{Servers: true, Quick: m.Quick(now)} // the master has perhaps just been found down

@@ -198,9 +198,27 @@ func TestSentinelTakesItsNewCertificateInItsTurnAndInQuietTimes(t *testing.T) {
 		{"where one is silent", watch("b", "b silent", old), renews},
 		{"not in the turn of another", watch("b", "b b", old, func(o *SentinelObservation) { o.Turn = false }), monitoring("b")},
 		{"not with the certificate that counts", watch("b", "b b", old, func(o *SentinelObservation) { o.Uncertified = false }), monitoring("b")},
-		{"not while the master is down", watch("b!", "b b", old, downFor(1)), monitoring("b")},
+		{"not while the master has just been found down", watch("b!", "b b", old, downFor(1)), monitoring("b")},
+		{"where it finds the master down, and the others do not", watch("b!", "b b", old, downFor(seedPatience+1)), renews},
+		{"where all find the master down", watch("b!", "b! b!", old, downFor(seedPatience+1)), renews},
+		{"not while another replaces the master that is down", watch("b!", "b! b!*", old, downFor(seedPatience+1)), monitoring("b")},
+		{"not in the turn of another where the master is down", watch("b!", "b! b!", old, downFor(seedPatience+1), func(o *SentinelObservation) { o.Turn = false }), monitoring("b")},
 		{"not while another replaces the master", watch("b", "b b*", old), monitoring("b")},
 		{"not without a majority", watch("b", "silent c", old), monitoring("b")},
+	})
+}
+
+// A sentinel and its launcher that do not trust each other would never agree again.
+func TestSentinelThatDoesNotAnswerForItsCertificateIsStartedAnew(t *testing.T) {
+	old := func(o *SentinelObservation) { o.Uncertified, o.Turn, o.SilentFor = true, true, seedPatience+1 }
+	anew := SentinelDecision{Action: SentinelSeed, Master: address("b"), Reason: "the sentinel has an old certificate and does not answer"}
+	waits := SentinelDecision{Reason: "the sentinel does not answer"}
+	checkSentinel(t, []sentinelClaim{
+		{"with the master that another names", watch("silent", "b silent", old, fileNames("c")), anew},
+		{"with the master that it named before", watch("silent", "silent silent", old, fileNames("b")), anew},
+		{"not at once", watch("silent", "b b", old, func(o *SentinelObservation) { o.SilentFor = seedPatience }), waits},
+		{"not in the turn of another", watch("silent", "b b", old, func(o *SentinelObservation) { o.Turn = false }), waits},
+		{"not with the certificate that counts", watch("silent", "b b", old, func(o *SentinelObservation) { o.Uncertified = false }), waits},
 	})
 }
 

@@ -98,7 +98,7 @@ func Print(ctx context.Context, c config.Config, passwords *password.Keeper, api
 		fmt.Fprintln(out, line)
 	}
 	if passwords != nil {
-		accepting := passwords.Accepting(ctx, password.Peers(pods, c, false), c.TLS.Links, c.HTTPPort)
+		accepting := passwords.Accepting(ctx, password.Peers(pods, c, false), c.HTTPPort)
 		fmt.Fprintln(out, accepted(rows, passwords.Told().Aware, accepting))
 	}
 	_, err = fmt.Fprintln(out, quorum(c, rows))

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -49,6 +50,20 @@ func TestLaunchersTalkToEachOtherEncryptedAndAnswerNobodyElse(t *testing.T) {
 	client.CloseIdleConnections()
 	AskEncrypted(fakeauthority.New(t, fakeauthority.Long).Sign(t, fakeauthority.Long).Client(t))
 	require.ErrorContains(t, FetchStatus(t.Context(), "127.0.0.1", port, &told), "signed by unknown authority")
+}
+
+// The log has what goes wrong in an answer, and no line for each connection of a port scan.
+func TestLogHasNoHandshakesThatFail(t *testing.T) {
+	var out bytes.Buffer
+	w := withoutHandshakes{&out}
+	for _, line := range []string{"http: TLS handshake error from 10.0.0.1:4242: EOF\n", "http: panic serving 10.0.0.1:4242\n"} {
+		n, err := w.Write([]byte(line))
+		require.NoError(t, err)
+		require.Len(t, line, n)
+	}
+	require.Equal(t, "http: panic serving 10.0.0.1:4242\n", out.String())
+	plain := New(prometheus.NewRegistry())
+	require.Nil(t, plain.http.ErrorLog, "without encryption all is logged")
 }
 
 // A launcher that stands still accepts connections, and does not answer. Nobody waits for it longer than for an answer.

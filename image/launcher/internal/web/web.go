@@ -3,6 +3,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -62,14 +63,27 @@ func New(metrics *prometheus.Registry) *Server {
 	s := &Server{metrics: metrics, leaving: make(chan struct{})}
 	s.http = &http.Server{
 		Handler: s.paths(), ReadTimeout: requestTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: log.New(io.Discard, "", 0), // it tells of each connection that ends too early, as a port scan does
 	}
 	s.SetHealth(Health{Ready: "starting"})
 	return s
 }
 
 // Encrypt has the connections to this server encrypted, unless c is nil. Call it before Serve.
-func (s *Server) Encrypt(c *tls.Config) { s.tls = c }
+func (s *Server) Encrypt(c *tls.Config) {
+	if s.tls = c; c != nil {
+		s.http.ErrorLog = log.New(withoutHandshakes{log.Writer()}, "", log.LstdFlags)
+	}
+}
+
+// withoutHandshakes leaves out of a log the connections that end before they are encrypted, of which a port scan makes many.
+type withoutHandshakes struct{ io.Writer }
+
+func (w withoutHandshakes) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("TLS handshake error")) {
+		return len(line), nil
+	}
+	return w.Writer.Write(line)
+}
 
 // SetHealth replaces what the probes answer.
 func (s *Server) SetHealth(h Health) { s.health.Store(&h) }

@@ -43,22 +43,40 @@ func New(t testing.TB, life time.Duration) *Authority {
 	return a
 }
 
+// Between makes an authority that this authority has signed, as good for long as this one.
+func (a *Authority) Between(t testing.TB) *Authority {
+	t.Helper()
+	b := &Authority{}
+	b.certificate, b.key, b.PEM = issue(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "authority " + rand.Text()}, NotAfter: a.certificate.NotAfter, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign,
+	}, a)
+	return b
+}
+
 // Sign gives a new certificate that is good for a time, and trusts its authority and others.
 func (a *Authority) Sign(t testing.TB, life time.Duration, others ...*Authority) Secret {
 	t.Helper()
+	s := a.SignFor(t, life, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
+	s.CA = nil
+	for _, trusted := range append(others, a) {
+		s.CA = append(s.CA, trusted.PEM...)
+	}
+	return s
+}
+
+// SignFor gives a new certificate that is good for a time and for some usages, and trusts its authority.
+func (a *Authority) SignFor(t testing.TB, life time.Duration, usages ...x509.ExtKeyUsage) Secret {
+	t.Helper()
 	_, key, cert := issue(t, &x509.Certificate{
 		Subject: pkix.Name{CommonName: "pod"}, DNSNames: []string{Name}, NotAfter: time.Now().Add(life), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		ExtKeyUsage: usages,
 	}, a)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Secret{Cert: cert, Key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})}
-	for _, trusted := range append(others, a) {
-		s.CA = append(s.CA, trusted.PEM...)
-	}
-	return s
+	return Secret{Cert: cert, Key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), CA: a.PEM}
 }
 
 // issue signs a certificate with the key of an authority, or with its own key if there is none.
