@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -363,6 +364,7 @@ func TestPodThatStartsInTheMiddleOfARotationAcceptsTheOldPassword(t *testing.T) 
 	server.run()
 	sentinel.run()
 	reader := c.strictly("slave", old)
+	verified := c.verifyWith("the new one", master)
 	for _, p := range []*pod{server, sentinel} {
 		eventually(t, settle, p.name+" to say that it waits", func() error {
 			s, err := toldPassword(p)
@@ -385,6 +387,9 @@ func TestPodThatStartsInTheMiddleOfARotationAcceptsTheOldPassword(t *testing.T) 
 	}
 	writer.requireNoFailure(t, "the old password")
 	reader.requireNoFailure(t, "the old password, at slaves")
+	if err := <-verified; err != nil {
+		t.Errorf("the Helm test, which has begun with the new password: %v", err)
+	}
 	c.useAsClient("the new one")
 	c.change(secretPassword{asked: true, text: "the new one", grace: time.Second})
 	c.spreadPassword(c.everyone()...)
@@ -392,6 +397,21 @@ func TestPodThatStartsInTheMiddleOfARotationAcceptsTheOldPassword(t *testing.T) 
 	w := c.write()
 	c.replaceMaster(w)
 	c.converge()
+}
+
+// verifyWith runs the Helm test with a password, and gives its end.
+func (c *cluster) verifyWith(password string, master *pod) <-chan error {
+	ended := make(chan error, 1)
+	command := exec.CommandContext(c.t.Context(), launcherBinary, "verify", "--master", master.address(), "--sentinel", c.sentinels()[0].address())
+	command.Env = []string{"REDIS_PASS=" + password}
+	go func() {
+		said, err := command.CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, said)
+		}
+		ended <- err
+	}()
+	return ended
 }
 
 // A release without a password gets one, and loses it again. Clients without one work until the grace period is over.

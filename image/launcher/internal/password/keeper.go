@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -32,7 +33,7 @@ const (
 // Keeper has the passwords that count now. Its methods may be called from several goroutines, and with nil, where there is no file.
 type Keeper struct {
 	file, state string
-	live        func() config.Config
+	live        atomic.Pointer[func() config.Config] // see Follow
 	log         *slog.Logger
 	changed     chan struct{}
 	seen        string // what was read last
@@ -51,8 +52,8 @@ func Open(c *config.Config, log *slog.Logger) (*Keeper, error) {
 		return nil, nil
 	}
 	fixed := *c
-	k := &Keeper{file: c.PasswordSource.File, state: filepath.Join(c.RunDir, stateFile), live: func() config.Config { return fixed }, log: log,
-		changed: make(chan struct{}, 1)}
+	k := &Keeper{file: c.PasswordSource.File, state: filepath.Join(c.RunDir, stateFile), log: log, changed: make(chan struct{}, 1)}
+	k.Follow(func() config.Config { return fixed })
 	wanted, err := k.read()
 	left, known := k.load()
 	switch {
@@ -74,13 +75,16 @@ func Open(c *config.Config, log *slog.Logger) (*Keeper, error) {
 // Follow has the settings decide whether a password is asked for, and how long an earlier one works.
 func (k *Keeper) Follow(live func() config.Config) {
 	if k != nil {
-		k.live = live
+		k.live.Store(&live)
 	}
 }
 
+// source gives the present settings of the password.
+func (k *Keeper) source() config.PasswordSource { return (*k.live.Load())().PasswordSource }
+
 // read gives what the Secret holds; empty: no password is asked for.
 func (k *Keeper) read() (string, error) {
-	if !k.live().PasswordSource.Asked {
+	if !k.source().Asked {
 		return "", nil
 	}
 	content, err := os.ReadFile(k.file)
@@ -174,7 +178,7 @@ func (k *Keeper) Told() *Told {
 	if k == nil {
 		return nil
 	}
-	grace := k.live().PasswordSource.Grace
+	grace := k.source().Grace
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.now.tells(grace, k.waits)
@@ -207,7 +211,7 @@ func (k *Keeper) Run(ctx context.Context, ask func(context.Context, State) ([]No
 // turn reads the file, and takes a step.
 func (k *Keeper) turn(ctx context.Context, ask func(context.Context, State) ([]Node, bool)) {
 	next := k.look(time.Now())
-	grace, waits := k.live().PasswordSource.Grace, ""
+	grace, waits := k.source().Grace, ""
 	if next.asks(grace, time.Now()) {
 		nodes, known := ask(ctx, next)
 		switch {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
 )
 
 // Addresses are the Services to check, as host:port; an empty one is left out.
@@ -74,9 +76,10 @@ type step struct {
 	check         func(context.Context) error
 }
 
-// run tries until the step succeeds or its time is over.
+// run tries until the step succeeds or its time is over. The password may be a new one that the release has not read yet.
 func (s step) run(ctx context.Context, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, stepLimit)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, settings.SettleTime)
 	defer cancel()
 	for {
 		err := s.check(ctx)
@@ -84,11 +87,17 @@ func (s step) run(ctx context.Context, out io.Writer) error {
 			fmt.Fprintf(out, "ok    %s (%s)\n", s.name, s.address)
 			return nil
 		}
+		limit := stepLimit
+		if redis.HasErrorPrefix(err, "WRONGPASS") {
+			limit = settings.SettleTime
+		}
 		select {
 		case <-ctx.Done():
-			fmt.Fprintf(out, "FAIL  %s (%s): %v\n", s.name, s.address, err)
-			return fmt.Errorf("%s at %s, tried for %v: %w", s.name, s.address, stepLimit, err)
 		case <-time.After(retry):
+		}
+		if ctx.Err() != nil || time.Since(began) > limit {
+			fmt.Fprintf(out, "FAIL  %s (%s): %v\n", s.name, s.address, err)
+			return fmt.Errorf("%s at %s, tried for %v: %w", s.name, s.address, time.Since(began).Round(time.Second), err)
 		}
 	}
 }
