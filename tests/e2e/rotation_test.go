@@ -82,7 +82,7 @@ func TestPasswordIsRotatedUnderClients(t *testing.T) {
 	require.Zero(t, found.Lost)
 	require.Zero(t, found.Failures, "%v", found.FailureKinds)
 
-	r.change(t, first, second, "--set", "redisPassword="+second)
+	r.change(t, first, second, "--set", "redisPassword="+second, "--set", "passwordRotation.gracePeriodSeconds=1200") // a failover is to fit in
 	withFirst.advance(100)
 	r.requireUntouched(t, before, 6)
 	found = withFirst.finish()
@@ -98,6 +98,7 @@ func TestPasswordIsRotatedUnderClients(t *testing.T) {
 		}
 		require.Contains(t, r.cliWith(t, first, pod.Status.PodIP, port, "ping"), "PONG", "%s, which may have started in the grace period, with the old password", pod.Name)
 	}
+	r.upgradeInPlace(t, "--set", fmt.Sprintf("passwordRotation.gracePeriodSeconds=%d", graceSeconds))
 	r.awaitDropped(t, first, second, "WRONGPASS")
 	r.requireUntouched(t, before, 5)
 	require.Contains(t, r.helm(t, "test", r.name), "Succeeded")

@@ -88,7 +88,7 @@ func (c *cluster) useAsClient(password string) {
 	c.current = password
 }
 
-// accepts says whether a new connection with a password may do something.
+// letsIn gives the error of a command on a new connection with a password.
 func letsIn(ctx context.Context, p *pod, password string) error {
 	client := redis.NewClient(clientOptions(p.address(), password))
 	defer client.Close()
