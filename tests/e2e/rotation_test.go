@@ -37,7 +37,6 @@ func (r *release) lets(t *testing.T, password string) string {
 }
 
 // change upgrades to another password. While it takes the place of the old one, new connections with the old one work.
-
 func (r *release) change(t *testing.T, old, password string, args ...string) {
 	t.Helper()
 	r.upgradeInPlace(t, args...)

@@ -420,10 +420,11 @@ func TestPasswordIsTurnedOnAndOffInARunningRelease(t *testing.T) {
 	c := startWithSecret(t, options{noPassword: true})
 	w := c.write()
 	w.advance(100)
-	without := c.strictly("master", "")
 	c.change(secretPassword{asked: true, text: "a first one", grace: time.Hour})
 	c.spreadButLast()
 	c.replaceMaster(w)
+	c.converge()
+	without, with := c.strictly("master", ""), c.strictly("master", "a first one")
 	c.spreadPassword(c.everyone()...)
 	c.awaitInUse(settle)
 	c.converge()
@@ -433,12 +434,13 @@ func TestPasswordIsTurnedOnAndOffInARunningRelease(t *testing.T) {
 	if err := letsIn(t.Context(), added, ""); err != nil {
 		t.Errorf("a client without a password at a pod that has started in between: %v", err)
 	}
-	without.cancel() // it has met the failover
+	without.requireNoFailure(t, "no password")
 	c.useAsClient("a first one")
 	c.change(secretPassword{asked: true, text: "a first one", grace: time.Second})
 	c.spreadPassword(c.everyone()...)
 	c.awaitRefused(settle, "")
 	c.converge()
+	with.requireNoFailure(t, "the first password")
 	c.replaceMaster(w)
 
 	c.change(secretPassword{grace: time.Second})
