@@ -452,3 +452,38 @@ func TestPasswordIsTurnedOnAndOffInARunningRelease(t *testing.T) {
 	c.converge()
 	w.requireLostAtMost(3 * asyncTail)
 }
+
+// A Secret of the user has another name than the one that the pods have mounted, so the pods are replaced. Those that are not replaced yet know
+// no password, and reach the others until the last of them has gone.
+func TestAuthWithASecretOfTheUserReplacesPodsThatKnowNoPassword(t *testing.T) {
+	t.Parallel()
+	c := startWithSecret(t, options{noPassword: true})
+	w := c.write()
+	w.advance(100)
+	c.useAsClient("mine")
+	c.change(secretPassword{asked: true, text: "mine", grace: time.Second})
+	before := c.everyone()
+	for _, p := range before {
+		p.refresh(c.mounted) // the settings alone
+	}
+	for i, p := range before {
+		for _, other := range c.everyone() {
+			if err := letsIn(t.Context(), other, ""); err != nil {
+				t.Errorf("with %d pods replaced, a client without a password at %s: %v", i, other.name, err)
+			}
+		}
+		next := c.addServer
+		if p.sentinel {
+			next = c.addSentinel
+		}
+		p.remove()
+		added := next()
+		added.run()
+		eventually(t, settle, fmt.Sprintf("%s in the place of %s", added.name, p.name), func() error { return ready(added) })
+		c.converge()
+	}
+	c.awaitRefused(settle, "")
+	c.replaceMaster(w)
+	c.converge()
+	w.requireLostAtMost(asyncTail)
+}
