@@ -56,6 +56,7 @@ func main() {
 		verifyCommand(),
 		copyCommand(),
 		backupCommand(),
+		restoreCommand(),
 		promoteCommand(),
 		&cobra.Command{Use: "version", Short: "Prints the version", Args: cobra.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) }},
@@ -88,7 +89,7 @@ func openKept(c *config.Config) error {
 // encrypt has the launcher's own connections encrypted, unless keeper is nil.
 func encrypt(c *config.Config, keeper *certificate.Keeper) {
 	if keeper != nil {
-		c.TLS.Links, c.TLS.Own = keeper.Links(), keeper.Own()
+		c.TLS.Links, c.TLS.Own, c.TLS.Server = keeper.Links(), keeper.Own(), keeper.Server()
 		web.AskEncrypted(c.TLS.Links)
 	}
 }

@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	// backupNamespace holds the releases that make backups, and nothing else.
-	backupNamespace = "redis-ha-e2e-backup"
 	// recipient and identity are a pair of keys of age, for this test only.
 	recipient = "age1xyp8wjulp5u2p5rwu4ys04ww6l7h2zvn44ls8k220w3rkh0w0svs7eg6zm"
 	identity  = "AGE-SECRET-KEY-1VKLAKNDEP84SKG3WCPLN5T734V95NC2MDKE6M6K3KXA5535JJJMQP62W76"
@@ -42,28 +40,48 @@ func hostAddress(t *testing.T) string {
 	return netip.AddrFrom4(address).String()
 }
 
-// runJob runs a command of the launcher in a pod of the CronJob, as docs/operations.md has it, and gives what it printed.
+// runJob runs a command of the launcher in a pod of the CronJob, as docs/operations.md has it, and gives what it printed. Without arguments the pod
+// makes a backup.
 func (r *release) runJob(t *testing.T, name string, arguments ...string) string {
 	t.Helper()
+	if len(arguments) == 0 {
+		return r.job(t, name, "Complete", "")
+	}
+	return r.job(t, name, "Complete", fmt.Sprintf(`{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["%s"]}`, strings.Join(arguments, `","`)))
+}
+
+// restoreJob runs launcher restore in a pod of the CronJob, as docs/operations.md has it, with the private key of age. It waits until the Job has
+// ended as wanted, Complete or Failed, and gives what it printed.
+func (r *release) restoreJob(t *testing.T, name, wanted string, arguments ...string) string {
+	t.Helper()
+	return r.job(t, name, wanted, fmt.Sprintf(`{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["restore","%s"]},%s,`+
+		`{"op":"add","path":"/spec/template/spec/containers/0/env/-","value":{"name":"LAUNCHER_BACKUP_IDENTITY","valueFrom":{"secretKeyRef":{"name":"age","key":"identity"}}}}`,
+		strings.Join(arguments, `","`), onceOnly))
+}
+
+// onceOnly is the change of a Job that is not to repeat what fails.
+const onceOnly = `{"op":"add","path":"/spec/backoffLimit","value":0}`
+
+// job makes a Job of the CronJob with changes, in JSON Patch. It waits until the Job has ended as wanted, Complete or Failed, and gives what it printed.
+func (r *release) job(t *testing.T, name, wanted, changes string) string {
+	t.Helper()
 	create := fmt.Sprintf("kubectl create job --namespace %s --from=cronjob/%s-backup %s", r.namespace, r.fullname(), name)
-	if len(arguments) > 0 {
-		patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["%s"]}]`, strings.Join(arguments, `","`))
-		create += " --dry-run=client -o json | kubectl patch --local -f - --type=json -p " + quote(patch) + " -o json | kubectl create -f -"
+	if changes != "" {
+		create += " --dry-run=client -o json | kubectl patch --local -f - --type=json -p " + quote("["+changes+"]") + " -o json | kubectl create -f -"
 	}
 	bash(t, create)
-	_, err := tryBash(t, fmt.Sprintf("kubectl wait --namespace %s --for=condition=Complete job/%s --timeout=3m", r.namespace, name), "")
+	_, err := tryBash(t, fmt.Sprintf("kubectl wait --namespace %s --for=condition=%s job/%s --timeout=4m", r.namespace, wanted, name), "")
 	logs := bash(t, fmt.Sprintf("kubectl logs --namespace %s job/%s", r.namespace, name))
 	require.NoError(t, err, "job %s:\n%s", name, logs)
 	return logs
 }
 
-// newBackupRelease prepares the namespace of a release that makes backups.
+// newBackupRelease prepares a namespace for a release that makes backups, and for nothing else.
 func newBackupRelease(t *testing.T, name string, servers, sentinels int) *release {
 	t.Helper()
-	require.NoError(t, env.Prepare(t.Context()))
-	removeNamespace(t, backupNamespace)
-	t.Cleanup(func() { removeNamespace(t, backupNamespace) })
-	r := &release{name: name, namespace: backupNamespace, servers: servers, sentinels: sentinels}
+	r := &release{name: name, namespace: "redis-ha-e2e-backup-" + name, servers: servers, sentinels: sentinels}
+	removeNamespace(t, r.namespace)
+	t.Cleanup(func() { removeNamespace(t, r.namespace) })
 	bash(t, "kubectl create namespace "+r.namespace)
 	return r
 }
@@ -85,6 +103,8 @@ func (r *release) requireListed(t *testing.T, job string, number int, encrypted 
 
 // An S3 server on this machine keeps the backups of a release with a password and with NetworkPolicies.
 func TestBackupsAreMadeInABucketAndListed(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, env.Prepare(t.Context()))
 	r := newBackupRelease(t, "bucket", 3, 3)
 	objects := t.TempDir()
 	endpoint := s3server.At(t, s3server.Start(t, objects, "-listen", "0.0.0.0:0"), hostAddress(t))
@@ -114,6 +134,12 @@ func TestBackupsAreMadeInABucketAndListed(t *testing.T) {
 	r.upgrade(t, "--set", "backup.retention=1h")
 	r.runJob(t, "backup-third")
 	list := r.requireListed(t, "backup-list-third", 3, "yes")
+
+	// The bucket is full: the backup fails, says why, and leaves the others as they are.
+	full := s3server.At(t, s3server.Start(t, objects, "-listen", "0.0.0.0:0", "-room", "0"), hostAddress(t))
+	r.upgrade(t, "--set", "backup.s3.endpoint="+full)
+	assert.Contains(t, r.job(t, "backup-full", "Failed", onceOnly), "the S3 server has no more room")
+	r.requireListed(t, "backup-list-full", 3, "yes")
 	r.healthyAfterBackups(t)
 
 	// Another release begins with one of the backups, and with that one only once.
@@ -132,6 +158,7 @@ func TestBackupsAreMadeInABucketAndListed(t *testing.T) {
 
 // A release with one server has no slave, so its master is copied. Its sentinel must not take the copy for a replica.
 func TestBackupsAreMadeOnAVolumeWithoutASlave(t *testing.T) {
+	t.Parallel()
 	r := newBackupRelease(t, "volume", 1, 1)
 	claim := fmt.Sprintf(`{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"dumps","namespace":"%s"},`+
 		`"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}`, r.namespace)

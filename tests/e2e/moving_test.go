@@ -187,7 +187,7 @@ func (o oldRedis) writeUntilStopped(t *testing.T) (stop func() int) {
 // TestReleaseMovesInFromOtherCharts goes the way of docs/moving.md by replication, from a Redis with a password behind HAProxy and from a Redis
 // without a password. The other rows of the table differ from these in their names.
 func TestReleaseMovesInFromOtherCharts(t *testing.T) {
-	require.NoError(t, env.Prepare(t.Context()))
+	t.Parallel()
 	for _, name := range []string{"DandyDeveloper", "the ancestor"} {
 		t.Run(name, func(t *testing.T) {
 			old := oldRedises[name]

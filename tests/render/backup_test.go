@@ -193,7 +193,11 @@ func TestNetworkPolicyLetsBackupsThroughToTheirPlace(t *testing.T) {
 		}
 		m := render.Chart(t, render.YAML(t, "{networkPolicy: {enabled: true}, "+values+"}"))
 		spec := render.One[*networkingv1.NetworkPolicy](t, m, backup).Spec
-		assert.Empty(t, spec.Ingress, "nobody reaches a backup")
+		require.Len(t, spec.Ingress, 1, "only servers reach a backup")
+		assert.Equal(t, 8080, spec.Ingress[0].Ports[0].Port.IntValue())
+		out := render.One[*networkingv1.NetworkPolicy](t, m, render.Fullname+"-restore").Spec
+		require.Len(t, out.Egress, 1, "servers have no way to the place of the backups")
+		assert.True(t, labels.SelectorFromSet(out.Egress[0].To[0].PodSelector.MatchLabels).Matches(labels.Set(backupPod(t, m).Meta.Labels)))
 		assert.Equal(t, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}, spec.PolicyTypes)
 		var ports []int
 		for _, port := range spec.Egress[2].Ports {
@@ -203,7 +207,10 @@ func TestNetworkPolicyLetsBackupsThroughToTheirPlace(t *testing.T) {
 		assert.True(t, labels.SelectorFromSet(spec.PodSelector.MatchLabels).Matches(labels.Set(backupPod(t, m).Meta.Labels)))
 		for _, p := range workloadPods(m) {
 			to := labels.SelectorFromSet(spec.Egress[0].To[0].PodSelector.MatchLabels)
-			assert.Equal(t, p.Owner == "Deployment/"+server, to.Matches(labels.Set(p.Meta.Labels)), p.Owner)
+			in := labels.SelectorFromSet(spec.Ingress[0].From[0].PodSelector.MatchLabels)
+			for _, selects := range []labels.Selector{to, in, labels.SelectorFromSet(out.PodSelector.MatchLabels)} {
+				assert.Equal(t, p.Owner == "Deployment/"+server, selects.Matches(labels.Set(p.Meta.Labels)), p.Owner)
+			}
 		}
 	}
 }

@@ -25,6 +25,7 @@ var needs = map[string]string{
 	"persistence.retention.whenDeleted": "servers: {workload: StatefulSet}",
 	"persistence.retention.whenScaled":  "servers: {workload: StatefulSet}",
 	"networkPolicy.clients":             "networkPolicy: {enabled: true}",
+	"networkPolicy.scrapers":            "networkPolicy: {enabled: true}",
 	"externalMaster.enabled":            "externalMaster: {host: old}",
 	"externalMaster.host":               "externalMaster: {enabled: true}",
 	"externalMaster.port":               "externalMaster: {enabled: true, host: old}",

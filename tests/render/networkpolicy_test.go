@@ -108,6 +108,18 @@ func TestNetworkPolicyLimitsClients(t *testing.T) {
 	}
 }
 
+func TestNetworkPolicyLetsScrapersReadTheMetricsOnly(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "networkPolicy: {enabled: true, scrapers: [{namespaceSelector: {matchLabels: {team: monitoring}}}]}"))
+	ingress := render.All[*networkingv1.NetworkPolicy](m)[0].Spec.Ingress
+	require.Len(t, ingress, 3, "clients, peers and scrapers")
+	scrapers := ingress[2]
+	require.Len(t, scrapers.Ports, 1)
+	assert.Equal(t, intstr.FromInt32(8080), *scrapers.Ports[0].Port)
+	require.Len(t, scrapers.From, 1)
+	assert.Equal(t, map[string]string{"team": "monitoring"}, scrapers.From[0].NamespaceSelector.MatchLabels)
+	assert.Contains(t, render.Refused(t, render.YAML(t, "networkPolicy: {scrapers: [{podSelector: {}}]}")), "networkPolicy.scrapers: has no effect")
+}
+
 // A port that is left out means every port.
 func TestNetworkPolicyOpensNamedPortsOnly(t *testing.T) {
 	spec := render.All[*networkingv1.NetworkPolicy](render.Chart(t, render.YAML(t, "networkPolicy: {enabled: true}")))[0].Spec
@@ -201,8 +213,8 @@ func TestPropertyRangesAndExceptionsAreAcceptedExactlyWhenKubernetesTakesThem(t 
 
 // What the schema takes for an address range is one.
 func TestPropertyAddressRangesOfTheSchemaAreRanges(t *testing.T) {
-	clients := readSchema(t).Properties["networkPolicy"].Properties["clients"]
-	pattern := clients.Items.Properties["ipBlock"].Properties["cidr"].Pattern
+	peer := readSchema(t).Properties["networkPolicy"].Properties["clients"].Items
+	pattern := peer.Properties["ipBlock"].Properties["cidr"].Pattern
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(pattern).Draw(t, "range")
 		_, err := netip.ParsePrefix(text)

@@ -143,6 +143,7 @@ var freeTexts = map[string]string{
 	"nodeSelector.<key>": "refused by name",
 	"networkPolicy.clients[].podSelector.matchLabels.<key>":       "refused by name: of propertyNames, Helm tells a wrong path",
 	"networkPolicy.clients[].namespaceSelector.matchLabels.<key>": "refused by name",
+	"networkPolicy.scrapers[].podSelector.matchLabels.<key>":      "refused by name", "networkPolicy.scrapers[].namespaceSelector.matchLabels.<key>": "refused by name",
 	"servers.config.<key>": "refused with what to set instead", "servers.config.*": "refused with how to quote",
 }
 

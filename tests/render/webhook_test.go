@@ -90,8 +90,8 @@ func TestAddressesOfWebhooksAndOfRangesAreTheSame(t *testing.T) {
 	_, after, found := strings.Cut(rules(t), "{{- define \"redis-ha.ipv6\" -}}\n")
 	require.True(t, found)
 	address, _, _ := strings.Cut(after, "\n")
-	clients := readSchema(t).Properties["networkPolicy"].Properties["clients"]
-	pattern := clients.Items.Properties["ipBlock"].Properties["cidr"].Pattern
+	peer := readSchema(t).Properties["networkPolicy"].Properties["clients"].Items
+	pattern := peer.Properties["ipBlock"].Properties["cidr"].Pattern
 	assert.Contains(t, pattern, "|"+address+"/(12[0-8]|")
 }
 

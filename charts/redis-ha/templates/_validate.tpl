@@ -190,6 +190,9 @@ serviceAccount.name: the account "default" is there already in every namespace; 
 {{- if and (.Values.networkPolicy).clients (not .Values.networkPolicy.enabled) }}
 networkPolicy.clients: keeps nobody out while networkPolicy.enabled is false; set that to true, or remove the clients
 {{- end }}
+{{- if and (.Values.networkPolicy).scrapers (not .Values.networkPolicy.enabled) }}
+networkPolicy.scrapers: has no effect while networkPolicy.enabled is false, as everybody may read the metrics then; set that to true, or remove the scrapers
+{{- end }}
 {{- end -}}
 
 {{/* redis-ha.problems.unused: values that differ from their default and have no effect beside the others. */}}

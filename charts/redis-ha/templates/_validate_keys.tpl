@@ -46,10 +46,11 @@ logLevel: other
 podAnnotations: {"*": text}
 networkPolicy:
   enabled: other
-  clients:
+  clients: &peers
     - podSelector: &labels {matchLabels: {"*": text}, matchExpressions: [{key: text, operator: other, values: [text]}]}
       namespaceSelector: *labels
       ipBlock: {cidr: other, except: other}
+  scrapers: *peers
   apiServerPorts: other
 rbac: {create: other}
 serviceAccount: {create: other, name: text}

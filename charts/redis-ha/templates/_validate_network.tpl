@@ -84,30 +84,33 @@ range in CIDR notation. */}}
 
 {{/* redis-ha.problems.selectors: conditions on labels, and address ranges, that Kubernetes would refuse. */}}
 {{- define "redis-ha.problems.selectors" -}}
-{{- range $client := (.Values.networkPolicy).clients }}
-{{- with $client.ipBlock }}
+{{- range $list := list "clients" "scrapers" }}
+{{- $path := printf "networkPolicy.%s[]" $list }}
+{{- range $peer := default (list) (get (default dict $.Values.networkPolicy) $list) }}
+{{- with $peer.ipBlock }}
 {{- $cidr := .cidr }}
 {{- $whole := include "redis-ha.prefixBits" $cidr }}
-{{- include "redis-ha.problems.range" (dict "path" "networkPolicy.clients[].ipBlock.cidr" "range" $cidr) }}
+{{- include "redis-ha.problems.range" (dict "path" (printf "%s.ipBlock.cidr" $path) "range" $cidr) }}
 {{- range .except }}
 {{- $part := include "redis-ha.prefixBits" . }}
-{{- include "redis-ha.problems.range" (dict "path" "networkPolicy.clients[].ipBlock.except" "range" .) }}
+{{- include "redis-ha.problems.range" (dict "path" (printf "%s.ipBlock.except" $path) "range" .) }}
 {{- if or (not (hasPrefix $whole $part)) (eq $whole $part) }}
-networkPolicy.clients[].ipBlock.except: {{ . }} is not a part of {{ $cidr }}; remove it, or set cidr to a range that it is a part of
+{{ $path }}.ipBlock.except: {{ . }} is not a part of {{ $cidr }}; remove it, or set cidr to a range that it is a part of
 {{- end }}
 {{- end }}
 {{- end }}
-{{- range $name, $selector := $client }}
+{{- range $name, $selector := $peer }}
 {{- range $key, $_ := $selector.matchLabels }}
-{{- include "redis-ha.problems.name" (dict "path" (printf "networkPolicy.clients[].%s.matchLabels" $name) "name" $key) }}
+{{- include "redis-ha.problems.name" (dict "path" (printf "%s.%s.matchLabels" $path $name) "name" $key) }}
 {{- end }}
 {{- range $selector.matchExpressions }}
-{{- include "redis-ha.problems.name" (dict "path" (printf "networkPolicy.clients[].%s.matchExpressions[].key" $name) "name" .key) }}
+{{- include "redis-ha.problems.name" (dict "path" (printf "%s.%s.matchExpressions[].key" $path $name) "name" .key) }}
 {{- $compares := has .operator (list "In" "NotIn") }}
 {{- if and $compares (not .values) }}
-networkPolicy.clients[].{{ $name }}.matchExpressions[].values: {{ .key | quote }} is compared by {{ .operator }} with nothing; list a value, or set operator to {{ ternary "Exists" "DoesNotExist" (eq .operator "In") }}
+{{ $path }}.{{ $name }}.matchExpressions[].values: {{ .key | quote }} is compared by {{ .operator }} with nothing; list a value, or set operator to {{ ternary "Exists" "DoesNotExist" (eq .operator "In") }}
 {{- else if and .values (not $compares) }}
-networkPolicy.clients[].{{ $name }}.matchExpressions[].values: {{ .key | quote }} is not compared by {{ .operator }}; remove the values, or set operator to {{ ternary "In" "NotIn" (eq .operator "Exists") }}
+{{ $path }}.{{ $name }}.matchExpressions[].values: {{ .key | quote }} is not compared by {{ .operator }}; remove the values, or set operator to {{ ternary "In" "NotIn" (eq .operator "Exists") }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,13 +25,16 @@ const backupTime = time.Minute
 type backups struct {
 	cluster  *cluster
 	endpoint string
+	dir      string // of the objects
 	number   int
 }
 
 // startWithBackups is start with backups into an S3 server whose objects are in dir.
 func startWithBackups(t *testing.T, o options, dir string) (*cluster, *backups) {
 	t.Helper()
-	o.environment = map[string]string{"LAUNCHER_BACKUP_ENABLED": "true"}
+	environment := map[string]string{"LAUNCHER_BACKUP_ENABLED": "true"}
+	maps.Copy(environment, o.environment)
+	o.environment = environment
 	c := newCluster(t, o)
 	if err := c.api.CreateLease(fullname + "-backup"); err != nil {
 		t.Fatal(err)
@@ -41,15 +46,34 @@ func startWithBackups(t *testing.T, o options, dir string) (*cluster, *backups) 
 		c.addSentinel().run()
 	}
 	c.converge()
-	return c, &backups{cluster: c, endpoint: s3server.Start(t, dir)}
+	return c, &backups{cluster: c, endpoint: s3server.Start(t, dir), dir: dir}
 }
 
 // job is a pod of the CronJob, with another command.
 type job struct {
 	name    string
 	process *process
-	output  *bytes.Buffer
+	output  *printed
 	api     *fakeapi.Client
+}
+
+// printed is what a command has printed so far.
+type printed struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (p *printed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(b)
+}
+
+func (p *printed) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
 }
 
 // start runs a command of the launcher as the CronJob does.
@@ -57,7 +81,7 @@ func (b *backups) start(t *testing.T, arguments ...string) *job {
 	t.Helper()
 	c := b.cluster
 	b.number++
-	name, ip := fmt.Sprintf("%s-backup-%d", fullname, b.number), c.network.address()
+	name, ip := fmt.Sprintf("%s-backup-%d-pod", fullname, b.number), c.network.address()
 	api, err := c.api.Connect(name, ip+":6443")
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +109,7 @@ func (b *backups) start(t *testing.T, arguments ...string) *job {
 		s.Write(t, dir)
 		environment = append(environment, secretVariables(dir)...)
 	}
-	j := &job{name: name, output: &bytes.Buffer{}, api: api}
+	j := &job{name: name, output: &printed{}, api: api}
 	if j.process, err = startProcess(environment, j.output, arguments...); err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,7 @@ func TestCallsAreThoseRecorded(t *testing.T) {
 	t.Parallel()
 	c, b := startWithBackups(t, options{}, t.TempDir())
 	b.start(t, "backup").end(t, 0)
+	b.start(t, "restore", "latest").end(t, 1) // nobody can be asked
 	eventually(t, settle, "the master to ask for the last backup", func() error {
 		for _, request := range c.api.Requests(time.Time{}) {
 			if request.Name == fullname+"-backup" && !strings.HasPrefix(request.User, fullname+"-backup") {

@@ -35,14 +35,14 @@ func (l link) String() string {
 	return fmt.Sprintf("%s to %s at %s port %d", l.from.name, l.to.name, l.protocol, l.port)
 }
 
-// links are those that must pass, and samples of those that must not. Whether clients pass that the user has limited is left
-// to the user.
+// links are those that must pass, and samples of those that must not. The user decides who passes where the values name clients or scrapers.
 func (r *Release) links() []link {
 	in := func(namespace, address string) place {
 		return place{"a pod of the namespace " + namespace, labels.Set{"app": "cart"}, namespace, netip.MustParseAddr(address)}
 	}
 	strangers := []place{in(r.Namespace, "10.244.9.9"), in("elsewhere", "10.244.8.8"), {name: "an address outside", address: netip.MustParseAddr("203.0.113.9")}}
-	limited, _ := r.value("networkPolicy", "clients").([]any)
+	clients, _ := r.value("networkPolicy", "clients").([]any)
+	scrapers, _ := r.value("networkPolicy", "scrapers").([]any)
 	at := func(p Pod) place {
 		return place{p.Owner, p.Meta.Labels, r.Namespace, netip.MustParseAddr("10.244.1.1")}
 	}
@@ -55,7 +55,11 @@ func (r *Release) links() []link {
 				links = append(links, link{at(from), at(to), corev1.ProtocolTCP, port.ContainerPort, needed})
 			}
 			for _, from := range strangers {
-				if !forClients || len(limited) == 0 {
+				named := scrapers
+				if forClients {
+					named = clients
+				}
+				if len(named) == 0 {
 					links = append(links, link{from, at(to), corev1.ProtocolTCP, port.ContainerPort, forClients})
 				}
 			}
@@ -68,9 +72,9 @@ func (r *Release) links() []link {
 		if !to.Backup {
 			continue
 		}
-		for _, port := range []int32{22, 6379, 8080} { // nobody connects to a pod that makes a backup
+		for _, port := range []int32{22, 6379, 8080} { // only servers connect to a pod of a backup: to that of launcher restore
 			for _, from := range r.Peers() {
-				links = append(links, link{at(from), at(to), corev1.ProtocolTCP, port, false})
+				links = append(links, link{at(from), at(to), corev1.ProtocolTCP, port, port == 8080 && !from.Sentinel()})
 			}
 			for _, from := range strangers {
 				links = append(links, link{from, at(to), corev1.ProtocolTCP, port, false})

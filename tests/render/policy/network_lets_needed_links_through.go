@@ -68,9 +68,16 @@ var NetworkLetsNeededLinksThrough = Rule{
 			delete(r.backupPolicy().Egress[0].To[0].PodSelector.MatchLabels, "component")
 		}},
 		{Name: "a backup that others reach", Values: withBackup, Change: func(r *Release) { r.backupPolicy().Ingress = []networkingv1.NetworkPolicyIngressRule{{}} }},
+		{Name: "a backup that servers do not reach", Values: withBackup, Change: func(r *Release) { r.backupPolicy().Ingress = nil }},
+		{Name: "a backup that sentinels reach", Values: withBackup, Change: func(r *Release) {
+			delete(r.backupPolicy().Ingress[0].From[0].PodSelector.MatchLabels, "component")
+			delete(r.restorePolicy().PodSelector.MatchLabels, "component")
+		}},
+		{Name: "servers that do not reach a backup", Values: withBackup, Change: func(r *Release) { r.remove("NetworkPolicy/" + render.Fullname + "-restore") }},
+		{Name: "servers that reach every launcher", Values: withBackup, Change: func(r *Release) { r.restorePolicy().Egress[0].To = nil }},
 		{Name: "a restore that does not reach the bucket", Values: withRestore, Change: func(r *Release) { r.remove("NetworkPolicy/" + render.Fullname + "-restore") }},
 		{Name: "a restore for sentinels", Values: withRestore, Change: func(r *Release) {
-			delete(render.One[*networkingv1.NetworkPolicy](must{}, r.Manifests, render.Fullname+"-restore").Spec.PodSelector.MatchLabels, "component")
+			delete(r.restorePolicy().PodSelector.MatchLabels, "component")
 		}},
 		{Name: "no external master", Values: withExternalMaster, Change: func(r *Release) { r.remove("NetworkPolicy/" + render.Fullname + "-external") }},
 		{Name: "an external master for sentinels", Values: withExternalMaster, Change: func(r *Release) {
@@ -112,6 +119,11 @@ func (r *Release) webhookPolicy() *networkingv1.NetworkPolicySpec {
 // backupPolicy is the one of the pods that make backups.
 func (r *Release) backupPolicy() *networkingv1.NetworkPolicySpec {
 	return &render.One[*networkingv1.NetworkPolicy](must{}, r.Manifests, render.Fullname+backupSuffix).Spec
+}
+
+// restorePolicy is the one that adds the ways of the servers to backups.
+func (r *Release) restorePolicy() *networkingv1.NetworkPolicySpec {
+	return &render.One[*networkingv1.NetworkPolicy](must{}, r.Manifests, render.Fullname+"-restore").Spec
 }
 
 // externalPolicy is the one that adds the way of the servers to the external master.

@@ -24,7 +24,7 @@ const labelWait = 2 * time.Second
 
 // leave is one turn of a terminating pod; true: Redis has been stopped, exit.
 func (s *Server) leave(ctx context.Context) bool {
-	if s.memory.Attempts.Running() {
+	if s.memory.Attempts.Running() || s.leaveReplacing() {
 		return false // the sentinels and the replicas are told at its end
 	}
 	if s.child == nil {
@@ -244,7 +244,7 @@ func (s *Server) handOver(ctx context.Context, leaving role.Leaving, views []obs
 func (s *Server) stopListening(ctx context.Context, node *redisnode.Node) bool {
 	ctx, cancel := context.WithTimeout(ctx, role.PauseLimit(s.live().DownAfter)/4)
 	defer cancel()
-	err := node.Set(ctx, "port", 0)
+	err := node.Set(ctx, s.config.TLS.Port(), 0)
 	if err != nil {
 		s.log.Debug("redis-server does not stop listening before it ends", "error", err)
 	}

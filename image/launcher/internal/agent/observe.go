@@ -9,6 +9,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/restoration"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
@@ -37,7 +38,7 @@ func (s *Server) look(ctx context.Context) role.Plan {
 
 // begin asks the own Redis, and gives what is known without asking anybody else.
 func (s *Server) begin(ctx context.Context) role.Facts {
-	facts := role.Facts{Began: s.turnAt, Own: s.askOwn(ctx), PodsKnown: s.api.Synced(), Settings: s.settings()}
+	facts := role.Facts{Began: s.turnAt, Own: s.askOwn(ctx), PodsKnown: s.api.Synced(), Settings: s.settings(), Replacing: s.replacing != nil && !s.replacing.at(restoration.Fetching)}
 	facts.Self = s.member(s.api.Pods())
 	return facts
 }

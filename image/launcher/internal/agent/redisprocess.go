@@ -45,6 +45,10 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 	if saved {
 		text = redisconf.FromSavedCopy(text)
 	}
+	before := s.beforeBackup() && master.IsValid()
+	if before {
+		text = redisconf.RefusingStaleReads(text)
+	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -65,6 +69,9 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 		return err
 	}
 	now := time.Now()
+	if s.reads = nil; before {
+		s.reads = &reads{stale: "no"}
+	}
 	s.child, s.restarts.Started, s.priority, s.limit = child, now, redisconf.BootPriority, settings.MemoryLimit
 	s.directives.started(settings)
 	s.certified, s.authorized = settings.TLS.Folder, authorizationOf(settings)

@@ -152,7 +152,7 @@ func (s *Server) watchRestore() {
 		return
 	}
 	note := ""
-	if r.Restored != wanted && (wanted != backup.Latest || r.Restored == "") {
+	if r.RestoredIn == 0 && r.Restored != wanted && (wanted != backup.Latest || r.Restored == "") {
 		note = fmt.Sprintf("the backup %s is not restored, as the release had data before: remove restore.from, or install another release", wanted)
 	}
 	if note != s.restoreNote && note != "" {

@@ -3,8 +3,6 @@ package agent
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -93,13 +91,20 @@ type Server struct {
 	// dumpRestored: without persistence, the next redis-server loads the dump, which is a restored backup that none has loaded yet.
 	// restoredSettled: a redis-server has loaded what this pod has.
 	dumpRestored, restoredSettled bool
+	lastOrder                     kube.Restoration // the last order to load a backup that this launcher has taken
+	replacing                     *replacing       // the loading of a backup that is to replace the data of the running release; nil: none is under way
+	fatal                         error            // the launcher cannot go on, and the next one begins anew
+	// replacingStep: a step of such a loading runs beside the loop, be it of one that was given up.
+	replacingStep bool
+	reads         *reads // see tuneReads; nil: Redis was not told anything yet
 	// generation is a copy of role.Memory.Own for the goroutines beside the loop.
 	generation    atomic.Int64
-	demoting      bool        // Redis was told to follow another, and its clients have not been dropped yet
-	passing       *passing    // late connections are being passed on
-	wrongPassword atomic.Bool // already logged
-	stopping      bool        // TERM has come
-	stopAt        time.Time   // when that was
+	held          atomic.Int64 // a copy of the generation of the data that this pod holds, for the same
+	demoting      bool         // Redis was told to follow another, and its clients have not been dropped yet
+	passing       *passing     // late connections are being passed on
+	wrongPassword atomic.Bool  // already logged
+	stopping      bool         // TERM has come
+	stopAt        time.Time    // when that was
 	leavingReason string
 }
 
@@ -162,6 +167,9 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			return err
 		}
 	}
+	if err := s.undoReplacing(); err != nil {
+		return err
+	}
 	s.removeFetched()
 	s.memory = role.NewMemory(s.loadStanding(), time.Now())
 	defer func() { s.disk().WaitFor(lastStanding) }()
@@ -173,6 +181,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	go s.pacer.Run(background)
 	if s.config.Backup.Enabled {
 		go s.tellBackups(background)
+		go s.followOrders(background)
 	}
 	go s.externalMaster.run(background)
 	go s.passwords.Run(background, s.askPasswords)
@@ -186,10 +195,15 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 	for {
 		s.watchdog.turn()
 		s.turn(ctx)
+		if s.fatal != nil {
+			s.stopRedis()
+			return s.fatal
+		}
 		ticker.Reset(s.memory.Pace(time.Now(), s.live().Servers))
 		if s.stopping && s.leave(ctx) {
 			return nil
 		}
+		childDone = nil // the launcher may have ended Redis itself
 		if s.child != nil {
 			childDone = s.child.Done()
 		}
@@ -205,7 +219,6 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 			s.log.Info("TERM received: leaving", "budget", s.config.ShutdownBudget.String())
 		case <-childDone:
 			s.childEnded()
-			childDone = nil
 		case <-s.alerts:
 			s.memory.Alert(time.Now())
 		case then := <-s.finished:
@@ -242,6 +255,7 @@ func (s *Server) turn(ctx context.Context) {
 	}
 	s.metrics.setState(d.State.String())
 	s.watchRestore()
+	s.watchReplacing(d, s.turnAt)
 	s.publish(o)
 	s.label(d)
 	s.guard.Follow(s.plan)
@@ -275,10 +289,10 @@ func (s *Server) label(d role.Decision) {
 // it.
 func (s *Server) keepRecord(ctx context.Context, o role.Observation, now time.Time) {
 	own, write := s.memory.Unrecorded(o)
-	if !write || !s.labels.WantsMaster() || !s.labels.Done() || !s.memory.Rewrites(now) {
+	if !write || !s.labels.WantsMaster() || !s.labels.Done() || s.memory.Record.TakenOver(s.self, now) || !s.memory.Rewrites(now) {
 		return
 	}
-	written, err := takeRecordAt(ctx, s.api, s.memory.Record, s.self, own)
+	written, err := takeRecordAt(ctx, s.api, s.memory.Record, s.self, own, s.memory.Worth.Standing.Generation)
 	if err != nil {
 		s.memory.ReadAgain()
 		s.log.Warn("the record of the master could not be written; trying again", "error", err)
@@ -298,7 +312,14 @@ func (s *Server) recordIs(r record.Record) {
 // act carries out the decision.
 func (s *Server) act(ctx context.Context, o role.Observation, d role.Decision) error {
 	node := s.local()
+	if s.unseen() {
+		return nil
+	}
 	switch d.Action {
+	case role.Detach:
+		s.detach()
+	case role.LoadBackup:
+		s.loadBackup()
 	case role.StartReplica:
 		target, external := s.masterAt(d.Target)
 		if s.passLate(ctx, target) || s.remembered(ctx) {
@@ -361,80 +382,6 @@ func (s *Server) finishDemotion(ctx context.Context) error {
 		return err
 	}
 	s.demoting, s.info.Master = false, false // the next look finds a replica, and no new demotion
-	return nil
-}
-
-// claim writes this pod into the record as the master and makes it so.
-func (s *Server) claim(ctx context.Context, o role.Observation) error {
-	if !o.Local.Running && (!s.restarts.Due(time.Now()) || s.passwords.Waits() != "") {
-		return nil // what is claimed now could not be served yet
-	}
-	if err := s.checkPods(ctx); err != nil {
-		return err
-	}
-	lacks := role.Lacks(o, s.memory.Record.Master.Name)
-	s.memory.Claimed = true
-	s.publish(o)
-	again := s.memory.Record.Names(s.self, s.memory.Own)
-	if err := s.claimOnce(ctx); err != nil {
-		s.memory.Claimed = false
-		s.memory.ReadAgain()
-		if errors.Is(err, kube.ErrChanged) {
-			return nil
-		}
-		return err
-	}
-	if !again {
-		s.lacks = lacks
-		s.log.Info("this pod starts as the master", "generation", s.memory.Own)
-		if lacks != "" {
-			s.log.Error("acknowledged writes may be lost", "reason", lacks)
-		}
-	}
-	var err error
-	switch {
-	case !o.Local.Running:
-		err = s.start(netip.AddrPort{}, false)
-	case !o.Local.Master:
-		err = s.promote(ctx)
-	}
-	s.memory.MadeMaster(err == nil)
-	return err
-}
-
-// claimOnce makes this pod the master of a new generation, unless the last attempt has done
-// so and Redis could not be started or promoted after it.
-func (s *Server) claimOnce(ctx context.Context) error {
-	if s.memory.Record.Names(s.self, s.memory.Own) {
-		return nil
-	}
-	claim := s.memory.Record.Claim(s.self)
-	if !s.memory.Record.Initialised {
-		claim.Restored = s.restoredBackup()
-	}
-	written, err := s.api.WriteRecord(ctx, claim)
-	if err == nil {
-		s.recordIs(written)
-	}
-	return err
-}
-
-// checkPods makes sure that the decision to claim mastership was made with all
-// pods in view; the pod list that is watched may lag.
-func (s *Server) checkPods(ctx context.Context) error {
-	live, err := s.api.LivePods(ctx)
-	if err != nil {
-		return err
-	}
-	seen := map[string]bool{}
-	for _, pod := range s.api.Pods() {
-		seen[pod.UID] = pod.IP.IsValid()
-	}
-	for _, pod := range live {
-		if pod.IP.IsValid() && !seen[pod.UID] {
-			return fmt.Errorf("pod %s has appeared meanwhile", pod.Name)
-		}
-	}
 	return nil
 }
 

@@ -79,6 +79,7 @@ func (s *Server) keepStanding(o role.Observation) {
 	was := s.memory.Worth
 	s.memory.Settle(o)
 	s.generation.Store(s.memory.Own)
+	s.held.Store(s.memory.Worth.Standing.Generation)
 	filed := s.memory.Worth.Filed
 	demoted := was.Filed.Master && !filed.Master
 	looked := o.Local.Answering && !o.Local.Loading && (!o.Local.Copied || !filed.Empty)

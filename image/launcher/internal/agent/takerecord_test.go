@@ -62,18 +62,46 @@ func TestRecordIsWrittenAgainWhereTheFirstTimeFailed(t *testing.T) {
 	require.Len(t, server.Writes(time.Time{}), writes)
 }
 
+// The record names the pod that takes over, and that pod has not moved this master yet. A master that wrote the record now would be demoted nevertheless.
+func TestMasterLeavesTheRecordToAPodThatTakesOverWithABackup(t *testing.T) {
+	server := release(t, "server-a", "server-b")
+	s := launcher(t, server, "server-a")
+	go s.labels.Run(t.Context())
+	s.labels.OnMaster = func(context.Context) {}
+	s.labels.Want(role.Master, "abcdef", time.Now())
+	require.Eventually(t, s.labels.Done, bound, time.Millisecond)
+	read, err := s.api.Record(t.Context())
+	require.NoError(t, err)
+	taken, err := s.api.WriteRecord(t.Context(), read.Claim(s.self).Restore(member("server-b"), "backup", time.Now()))
+	require.NoError(t, err)
+	s.setRecord(taken)
+	s.memory.Decided = role.Decision{Label: role.MasterLabel}
+	self := role.Observation{Self: role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP}}
+	s.keepRecord(t.Context(), self, time.Now())
+	_, err = takeRecord(t.Context(), s.api, s.self, unrecorded, unrecorded, always, quiet)
+	require.ErrorIs(t, err, errNotDesired)
+	now, err := s.api.Record(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, member("server-b"), now.Master)
+	s.keepRecord(t.Context(), self, time.Now().Add(time.Minute))
+	now, err = s.api.Record(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, s.self, now.Master, "that pod has not moved this master")
+	require.Empty(t, now.Restored)
+}
+
 func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	server := release(t, "server-a", "server-b")
 	api := connect(t, server, configured(t, server, "server-a"))
-	_, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
+	_, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, unrecorded, always, quiet)
 	require.NoError(t, err)
-	taken, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
+	taken, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, unrecorded, always, quiet)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, taken.Generation)
 	require.Equal(t, member("server-b"), taken.Master)
 	require.Equal(t, member("server-a"), taken.Previous)
 	writes := len(server.Writes(time.Time{}))
-	again, err := takeRecord(t.Context(), api, member("server-b"), func() int64 { return 2 }, always, quiet)
+	again, err := takeRecord(t.Context(), api, member("server-b"), func() int64 { return 2 }, unrecorded, always, quiet)
 	require.NoError(t, err)
 	require.Equal(t, taken, again)
 	require.Len(t, server.Writes(time.Time{}), writes, "what is true is not written again")
@@ -82,7 +110,7 @@ func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	fenced.Fence = &record.Fence{UID: "uid-server-b", At: time.Now()}
 	_, err = api.WriteRecord(t.Context(), fenced)
 	require.NoError(t, err)
-	taken, err = takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
+	taken, err = takeRecord(t.Context(), api, member("server-b"), unrecorded, unrecorded, always, quiet)
 	require.NoError(t, err)
 	require.Nil(t, taken.Fence, "a master that is labelled again is not fenced")
 	require.Equal(t, member("server-a"), taken.Previous)
@@ -94,11 +122,11 @@ func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileThePodIsToBeMaster(t *te
 		server := release(t, "server-a", "server-b")
 		api := connect(t, server, configured(t, server, "server-a"))
 		asked := 0
-		record, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, func() bool {
+		record, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, unrecorded, func() bool {
 			if asked++; asked > 1 {
 				return desired
 			}
-			_, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, always, quiet)
+			_, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, unrecorded, always, quiet)
 			require.NoError(t, err)
 			return true
 		}, quiet)
@@ -120,9 +148,9 @@ func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileThePodIsToBeMaster(t *te
 func TestMasterThatIsPromotedAgainTakesANewGeneration(t *testing.T) {
 	server := release(t, "server-a")
 	api := connect(t, server, configured(t, server, "server-a"))
-	first, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
+	first, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, unrecorded, always, quiet)
 	require.NoError(t, err)
-	second, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, always, quiet)
+	second, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, unrecorded, always, quiet)
 	require.NoError(t, err)
 	require.Equal(t, first.Generation+1, second.Generation)
 }

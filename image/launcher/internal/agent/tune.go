@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -17,6 +18,7 @@ func (s *Server) tune(ctx context.Context, p role.Plan) {
 	s.resize(ctx)
 	s.appendAgain(ctx, p.Seen)
 	s.applySettings(ctx)
+	s.tuneReads(ctx, p.Seen)
 	if !p.SetMinReplicas {
 		return
 	}
@@ -99,7 +101,7 @@ func (s *Server) publish(o role.Observation) {
 	held := s.memory.Held // a look that Redis did not answer in time changes nothing of what it holds
 	s.web.SetStatus(ServerStatus{Settings: s.settingsState(), Certificate: s.certificateState(), Password: toldOf(s.passwords, s.unauthorized), Status: role.Status{
 		UID: s.self.UID, State: s.memory.Decided.State.String(), Claimed: s.memory.Claimed, Synced: held.InSync, Copied: held.Copied, Passing: s.passing != nil && s.passing.taking(),
-		Standing: s.memory.Worth.Standing, Volume: s.self.Volume, Reason: s.memory.Decided.Reason, Rule: s.memory.Decided.Rule, Lacks: s.lacks, Restore: s.restoreNote,
+		Standing: s.memory.Worth.Standing, Volume: s.self.Volume, Reason: s.memory.Decided.Reason, Rule: s.memory.Decided.Rule, Lacks: s.lacks, Restore: cmp.Or(s.restoreNote, s.replacing.note()),
 	}})
 	health := web.Health{Ready: s.memory.NotReady(o, time.Now())}
 	if s.child != nil {

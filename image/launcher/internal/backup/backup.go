@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -74,6 +75,24 @@ func Open(b config.Backup) (store.Store, error) {
 // Run makes one backup, and then deletes those that are too old. Another run at the same time makes it fail. An error leaves no backup
 // behind, but a backup may be whole although Run could not delete the old ones.
 func (m *Maker) Run(ctx context.Context) error {
+	return m.Alone(ctx, func(ctx context.Context, a *Alone) error {
+		m.cleanUp(ctx)
+		made, err := a.Make(ctx)
+		if err != nil {
+			return err
+		}
+		return m.expire(ctx, made)
+	})
+}
+
+// Alone is the time in which no other run makes or restores a backup.
+type Alone struct {
+	maker *Maker
+	lock  *lock
+}
+
+// Alone calls f while no other run makes or restores a backup. The context of f ends if another run takes the Lease.
+func (m *Maker) Alone(ctx context.Context, f func(context.Context, *Alone) error) error {
 	l, ctx, err := acquire(ctx, m.api, m.config.PodName, m.times, m.log)
 	if err != nil {
 		return fmt.Errorf("take the Lease of backups: %w", err)
@@ -83,18 +102,51 @@ func (m *Maker) Run(ctx context.Context) error {
 		defer cancel()
 		l.release(ending)
 	}()
-	m.cleanUp(ctx)
-	began := time.Now().UTC().Truncate(time.Second)
+	return f(ctx, &Alone{m, l})
+}
+
+// Make makes one backup. An error leaves no backup behind, unless the Lease could not be written.
+func (a *Alone) Make(ctx context.Context) (Manifest, error) {
+	m, began := a.maker, time.Now().UTC().Truncate(time.Second)
 	made, err := m.make(ctx, began)
 	if err != nil {
-		return err
+		return Manifest{}, err
 	}
-	if err := l.remember(ctx, kube.LastBackup{Name: made.Name, Time: made.Time, Size: made.Stored.Size}); err != nil {
-		return err
+	if err := a.lock.remember(ctx, kube.LastBackup{Name: made.Name, Time: made.Time, Size: made.Stored.Size}); err != nil {
+		return Manifest{}, err
 	}
 	m.log.Info("the backup is whole", "name", made.Name, "bytes", made.Stored.Size, "encrypted", made.Encrypted, "at", m.store.String(),
 		"seconds", int(time.Since(began).Seconds()))
-	return m.expire(ctx, made)
+	return made, nil
+}
+
+// jobTime is the activeDeadlineSeconds of the chart's Jobs: no Job makes a pod later than that.
+const jobTime = 6 * time.Hour
+
+// NotOrderedBefore says with an error that an earlier pod of the same Job has given an order. A Job makes another pod where the first one has
+// failed, and what has been restored must not be restored once more.
+func (a *Alone) NotOrderedBefore() error {
+	return orderedBy(a.lock.read().Ordered, a.lock.self, time.Now())
+}
+
+// orderedBy says with an error that an order was given by another pod of the Job of self. The name of a pod is that of its Job, "-" and five letters.
+func orderedBy(last kube.Ordered, self string, now time.Time) error {
+	job := func(pod string) string { return pod[:max(0, strings.LastIndexByte(pod, '-'))] }
+	if last.By == self || job(self) == "" || job(last.By) != job(self) || now.Sub(last.At).Abs() > jobTime {
+		return nil
+	}
+	return fmt.Errorf("pod %s of this Job has begun to restore already: see its log, and begin anew with a Job of another name (with backoffLimit 0)", last.By)
+}
+
+// Order writes an order to a server into the Lease. The order ends with this run, or with nil.
+func (a *Alone) Order(ctx context.Context, order *kube.Restoration) error {
+	err := a.lock.write(ctx, func(r *kube.BackupRecord) {
+		r.Restoration, r.Ordered = order, kube.Ordered{By: a.lock.self, At: time.Now().UTC()}
+	})
+	if err != nil {
+		return fmt.Errorf("write the order to load a backup into the Lease: %w", err)
+	}
+	return nil
 }
 
 // cleanUp removes what interrupted runs have left. A failure is told, and does not stop the backup.
@@ -123,12 +175,16 @@ func (m *Maker) make(ctx context.Context, began time.Time) (Manifest, error) {
 		return Manifest{}, err
 	}
 	m.log.Info("checking the copy", "program", checker)
-	if err := rdb.Check(ctx, checker, path); err != nil {
+	keys, err := rdb.Check(ctx, checker, path)
+	if err != nil {
 		return Manifest{}, fmt.Errorf("the copy of %s is damaged: %w", from.Name, err)
 	}
 	made := Manifest{
 		Form: manifestForm, Name: nameOf(began, copied), Release: m.config.Namespace + "/" + m.config.Prefix[:len(m.config.Prefix)-1], Time: began,
 		Source: from.Name, RedisVersion: from.info.Version, Encrypted: len(m.recipients) > 0, RDB: copied,
+	}
+	if keys >= 0 {
+		made.Keys = &keys
 	}
 	if err := m.keep(ctx, &made, path); err != nil {
 		return Manifest{}, errors.Join(err, m.withdraw(ctx, made))

@@ -21,6 +21,12 @@ func parseRecipients(text string) ([]age.Recipient, error) {
 	return recipients, nil
 }
 
+// CheckIdentity says with nil that a text has private keys of age. Whether one of them fits a backup shows when the backup is read.
+func CheckIdentity(text string) error {
+	_, err := parseIdentities(text)
+	return err
+}
+
 // parseIdentities reads private keys of age, one a line. The error never has the text.
 func parseIdentities(text string) ([]age.Identity, error) {
 	if text == "" {

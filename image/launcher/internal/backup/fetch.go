@@ -21,7 +21,7 @@ func fetch(ctx context.Context, s store.Store, m Manifest, identity, path string
 	}
 	err = fetchInto(ctx, s, m, identity, file, log)
 	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = rdb.Check(ctx, checker, path)
+		_, err = rdb.Check(ctx, checker, path)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("fetch backup %s: %w", m.Name, err), os.Remove(path))

@@ -107,6 +107,24 @@ func find(ctx context.Context, s store.Store, name string) (Manifest, error) {
 	return readManifest(ctx, s, name)
 }
 
+// Find gives the manifest of the backup of a name, or of the latest one, if its data are there.
+func Find(ctx context.Context, s store.Store, name string) (Manifest, error) {
+	m, err := find(ctx, s, name)
+	if err != nil {
+		return Manifest{}, err
+	}
+	objects, err := s.List(ctx)
+	if err != nil {
+		return Manifest{}, err
+	}
+	for _, o := range objects {
+		if o.Name == dataName(m.Name, m.Encrypted) && o.Size == m.Stored.Size {
+			return m, nil
+		}
+	}
+	return Manifest{}, fmt.Errorf("backup %s is damaged: its data are not there with their %d bytes", m.Name, m.Stored.Size)
+}
+
 // Fetch writes the RDB file of a backup to a path, which must not exist, and checks the file. After an error there is no file.
 func Fetch(ctx context.Context, s store.Store, name, identity, path string, log *slog.Logger) (Manifest, error) {
 	m, err := find(ctx, s, name)

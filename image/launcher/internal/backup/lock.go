@@ -83,7 +83,7 @@ func take(ctx context.Context, r records, self string, t times, log *slog.Logger
 			if record.Holder != "" && record.Holder != self {
 				log.Warn("the run before this one has ended without a word", "pod", record.Holder)
 			}
-			record.Holder = self
+			record.Holder, record.Restoration = self, nil
 			written, err := r.WriteBackupRecord(ctx, record)
 			if errors.Is(err, kube.ErrChanged) {
 				continue
@@ -151,6 +151,13 @@ func (l *lock) write(ctx context.Context, change func(*kube.BackupRecord)) error
 	}
 }
 
+// read gives the record as this run has read or written it last.
+func (l *lock) read() kube.BackupRecord {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.record
+}
+
 // remember writes the last good backup into the Lease.
 func (l *lock) remember(ctx context.Context, last kube.LastBackup) error {
 	if err := l.write(ctx, func(r *kube.BackupRecord) { r.Last = last }); err != nil {
@@ -163,7 +170,7 @@ func (l *lock) remember(ctx context.Context, last kube.LastBackup) error {
 func (l *lock) release(ctx context.Context) {
 	l.stop()
 	<-l.stopped
-	err := l.write(ctx, func(r *kube.BackupRecord) { r.Holder = "" })
+	err := l.write(ctx, func(r *kube.BackupRecord) { r.Holder, r.Restoration = "", nil })
 	if err != nil && !errors.Is(err, errLost) {
 		l.log.Warn("the Lease of backups could not be given back; the next run waits for it", "error", err, "seconds", l.times.expiry.Seconds())
 	}

@@ -127,13 +127,13 @@ func TestARunEndsWhenTheLeaseCannotBeRenewedForLong(t *testing.T) {
 }
 
 func TestAStepThatDoesNotMoveEnds(t *testing.T) {
-	ctx, moved, over := watchEvery(t.Context(), quiet, "storing", 10, 5*time.Millisecond, 100*time.Millisecond)
+	ctx, moved, over := watchEvery(t.Context(), quiet, "storing", 10, 5*time.Millisecond, 2*time.Second)
 	defer over()
 	for range 10 {
 		_, _ = moved.Write([]byte("x"))
-		time.Sleep(20 * time.Millisecond) // slower than the ticker, faster than the stall
+		time.Sleep(300 * time.Millisecond) // slower than the ticker, faster than the stall
 	}
 	require.NoError(t, ctx.Err())
 	<-ctx.Done()
-	assert.ErrorContains(t, context.Cause(ctx), "storing: nothing has moved for 100ms after 10 bytes")
+	assert.ErrorContains(t, context.Cause(ctx), "storing: nothing has moved for 2s after 10 bytes")
 }

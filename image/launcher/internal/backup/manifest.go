@@ -43,9 +43,10 @@ type Manifest struct {
 	Time         time.Time `json:"time"`    // when the backup began, in UTC
 	Source       string    `json:"source"`  // pod that the data come from
 	RedisVersion string    `json:"redisVersion"`
-	Encrypted    bool      `json:"encrypted"` // with age
-	Stored       File      `json:"stored"`    // the object with the data
-	RDB          File      `json:"rdb"`       // the RDB file; of an encrypted backup, before it was encrypted
+	Encrypted    bool      `json:"encrypted"`      // with age
+	Keys         *int64    `json:"keys,omitempty"` // in the RDB file; nil if they have not been counted
+	Stored       File      `json:"stored"`         // the object with the data
+	RDB          File      `json:"rdb"`            // the RDB file; of an encrypted backup, before it was encrypted
 }
 
 // nameOf gives the name of a backup that began at a time and whose RDB file has a checksum.

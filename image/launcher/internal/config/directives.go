@@ -86,6 +86,16 @@ func (c Config) UserSets(directive string) bool {
 	})
 }
 
+// Directive gives the value that the user sets for a directive with one value, or else the fallback.
+func (c Config) Directive(name, fallback string) string {
+	for _, line := range c.ExtraConfig {
+		if words := words(line); words[0] == name && len(words) == 2 {
+			fallback = words[1] // the last one counts
+		}
+	}
+	return fallback
+}
+
 // leastSet gives the lower of two limits. A limit of 0 means that Redis applies none.
 func leastSet(a, b int64) int64 {
 	if a == 0 || b == 0 {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 )
 
 // settingsFile writes a settings file and gives the change of the environment that names it.
@@ -74,4 +76,11 @@ func TestVersionOfTheSettingsFollowsTheirFile(t *testing.T) {
 	require.Equal(t, first, accepted(t, complete("SENTINEL=true", settingsFile(t, "LAUNCHER_SERVERS=3\n"))...).SettingsVersion)
 	require.NotEqual(t, first, accepted(t, complete(settingsFile(t, "# another text\nLAUNCHER_SERVERS=3\n"))...).SettingsVersion)
 	require.Empty(t, accepted(t).SettingsVersion)
+}
+
+func TestDirectiveIsThatOfTheUserOrTheFallback(t *testing.T) {
+	c := config.Config{ExtraConfig: []string{"maxmemory 1gb", `Replica-Serve-Stale-Data "no"`, "client-output-buffer-limit replica 1 1 1"}}
+	require.Equal(t, "no", c.Directive("replica-serve-stale-data", "yes"))
+	require.Equal(t, "no", c.Directive("appendfsync", "no"))
+	require.Equal(t, "none", c.Directive("client-output-buffer-limit", "none"), "it has more than one value")
 }

@@ -15,10 +15,20 @@ type TLS struct {
 	Links *tls.Config
 	// Own does so for the connections to the Redis or the sentinel of this pod, which may show a certificate that has expired.
 	Own *tls.Config
+	// Server encrypts what this pod serves by HTTP.
+	Server *tls.Config
 }
 
 // On says whether everything is encrypted.
 func (t TLS) On() bool { return t.CertFile != "" }
+
+// Port is the directive of redis.conf for the port that clients connect to. Redis listens at no other port.
+func (t TLS) Port() string {
+	if t.On() {
+		return "tls-port"
+	}
+	return "port"
+}
 
 // tls reads where the certificate is. Either all files are named or none is.
 func (r *reader) tls() TLS {

@@ -20,7 +20,7 @@ import (
 )
 
 // waitTime bounds what a test waits for.
-const waitTime = 30 * time.Second
+const waitTime = 2 * time.Minute
 
 // instance is a redis-server of its own.
 type instance struct {

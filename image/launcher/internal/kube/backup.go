@@ -10,10 +10,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// BackupRecord is what the Lease of backups holds: who makes one at the moment, and what the last good one is.
+// BackupRecord is what the Lease of backups holds: who makes or restores one at the moment, and what the last good one is.
 type BackupRecord struct {
-	Holder string     `json:"-"` // pod that makes a backup; empty: nobody does
+	Holder string     `json:"-"` // pod that makes or restores a backup; empty: nobody does
 	Last   LastBackup `json:"last"`
+	// Restoration is an order of the holder; nil: there is none. It ends with the holder.
+	Restoration *Restoration `json:"restoration,omitempty"`
+	// Ordered is the last order that was given; the zero value: none was.
+	Ordered Ordered `json:"ordered,omitzero"`
 
 	Version string `json:"-"` // of the Lease; each write changes it
 }
@@ -23,6 +27,22 @@ type LastBackup struct {
 	Name string    `json:"name"`
 	Time time.Time `json:"time"` // when it began
 	Size int64     `json:"size"` // bytes that it takes where it is kept
+}
+
+// Restoration is the order to a server to load a backup, so that the backup replaces the data of the release.
+type Restoration struct {
+	Backup string `json:"backup"` // its name
+	Server string `json:"server"` // UID of the pod
+	// URL is where the holder of the Lease gives the RDB file, and hears how far the server is.
+	URL    string `json:"url"`
+	Size   int64  `json:"size"`   // of the RDB file, in bytes
+	SHA256 string `json:"sha256"` // of the RDB file, in hexadecimal digits
+}
+
+// Ordered says which pod has given an order to load a backup, and when by its clock.
+type Ordered struct {
+	By string    `json:"by"`
+	At time.Time `json:"at"`
 }
 
 // BackupRecord reads the Lease of backups.

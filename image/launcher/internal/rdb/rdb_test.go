@@ -58,7 +58,9 @@ func TestCopyHasTheDataOfOneMoment(t *testing.T) {
 
 			path := filepath.Join(t.TempDir(), "dump.rdb")
 			require.NoError(t, os.WriteFile(path, copied.Bytes(), 0o600))
-			require.NoError(t, Check(t.Context(), "redis-check-rdb", path))
+			keys, err := Check(t.Context(), "redis-check-rdb", path)
+			require.NoError(t, err)
+			assert.EqualValues(t, 20000, keys)
 			loaded := startRedis(t, "--dir", filepath.Dir(path), "--dbfilename", "dump.rdb")
 			assert.Equal(t, server.client.Do(t.Context(), "DEBUG", "DIGEST").Val(), loaded.client.Do(t.Context(), "DEBUG", "DIGEST").Val())
 		})
@@ -165,7 +167,9 @@ func TestCheckRefusesDamage(t *testing.T) {
 	flipped[len(flipped)/2] ^= 1
 	for name, content := range map[string][]byte{"cut": whole[:len(whole)-20], "flipped": flipped, "empty": {}, "another kind of file": []byte("REDISx")} {
 		require.NoError(t, os.WriteFile(path, content, 0o600))
-		assert.ErrorContains(t, Check(t.Context(), "redis-check-rdb", path), "redis-check-rdb does not accept the RDB file", name)
+		_, err := Check(t.Context(), "redis-check-rdb", path)
+		assert.ErrorContains(t, err, "redis-check-rdb does not accept the RDB file", name)
 	}
-	assert.Error(t, Check(t.Context(), "no-such-program", path))
+	_, err = Check(t.Context(), "no-such-program", path)
+	assert.Error(t, err)
 }

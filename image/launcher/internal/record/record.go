@@ -75,8 +75,12 @@ type Record struct {
 	Previous    Member `json:"previous"` // the master before
 	Fence       *Fence `json:"fence,omitempty"`
 	Order       *Order `json:"order,omitempty"`
-	// Restored names the backup that the release began with; empty if it began without data.
+	// Restored names the backup that the release began with, or that has replaced its data since; empty if there is none.
 	Restored string `json:"restored,omitempty"`
+	// RestoredIn is the generation from which on the release has the data of Restored; 0 if it began with them.
+	RestoredIn int64 `json:"restoredIn,omitempty"`
+	// RestoredAt is when the launcher that takes over with those data last wrote so, by its clock; see TakenOver.
+	RestoredAt time.Time `json:"restoredAt,omitzero"`
 	// Successor is the server that becomes the first master of the release, which follows an external master so far.
 	Successor *Successor `json:"successor,omitempty"`
 
@@ -105,10 +109,32 @@ func (r Record) Claim(self Member) Record {
 	return r
 }
 
+// Restore makes a pod the master of a new generation. The data of a backup replace those of the generation before.
+func (r Record) Restore(self Member, backup string, now time.Time) Record {
+	r = r.Claim(self)
+	r.Restored, r.RestoredIn, r.RestoredAt = backup, r.Generation, now
+	return r
+}
+
+// TakenOver says whether the record has just begun to name another pod than self with the data of a backup. The launcher of that pod has CarrierTime
+// to move the other servers. The former master does not write the record for CarrierPatience.
+func (r Record) TakenOver(self Member, now time.Time) bool {
+	return r.RestoredIn > 0 && r.RestoredIn == r.Generation && r.Master.UID != self.UID && now.Sub(r.RestoredAt).Abs() < CarrierPatience
+}
+
+// Holding gives the record of a master whose data are of a generation. If they are older than a backup that has replaced the data of the
+// release, that backup has been lost: nobody else has its data.
+func (r Record) Holding(generation int64) Record {
+	if r.RestoredIn > generation {
+		r.Restored, r.RestoredIn, r.RestoredAt = "", 0, time.Time{}
+	}
+	return r
+}
+
 // LeftToAnother says whether a launcher is replacing a master by another pod than self.
 func (r Record) LeftToAnother(self Member, now time.Time) bool {
 	f := r.Fence
-	return f != nil && f.UID != self.UID && f.Successor != self.UID && f.young(now)
+	return r.TakenOver(self, now) || f != nil && f.UID != self.UID && f.Successor != self.UID && f.young(now)
 }
 
 // Lost is a master that is replaced without its help: what the launcher that replaces it knows of it.

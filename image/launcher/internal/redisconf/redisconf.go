@@ -228,6 +228,17 @@ func FromSavedCopy(replica string) string {
 	return replica + "appendonly no\n" // the last one counts
 }
 
+// Unseen is redis.conf of a master that listens at a socket of its pod only. Neither clients nor sentinels see it before it is told to listen at
+// its port.
+func Unseen(c config.Config, socket string) string {
+	return Server(c, netip.AddrPort{}) + c.TLS.Port() + " 0\nunixsocket " + quote(socket) + "\nunixsocketperm 700\n" // the last port counts
+}
+
+// RefusingStaleReads changes redis.conf of a replica, so that the replica answers no reads before it is in sync with its master.
+func RefusingStaleReads(replica string) string {
+	return replica + "replica-serve-stale-data no\n" // the last one counts
+}
+
 func yesNo(b bool) string {
 	if b {
 		return "yes"

@@ -102,6 +102,21 @@ func TestServerFollowsTheGivenMasterAndStartsUnpromotable(t *testing.T) {
 	require.Equal(t, [][]string{{"127.0.0.9"}}, master["bind"])
 }
 
+// Sentinel would make a second master a replica, and clients must not read what is being loaded.
+func TestUnseenServerListensAtItsSocketOnly(t *testing.T) {
+	unseen := parsed(t, Unseen(settings(nil), "/run/redis-ha/unseen.sock"))
+	ports := unseen["port"]
+	require.Equal(t, []string{"0"}, ports[len(ports)-1], "the last one counts")
+	require.Equal(t, [][]string{{"/run/redis-ha/unseen.sock"}}, unseen["unixsocket"])
+	require.NotContains(t, unseen, "replicaof")
+
+	encrypted := parsed(t, Unseen(settings(func(c *config.Config) { c.TLS = config.TLS{CertFile: "tls.crt"} }), "/run/redis-ha/unseen.sock"))
+	for _, directive := range []string{"port", "tls-port"} {
+		ports := encrypted[directive]
+		require.Equal(t, []string{"0"}, ports[len(ports)-1], directive)
+	}
+}
+
 func TestFurtherDirectivesComeBetweenDefaultsAndWhatTheLauncherOwns(t *testing.T) {
 	text := Server(settings(func(c *config.Config) { c.ExtraConfig = []string{"maxmemory 1mb", "Repl-Backlog-Size 64mb"} }), netip.AddrPort{})
 	require.Contains(t, text, "\nmaxmemory 1mb\nRepl-Backlog-Size 64mb\nbind ")

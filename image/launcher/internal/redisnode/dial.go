@@ -74,12 +74,12 @@ func dialLimit(encryption *tls.Config) time.Duration {
 }
 
 // dial connects to a node within the time that ctx leaves, and encrypts the connection unless encryption is nil.
-func dial(ctx context.Context, address string, encryption *tls.Config) (net.Conn, error) {
-	connection, err := connect(ctx, address, encryption)
+func dial(ctx context.Context, network, address string, encryption *tls.Config) (net.Conn, error) {
+	connection, err := connect(ctx, network, address, encryption)
 	if encryption != nil && ended(err) {
 		// A Redis that takes no more clients ends an encrypted connection before it has said anything, and so does a Redis that ends. The
 		// latter refuses the next connection.
-		connection, err = connect(ctx, address, encryption)
+		connection, err = connect(ctx, network, address, encryption)
 		if ended(err) {
 			return nil, fmt.Errorf("%w (the server ended the connection before it was encrypted: %w)", ErrFull, err)
 		}
@@ -87,13 +87,16 @@ func dial(ctx context.Context, address string, encryption *tls.Config) (net.Conn
 	return connection, err
 }
 
-func connect(ctx context.Context, address string, encryption *tls.Config) (net.Conn, error) {
+func connect(ctx context.Context, network, address string, encryption *tls.Config) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 5 * time.Second}
-	connection, err := dialer.DialContext(ctx, "tcp", address)
+	connection, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	tcp := connection.(*net.TCPConn)
+	tcp, ok := connection.(*net.TCPConn)
+	if !ok {
+		return connection, nil
+	}
 	if encryption == nil {
 		return &greeting{TCPConn: tcp}, nil
 	}

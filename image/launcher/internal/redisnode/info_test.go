@@ -67,3 +67,20 @@ func FuzzInfoOfAnyTextIsReadWithoutHarm(f *testing.F) {
 		}
 	})
 }
+
+func TestKeysOfAllDatabasesAreCounted(t *testing.T) {
+	address, _ := fake(t, func(string) string {
+		return bulk(info("# Keyspace", "db0:keys=12,expires=1,avg_ttl=0", "db7:keys=30,expires=0,avg_ttl=0,subexpiry=0"))
+	})
+	keys, err := node(t, address, "").Keys(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 42, keys)
+}
+
+func TestServerAtASocketIsNamedByItsPath(t *testing.T) {
+	path := t.TempDir() + "/nobody.sock"
+	n := AtSocket(path, "secret")
+	t.Cleanup(n.Close)
+	_, err := n.Info(t.Context())
+	require.ErrorContains(t, err, "INFO at "+path)
+}

@@ -20,7 +20,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/patience"
 )
@@ -88,6 +87,7 @@ var ErrFull = errors.New("the server has as many clients as maxclients allows; r
 // Node is a connection to one Redis server or Sentinel.
 type Node struct {
 	addr      netip.AddrPort
+	socket    string // path of a socket of the same pod, in the place of addr; empty: there is none
 	password  string
 	passwords func() []string // see Trying; nil: there is only password
 	tls       *tls.Config     // nil: the connection is plain
@@ -97,92 +97,6 @@ type Node struct {
 	client   *redis.Client
 	patience patience.Patience
 	accepted string // of several passwords, the one that new connections begin with
-}
-
-// New prepares a connection; it is opened with the first call.
-func New(addr netip.AddrPort, password string) *Node {
-	n := &Node{addr: addr, password: password}
-	n.client = n.newClient()
-	return n
-}
-
-// Encrypted has the connection encrypted, unless c is nil, and gives the node itself. It must not be called beside Do.
-func (n *Node) Encrypted(c *tls.Config) *Node {
-	if c == nil && n.tls == nil {
-		return n
-	}
-	n.tls = c
-	_ = n.client.Close()
-	n.client = n.newClient()
-	return n
-}
-
-// Trying has a connection opened with one of several passwords, the likeliest first, and gives the node itself. The node may accept one of them
-// only. Empty stands for no password; nil for passwords leaves all as it is. It must not be called beside Do.
-func (n *Node) Trying(passwords func() []string) *Node {
-	if passwords == nil {
-		return n
-	}
-	n.passwords = passwords
-	if all := passwords(); len(all) > 0 {
-		n.accepted = all[0]
-	}
-	_ = n.client.Close()
-	n.client = n.newClient()
-	return n
-}
-
-// credentials are what a new connection begins with. A Redis that asks for no password accepts any, where the command AUTH names the user.
-func (n *Node) credentials() (user, password string) {
-	if n.passwords == nil {
-		return "", n.password
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.accepted == "" {
-		return "", ""
-	}
-	return DefaultUser, n.accepted
-}
-
-// DefaultUser is the user of clients that name none.
-const DefaultUser = "default"
-
-// another has the next connection try another password than one that was refused, and says whether there is one that has not been tried.
-func (n *Node) another(tried map[string]bool) bool {
-	if n.passwords == nil {
-		return false
-	}
-	all := n.passwords()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	tried[n.accepted] = true
-	for _, password := range all {
-		if !tried[password] {
-			n.accepted = password
-			return true
-		}
-	}
-	return false
-}
-
-func (n *Node) newClient() *redis.Client {
-	encryption := n.tls
-	return redis.NewClient(&redis.Options{
-		Addr:                     n.addr.String(),
-		CredentialsProvider:      n.credentials,
-		Protocol:                 2,
-		DialTimeout:              dialLimit(encryption),
-		ReadTimeout:              callTimeout,
-		WriteTimeout:             callTimeout,
-		ContextTimeoutEnabled:    true,
-		MaxRetries:               -1,
-		DialerRetries:            1,
-		PoolSize:                 poolSize,
-		DisableIdentity:          true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		Dialer:                   func(ctx context.Context, _, address string) (net.Conn, error) { return dial(ctx, address, encryption) },
-	})
 }
 
 // Counted has each command counted that is sent from now on, and gives the node itself. It must not be called beside Do.
@@ -205,7 +119,7 @@ func (n *Node) renew(used *redis.Client) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.client == used {
-		n.client = n.newClient()
+		n.client = n.connect()
 		_ = used.Close()
 	}
 }
@@ -271,6 +185,9 @@ func (n *Node) explain(command any, err error) error {
 	if refusesPassword(err) {
 		return fmt.Errorf("%v at %s: %w: %w", command, n.addr, ErrPassword, err)
 	}
+	if n.socket != "" {
+		return fmt.Errorf("%v at %s: %w", command, n.socket, err)
+	}
 	return fmt.Errorf("%v at %s: %w", command, n.addr, err)
 }
 
@@ -318,12 +235,31 @@ type Info struct {
 	AppendOnly bool
 	// LastSave is how long it took this process to write all its data last, to a file or to replicas, in whole seconds; negative: it has not.
 	LastSave   time.Duration
-	UsedMemory int64 // bytes; only Load asks for it
+	UsedMemory int64 // bytes; only Load asks for it and for the next two
+	MaxMemory  int64 // of maxmemory, in bytes; 0: there is no limit
+	NoEviction bool  // Redis removes no key to make room: it refuses writes above MaxMemory
 }
 
 // Info asks a server for its state.
 func (n *Node) Info(ctx context.Context) (Info, error) {
 	return n.info(ctx, "server", "replication", "persistence")
+}
+
+// Keys counts the keys of all databases of a server.
+func (n *Node) Keys(ctx context.Context) (keys int64, err error) {
+	reply, err := n.Do(ctx, "INFO", "keyspace")
+	if err != nil {
+		return 0, err
+	}
+	text, _ := reply.(string)
+	for _, line := range strings.Split(text, "\n") {
+		if _, told, found := strings.Cut(line, ":keys="); found {
+			count, _, _ := strings.Cut(told, ",")
+			number, _ := strconv.ParseInt(count, 10, 64)
+			keys += number
+		}
+	}
+	return keys, nil
 }
 
 // Load asks a server how far it has come in the replication stream, and for its memory.
@@ -365,6 +301,8 @@ func ParseInfo(text string) Info {
 		AppendOnly:    fields["aof_enabled"] == "1",
 		LastSave:      time.Duration(max(number("aof_last_rewrite_time_sec"), number("rdb_last_bgsave_time_sec"))) * time.Second,
 		UsedMemory:    number("used_memory"),
+		MaxMemory:     number("maxmemory"),
+		NoEviction:    fields["maxmemory_policy"] == "noeviction",
 	}
 	if valkey := fields["valkey_version"]; valkey != "" {
 		info.Version = valkey

@@ -48,10 +48,12 @@ const (
 	ReplaceSilent               // replace the recorded master, which most sentinels find down
 	CallOff                     // end the failovers of Target that sentinels have begun and not carried out
 	Restore                     // fetch the backup that a new release begins with
+	Detach                      // end Redis, whose data a backup replaces that this pod has fetched
+	LoadBackup                  // have a Redis that nobody sees load that backup
 )
 
 func (a Action) String() string {
-	return [...]string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead", "replace-silent", "call-off", "restore"}[a]
+	return [...]string{"wait", "start-replica", "claim", "follow", "fail-over", "nudge", "replace-dead", "replace-silent", "call-off", "restore", "detach", "load-backup"}[a]
 }
 
 // Decision is what to do and why.
@@ -137,6 +139,8 @@ func Decide(o Observation) Decision {
 	switch {
 	case o.External.On:
 		return decideBy(externalRules, s)
+	case o.replacesData():
+		return decideBy(replacingRules, s)
 	case !o.Local.Running:
 		d := discover(s)
 		if d.Label == ClearLabel && o.Self.Label == Master && !o.masterLabelled() && o.Waiting < labelPatience {

@@ -46,6 +46,8 @@ type Facts struct {
 	Settings  Settings
 	Own       Own
 	PodsKnown bool // the pod list has been read
+	// Replacing: this pod has fetched a backup that is to replace the data of the running release.
+	Replacing bool
 	// Written is the record that was written beside the loop since the last look; nil if there is none.
 	Written *record.Record
 	Answers

@@ -181,6 +181,9 @@ type Observation struct {
 	External External
 	Settled  netip.Addr
 
+	// Replacing: this pod has fetched a backup that is to replace the data of the running release.
+	Replacing bool
+
 	Views []View // one for each sentinel pod with an address
 	Peers []Peer // all other server pods
 

@@ -37,6 +37,7 @@ var ruleLists = []ruleList{
 	{"podless", "The API does not answer", texts(podlessRules)},
 	{"election", "The election", texts(electionRules)},
 	{"external", "An external master", texts(externalRules)},
+	{"replacing", "A backup replaces the data", texts(replacingRules)},
 	{"unclear", "What a server does while it serves", texts(unclearRules)},
 	{"master", "As master", texts(masterRules)},
 	{"contested", "A master while the sentinels name another pod", texts(contestedRules)},
@@ -97,6 +98,7 @@ func TestMain(m *testing.M) {
 	count(podlessRules)
 	count(electionRules)
 	count(externalRules)
+	count(replacingRules)
 	count(unclearRules)
 	count(masterRules)
 	count(contestedRules)

@@ -71,7 +71,7 @@ func (m Memory) Step(f Facts, now time.Time) (Memory, Plan) {
 // another pod took the label off is not good enough to take it back.
 func (m *Memory) calm(f Facts, local Local) bool {
 	settled := m.Decided.State == Serving && m.Decided.Action == Wait && local.Master == (m.Decided.Label == MasterLabel)
-	if m.woken || !settled || !local.Answering || f.Self.Terminating {
+	if m.woken || !settled || !local.Answering || f.Self.Terminating || f.Replacing {
 		return false
 	}
 	if local.Master {
@@ -210,6 +210,7 @@ func (m *Memory) observation(f Facts, local Local, now time.Time) Observation {
 		Servers: f.Settings.Servers, Sentinels: f.Settings.Sentinels, Quorum: f.Settings.Quorum, DownAfter: f.Settings.DownAfter, Persistence: f.Settings.Persistence, VolumesKept: f.Settings.VolumesKept, RestoreFrom: f.Settings.RestoreFrom,
 		Views: m.views, Peers: f.Peers, PodsKnown: f.PodsKnown, Waiting: now.Sub(m.searching), Unnamed: now.Sub(m.namedAt), GenerationFor: since{m.generationAt}.span(now),
 	}
+	o.Replacing = f.Replacing
 	o.External, o.Settled = m.external(f, now), m.settled(f)
 	var fenced string
 	o.MasterUID, fenced = o.recordedPods(r)

@@ -17,6 +17,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
@@ -101,8 +102,19 @@ func Print(ctx context.Context, c config.Config, passwords *password.Keeper, api
 		accepting := passwords.Accepting(ctx, password.Peers(pods, c, false), c.HTTPPort)
 		fmt.Fprintln(out, accepted(rows, passwords.Told().Aware, accepting))
 	}
-	_, err = fmt.Fprintln(out, quorum(c, rows))
-	return err
+	fmt.Fprintln(out, quorum(c, rows))
+	if r, err := api.Record(ctx); err == nil && r.Restored != "" { // what Redis says is shown all the same
+		fmt.Fprintln(out, restored(r))
+	}
+	return nil
+}
+
+// restored says which backup the data of the release come from.
+func restored(r record.Record) string {
+	if r.RestoredIn == 0 {
+		return fmt.Sprintf("data: the release began with backup %s", r.Restored)
+	}
+	return fmt.Sprintf("data: backup %s has replaced those before generation %d", r.Restored, r.RestoredIn)
 }
 
 // ask asks all pods at once.

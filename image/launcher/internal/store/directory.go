@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/volume"
 )
 
 // unfinished ends the name of a file that Put has not written to its end yet.
@@ -42,7 +44,7 @@ func (d Directory) Put(ctx context.Context, name string, content io.Reader, atMo
 	if err != nil {
 		return failed("store", name, d, errors.Join(err, removeIfThere(part)))
 	}
-	if err := syncDirectory(d.path); err != nil {
+	if err := volume.SyncDirectory(d.path); err != nil {
 		return failed("store", name, d, err)
 	}
 	return nil
@@ -55,14 +57,6 @@ func write(path string, content io.Reader) error {
 	}
 	_, err = io.Copy(file, content)
 	return errors.Join(err, file.Sync(), file.Close())
-}
-
-func syncDirectory(path string) error {
-	directory, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(directory.Sync(), directory.Close())
 }
 
 func removeIfThere(path string) error {

@@ -125,13 +125,18 @@ func Rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return fmt.Errorf("rename a file on the data volume: %w", err)
 	}
-	dir, err := os.Open(filepath.Dir(to))
+	return SyncDirectory(filepath.Dir(to))
+}
+
+// SyncDirectory waits until the names in a directory survive a power loss, where the filesystem can do that.
+func SyncDirectory(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("open the directory of the file: %w", err)
+		return fmt.Errorf("open the directory %s: %w", path, err)
 	}
 	defer dir.Close()
 	if err := dir.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
-		return fmt.Errorf("write the new name of a file to the data volume: %w", err)
+		return fmt.Errorf("write the names of the files in %s to disk: %w", path, err)
 	}
 	return nil
 }
