@@ -23,22 +23,31 @@ func authorizationOf(c config.Config) authorization {
 }
 
 // authorize has the running Redis accept the passwords that count, and use the present one. Connections that are open stay. After an error the
-// next turn tries again.
+// next turn tries again. A Redis that loads a backup is told as well: passwords may change twice before it takes over.
 func (s *Server) authorize(ctx context.Context) {
-	c := s.passwords.Apply(s.config)
-	if s.child == nil || s.authorized == authorizationOf(c) {
+	has, node := &s.authorized, s.local()
+	switch {
+	case s.unseen():
+		has, node = &s.replacing.authorized, s.replacing.node
+	case s.child == nil:
+		s.unauthorized = ""
 		return
 	}
-	err := s.local().SetPasswords(ctx, c.Passwords.Accepted)
-	if err == nil && s.authorized.link != c.Passwords.Link && !s.plan.Seen.External.On { // see setLink
+	c := s.passwords.Apply(s.config)
+	if *has == authorizationOf(c) {
+		s.unauthorized = ""
+		return
+	}
+	err := node.SetPasswords(ctx, c.Passwords.Accepted)
+	if err == nil && has.link != c.Passwords.Link && !s.plan.Seen.External.On { // see setLink
 		var pairs []any
 		for _, d := range redisconf.Link(c, false) {
 			pairs = append(pairs, d.Name, d.Value)
 		}
-		err = s.local().SetAll(ctx, pairs...)
+		err = node.SetAll(ctx, pairs...)
 	}
 	if s.unauthorized = refused(s.log, s.unauthorized, err); err == nil {
-		s.authorized = authorizationOf(c)
+		*has = authorizationOf(c)
 		s.log.Info("Redis has taken other passwords", "accepted", accepted(c))
 	}
 }
@@ -47,6 +56,7 @@ func (s *Server) authorize(ctx context.Context) {
 func (s *Sentinel) authorize(ctx context.Context) {
 	c := s.live()
 	if s.child == nil || s.authorized == authorizationOf(c) {
+		s.unauthorized = ""
 		return
 	}
 	node := s.links.To(s.config.PodIP, s.config.SentinelPort)

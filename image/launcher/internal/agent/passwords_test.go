@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 )
 
 // keep gives the passwords of a pod whose Secret has changed, and what the others accept.
@@ -77,4 +78,32 @@ func TestNewPodStartsNothingBeforeItKnowsThePasswordsOfTheOthers(t *testing.T) {
 	require.Nil(t, s.child)
 	require.False(t, s.memory.Record.Initialised, "nothing is claimed that cannot be served")
 	require.NoFileExists(t, filepath.Join(s.config.RunDir, "redis.conf"))
+}
+
+// Passwords may change twice while a backup is loaded: a Redis that knows the first one only would refuse its own launcher.
+func TestRedisThatLoadsABackupIsToldOfOtherPasswords(t *testing.T) {
+	s, redis := sized(t, release(t, "server-a"))
+	s.passwords, s.child = keep(t, s, "old", "new"), nil
+	redis.Answer("ACL SETUSER", "+OK\r\n")
+	redis.Answer("CONFIG SET masterauth", "+OK\r\n")
+	s.replacing = &replacing{child: &process.Child{}, node: redisnode.New(redis.Addr, "")}
+	t.Cleanup(s.replacing.node.Close)
+	for range 3 {
+		s.authorize(t.Context())
+	}
+	require.Len(t, commands(redis.Heard(), "ACL SETUSER default resetpass #"), 1)
+	require.Equal(t, []string{"masterauth old masteruser default"}, directives(redis))
+	require.Equal(t, authorizationOf(s.passwords.Apply(s.config)), s.replacing.authorized, "the takeover hands it over")
+	require.Zero(t, s.authorized)
+}
+
+func TestFailureIsNotToldOfAnEarlierRedis(t *testing.T) {
+	s, redis := sized(t, release(t, "server-a"))
+	s.passwords, s.child = keep(t, s, "old", "new"), &process.Child{}
+	redis.Answer("ACL SETUSER", "-ERR out of order\r\n")
+	s.authorize(t.Context())
+	require.NotEmpty(t, s.unauthorized)
+	s.authorized = authorizationOf(s.passwords.Apply(s.config)) // the next Redis has started with them
+	s.authorize(t.Context())
+	require.Empty(t, s.unauthorized)
 }

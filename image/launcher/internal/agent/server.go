@@ -251,6 +251,8 @@ func (s *Server) turn(ctx context.Context) {
 		s.guard.Warm(ctx, s.child, s.memory.MasterSince)
 		s.settleReplica(ctx, o)
 		s.certify(ctx)
+	}
+	if o.Local.Answering || s.unseen() {
 		s.authorize(ctx)
 	}
 	s.metrics.setState(d.State.String())
