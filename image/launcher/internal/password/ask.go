@@ -15,24 +15,26 @@ import (
 
 // Peer is a pod of the release whose Redis or Sentinel is asked.
 type Peer struct {
-	Pod  string
-	Addr netip.AddrPort
-	TLS  *tls.Config // nil: the link is plain
+	Pod, UID string
+	Addr     netip.AddrPort
+	TLS      *tls.Config // nil: the link is plain
+	// Own is the pod that asks, and Leaving a pod that ends.
+	Own, Leaving bool
 }
 
-// Peers gives the pods whose passwords are asked for. Those that end do not count. The own pod does not count before it has started.
-func Peers(pods []kube.Pod, c config.Config, others bool) (peers []Peer) {
+// Peers gives the pods whose passwords are asked for. A pod that has not learned the passwords asks others that stay.
+func Peers(pods []kube.Pod, c config.Config, learning bool) (peers []Peer) {
 	for _, pod := range pods {
-		if !pod.IP.IsValid() || pod.Terminating || others && pod.UID == c.PodUID {
+		if !pod.IP.IsValid() || learning && (pod.Terminating || pod.UID == c.PodUID) {
 			continue
 		}
 		port := c.RedisPort
 		if pod.Sentinel {
 			port = c.SentinelPort
 		}
-		peer := Peer{Pod: pod.Name, Addr: netip.AddrPortFrom(pod.IP, uint16(port)), TLS: c.TLS.Links}
+		peer := Peer{Pod: pod.Name, UID: pod.UID, Addr: netip.AddrPortFrom(pod.IP, uint16(port)), TLS: c.TLS.Links, Leaving: pod.Terminating}
 		if pod.UID == c.PodUID {
-			peer.TLS = c.TLS.Own
+			peer.TLS, peer.Own = c.TLS.Own, true
 		}
 		peers = append(peers, peer)
 	}
@@ -52,7 +54,8 @@ func Ask(ctx context.Context, s State, peers []Peer, httpPort int) []Node {
 }
 
 func ask(ctx context.Context, s State, peer Peer, httpPort int) Node {
-	n := Node{Pod: peer.Pod}
+	silent := Node{Pod: peer.Pod, Own: peer.Own, Leaving: peer.Leaving}
+	n := silent
 	node := with(s.Wanted, peer)
 	defer node.Close()
 	accepts, reach := node.Accepts(ctx)
@@ -65,24 +68,30 @@ func ask(ctx context.Context, s State, peer Peer, httpPort int) Node {
 		defer before.Close()
 		n.Used, reach = before.Accepts(ctx)
 		if reach != redisnode.Answered {
-			return Node{Pod: peer.Pod}
+			return silent
 		}
 	}
-	if n.Wanted && s.New && s.Wanted != "" {
-		sums, none, err := node.Passwords(ctx)
-		if err != nil {
-			return Node{Pod: peer.Pod}
-		}
-		for _, sum := range sums {
-			n.Accepts = append(n.Accepts, old{Sum: sum})
-		}
-		if none {
-			n.Accepts = append(n.Accepts, old{})
-		}
+	learns := s.New && s.Wanted != "" && n.Wanted
+	if !learns && !s.acceptsAll() {
+		return n
 	}
-	if s.New && s.Wanted != "" || s.acceptsAll() {
-		told := told(ctx, peer, httpPort)
-		n.Until, n.Unaware = told.Until, s.acceptsAll() && !told.Aware
+	told, uid := told(ctx, peer, httpPort)
+	n.Until, n.Unaware = told.Until, s.acceptsAll() && !told.Aware
+	if !learns {
+		return n
+	}
+	if uid != peer.UID { // the address may belong to another release by now, which may ask for no password
+		return silent
+	}
+	sums, none, err := node.Passwords(ctx)
+	if err != nil {
+		return silent
+	}
+	for _, sum := range sums {
+		n.Accepts = append(n.Accepts, old{Sum: sum})
+	}
+	if none {
+		n.Accepts = append(n.Accepts, old{})
 	}
 	return n
 }
@@ -95,15 +104,16 @@ func with(password string, peer Peer) *redisnode.Node {
 	return redisnode.New(peer.Addr, "").Encrypted(peer.TLS).Trying(func() []string { return []string{password} })
 }
 
-// told gives what the launcher of a pod tells of its passwords. A launcher that does not answer, or knows of no password, tells nothing.
-func told(ctx context.Context, peer Peer, httpPort int) Told {
+// told gives what the launcher of a pod tells of its passwords, and the UID of its pod. A launcher that does not answer tells nothing.
+func told(ctx context.Context, peer Peer, httpPort int) (Told, string) {
 	var status struct {
-		Password *Told `json:"password"`
+		UID      string `json:"uid"`
+		Password Told   `json:"password"`
 	}
-	if err := web.FetchStatus(ctx, peer.Addr.Addr().String(), httpPort, &status); err != nil || status.Password == nil {
-		return Told{}
+	if err := web.FetchStatus(ctx, peer.Addr.Addr().String(), httpPort, &status); err != nil {
+		return Told{}, ""
 	}
-	return *status.Password
+	return status.Password, status.UID
 }
 
 // Accepting counts the pods that accept the password in the Secret, of those that are asked.

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/volume"
@@ -56,6 +57,7 @@ func Open(c *config.Config, log *slog.Logger) (*Keeper, error) {
 	k.Follow(func() config.Config { return fixed })
 	wanted, err := k.read()
 	left, known := k.load()
+	left = left.past(time.Now())
 	switch {
 	case err == nil && known:
 		k.now, k.seen = left.taken(wanted, time.Now()), wanted
@@ -94,6 +96,8 @@ func (k *Keeper) read() (string, error) {
 		return "", fmt.Errorf("read the password (has the Secret this key?): %w", err)
 	case password == "":
 		return "", errors.New("the password is empty: put one into the Secret, or set auth to false")
+	case !utf8.ValidString(password): // no container can have it in its environment
+		return "", errors.New("the password is not UTF-8: use printable characters only")
 	case strings.ContainsFunc(password, unicode.IsControl):
 		return "", errors.New("the password has a control character such as a line break: use printable characters only")
 	}
@@ -156,7 +160,7 @@ func (k *Keeper) Waits() string {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.now.New {
+	if !k.now.New || k.now.Alone {
 		return ""
 	}
 	if k.waits == "" {
@@ -217,10 +221,9 @@ func (k *Keeper) turn(ctx context.Context, ask func(context.Context, State) ([]N
 		switch {
 		case known:
 			next, waits = next.step(nodes, grace, time.Now())
-		case next.unheard(time.Now()):
-			next, waits = next.step(nil, grace, time.Now())
 		default:
 			waits = "the API has not listed the pods of the release yet"
+			next.Alone = next.unheard(time.Now())
 		}
 	}
 	k.become(next, waits)

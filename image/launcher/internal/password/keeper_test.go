@@ -107,7 +107,7 @@ func TestNextLauncherGoesOnInEachStep(t *testing.T) {
 
 func TestPasswordsThatNobodyCanUseAreRefused(t *testing.T) {
 	s := mount(t, "good")
-	for password, want := range map[string]string{"": "empty", "line\n": "control character"} {
+	for password, want := range map[string]string{"": "empty", "line\n": "control character", "\xff": "not UTF-8"} {
 		s.hold(password)
 		c := s.config
 		_, err := Open(&c, quiet)
@@ -183,6 +183,11 @@ func TestPodWithoutAListOfTheOthersStartsAndChangesNothing(t *testing.T) {
 	k.now.Read = time.Now().Add(-silence)
 	k.turn(t.Context(), unlisted)
 	require.Empty(t, k.Waits())
+	k.turn(t.Context(), func(context.Context, State) ([]Node, bool) {
+		return []Node{{Pod: "b", Answered: true, Wanted: true, Accepts: []old{{Sum: sum("earlier")}}}}, true
+	})
+	require.Len(t, k.now.Old, 1, "it learns what the others accept when it knows them")
+	k.now.Old = nil
 	s.hold("new")
 	for range 3 {
 		k.turn(t.Context(), unlisted)

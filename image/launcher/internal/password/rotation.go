@@ -44,12 +44,16 @@ type State struct {
 	Until time.Time `json:"until,omitzero"`
 	// New says that this pod has not learned yet which passwords the others accept.
 	New bool `json:"new,omitempty"`
+	// Alone says that a New pod may start nevertheless: nobody has answered in time, or nobody accepts its password. It goes on asking.
+	Alone bool `json:"alone,omitempty"`
 }
 
 // Node is what Redis or Sentinel of a pod of the release accepts, the own one included.
 type Node struct {
 	Pod      string
 	Answered bool
+	// Own is the pod that asks, and Leaving a pod that ends.
+	Own, Leaving bool
 	// Down: nothing listens there.
 	Down bool
 	// Wanted and Used say which passwords it accepts.
@@ -64,6 +68,16 @@ type Node struct {
 // begun is the state of a pod that has just started.
 func begun(wanted string, now time.Time) State {
 	return State{Wanted: wanted, Used: wanted, Read: now, Since: now, New: true}
+}
+
+// past gives the state with times that have been. A clock that was ahead, and has been set since, would prolong every step.
+func (s State) past(now time.Time) State {
+	for _, at := range []*time.Time{&s.Read, &s.Since} {
+		if at.After(now) {
+			*at = now
+		}
+	}
+	return s
 }
 
 // taken gives the state after the Secret has changed.
@@ -112,16 +126,31 @@ func (s State) step(nodes []Node, grace time.Duration, now time.Time) (State, st
 	return s, ""
 }
 
-// learned has a new pod accept what the others accept, once all that answer accept what the new pod has.
+// learned has a new pod accept what the others accept, once all that answer accept what the new pod has. A pod that nobody has told anything in
+// time starts all the same, and learns later: clients and the others may need an earlier password.
 func (s State) learned(nodes []Node, now time.Time) (State, string) {
-	if refusing := pods(nodes, func(n Node) bool { return n.Answered && !n.Wanted }); refusing != "" && now.Before(s.Read.Add(settings.SettleTime)) {
+	refusing := pods(nodes, func(n Node) bool { return n.Answered && !n.Wanted })
+	if refusing != "" && now.Before(s.Read.Add(settings.SettleTime)) {
 		return s, "a new pod waits until the others have read the password that is in its Secret: " + refusing
 	}
 	answered := slices.ContainsFunc(nodes, func(n Node) bool { return n.Answered })
-	if silent := pods(nodes, func(n Node) bool { return !n.Answered && !n.Down }); !answered && silent != "" && now.Before(s.Read.Add(silence)) {
+	silent := pods(nodes, func(n Node) bool { return !n.Answered && !n.Down })
+	if !answered && silent != "" && now.Before(s.Read.Add(silence)) {
 		return s, "a new pod waits for an answer of the others: " + silent
 	}
-	s.New = false
+	switch accepting := slices.ContainsFunc(nodes, func(n Node) bool { return n.Answered && n.Wanted }); {
+	case accepting:
+	case refusing != "":
+		s.Alone = true
+		return s, "this pod has started, and nobody accepts the password that is in its Secret: " + refusing
+	case silent != "":
+		s.Alone = true
+		return s, "this pod has started, and nobody has said which passwords the others accept: " + silent
+	}
+	s.New, s.Alone = false, false
+	if s.Used == s.Wanted {
+		s.Since = now
+	}
 	for _, n := range nodes {
 		for _, o := range n.Accepts {
 			if o.Sum != sum(s.Wanted) && !slices.ContainsFunc(s.Old, func(known old) bool { return known.Sum == o.Sum }) {
@@ -138,11 +167,13 @@ func (s State) learned(nodes []Node, now time.Time) (State, string) {
 // unheard says whether a new pod has waited long enough for a list of the others: where the API is away, Redis starts without having asked.
 func (s State) unheard(now time.Time) bool { return s.New && !now.Before(s.Read.Add(silence)) }
 
-// used has the new password used as soon as all accept it. Where one node does not accept the old one any more, the others have gone ahead.
+// used has the new password used as soon as all accept it. Where more nodes refuse the old one than the new one, the others have gone ahead.
+// A single pod that has started with the new one alone is not the others.
 func (s State) used(nodes []Node, now time.Time) (State, string) {
-	ahead := slices.ContainsFunc(nodes, func(n Node) bool { return n.Answered && n.Wanted && !n.Used })
-	refusing := pods(nodes, func(n Node) bool { return n.Answered && !n.Wanted })
-	silent := pods(nodes, func(n Node) bool { return !n.Answered })
+	refuses := func(n Node) bool { return n.Answered && !n.Wanted }
+	ahead := count(nodes, func(n Node) bool { return n.Answered && n.Wanted && !n.Used }) > count(nodes, refuses)
+	refusing := pods(nodes, refuses)
+	silent := pods(nodes, func(n Node) bool { return !n.Answered && !n.Leaving })
 	switch {
 	case ahead:
 	case refusing != "":
@@ -154,7 +185,8 @@ func (s State) used(nodes []Node, now time.Time) (State, string) {
 	return s, ""
 }
 
-// dropped has the old passwords end after the grace period, unless a pod cannot do without.
+// dropped has the old passwords end after the grace period, unless a pod cannot do without. Redis or Sentinel of this pod must have taken the
+// new one: the launcher forgets the old ones, and could not reach a process that knows nothing else.
 func (s State) dropped(nodes []Node, grace time.Duration, now time.Time) (State, string) {
 	if now.Before(s.ends(grace)) {
 		return s, ""
@@ -162,8 +194,20 @@ func (s State) dropped(nodes []Node, grace time.Duration, now time.Time) (State,
 	if refusing := pods(nodes, func(n Node) bool { return n.Answered && (!n.Wanted || n.Unaware) }); refusing != "" {
 		return s, "the earlier password stays until these pods have read the new one: " + refusing
 	}
+	if own := pods(nodes, func(n Node) bool { return n.Own && !n.Answered && !n.Down }); own != "" {
+		return s, "the earlier password stays until this pod answers: " + own
+	}
 	s.Old, s.Until = nil, time.Time{}
 	return s, ""
+}
+
+func count(nodes []Node, which func(Node) bool) (number int) {
+	for _, n := range nodes {
+		if which(n) {
+			number++
+		}
+	}
+	return number
 }
 
 // pods lists the pods of some nodes.

@@ -65,9 +65,55 @@ func TestSilentPodIsWaitedForUntilItsSecretIsRefreshed(t *testing.T) {
 	require.Equal(t, "new", next.Used)
 }
 
-func TestPasswordThatAPodHasDroppedIsNotUsedAnyMore(t *testing.T) {
-	s, _ := settled("old").taken("new", noon).step([]Node{fresh("a"), late("b")}, grace, noon)
+func TestPasswordThatTheOthersHaveDroppedIsNotUsedAnyMore(t *testing.T) {
+	s, _ := settled("old").taken("new", noon).step([]Node{fresh("a"), fresh("b"), late("c")}, grace, noon)
 	require.Equal(t, "new", s.Used)
+}
+
+// A pod may start with the new password alone, where the kubelets of the others are late. A sentinel that used the new password then would find a
+// master down that has not read it.
+func TestOnePodThatRefusesTheOldPasswordDoesNotMakeTheOthersUseTheNewOne(t *testing.T) {
+	s := settled("old").taken("new", noon)
+	for _, nodes := range [][]Node{{fresh("a"), late("b")}, {fresh("a"), late("b"), late("c"), both("d")}} {
+		next, waits := s.step(nodes, grace, noon.Add(time.Hour))
+		require.Equal(t, s, next)
+		require.Contains(t, waits, "not all pods have read the new password: b")
+	}
+	s, _ = s.step([]Node{fresh("a"), both("b")}, grace, noon)
+	require.Equal(t, "new", s.Used)
+}
+
+// A master that hands over must be reached until it has ended.
+func TestPodThatEndsCountsWhileItAnswers(t *testing.T) {
+	s := settled("old").taken("new", noon)
+	leaving := late("b")
+	leaving.Leaving = true
+	next, waits := s.step([]Node{both("a"), leaving}, grace, noon)
+	require.Equal(t, s, next)
+	require.Contains(t, waits, "b")
+	s, _ = s.step([]Node{both("a"), {Pod: "b", Leaving: true}}, grace, noon)
+	require.Equal(t, "new", s.Used, "a pod that ends and does not answer is not waited for")
+}
+
+// The launcher forgets the old password. A Redis that stood still, and knows nothing else, would refuse its own launcher.
+func TestOldPasswordStaysUntilTheOwnRedisKnowsTheNewOne(t *testing.T) {
+	s, _ := settled("old").taken("new", noon).step([]Node{both("a")}, grace, noon)
+	end := noon.Add(grace)
+	next, waits := s.step([]Node{{Pod: "a", Own: true}, both("b")}, grace, end)
+	require.Equal(t, s, next)
+	require.Contains(t, waits, "this pod answers: a")
+	for _, own := range []Node{{Pod: "a", Own: true, Down: true}, {Pod: "a", Own: true, Answered: true, Wanted: true}} {
+		next, _ = s.step([]Node{own, {Pod: "b"}}, grace, end)
+		require.Empty(t, next.Old)
+	}
+}
+
+func TestClockThatWasAheadProlongsNothing(t *testing.T) {
+	s, _ := settled("old").taken("new", noon.Add(24*time.Hour)).step([]Node{both("a")}, grace, noon.Add(24*time.Hour))
+	s = s.past(noon)
+	require.Equal(t, noon.Add(grace), s.ends(grace))
+	require.Equal(t, noon, s.Read)
+	require.Equal(t, s, s.past(noon.Add(time.Minute)))
 }
 
 func TestOldPasswordStaysWhileAPodRefusesTheNewOne(t *testing.T) {
@@ -119,8 +165,15 @@ func TestNewPodLearnsWhatTheOthersAccept(t *testing.T) {
 	next, waits := s.step([]Node{{Pod: "a", Answered: true}}, grace, noon)
 	require.True(t, next.New)
 	require.Contains(t, waits, "others have read the password that is in its Secret: a")
-	gone, _ := s.step([]Node{{Pod: "a", Answered: true}}, grace, noon.Add(settings.SettleTime))
-	require.False(t, gone.New, "it does not wait for ever")
+	alone, waits := s.step([]Node{{Pod: "a", Answered: true}}, grace, noon.Add(settings.SettleTime))
+	require.True(t, alone.Alone, "it does not wait for ever")
+	require.Contains(t, waits, "nobody accepts the password that is in its Secret: a")
+	knew := fresh("a")
+	knew.Accepts = []old{{Sum: sum("new")}, {Sum: sum("old")}}
+	alone, _ = alone.step([]Node{knew}, grace, noon.Add(time.Hour))
+	require.Equal(t, []string{"resetpass", "#" + sum("new"), "#" + sum("old")}, alone.accepted(), "it learns when others have read the new one")
+	require.False(t, alone.New || alone.Alone)
+	require.Equal(t, noon.Add(time.Hour+grace), alone.ends(grace))
 
 	knows := fresh("a")
 	knows.Accepts, knows.Until = []old{{Sum: sum("new")}, {Sum: sum("old")}}, noon.Add(time.Minute)
@@ -135,6 +188,9 @@ func TestNewPodLearnsWhatTheOthersAccept(t *testing.T) {
 	silent := begun("new", noon)
 	silent, _ = silent.step([]Node{{Pod: "b"}}, grace, noon)
 	require.True(t, silent.New)
+	require.False(t, silent.Alone)
+	unheard, _ := silent.step([]Node{{Pod: "b"}}, grace, noon.Add(silence))
+	require.True(t, unheard.Alone && unheard.New, "it starts, and learns later")
 	silent, _ = silent.step([]Node{{Pod: "b", Down: true}}, grace, noon)
 	require.False(t, silent.New, "nothing listens there yet: the release starts")
 	without, waits := begun("", noon).step([]Node{{Pod: "a", Answered: true}}, grace, noon)
@@ -172,20 +228,20 @@ func (p pod) accepts(password string) bool {
 }
 
 // Every pod must always be let in by every other pod, whatever the order in which kubelets refresh Secrets, launchers take steps and pods are
-// replaced. Clients with the old password must be let in until the grace period is over.
+// replaced. A pod that has only the new password is let in later by pods whose kubelets are late. Clients with the old password must be let in until the grace period is over.
 func TestPodsAlwaysAcceptEachOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		passwords := rapid.SampledFrom([][2]string{{"old", "new"}, {"", "new"}, {"old", ""}}).Draw(t, "passwords")
 		pods := make([]*pod, rapid.IntRange(2, 6).Draw(t, "pods"))
 		seconds := func(label string) time.Duration {
-			return time.Duration(rapid.IntRange(0, int(settings.SettleTime/time.Second)-10).Draw(t, label)) * time.Second
+			return time.Duration(rapid.IntRange(0, int(2*settings.SettleTime/time.Second)).Draw(t, label)) * time.Second // some kubelets are late
 		}
 		for i := range pods {
 			pods[i] = &pod{state: settled(passwords[0]), reads: seconds("reads")}
 		}
 		replaced, at := rapid.IntRange(0, len(pods)-1).Draw(t, "replaced"), seconds("at")
 		var used time.Duration
-		for passed := time.Duration(0); passed < settings.SettleTime+2*grace; passed += 5 * time.Second {
+		for passed := time.Duration(0); passed < 2*settings.SettleTime+2*grace; passed += 5 * time.Second {
 			now := noon.Add(passed)
 			if passed/(5*time.Second) == at/(5*time.Second) {
 				pods[replaced] = &pod{state: begun(passwords[1], now)}
@@ -200,7 +256,7 @@ func TestPodsAlwaysAcceptEachOther(t *testing.T) {
 				}
 				var nodes []Node
 				for j, other := range pods {
-					if j == i && p.state.New || other.state.New && j != i {
+					if j == i && p.state.New || other.state.New && !other.state.Alone && j != i {
 						continue // nothing listens there
 					}
 					n := Node{Pod: fmt.Sprint(j), Answered: true, Wanted: other.accepts(p.state.Wanted), Used: other.accepts(p.state.Used)}
@@ -215,7 +271,7 @@ func TestPodsAlwaysAcceptEachOther(t *testing.T) {
 					used = passed
 				}
 				for j, other := range pods {
-					if i == j || p.state.New || other.state.New {
+					if i == j || p.state.New || other.state.New || i == replaced && passed < other.reads {
 						continue
 					}
 					if !other.accepts(p.state.Used) {
