@@ -55,27 +55,31 @@ func (n *Node) credentials() (user, password string) {
 	if n.passwords == nil {
 		return "", n.password
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.accepted == "" {
-		return "", ""
-	}
-	return DefaultUser, n.accepted
+	password = n.next()
+	return UserFor(password), password
 }
 
 // DefaultUser is the user of clients that name none.
 const DefaultUser = "default"
 
-// another has the next connection try another password than one that was refused, and says whether there is one that has not been tried.
-func (n *Node) another(tried map[string]bool) bool {
+// next is the password that a new connection begins with.
+func (n *Node) next() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.accepted
+}
+
+// another has the next connection try another password than one that was refused, and says whether there is one that has not been tried. A call
+// beside this one may have found it already.
+func (n *Node) another(refused string, tried map[string]bool) bool {
 	if n.passwords == nil {
 		return false
 	}
 	all := n.passwords()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	tried[n.accepted] = true
-	for _, password := range all {
+	tried[refused] = true
+	for _, password := range append([]string{n.accepted}, all...) {
 		if !tried[password] {
 			n.accepted = password
 			return true

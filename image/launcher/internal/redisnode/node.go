@@ -134,7 +134,7 @@ func (n *Node) Close() { _ = n.current().Close() }
 func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 	limited, cancel := context.WithTimeout(ctx, n.patience.Limit(callTimeout))
 	defer cancel()
-	began, client := time.Now(), n.current()
+	began, client, password := time.Now(), n.current(), n.next()
 	if n.asked != nil {
 		n.asked()
 	}
@@ -150,11 +150,12 @@ func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 		// nothing about the server.
 		reply, err = client.Do(limited, args...).Result()
 	}
-	for tried := map[string]bool{}; refusesPassword(err) && n.another(tried); {
+	for tried := map[string]bool{}; refusesPassword(err) && n.another(password, tried); {
 		if redis.HasErrorPrefix(err, "NOAUTH") {
 			n.renew(client) // its open connections have sent no password
 			client = n.current()
 		}
+		password = n.next()
 		reply, err = client.Do(limited, args...).Result()
 	}
 	if ctx.Err() == nil || time.Since(began) >= patience.Short {
