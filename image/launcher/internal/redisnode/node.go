@@ -150,7 +150,7 @@ func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 		// nothing about the server.
 		reply, err = client.Do(limited, args...).Result()
 	}
-	for tried := map[string]bool{}; refusesPassword(err) && n.another(password, tried); {
+	for tried := map[string]bool{}; RefusesPassword(err) && n.another(password, tried); {
 		if redis.HasErrorPrefix(err, "NOAUTH") {
 			n.renew(client) // its open connections have sent no password
 			client = n.current()
@@ -183,7 +183,7 @@ func asks(args []any) bool {
 
 // explain names the node and what the user can do about a refused password.
 func (n *Node) explain(command any, err error) error {
-	if refusesPassword(err) {
+	if RefusesPassword(err) {
 		return fmt.Errorf("%v at %s: %w: %w", command, n.addr, ErrPassword, err)
 	}
 	if n.socket != "" {
@@ -192,8 +192,8 @@ func (n *Node) explain(command any, err error) error {
 	return fmt.Errorf("%v at %s: %w", command, n.addr, err)
 }
 
-// refusesPassword says whether a node did not accept a password, or asks for one.
-func refusesPassword(err error) bool {
+// RefusesPassword says whether a node did not accept a password, or asks for one.
+func RefusesPassword(err error) bool {
 	return redis.HasErrorPrefix(err, "WRONGPASS") || redis.HasErrorPrefix(err, "NOAUTH") ||
 		err != nil && strings.Contains(err.Error(), "without any password configured")
 }
