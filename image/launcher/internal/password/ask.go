@@ -76,7 +76,7 @@ func ask(ctx context.Context, s State, peer Peer, httpPort int) Node {
 		return n
 	}
 	told, uid := told(ctx, peer, httpPort)
-	n.Until, n.Unaware = told.Until, s.acceptsAll() && !told.Aware
+	n.Unaware = s.acceptsAll() && !told.Aware
 	if !learns {
 		return n
 	}
@@ -87,13 +87,27 @@ func ask(ctx context.Context, s State, peer Peer, httpPort int) Node {
 	if err != nil {
 		return silent
 	}
-	for _, sum := range sums {
-		n.Accepts = append(n.Accepts, old{Sum: sum})
-	}
 	if none {
-		n.Accepts = append(n.Accepts, old{})
+		sums = append(sums, "")
 	}
+	n.Accepts = learnable(sums, s, told)
 	return n
+}
+
+// learnable gives the passwords of a node beside the one that is wanted, with their ends. Redis lists them in the order in which the launcher
+// tells the ends. Where these do not fit, as the passwords have just changed, all work until the last end.
+func learnable(sums []string, s State, told Told) (accepts []old) {
+	for _, known := range sums {
+		if known != sum(s.Wanted) {
+			accepts = append(accepts, old{Sum: known, Until: told.Until})
+		}
+	}
+	for i := range accepts {
+		if len(told.Ends) == len(accepts) {
+			accepts[i].Until = told.Ends[i]
+		}
+	}
+	return accepts
 }
 
 // acceptsAll says whether whoever has no password is let in for the time of a change.

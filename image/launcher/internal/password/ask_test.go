@@ -38,7 +38,7 @@ func TestNewPodLearnsFromPodsOfItsReleaseOnly(t *testing.T) {
 	peers := []Peer{{Pod: "a", UID: "uid-a", Addr: redis.Addr}}
 	until := noon.Add(time.Minute)
 	nodes := Ask(t.Context(), begun("new", noon), peers, telling(t, `{"uid": "uid-a", "password": {"until": "2026-11-30T12:01:00Z"}}`))
-	require.Equal(t, []Node{{Pod: "a", Answered: true, Wanted: true, Accepts: []old{{}}, Until: until}}, nodes)
+	require.Equal(t, []Node{{Pod: "a", Answered: true, Wanted: true, Accepts: []old{{Until: until}}}}, nodes)
 	nodes = Ask(t.Context(), begun("new", noon), peers, telling(t, `{"uid": "of another release"}`))
 	require.Equal(t, []Node{{Pod: "a"}}, nodes)
 	nodes = Ask(t.Context(), begun("new", noon), peers, 1)

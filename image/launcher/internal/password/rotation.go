@@ -17,7 +17,20 @@ const silence = 10 * time.Second
 // old is a password that Redis and Sentinel accept beside the one in the Secret. The zero value means that they ask for none.
 type old struct {
 	Text string `json:"text,omitempty"` // empty where only its sum is known: this pod has started since it was the one in the Secret
-	Sum  string `json:"sum,omitempty"`  // SHA-256, in hexadecimal digits
+	Sum  string `json:"sum,omitempty"`  // SHA-256, in hexadecimal digits; empty: no password
+	// Since is from when on a later password has been in use; zero: none has.
+	Since time.Time `json:"since,omitzero"`
+	// Until is when it ends at the latest. Zero: Since and the grace period tell. Another pod has told it to a pod that started later.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// ends is when an old password ends.
+func (o old) ends(grace time.Duration) time.Time {
+	end := o.Since.Add(grace)
+	if !o.Until.IsZero() && o.Until.Before(end) {
+		return o.Until
+	}
+	return end
 }
 
 // sum gives the sum of a password as Redis tells it; empty for no password.
@@ -35,13 +48,11 @@ type State struct {
 	// Wanted is what the Secret holds, and Used is what replicas, sentinels and this launcher use among themselves. Empty: none.
 	Wanted string `json:"wanted,omitempty"`
 	Used   string `json:"used,omitempty"`
-	// Old are the passwords that work beside Wanted.
+	// Old are the passwords that work beside Wanted. Each has a grace period of its own: where passwords change more often than that, none works
+	// for good.
 	Old []old `json:"old,omitempty"`
-	// Read is when Wanted was read, and Since is from when on Used is Wanted.
-	Read  time.Time `json:"read"`
-	Since time.Time `json:"since"`
-	// Until is when the old ones end at the latest. Zero: Since and the grace period tell. Another pod has told it to a pod that started later.
-	Until time.Time `json:"until,omitzero"`
+	// Read is when Wanted was read.
+	Read time.Time `json:"read"`
 	// New says that this pod has not learned yet which passwords the others accept.
 	New bool `json:"new,omitempty"`
 	// Alone says that a New pod may start nevertheless: nobody has answered in time, or nobody accepts its password. It goes on asking.
@@ -60,19 +71,23 @@ type Node struct {
 	Wanted, Used bool
 	// Unaware: it asks for no password, and its launcher knows of none.
 	Unaware bool
-	// Accepts is what its default user accepts, and Until what its launcher tells of the end of that. Only a new pod asks.
+	// Accepts is what its default user accepts, with the ends that its launcher tells. Only a new pod asks.
 	Accepts []old
-	Until   time.Time
 }
 
 // begun is the state of a pod that has just started.
 func begun(wanted string, now time.Time) State {
-	return State{Wanted: wanted, Used: wanted, Read: now, Since: now, New: true}
+	return State{Wanted: wanted, Used: wanted, Read: now, New: true}
 }
 
 // past gives the state with times that have been. A clock that was ahead, and has been set since, would prolong every step.
 func (s State) past(now time.Time) State {
-	for _, at := range []*time.Time{&s.Read, &s.Since} {
+	times := []*time.Time{&s.Read}
+	s.Old = slices.Clone(s.Old)
+	for i := range s.Old {
+		times = append(times, &s.Old[i].Since)
+	}
+	for _, at := range times {
 		if at.After(now) {
 			*at = now
 		}
@@ -92,25 +107,37 @@ func (s State) taken(wanted string, now time.Time) State {
 			s.Old = append(s.Old, o)
 		}
 	}
-	s.Wanted, s.Read, s.Until = wanted, now, time.Time{}
-	if s.Used == wanted {
-		s.Since = now
+	s.Wanted, s.Read = wanted, now
+	return s.counting(now)
+}
+
+// counting has the grace period of the old passwords begin, unless one of them is still in use.
+func (s State) counting(now time.Time) State {
+	if s.Used != s.Wanted {
+		return s
+	}
+	s.Old = slices.Clone(s.Old)
+	for i := range s.Old {
+		if s.Old[i].Since.IsZero() {
+			s.Old[i].Since = now
+		}
 	}
 	return s
 }
 
 // asks says whether the next step depends on what the others accept.
 func (s State) asks(grace time.Duration, now time.Time) bool {
-	return s.New || s.Used != s.Wanted || len(s.Old) > 0 && !now.Before(s.ends(grace))
+	return s.New || s.Used != s.Wanted || len(s.due(grace, now)) > 0
 }
 
-// ends is when the old passwords end.
-func (s State) ends(grace time.Duration) time.Time {
-	end := s.Since.Add(grace)
-	if !s.Until.IsZero() && s.Until.Before(end) {
-		return s.Until
+// due gives the old passwords whose grace period is over.
+func (s State) due(grace time.Duration, now time.Time) (due []old) {
+	for _, o := range s.Old {
+		if !o.Since.IsZero() && !now.Before(o.ends(grace)) {
+			due = append(due, o)
+		}
 	}
-	return end
+	return due
 }
 
 // step gives the next state, and why it stays as it is; empty: nothing waits. The nodes are asked only if asks says so.
@@ -147,21 +174,20 @@ func (s State) learned(nodes []Node, now time.Time) (State, string) {
 		s.Alone = true
 		return s, "this pod has started, and nobody has said which passwords the others accept: " + silent
 	}
-	s.New, s.Alone = false, false
-	if s.Used == s.Wanted {
-		s.Since = now
-	}
+	s.New, s.Alone, s.Old = false, false, slices.Clone(s.Old)
 	for _, n := range nodes {
 		for _, o := range n.Accepts {
-			if o.Sum != sum(s.Wanted) && !slices.ContainsFunc(s.Old, func(known old) bool { return known.Sum == o.Sum }) {
+			i := slices.IndexFunc(s.Old, func(known old) bool { return known.Sum == o.Sum })
+			switch {
+			case o.Sum == sum(s.Wanted):
+			case i < 0:
 				s.Old = append(s.Old, o)
+			case o.Until.After(s.Old[i].Until):
+				s.Old[i].Until = o.Until
 			}
 		}
-		if n.Until.After(s.Until) {
-			s.Until = n.Until
-		}
 	}
-	return s, ""
+	return s.counting(now), ""
 }
 
 // unheard says whether a new pod has waited long enough for a list of the others: where the API is away, Redis starts without having asked.
@@ -181,14 +207,15 @@ func (s State) used(nodes []Node, now time.Time) (State, string) {
 	case silent != "" && now.Before(s.Read.Add(settings.SettleTime)):
 		return s, "pods that do not answer have until " + clock(s.Read.Add(settings.SettleTime)) + " to read the new password: " + silent
 	}
-	s.Used, s.Since = s.Wanted, now
-	return s, ""
+	s.Used = s.Wanted
+	return s.counting(now), ""
 }
 
-// dropped has the old passwords end after the grace period, unless a pod cannot do without. Redis or Sentinel of this pod must have taken the
-// new one: the launcher forgets the old ones, and could not reach a process that knows nothing else.
+// dropped has an old password end after its grace period, unless a pod cannot do without. Redis or Sentinel of this pod must have taken the
+// new one: the launcher forgets the old one, and could not reach a process that knows nothing else.
 func (s State) dropped(nodes []Node, grace time.Duration, now time.Time) (State, string) {
-	if now.Before(s.ends(grace)) {
+	due := s.due(grace, now)
+	if len(due) == 0 {
 		return s, ""
 	}
 	if refusing := pods(nodes, func(n Node) bool { return n.Answered && (!n.Wanted || n.Unaware) }); refusing != "" {
@@ -197,7 +224,7 @@ func (s State) dropped(nodes []Node, grace time.Duration, now time.Time) (State,
 	if own := pods(nodes, func(n Node) bool { return n.Own && !n.Answered && !n.Down }); own != "" {
 		return s, "the earlier password stays until this pod answers: " + own
 	}
-	s.Old, s.Until = nil, time.Time{}
+	s.Old = slices.DeleteFunc(slices.Clone(s.Old), func(o old) bool { return slices.Contains(due, o) })
 	return s, ""
 }
 
@@ -221,9 +248,14 @@ func pods(nodes []Node, which func(Node) bool) string {
 	return strings.Join(names, ", ")
 }
 
+// withoutBefore says whether no password is one of the old ones.
+func (s State) withoutBefore() bool {
+	return slices.ContainsFunc(s.Old, func(o old) bool { return o.Sum == "" })
+}
+
 // accepted gives the rules of ACL SETUSER by which the default user gets its passwords.
 func (s State) accepted() []string {
-	if s.Wanted == "" || slices.Contains(s.Old, old{}) {
+	if s.Wanted == "" || s.withoutBefore() {
 		return []string{"nopass"}
 	}
 	rules := []string{"resetpass", "#" + sum(s.Wanted)}
@@ -252,9 +284,16 @@ func (s State) candidates() []string {
 
 // tells gives what other pods and people may know of it: no password, and no sum of one.
 func (s State) tells(grace time.Duration, waits string) *Told {
-	t := &Told{Asked: s.Wanted != "" && !slices.Contains(s.Old, old{}), Aware: s.Wanted != "", Earlier: len(s.Old), InUse: s.Used == s.Wanted}
-	if len(s.Old) > 0 && t.InUse {
-		t.Until = s.ends(grace)
+	t := &Told{Asked: s.Wanted != "" && !s.withoutBefore(), Aware: s.Wanted != "", Earlier: len(s.Old), InUse: s.Used == s.Wanted}
+	for _, o := range s.Old {
+		end := time.Time{}
+		if !o.Since.IsZero() {
+			end = o.ends(grace)
+		}
+		t.Ends = append(t.Ends, end)
+		if end.After(t.Until) {
+			t.Until = end
+		}
 	}
 	if waits != "" {
 		t.Pending = append(t.Pending, waits)
@@ -271,8 +310,10 @@ type Told struct {
 	Earlier int `json:"earlier"`
 	// InUse says that replicas, sentinels and the launcher use the password in the Secret.
 	InUse bool `json:"inUse"`
-	// Until is when the earlier ones end, if nothing is in the way; zero before the new one is in use, and where there are none.
+	// Until is when the last of the earlier ones ends, if nothing is in the way; zero before a later one is in use, and where there are none.
 	Until time.Time `json:"until,omitzero"`
+	// Ends are when each of the earlier ones ends, in the order in which Redis lists them; zero before a later one is in use.
+	Ends []time.Time `json:"ends,omitempty"`
 	// Pending is what is in the way, each in a sentence.
 	Pending []string `json:"pending,omitempty"`
 }

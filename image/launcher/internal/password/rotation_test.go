@@ -111,7 +111,7 @@ func TestOldPasswordStaysUntilTheOwnRedisKnowsTheNewOne(t *testing.T) {
 func TestClockThatWasAheadProlongsNothing(t *testing.T) {
 	s, _ := settled("old").taken("new", noon.Add(24*time.Hour)).step([]Node{both("a")}, grace, noon.Add(24*time.Hour))
 	s = s.past(noon)
-	require.Equal(t, noon.Add(grace), s.ends(grace))
+	require.Equal(t, noon.Add(grace), s.Old[0].ends(grace))
 	require.Equal(t, noon, s.Read)
 	require.Equal(t, s, s.past(noon.Add(time.Minute)))
 }
@@ -132,11 +132,36 @@ func TestSecondChangeKeepsBothEarlierPasswords(t *testing.T) {
 	require.Equal(t, []string{"resetpass", "#" + sum("a"), "#" + sum("b"), "#" + sum("c")}, s.taken("a", noon).accepted(), "the change is undone")
 }
 
+// Somebody may change the password more often than the grace period ends.
+func TestEachPasswordEndsAfterItsOwnGracePeriod(t *testing.T) {
+	s, now := settled("0"), noon
+	for number := range 10 {
+		now = now.Add(grace / 2)
+		s, _ = s.taken(fmt.Sprint(number+1), now).step([]Node{both("a")}, grace, now)
+		s, _ = s.step([]Node{both("a")}, grace, now)
+		require.Equal(t, s.Wanted, s.Used)
+		require.LessOrEqual(t, len(s.Old), 2, "the earlier ones have ended")
+	}
+	told := s.tells(grace, "")
+	require.Equal(t, []time.Time{now.Add(grace / 2), now.Add(grace)}, told.Ends)
+	require.Equal(t, now.Add(grace), told.Until)
+
+	next := begun("10", now) // and a pod that starts drops each of them with the others
+	knows := fresh("a")
+	knows.Accepts = learnable([]string{sum("10"), sum("8"), sum("9")}, next, *told)
+	next, _ = next.step([]Node{knows}, grace, now)
+	next, _ = next.step([]Node{fresh("a")}, grace, now.Add(grace/2))
+	require.Equal(t, []string{"resetpass", "#" + sum("10"), "#" + sum("9")}, next.accepted())
+	for _, o := range learnable([]string{sum("9"), sum("10")}, next, *told) {
+		require.Equal(t, told.Until, o.Until, "the passwords have just changed")
+	}
+}
+
 func TestUndoneChangeCountsAtOnceWhereTheFirstPasswordIsInUse(t *testing.T) {
 	s := settled("a").taken("b", noon).taken("a", noon.Add(time.Minute))
 	require.Equal(t, s.Wanted, s.Used)
-	require.Equal(t, noon.Add(time.Minute), s.Since, "the other one has its grace period")
 	require.Len(t, s.Old, 1)
+	require.Equal(t, noon.Add(time.Minute+grace), s.Old[0].ends(grace), "the other one has its grace period")
 }
 
 func TestWithoutAPasswordEverybodyIsLetInUntilTheGracePeriodIsOver(t *testing.T) {
@@ -173,14 +198,14 @@ func TestNewPodLearnsWhatTheOthersAccept(t *testing.T) {
 	alone, _ = alone.step([]Node{knew}, grace, noon.Add(time.Hour))
 	require.Equal(t, []string{"resetpass", "#" + sum("new"), "#" + sum("old")}, alone.accepted(), "it learns when others have read the new one")
 	require.False(t, alone.New || alone.Alone)
-	require.Equal(t, noon.Add(time.Hour+grace), alone.ends(grace))
+	require.Equal(t, noon.Add(time.Hour+grace), alone.Old[0].ends(grace))
 
 	knows := fresh("a")
-	knows.Accepts, knows.Until = []old{{Sum: sum("new")}, {Sum: sum("old")}}, noon.Add(time.Minute)
+	knows.Accepts = []old{{Sum: sum("new")}, {Sum: sum("old"), Until: noon.Add(time.Minute)}}
 	s, _ = s.step([]Node{knows, {Pod: "b"}}, grace, noon)
 	require.Equal(t, []string{"resetpass", "#" + sum("new"), "#" + sum("old")}, s.accepted())
 	require.Equal(t, []string{"new"}, s.candidates())
-	require.Equal(t, noon.Add(time.Minute), s.ends(grace), "when the others drop it")
+	require.Equal(t, noon.Add(time.Minute), s.Old[0].ends(grace), "when the others drop it")
 
 	lone := begun("new", noon)
 	lone, _ = lone.step(nil, grace, noon)
@@ -261,7 +286,11 @@ func TestPodsAlwaysAcceptEachOther(t *testing.T) {
 					}
 					n := Node{Pod: fmt.Sprint(j), Answered: true, Wanted: other.accepts(p.state.Wanted), Used: other.accepts(p.state.Used)}
 					n.Unaware = p.state.acceptsAll() && other.state.Wanted == ""
-					n.Accepts, n.Until = append([]old{{Sum: sum(other.state.Wanted)}}, other.state.Old...), other.state.tells(grace, "").Until
+					sums := []string{sum(other.state.Wanted)}
+					for _, o := range other.state.Old {
+						sums = append(sums, o.Sum)
+					}
+					n.Accepts = learnable(sums, p.state, *other.state.tells(grace, ""))
 					nodes = append(nodes, n)
 				}
 				p.state, _ = p.state.step(nodes, grace, now)
