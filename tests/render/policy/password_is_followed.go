@@ -18,7 +18,7 @@ const (
 var PasswordIsFollowed = Rule{
 	ID:        "password-is-followed",
 	Title:     "Every pod follows the password, gets no more of its Secret, and another password or auth replaces no pod",
-	Why:       "A mounted file is never refreshed, so its pod would refuse the others after a change. A pod that is replaced for a new password has to wait until the others have read that password.",
+	Why:       "The kubelet never refreshes a file that is mounted alone, so such a pod would refuse the others after a change. A pod that is replaced for a new password has to wait until the others have read that password.",
 	Fix:       "Mount the key with the password as a read-only folder at " + passwordDir + ", name the file in LAUNCHER_PASSWORD_FILE, and leave out of the pod template what depends on auth or on the password.",
 	Reference: "docs/adr/0045-a-password-changes-in-three-steps.md",
 	Check: func(r *Release) (result Result) {

@@ -257,7 +257,7 @@ func (k *Keeper) become(next State, waits string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if waits != k.waits && waits != "" {
-		k.log.Info("the password changes", "waits", waits)
+		k.log.Info("the next step of the passwords waits", "reason", waits)
 	}
 	k.waits = waits
 	if sameState(next, k.now) && k.stored {
