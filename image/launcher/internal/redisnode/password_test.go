@@ -1,9 +1,11 @@
 package redisnode
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -56,4 +58,21 @@ func TestRefusedPasswordIsTold(t *testing.T) {
 	accepts, reach := n.Accepts(t.Context())
 	require.False(t, accepts)
 	require.Equal(t, Answered, reach)
+}
+
+// The other connections of the node are open, and so need no password.
+func TestMessagesAreWatchedWithAnotherPasswordAfterARefusal(t *testing.T) {
+	redis := demanding(t, "new")
+	passwords := []string{"old"}
+	n := New(redis.Addr, "").Trying(func() []string { return passwords })
+	t.Cleanup(n.Close)
+	passwords = []string{"new"}
+	err := n.Watch(t.Context(), func(Notice) {}, "+sdown")
+	require.ErrorContains(t, err, "WRONGPASS")
+	redis.Answer("subscribe", "*3\r\n$9\r\nsubscribe\r\n$6\r\n+sdown\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$6\r\n+sdown\r\n$1\r\nx\r\n")
+	ctx, end := context.WithTimeout(t.Context(), 10*time.Second)
+	var heard []Notice
+	_ = n.Watch(ctx, func(notice Notice) { heard = append(heard, notice); end() }, "+sdown")
+	end()
+	require.Equal(t, []Notice{{Channel: "+sdown", Payload: "x"}}, heard)
 }
