@@ -2,17 +2,20 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
 // keep gives the passwords of a pod whose Secret has changed, and what the others accept.
@@ -106,4 +109,28 @@ func TestFailureIsNotToldOfAnEarlierRedis(t *testing.T) {
 	s.authorized = authorizationOf(s.passwords.Apply(s.config)) // the next Redis has started with them
 	s.authorize(t.Context())
 	require.Empty(t, s.unauthorized)
+}
+
+// A roll-out with another Secret would replace one sentinel after the other, until none of them could reach the master.
+func TestSentinelIsNotReadyWhileOthersRefuseItsPassword(t *testing.T) {
+	server := release(t, "sentinel-a")
+	c := configured(t, server, "sentinel-a")
+	c.RunDir = t.TempDir()
+	c.PasswordSource.File, c.PasswordSource.Asked = filepath.Join(t.TempDir(), "password"), true
+	require.NoError(t, os.WriteFile(c.PasswordSource.File, []byte("another one"), 0o600))
+	state := fmt.Sprintf(`{"wanted": "another one", "used": "another one", "new": true, "read": %q}`, time.Now().Add(-time.Hour).Format(time.RFC3339))
+	require.NoError(t, os.WriteFile(filepath.Join(c.RunDir, "passwords.json"), []byte(state), 0o600))
+	k, err := password.Open(&c, quiet)
+	require.NoError(t, err)
+	s := &Sentinel{passwords: k}
+	for _, accepts := range []bool{false, true} {
+		once, cancel := context.WithCancel(t.Context())
+		k.Run(once, func(context.Context, password.State) ([]password.Node, bool) {
+			cancel()
+			return []password.Node{{Pod: "b", Answered: true, Wanted: accepts}}, true
+		})
+		require.Empty(t, k.Waits(), "it starts")
+		require.Equal(t, accepts, s.notReady(role.SentinelDecision{Ready: true}) == "")
+	}
+	require.Equal(t, "no master", s.notReady(role.SentinelDecision{Reason: "no master"}))
 }

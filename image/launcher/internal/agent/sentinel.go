@@ -248,12 +248,19 @@ func (s *Sentinel) report(d role.SentinelDecision) {
 	seed, _ := s.readFile()
 	s.web.SetStatus(SentinelStatus{UID: s.self.UID, ID: s.id, CurrentEpoch: seed.CurrentEpoch, Reason: d.Reason, Rule: d.Rule, Settings: s.settingsState(), Certificate: s.certificates.State(),
 		Password: toldOf(s.passwords, s.unauthorized)})
-	if !d.Ready {
-		s.web.SetHealth(web.Health{Ready: d.Reason})
-		return
+	health := web.Health{Ready: s.notReady(d)}
+	s.web.SetHealth(health)
+	if health.Ready == "" {
+		s.labels.Want(role.Sentinel, s.id, time.Now())
 	}
-	s.web.SetHealth(web.Health{})
-	s.labels.Want(role.Sentinel, s.id, time.Now())
+}
+
+// notReady says why this pod is not ready; empty: it is.
+func (s *Sentinel) notReady(d role.SentinelDecision) string {
+	if !d.Ready {
+		return d.Reason
+	}
+	return s.passwords.Alone()
 }
 
 func (s *Sentinel) clearLabel(ctx context.Context, member role.Member) {

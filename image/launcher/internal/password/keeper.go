@@ -169,6 +169,19 @@ func (k *Keeper) Waits() string {
 	return k.waits
 }
 
+// Alone says why a pod that has started is of no use to the others yet; empty: it may be. A roll-out must not go on past it.
+func (k *Keeper) Alone() string {
+	if k == nil {
+		return ""
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.now.Alone {
+		return ""
+	}
+	return k.waits
+}
+
 // Changed tells that other passwords count.
 func (k *Keeper) Changed() <-chan struct{} {
 	if k == nil {

@@ -55,7 +55,7 @@ type State struct {
 	Read time.Time `json:"read"`
 	// New says that this pod has not learned yet which passwords the others accept.
 	New bool `json:"new,omitempty"`
-	// Alone says that a New pod may start nevertheless: nobody has answered in time, or nobody accepts its password. It goes on asking.
+	// Alone says that a New pod has started nevertheless: nobody has answered in time, or others refuse its password. It goes on asking.
 	Alone bool `json:"alone,omitempty"`
 }
 
@@ -153,8 +153,8 @@ func (s State) step(nodes []Node, grace time.Duration, now time.Time) (State, st
 	return s, ""
 }
 
-// learned has a new pod accept what the others accept, once all that answer accept what the new pod has. A pod that nobody has told anything in
-// time starts all the same, and learns later: clients and the others may need an earlier password.
+// learned has a new pod accept what the others accept, once all that answer accept what the new pod has. Where that takes too long, the pod
+// starts all the same, and goes on learning: clients and the others may need an earlier password.
 func (s State) learned(nodes []Node, now time.Time) (State, string) {
 	refusing := pods(nodes, func(n Node) bool { return n.Answered && !n.Wanted })
 	if refusing != "" && now.Before(s.Read.Add(settings.SettleTime)) {
@@ -165,16 +165,7 @@ func (s State) learned(nodes []Node, now time.Time) (State, string) {
 	if !answered && silent != "" && now.Before(s.Read.Add(silence)) {
 		return s, "a new pod waits for an answer of the others: " + silent
 	}
-	switch accepting := slices.ContainsFunc(nodes, func(n Node) bool { return n.Answered && n.Wanted }); {
-	case accepting:
-	case refusing != "":
-		s.Alone = true
-		return s, "this pod has started, and nobody accepts the password that is in its Secret: " + refusing
-	case silent != "":
-		s.Alone = true
-		return s, "this pod has started, and nobody has said which passwords the others accept: " + silent
-	}
-	s.New, s.Alone, s.Old = false, false, slices.Clone(s.Old)
+	s.Old = slices.Clone(s.Old)
 	for _, n := range nodes {
 		for _, o := range n.Accepts {
 			i := slices.IndexFunc(s.Old, func(known old) bool { return known.Sum == o.Sum })
@@ -187,7 +178,17 @@ func (s State) learned(nodes []Node, now time.Time) (State, string) {
 			}
 		}
 	}
-	return s.counting(now), ""
+	s = s.counting(now)
+	switch {
+	case refusing != "":
+		s.Alone = true
+		return s, "this pod has started, and others refuse the password that is in its Secret: " + refusing
+	case !answered && silent != "":
+		s.Alone = true
+		return s, "this pod has started, and nobody has said which passwords the others accept: " + silent
+	}
+	s.New, s.Alone = false, false
+	return s, ""
 }
 
 // unheard says whether a new pod has waited long enough for a list of the others: where the API is away, Redis starts without having asked.

@@ -192,7 +192,9 @@ func TestNewPodLearnsWhatTheOthersAccept(t *testing.T) {
 	require.Contains(t, waits, "others have read the password that is in its Secret: a")
 	alone, waits := s.step([]Node{{Pod: "a", Answered: true}}, grace, noon.Add(settings.SettleTime))
 	require.True(t, alone.Alone, "it does not wait for ever")
-	require.Contains(t, waits, "nobody accepts the password that is in its Secret: a")
+	require.Contains(t, waits, "others refuse the password that is in its Secret: a")
+	another, _ := alone.step([]Node{{Pod: "a", Answered: true}, fresh("b")}, grace, noon.Add(time.Hour))
+	require.True(t, another.Alone, "another new pod does not speak for the others")
 	knew := fresh("a")
 	knew.Accepts = []old{{Sum: sum("new")}, {Sum: sum("old")}}
 	alone, _ = alone.step([]Node{knew}, grace, noon.Add(time.Hour))
