@@ -392,7 +392,7 @@ func TestRestoreThatIsKilledAtTheLastMomentLeavesTheDataWhole(t *testing.T) {
 	j.process.kill()
 	replaced := false
 	eventually(t, 2*settle, "the slave to end it", func() error {
-		replaced = c.said("the backup has replaced the data of the release")
+		replaced = c.said(`msg="the backup has replaced the data of the release"`)
 		if !replaced && !c.said("the backup does not replace the data of the release") {
 			return errors.New("it has not")
 		}
