@@ -106,12 +106,12 @@ func TestNothingIsReplacedWithoutAnAnswer(t *testing.T) {
 // released gives a run of launcher restore on a release whose master server-a serves and has the label.
 func released(t *testing.T, recorded func(record.Record) record.Record, info ...string) (*Restorer, findings) {
 	t.Helper()
-	r, f, _ := releasedAt(t, recorded)
+	r, f, _ := releasedAt(t, recorded, info...)
 	return r, f
 }
 
 // releasedAt is released, and gives the master as well.
-func releasedAt(t *testing.T, recorded func(record.Record) record.Record) (*Restorer, findings, *fakeredis.Server) {
+func releasedAt(t *testing.T, recorded func(record.Record) record.Record, info ...string) (*Restorer, findings, *fakeredis.Server) {
 	t.Helper()
 	release := fakerelease.New(t, "server-a")
 	redis := fakeredis.StartAt(t, "127.0.0.10:0", map[string]string{"INFO": fakeredis.Text("role:master\r\n" + strings.Join(info, "\r\n"))})
