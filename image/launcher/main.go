@@ -24,6 +24,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/status"
@@ -102,11 +103,15 @@ func printStatus(cmd *cobra.Command) error {
 	if err := openKept(&c); err != nil {
 		return err
 	}
+	passwords, err := password.Open(&c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
 	api, err := kube.New(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	return status.Print(cmd.Context(), c, api, cmd.OutOrStdout())
+	return status.Print(cmd.Context(), c, passwords, api, cmd.OutOrStdout())
 }
 
 // verifyCommand is what helm test runs.
@@ -166,6 +171,11 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	passwords, err := password.Open(&c, log)
+	if err != nil {
+		return err
+	}
+	metrics.CountPasswords(registry, passwords)
 	web.AskFrom(c.BindAddress)
 	server := web.New(registry)
 	if certificates != nil {
@@ -186,12 +196,13 @@ func run(ctx context.Context) error {
 	server.SetRelease(api.InRelease)
 	go process.CollectOrphans(ctx)
 	follower := settings.Follow(os.Environ(), c, level, log)
+	passwords.Follow(follower.Config)
 	go follower.Run(ctx)
 	stop := untilTerm(log)
 	if c.Sentinel {
-		return agent.NewSentinel(c, follower, certificates, api, server, metrics, log).Run(ctx, stop)
+		return agent.NewSentinel(c, follower, certificates, passwords, api, server, metrics, log).Run(ctx, stop)
 	}
-	return agent.NewServer(c, follower, certificates, api, server, metrics, log).Run(ctx, stop)
+	return agent.NewServer(c, follower, certificates, passwords, api, server, metrics, log).Run(ctx, stop)
 }
 
 // untilTerm gives a channel that is closed at the first TERM or INT. A second

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/promote"
 )
 
@@ -30,6 +31,9 @@ func promoteCommand() *cobra.Command {
 				return err
 			}
 			if err := openKept(&c); err != nil {
+				return err
+			}
+			if _, err := password.Open(&c, slog.New(slog.DiscardHandler)); err != nil {
 				return err
 			}
 			api, err := kube.New(c, slog.New(slog.DiscardHandler))

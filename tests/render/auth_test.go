@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -25,8 +26,69 @@ func TestWithoutAuthThereIsNoSecret(t *testing.T) {
 	m := render.Chart(t, nil)
 	render.None[*corev1.Secret](t, m)
 	for _, p := range m.PodTemplates() {
-		assert.NotContains(t, environment(t, p.Spec.Containers[0]), "REDIS_PASS", p.Owner)
+		if p.Owner == "Pod/"+render.Fullname+"-test" {
+			assert.NotContains(t, environment(t, p.Spec.Containers[0]), "REDIS_PASS", p.Owner)
+		}
 	}
+}
+
+// What is missing keeps no container from starting. With auth the same pods find it.
+func TestPodsStartWithoutTheSecretOfTheChart(t *testing.T) {
+	without, with := render.Chart(t, nil), render.Chart(t, render.Values{"auth": true})
+	for _, component := range []string{"server", "sentinel"} {
+		name := render.Fullname + "-" + component
+		pod := render.One[*appsv1.Deployment](t, without, name).Spec.Template
+		assert.Equal(t, pod, render.One[*appsv1.Deployment](t, with, name).Spec.Template, "auth replaces no pod")
+		assert.True(t, *passwordVolume(t, pod.Spec).Optional)
+		for _, e := range pod.Spec.Containers[0].Env {
+			if e.Name == "REDIS_PASS" {
+				assert.True(t, *e.ValueFrom.SecretKeyRef.Optional)
+			}
+		}
+	}
+	settings := func(m *render.Manifests) string {
+		return render.One[*corev1.ConfigMap](t, m, render.Fullname+"-settings").Data["settings"]
+	}
+	assert.Contains(t, settings(without), "LAUNCHER_AUTH=false\n")
+	assert.Contains(t, settings(with), "LAUNCHER_AUTH=true\nLAUNCHER_PASSWORD_GRACE_SECONDS=3600\n")
+}
+
+// passwordVolume is the Secret that a pod follows.
+func passwordVolume(t *testing.T, pod corev1.PodSpec) *corev1.SecretVolumeSource {
+	t.Helper()
+	for _, v := range pod.Volumes {
+		if v.Name == "password" {
+			return v.Secret
+		}
+	}
+	t.Fatal("there is no volume password")
+	return nil
+}
+
+func TestPodsFollowTheKeyOfTheSecret(t *testing.T) {
+	for key, values := range map[string]render.Values{
+		"auth":           {"auth": true, "existingSecret": "mine"},
+		"redis-password": {"auth": true, "existingSecret": "mine", "existingSecretPasswordKey": "redis-password"},
+	} {
+		m := render.Chart(t, values)
+		for _, p := range m.PodTemplates() {
+			assert.Equal(t, "secret:mine/"+key, environment(t, p.Spec.Containers[0])["REDIS_PASS"], p.Owner)
+			if p.Owner == "Pod/"+render.Fullname+"-test" {
+				continue
+			}
+			volume := passwordVolume(t, p.Spec)
+			assert.Equal(t, "mine", volume.SecretName)
+			assert.Nil(t, volume.Optional, "a pod waits for a Secret of the user")
+			assert.Equal(t, []corev1.KeyToPath{{Key: key, Path: "password"}}, volume.Items, "nothing else of the Secret")
+			assert.Equal(t, "/etc/redis-ha-password/password", environment(t, p.Spec.Containers[0])["LAUNCHER_PASSWORD_FILE"])
+		}
+	}
+}
+
+// Values that "helm upgrade --reuse-values" keeps lack the newer ones.
+func TestReusedValuesOfAnEarlierChartKeepTheGracePeriod(t *testing.T) {
+	m := render.Chart(t, render.YAML(t, "{auth: true, passwordRotation: null, existingSecretPasswordKey: null}"))
+	assert.Contains(t, render.One[*corev1.ConfigMap](t, m, render.Fullname+"-settings").Data["settings"], "LAUNCHER_PASSWORD_GRACE_SECONDS=3600\n")
 }
 
 func TestEveryContainerReadsThePasswordFromTheSecret(t *testing.T) {

@@ -97,6 +97,7 @@ func TestLiveValuesReplaceNoPod(t *testing.T) {
 	for _, values := range []string{
 		"replicas: {servers: 5}", "replicas: {sentinels: 5}", "replicas: {external: true}", "{replicas: {sentinels: 5}, sentinel: {quorum: 4}}", "sentinel: {downAfterMilliseconds: 9000}",
 		"sentinel: {failoverTimeoutMilliseconds: 9000}", "servers: {minReplicasToWrite: 2}", "servers: {minReplicasMaxLagSeconds: 9}", "logLevel: debug",
+		"auth: true", "passwordRotation: {gracePeriodSeconds: 120}",
 		"servers: {config: {maxmemory-policy: allkeys-lru}}", "servers: {config: {maxmemory: 100mb, hz: 20, timeout: 3}}",
 	} {
 		for _, name := range []string{server, sentinel} {

@@ -20,6 +20,7 @@ var needs = map[string]string{
 	"rbac.create":                       "serviceAccount: {name: mine}",
 	"redisPassword":                     "auth: true",
 	"existingSecret":                    "auth: true",
+	"existingSecretPasswordKey":         "{auth: true, existingSecret: mine}",
 	"notifications.webhook.key":         "notifications: {webhook: {existingSecret: mine}}",
 	"persistence.retention.whenDeleted": "servers: {workload: StatefulSet}",
 	"persistence.retention.whenScaled":  "servers: {workload: StatefulSet}",

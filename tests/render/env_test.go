@@ -69,6 +69,8 @@ func common() map[string]string {
 		"LAUNCHER_POD_SELECTOR":  "app=redis-ha,release=redis-ha",
 		"LAUNCHER_MASTER_NAME":   "mymaster",
 		"LAUNCHER_SETTINGS_FILE": "/etc/redis-ha/settings",
+		"LAUNCHER_PASSWORD_FILE": "/etc/redis-ha-password/password",
+		"REDIS_PASS":             "secret:redis-ha-redis-ha/auth",
 	}
 }
 
@@ -101,7 +103,7 @@ func TestEnvironmentOfEverything(t *testing.T) {
 	m := render.Chart(t, values)
 	both := map[string]string{
 		"REDIS_CHART_PREFIX":   "sessions-",
-		"REDIS_PASS":           "secret:sessions-password/auth",
+		"REDIS_PASS":           "secret:sessions-password/redis-password",
 		"LAUNCHER_MASTER_NAME": "sessions",
 	}
 	servers, sentinels := deploymentEnv(t, m, "sessions-server"), deploymentEnv(t, m, "sessions-sentinel")
@@ -116,7 +118,7 @@ func TestEnvironmentOfEverything(t *testing.T) {
 	assert.Equal(t, map[string]string{
 		"LAUNCHER_SERVERS": "5", "LAUNCHER_SENTINELS": "5", "LAUNCHER_QUORUM": "4", "LAUNCHER_DOWN_AFTER_MILLISECONDS": "5000",
 		"LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS": "15000", "LAUNCHER_MIN_REPLICAS_TO_WRITE": "2", "LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS": "5",
-		"LAUNCHER_LOG_LEVEL": "debug",
+		"LAUNCHER_LOG_LEVEL": "debug", "LAUNCHER_AUTH": "true", "LAUNCHER_PASSWORD_GRACE_SECONDS": "86400",
 	}, liveSettings(t, m, "sessions"))
 	assert.Equal(t, "secret:chat/address", sentinels["LAUNCHER_NOTIFY_WEBHOOK_URL"])
 	assert.NotContains(t, servers, "LAUNCHER_NOTIFY_WEBHOOK_URL")

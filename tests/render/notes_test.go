@@ -123,7 +123,7 @@ func TestNotesOpenRedisInThePodOfTheMaster(t *testing.T) {
 		assert.Contains(t, found[0], "app=redis-ha,release=redis-ha,redis-role=master")
 		want := []string{"exec", "-it", "--namespace", render.Namespace, "pod-of-the-master", "--", "redis-cli"}
 		if auth {
-			want = append(want[:6], "bash", "-c", `REDISCLI_AUTH="$REDIS_PASS" redis-cli`)
+			want = append(want[:6], "bash", "-c", `REDISCLI_AUTH="$(</etc/redis-ha-password/password)" redis-cli`)
 		}
 		assert.Equal(t, want, found[1])
 	}
@@ -136,10 +136,10 @@ func TestNotesPassThePasswordInTheEnvironment(t *testing.T) {
 	assert.NotContains(t, m.Notes, "redis-cli -a")
 	for _, command := range commands(m) {
 		if strings.Contains(command, "redis-cli") {
-			assert.Contains(t, command, `bash -c 'REDISCLI_AUTH="$REDIS_PASS" redis-cli`)
+			assert.Contains(t, command, `bash -c 'REDISCLI_AUTH="$(</etc/redis-ha-password/password)" redis-cli`)
 		}
 	}
-	assert.NotContains(t, render.Chart(t, nil).Notes, "REDIS_PASS")
+	assert.NotContains(t, render.Chart(t, nil).Notes, "redis-ha-password")
 }
 
 func TestNotesTellThePasswordOnlyToThoseWhoNeedOne(t *testing.T) {
@@ -219,5 +219,5 @@ func TestNotesIntroduceWhatTheyShow(t *testing.T) {
 			assert.Regexp(t, ":$", before, "before:\n%s", paragraph)
 		}
 	}
-	assert.Contains(t, render.Chart(t, render.YAML(t, "auth: true")).Notes, "Inside the pods it is in the variable REDIS_PASS.")
+	assert.Contains(t, render.Chart(t, render.YAML(t, "auth: true")).Notes, "Inside the pods it is in the file /etc/redis-ha-password/password.")
 }

@@ -121,6 +121,8 @@ var refusals = append([]refusal{
 		[]string{"redisPassword, existingSecret", "set one of them"}},
 	{"the chart's own secret", "{auth: true, existingSecret: redis-ha-redis-ha}", "{auth: true, existingSecret: redis-ha-redis}",
 		[]string{"existingSecret", "redis-ha-redis-ha", "set another name"}},
+	{"a key of the chart's own secret", "{auth: true, existingSecretPasswordKey: redis-password}", "{auth: true, existingSecret: mine, existingSecretPasswordKey: redis-password}",
+		[]string{"existingSecretPasswordKey", "existingSecret"}},
 	{"password with a newline", `{auth: true, redisPassword: "secret\n"}`, "{auth: true, redisPassword: secret}", []string{"redisPassword", "control character"}},
 	{"password with a tab", `{auth: true, redisPassword: "sec\tret"}`, `{auth: true, redisPassword: "sec ret"}`, []string{"redisPassword", "control character"}},
 	{"password with a Unicode control character", `{auth: true, redisPassword: "sec\u0085ret"}`, `{auth: true, redisPassword: "sec\u00e9ret"}`,

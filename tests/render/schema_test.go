@@ -52,6 +52,7 @@ func TestSchemaBoundsNumbers(t *testing.T) {
 		"sentinel.failoverTimeoutMilliseconds":  {3000, 3600000},
 		"servers.terminationGracePeriodSeconds": {15, 3600},
 		"servers.minReplicasMaxLagSeconds":      {1, 3600},
+		"passwordRotation.gracePeriodSeconds":   {120, 31536000},
 		"servers.maxmemoryPercent":              {0, 75},
 		"replicas.servers":                      {1, 50},
 		"replicas.sentinels":                    {1, 15},

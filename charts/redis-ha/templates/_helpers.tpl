@@ -62,11 +62,6 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end -}}
 
-{{/* redis-ha.secretName: the Secret with the password. Input: the root context. */}}
-{{- define "redis-ha.secretName" -}}
-{{- default (include "redis-ha.fullname" .) .Values.existingSecret -}}
-{{- end -}}
-
 {{/* redis-ha.majority: the smallest number of sentinels that is more than half. Input: the root context. */}}
 {{- define "redis-ha.majority" -}}
 {{- add1 (div (int .Values.replicas.sentinels) 2) -}}
@@ -138,6 +133,8 @@ LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS={{ int .Values.sentinel.failoverTimeoutMi
 LAUNCHER_MIN_REPLICAS_TO_WRITE={{ include "redis-ha.minReplicasToWrite" . }}
 LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS={{ int .Values.servers.minReplicasMaxLagSeconds }}
 LAUNCHER_LOG_LEVEL={{ .Values.logLevel }}
+LAUNCHER_AUTH={{ .Values.auth }}
+LAUNCHER_PASSWORD_GRACE_SECONDS={{ include "redis-ha.passwordGrace" . }}
 {{- with include "redis-ha.config" . | trim }}
 # redis.conf {{ sha256sum . | trunc 8 }}
 {{- end }}

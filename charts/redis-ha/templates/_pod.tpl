@@ -61,22 +61,10 @@ image: {{ .Values.redis_image | quote }}
 imagePullPolicy: {{ .Values.imagePullPolicy | quote }}
 {{- end -}}
 
-{{/* redis-ha.passwordEnv: REDIS_PASS from the Secret, empty without auth. Input: the root context. */}}
-{{- define "redis-ha.passwordEnv" -}}
-{{- if .Values.auth }}
-- name: REDIS_PASS
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "redis-ha.secretName" . | quote }}
-      key: auth
-{{- end }}
-{{- end -}}
-
 {{/* redis-ha.ownEnv: what every launcher has to know of its release and of its pod. Input: the root context. */}}
 {{- define "redis-ha.ownEnv" -}}
 - name: REDIS_CHART_PREFIX
   value: "{{ include "redis-ha.fullname" . }}-"
-{{- include "redis-ha.passwordEnv" . }}
 - name: POD_NAME
   valueFrom:
     fieldRef:
@@ -103,6 +91,7 @@ variable replaces the pods (redis-ha.settings). The shutdown budget leaves the k
 seconds of the grace period. Input: dict "root" and "gracePeriodSeconds". */}}
 {{- define "redis-ha.env" -}}
 {{- include "redis-ha.ownEnv" .root }}
+{{- include "redis-ha.passwordFileEnv" .root }}
 - name: LAUNCHER_MASTER_NAME
   value: {{ .root.Values.sentinel.masterName | quote }}
 - name: LAUNCHER_SHUTDOWN_BUDGET_SECONDS

@@ -140,6 +140,7 @@ spec:
           readOnly: true
         {{- end }}
         {{- include "redis-ha.settingsMount" . | nindent 8 }}
+        {{- include "redis-ha.passwordMount" . | nindent 8 }}
         {{- with include "redis-ha.tlsMount" . | trim }}
         {{- . | nindent 8 }}
         {{- end }}
@@ -151,6 +152,7 @@ spec:
   volumes:
     {{- include "redis-ha.runVolume" . | nindent 4 }}
     {{- include "redis-ha.settingsVolume" . | nindent 4 }}
+    {{- include "redis-ha.passwordVolume" . | nindent 4 }}
     {{- with include "redis-ha.tlsVolume" . | trim }}
     {{- . | nindent 4 }}
     {{- end }}

@@ -169,6 +169,9 @@ redisPassword: has no effect while auth is false; set auth to true, or remove re
 {{- if and .Values.existingSecret (not .Values.auth) }}
 existingSecret: has no effect while auth is false; set auth to true, or remove existingSecret
 {{- end }}
+{{- if and (not .Values.existingSecret) (ne (default "auth" .Values.existingSecretPasswordKey) "auth") }}
+existingSecretPasswordKey: has no effect without existingSecret; set that to the Secret with this key, or remove the key
+{{- end }}
 {{- if and .Values.existingSecret (eq .Values.existingSecret (include "redis-ha.fullname" .)) }}
 existingSecret: {{ .Values.existingSecret | quote }} is the Secret that the chart makes where existingSecret is empty, and an upgrade from there to here would delete it; set another name
 {{- end }}

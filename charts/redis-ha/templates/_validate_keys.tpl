@@ -57,6 +57,8 @@ serviceAccount: {create: other, name: text}
 auth: switch
 redisPassword: text
 existingSecret: text
+existingSecretPasswordKey: text
+passwordRotation: {gracePeriodSeconds: other}
 tls:
   enabled: other
   existingSecret: text
@@ -80,6 +82,7 @@ password: auth to true, and redisPassword
 auth.password: auth to true, and redisPassword
 auth.enabled: auth to true or false, without anything below it
 auth.existingSecret: auth to true, and existingSecret
+auth.existingSecretPasswordKey: auth to true, and existingSecretPasswordKey
 resources.limits: resources.server.limits, and resources.sentinel.limits
 resources.requests: resources.server.requests, and resources.sentinel.requests
 replicaCount: replicas.servers, and replicas.sentinels

@@ -102,8 +102,8 @@ func (b *backups) start(t *testing.T, arguments ...string) *job {
 		"LAUNCHER_BACKUP_S3_ENDPOINT=" + b.endpoint, "LAUNCHER_BACKUP_S3_BUCKET=" + s3server.Bucket, "LAUNCHER_BACKUP_S3_PREFIX=kube-public/" + fullname,
 		"LAUNCHER_BACKUP_S3_ACCESS_KEY=" + s3server.AccessKey, "LAUNCHER_BACKUP_S3_SECRET_KEY=" + s3server.SecretKey, "LAUNCHER_BACKUP_WORK_DIR=" + dir,
 	}
-	if c.password != "" {
-		environment = append(environment, "REDIS_PASS="+c.password)
+	if password := c.clientPassword(); password != "" {
+		environment = append(environment, "REDIS_PASS="+password)
 	}
 	if s := c.mountedSecret(); s.Cert != nil {
 		s.Write(t, dir)

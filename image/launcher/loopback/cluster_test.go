@@ -32,6 +32,7 @@ type options struct {
 	extraConfig        string               // file of further redis.conf directives
 	environment        map[string]string    // further variables of every pod
 	serverEnvironment  map[string]string    // further variables of servers
+	secretPassword     bool                 // the pods mount a Secret with the password, and follow the settings
 	followed           bool                 // the pods mount a ConfigMap with the settings; see settingsOf
 	secret             fakeauthority.Secret // of the certificate; empty: nothing is encrypted
 	unguarded          bool                 // nobody watches the data, which takes time on the machine
@@ -52,6 +53,8 @@ type cluster struct {
 	mu        sync.Mutex
 	mounted   configMap            // what a pod gets that starts now
 	secret    fakeauthority.Secret // the same of the certificate
+	held      secretPassword       // what the Secret with the password holds
+	current   string               // the password of the tests' own connections
 	clientTLS *tls.Config          // of the tests' own connections; nil: they are plain
 	pods      []*pod               // in the order of their creation
 	clients   map[string]*redis.Client
@@ -78,6 +81,7 @@ func newCluster(t *testing.T, o options) *cluster {
 	if !o.noPassword {
 		c.password = fmt.Sprintf("pass word %d \"#%%'", rand.Uint32())
 	}
+	c.current, c.held = c.password, secretPassword{asked: c.password != "", text: c.password}
 	for _, lease := range []string{"-master", "-sentinels"} {
 		if err := c.api.CreateLease(fullname + lease); err != nil {
 			t.Fatal(err)
@@ -289,6 +293,7 @@ func (c *cluster) dump() {
 	for _, p := range c.all() {
 		fmt.Fprintln(&text, "  ", p.describe())
 	}
+	c.current, c.held = c.password, secretPassword{asked: c.password != "", text: c.password}
 	for _, lease := range []string{"-master", "-sentinels"} {
 		object := c.api.Lease(fullname + lease)
 		fmt.Fprintf(&text, "lease %s: annotations %v spec %+v\n", object.Name, object.Annotations, object.Spec)

@@ -74,7 +74,8 @@ func (c *cluster) encryption() *tls.Config {
 
 // clientOptions are those of clients of the release.
 func (c *cluster) clientOptions(address string) *redis.Options {
-	o := clientOptions(address, c.password)
+	o := clientOptions(address, "")
+	o.CredentialsProvider = func() (user, password string) { return "", c.clientPassword() }
 	o.TLSConfig = c.encryption()
 	return o
 }

@@ -28,6 +28,7 @@ type pod struct {
 	created   time.Time
 	dataDir   string
 	runDir    string
+	mounted   bool   // the Secret with the password has been mounted
 	password  string // REDIS_PASS; the release's unless a test sets another
 	output    *output
 	api       *fakeapi.Client
@@ -78,7 +79,9 @@ func (p *pod) environment() []string {
 		"LAUNCHER_RUN_DIR":                       p.runDir,
 		"LAUNCHER_KUBECONFIG":                    p.kubeconfig(),
 	}
-	if p.password != "" {
+	if o.secretPassword {
+		p.mountPassword(variables)
+	} else if p.password != "" {
 		variables["REDIS_PASS"] = p.password
 	}
 	if p.sentinel {
@@ -98,7 +101,7 @@ func (p *pod) environment() []string {
 			variables["LAUNCHER_REDIS_CONFIG_FILE"] = o.extraConfig
 		}
 	}
-	if o.followed {
+	if o.followed || o.secretPassword {
 		p.mountSettings(variables)
 	}
 	if o.secret.Cert != nil {

@@ -24,6 +24,7 @@ func settingsOf(servers, sentinels int, changes ...string) configMap {
 		"LAUNCHER_SERVERS": strconv.Itoa(servers), "LAUNCHER_SENTINELS": strconv.Itoa(sentinels), "LAUNCHER_QUORUM": strconv.Itoa(sentinels/2 + 1),
 		"LAUNCHER_DOWN_AFTER_MILLISECONDS": "3000", "LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS": "8000", "LAUNCHER_MIN_REPLICAS_TO_WRITE": "1",
 		"LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS": "3", "LAUNCHER_LOG_LEVEL": "debug",
+		"LAUNCHER_AUTH": "true", "LAUNCHER_PASSWORD_GRACE_SECONDS": "3600",
 	}}
 	for _, change := range changes {
 		name, value, _ := strings.Cut(change, "=")

@@ -13,7 +13,7 @@ import (
 
 // claim writes this pod into the record as the master and makes it so.
 func (s *Server) claim(ctx context.Context, o role.Observation) error {
-	if !o.Local.Running && !s.restarts.Due(time.Now()) {
+	if !o.Local.Running && (!s.restarts.Due(time.Now()) || s.passwords.Waits() != "") {
 		return nil // what is claimed now could not be served yet
 	}
 	if err := s.checkPods(ctx); err != nil {

@@ -85,7 +85,7 @@ func (s *Server) setLink(ctx context.Context, external bool) error {
 		return nil
 	}
 	var pairs []any
-	for _, directive := range redisconf.Link(s.config, external) {
+	for _, directive := range redisconf.Link(s.passwords.Apply(s.config), external) {
 		pairs = append(pairs, directive.Name, directive.Value)
 	}
 	return s.local().SetAll(ctx, pairs...)

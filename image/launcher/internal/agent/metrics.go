@@ -8,6 +8,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/web"
 )
 
@@ -95,4 +96,23 @@ func (m *Metrics) CountCertificate(registry *prometheus.Registry, k *certificate
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "redis_ha_certificate_expiry_timestamp_seconds",
 		Help: "When the certificate of this pod expires, or the last of its authorities if that is earlier, in seconds since 1970."},
 		func() float64 { return float64(k.State().Expires.Unix()) }))
+}
+
+// CountPasswords registers the metrics that tell how far a change of the password is. k is nil where there is one password for good.
+func (m *Metrics) CountPasswords(registry *prometheus.Registry, k *password.Keeper) {
+	if k == nil {
+		return
+	}
+	registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "redis_ha_password_in_use",
+			Help: "1 if replicas, sentinels and the launcher of this pod use the password that its Secret holds; 0: they wait until all pods accept it."},
+			func() float64 {
+				if k.Told().InUse {
+					return 1
+				}
+				return 0
+			}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "redis_ha_earlier_passwords",
+			Help: "How many earlier passwords Redis or the sentinel of this pod accepts as well; no password counts as one."},
+			func() float64 { return float64(k.Told().Earlier) }))
 }

@@ -24,6 +24,10 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 	if !s.restarts.Due(time.Now()) {
 		return nil
 	}
+	if waits := s.passwords.Waits(); waits != "" {
+		s.log.Debug("redis-server does not start yet", "reason", waits)
+		return nil
+	}
 	path := filepath.Join(s.config.RunDir, "redis.conf")
 	settings := s.directives.startable(s.sized())
 	settings.TLS.Folder = s.certificates.Folder()
@@ -70,7 +74,7 @@ func (s *Server) start(master netip.AddrPort, external bool) error {
 	}
 	s.child, s.restarts.Started, s.priority, s.limit = child, now, redisconf.BootPriority, settings.MemoryLimit
 	s.directives.started(settings)
-	s.certified = settings.TLS.Folder
+	s.certified, s.authorized = settings.TLS.Folder, authorizationOf(settings)
 	s.guard.Guard(child)
 	s.memory.ProcessStarted(saved, now)
 	follows := "nobody"

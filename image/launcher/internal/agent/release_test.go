@@ -30,7 +30,7 @@ func launcher(t *testing.T, server *fakeapi.Server, pod string) *Server {
 	t.Helper()
 	c := configured(t, server, pod)
 	registry := prometheus.NewRegistry()
-	s := NewServer(c, nil, nil, connect(t, server, c), web.New(registry), NewMetrics(registry), quiet)
+	s := NewServer(c, nil, nil, nil, connect(t, server, c), web.New(registry), NewMetrics(registry), quiet)
 	s.child = &process.Child{}
 	return s
 }

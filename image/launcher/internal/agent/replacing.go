@@ -48,7 +48,9 @@ type replacing struct {
 	child   *process.Child // the Redis that loads the backup; nil: it has not been started
 	node    *redisnode.Node
 	started config.Config // the settings with which that Redis was started
-	kept    bool          // the data of the backup count on the volume, or may
+	// authorized is what that Redis has of the passwords.
+	authorized authorization
+	kept       bool // the data of the backup count on the volume, or may
 }
 
 // tell notes a stage, and tells launcher restore.

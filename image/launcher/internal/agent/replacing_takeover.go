@@ -109,7 +109,7 @@ func (s *Server) tookOver(r *replacing, written record.Record, committed bool, e
 	s.replacing, s.child, s.reads = nil, r.child, nil
 	s.restarts.Started, s.priority, s.limit = now, redisconf.BootPriority, r.started.MemoryLimit
 	s.directives.started(r.started)
-	s.certified = r.started.TLS.Folder
+	s.certified, s.authorized = r.started.TLS.Folder, r.authorized
 	s.guard.Guard(r.child)
 	s.memory.ProcessStarted(false, now)
 	s.recordIs(written)

@@ -64,7 +64,8 @@ func (s *Server) startUnseen(r *replacing) error {
 	if err != nil {
 		return err
 	}
-	r.child, r.node = child, redisnode.AtSocket(socket, s.config.Password)
+	r.child, r.node = child, redisnode.AtSocket(socket, s.config.Password).Trying(s.config.PasswordSource.Trying)
+	r.authorized = authorizationOf(r.started)
 	s.log.Info("redis-server loads the backup, and nobody sees it", "pid", child.PID(), "backup", r.order.Backup)
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/labels"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/notify"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
@@ -46,6 +47,7 @@ type SentinelStatus struct {
 
 	Settings    settings.State     `json:"settings"`
 	Certificate *certificate.State `json:"certificate,omitempty"` // nil: nothing is encrypted
+	Password    *password.Told     `json:"password,omitempty"`    // nil: there is one for good
 }
 
 // Sentinel is the loop of a sentinel pod.
@@ -74,15 +76,19 @@ type Sentinel struct {
 	certificates *certificate.Keeper // nil: nothing is encrypted
 	certified    string              // folder with the certificate that the sentinel has
 
+	passwords    *password.Keeper // nil: there is one password for good
+	authorized   authorization    // what the sentinel has of them
+	unauthorized string           // why the sentinel has not taken them; empty: it has
+
 	memory role.SentinelMemory
 	views  []observe.SentinelView // the last answers of the sentinels
 	reason string                 // the last reason that was logged
 }
 
 // NewSentinel prepares the loop. The settings that follower has read replace those of c.
-func NewSentinel(c config.Config, follower *settings.Follower, certificates *certificate.Keeper, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Sentinel {
+func NewSentinel(c config.Config, follower *settings.Follower, certificates *certificate.Keeper, passwords *password.Keeper, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Sentinel {
 	s := &Sentinel{
-		config: c, follower: follower, certificates: certificates, api: api, web: w, log: log, metrics: m,
+		config: c, follower: follower, certificates: certificates, passwords: passwords, api: api, web: w, log: log, metrics: m,
 		links:  linksOf(c).Counted(m.countQuestions(c)),
 		labels: labels.New(api, c, log, m.countLabelWrite),
 		self:   record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
@@ -110,6 +116,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 	go s.labels.Run(background)
 	go s.listen(background)
 	go s.watchSilence(background)
+	go s.passwords.Run(background, s.askPasswords)
 	go announceExpiry(background, s.certificates, s.api, s.config, s.log)
 	watchdog := newWatchdog(s.web)
 	defer watchdog.stop()
@@ -141,6 +148,7 @@ func (s *Sentinel) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-s.api.Changed():
 		case <-changed(s.follower):
 		case <-s.certificates.Changed():
+		case <-s.passwords.Changed():
 		case <-time.After(s.pause()):
 		}
 	}
@@ -175,6 +183,7 @@ func (s *Sentinel) turn(ctx context.Context) error {
 	}
 	o, d := s.look(ctx)
 	s.applySettings(ctx)
+	s.authorize(ctx)
 	s.report(d)
 	for _, member := range d.Clear {
 		s.clearLabel(ctx, member)
@@ -237,13 +246,21 @@ func (s *Sentinel) report(d role.SentinelDecision) {
 	}
 	s.reason = d.Reason
 	seed, _ := s.readFile()
-	s.web.SetStatus(SentinelStatus{UID: s.self.UID, ID: s.id, CurrentEpoch: seed.CurrentEpoch, Reason: d.Reason, Rule: d.Rule, Settings: s.settingsState(), Certificate: s.certificates.State()})
-	if !d.Ready {
-		s.web.SetHealth(web.Health{Ready: d.Reason})
-		return
+	s.web.SetStatus(SentinelStatus{UID: s.self.UID, ID: s.id, CurrentEpoch: seed.CurrentEpoch, Reason: d.Reason, Rule: d.Rule, Settings: s.settingsState(), Certificate: s.certificates.State(),
+		Password: toldOf(s.passwords, s.unauthorized)})
+	health := web.Health{Ready: s.notReady(d)}
+	s.web.SetHealth(health)
+	if health.Ready == "" {
+		s.labels.Want(role.Sentinel, s.id, time.Now())
 	}
-	s.web.SetHealth(web.Health{})
-	s.labels.Want(role.Sentinel, s.id, time.Now())
+}
+
+// notReady says why this pod is not ready; empty: it is.
+func (s *Sentinel) notReady(d role.SentinelDecision) string {
+	if !d.Ready {
+		return d.Reason
+	}
+	return s.passwords.Alone()
 }
 
 func (s *Sentinel) clearLabel(ctx context.Context, member role.Member) {
@@ -256,6 +273,10 @@ func (s *Sentinel) start(ctx context.Context, d role.SentinelDecision, o role.Se
 	if !s.restarts.Due(time.Now()) {
 		return nil
 	}
+	if waits := s.passwords.Waits(); waits != "" {
+		s.log.Debug("the sentinel does not start yet", "reason", waits)
+		return nil
+	}
 	seed := s.seed(ctx, d, o)
 	c := s.live()
 	c.TLS.Folder = s.certificates.Folder()
@@ -266,7 +287,7 @@ func (s *Sentinel) start(ctx context.Context, d role.SentinelDecision, o role.Se
 	if err != nil {
 		return err
 	}
-	s.child, s.restarts.Started, s.certified = child, time.Now(), c.TLS.Folder
+	s.child, s.restarts.Started, s.certified, s.authorized = child, time.Now(), c.TLS.Folder, authorizationOf(c)
 	s.log.Info("sentinel started", "pid", child.PID(), "master", d.Master.String(), "epoch", seed.CurrentEpoch,
 		"replicas", len(seed.Replicas), "sentinels", len(seed.Sentinels), "reason", d.Reason)
 	return nil
@@ -339,7 +360,7 @@ func (s *Sentinel) stopSentinel() {
 // listen passes the sentinel's messages on and acts on one of them, for as long
 // as it runs, and makes it ask the servers often.
 func (s *Sentinel) listen(ctx context.Context) {
-	node := redisnode.New(netip.AddrPortFrom(s.config.PodIP, uint16(s.config.SentinelPort)), s.config.Password).Encrypted(s.config.TLS.Own)
+	node := redisnode.New(netip.AddrPortFrom(s.config.PodIP, uint16(s.config.SentinelPort)), s.config.Password).Encrypted(s.config.TLS.Own).Trying(s.config.PasswordSource.Trying)
 	defer node.Close()
 	for ctx.Err() == nil {
 		if err := node.RefreshOften(ctx); err == nil {

@@ -59,7 +59,7 @@ func TestSentinelOfAPodThatShouldHaveEndedEndsAndGivesItsIdentityBack(t *testing
 	server := release(t, "sentinel-a")
 	c := configured(t, server, "sentinel-a")
 	registry := prometheus.NewRegistry()
-	s := NewSentinel(c, nil, nil, connect(t, server, c), web.New(registry), NewMetrics(registry), quiet)
+	s := NewSentinel(c, nil, nil, nil, connect(t, server, c), web.New(registry), NewMetrics(registry), quiet)
 	_, _, err := s.identity.Take(t.Context())
 	require.NoError(t, err)
 	s.id = "taken"

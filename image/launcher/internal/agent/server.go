@@ -14,6 +14,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/labels"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/process"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
@@ -63,6 +64,10 @@ type Server struct {
 	certified    string              // folder with the certificate that Redis has
 	uncertified  string              // why Redis has not taken its certificate; empty: it has
 
+	passwords    *password.Keeper // nil: there is one password for good
+	authorized   authorization    // what Redis has of them
+	unauthorized string           // why Redis has not taken them; empty: it has
+
 	guard        *writepause.Guard // pauses the writes of this master while somebody may be replacing it
 	child        *process.Child
 	restarts     role.Restarts
@@ -104,9 +109,9 @@ type Server struct {
 }
 
 // NewServer prepares the loop. The settings that follower has read replace those of c.
-func NewServer(c config.Config, follower *settings.Follower, certificates *certificate.Keeper, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
+func NewServer(c config.Config, follower *settings.Follower, certificates *certificate.Keeper, passwords *password.Keeper, api *kube.Client, w *web.Server, m *Metrics, log *slog.Logger) *Server {
 	s := &Server{
-		config: c, follower: follower, certificates: certificates, api: api, web: w, log: log, metrics: m,
+		config: c, follower: follower, certificates: certificates, passwords: passwords, api: api, web: w, log: log, metrics: m,
 		links:  linksOf(c).Counted(m.countQuestions(c)),
 		alerts: make(chan struct{}, 1), finished: make(chan func(), 1),
 		self: record.Member{Name: c.PodName, UID: c.PodUID, IP: c.PodIP.String()},
@@ -123,13 +128,13 @@ func NewServer(c config.Config, follower *settings.Follower, certificates *certi
 
 // linksOf gives the connections of a launcher to all Redis and sentinels, its own included.
 func linksOf(c config.Config) *observe.Links {
-	return observe.NewLinks(c.Password).Encrypted(c.TLS.Links).OwnEncrypted(c.PodIP, c.TLS.Own)
+	return observe.NewLinks(c.Password).Encrypted(c.TLS.Links).OwnEncrypted(c.PodIP, c.TLS.Own).Trying(c.PasswordSource.Trying)
 }
 
 // newGuard prepares the pause of this master's writes while somebody may be replacing it.
 func (s *Server) newGuard() *writepause.Guard {
 	return writepause.New(writepause.Settings{
-		Redis: netip.AddrPortFrom(s.config.PodIP, uint16(s.config.RedisPort)), Password: s.config.Password, TLS: s.config.TLS.Own, DownAfter: s.downAfter, Lone: s.lone,
+		Redis: netip.AddrPortFrom(s.config.PodIP, uint16(s.config.RedisPort)), Password: s.config.Password, Trying: s.config.PasswordSource.Trying, TLS: s.config.TLS.Own, DownAfter: s.downAfter, Lone: s.lone,
 		Label: s.labels, Disowned: s.api.Disowned(), Gone: s.api.Gone, Log: s.log,
 		AskAPI: func(ctx context.Context) error { _, err := s.api.Record(ctx); return err },
 		Alert:  func() { alert(s.alerts) },
@@ -179,6 +184,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		go s.followOrders(background)
 	}
 	go s.externalMaster.run(background)
+	go s.passwords.Run(background, s.askPasswords)
 	go announceExpiry(background, s.certificates, s.api, s.config, s.log)
 	s.watchdog = newWatchdog(s.web)
 	defer s.watchdog.stop()
@@ -223,6 +229,7 @@ func (s *Server) Run(ctx context.Context, stop <-chan struct{}) error {
 		case <-s.api.Changed():
 		case <-changed(s.follower):
 		case <-s.certificates.Changed():
+		case <-s.passwords.Changed():
 		case <-ticker.C:
 		}
 	}
@@ -244,6 +251,9 @@ func (s *Server) turn(ctx context.Context) {
 		s.guard.Warm(ctx, s.child, s.memory.MasterSince)
 		s.settleReplica(ctx, o)
 		s.certify(ctx)
+	}
+	if o.Local.Answering || s.unseen() {
+		s.authorize(ctx)
 	}
 	s.metrics.setState(d.State.String())
 	s.watchRestore()

@@ -12,6 +12,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/pace"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
@@ -22,6 +23,7 @@ type ServerStatus struct {
 	role.Status
 	Settings    settings.State     `json:"settings"`
 	Certificate *certificate.State `json:"certificate,omitempty"` // nil: nothing is encrypted
+	Password    *password.Told     `json:"password,omitempty"`    // nil: there is one for good
 }
 
 // live is the configuration with the present settings. Goroutines beside the loop may call it.
@@ -31,7 +33,7 @@ func (s *Server) live() config.Config {
 		c = s.follower.Config()
 	}
 	c.DownAfter = s.sentinelTimes.least(c.DownAfter)
-	return c
+	return s.passwords.Apply(c)
 }
 
 // sentinelTimes are the down-after of the sentinels, as each told last. A server never goes by a longer time, whatever its settings say: a
@@ -98,10 +100,11 @@ func (s *Server) settingsState() settings.State {
 
 // live is the configuration with the present settings. Goroutines beside the loop may call it.
 func (s *Sentinel) live() config.Config {
-	if s.follower == nil {
-		return s.config
+	c := s.config
+	if s.follower != nil {
+		c = s.follower.Config()
 	}
-	return s.follower.Config()
+	return s.passwords.Apply(c)
 }
 
 // changed tells of other settings; never where the launcher follows none.

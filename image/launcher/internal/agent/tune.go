@@ -99,7 +99,7 @@ func (s *Server) resize(ctx context.Context) {
 // publish tells the probes and the peers how this pod is.
 func (s *Server) publish(o role.Observation) {
 	held := s.memory.Held // a look that Redis did not answer in time changes nothing of what it holds
-	s.web.SetStatus(ServerStatus{Settings: s.settingsState(), Certificate: s.certificateState(), Status: role.Status{
+	s.web.SetStatus(ServerStatus{Settings: s.settingsState(), Certificate: s.certificateState(), Password: toldOf(s.passwords, s.unauthorized), Status: role.Status{
 		UID: s.self.UID, State: s.memory.Decided.State.String(), Claimed: s.memory.Claimed, Synced: held.InSync, Copied: held.Copied, Passing: s.passing != nil && s.passing.taking(),
 		Standing: s.memory.Worth.Standing, Volume: s.self.Volume, Reason: s.memory.Decided.Reason, Rule: s.memory.Decided.Rule, Lacks: s.lacks, Restore: cmp.Or(s.restoreNote, s.replacing.note()),
 	}})

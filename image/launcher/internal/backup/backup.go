@@ -23,6 +23,8 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/rdb"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/store"
 )
 
@@ -213,11 +215,31 @@ func (m *Maker) copy(ctx context.Context, path string) (source, File, error) {
 	return source{}, File{}, failed
 }
 
-// choose asks all servers but those that were tried, and chooses one of them.
+// choose is chooseOnce, again and again while the servers have not read the password of this pod: it may be a new one.
 func (m *Maker) choose(ctx context.Context, tried []string) (source, error) {
+	for deadline := time.Now().Add(settings.SettleTime); ; {
+		from, early, err := m.chooseOnce(ctx, tried)
+		if !early || time.Now().After(deadline) {
+			return from, err
+		}
+		m.log.Info("waiting until the servers have read the new password", "error", err)
+		select {
+		case <-ctx.Done():
+			return source{}, err
+		case <-time.After(passwordPause):
+		}
+	}
+}
+
+// passwordPause is the pause between two questions to servers that do not accept the password yet.
+const passwordPause = 2 * time.Second
+
+// chooseOnce asks all servers but those that were tried, and chooses one of them. early says that none can be chosen, and that the password is
+// refused.
+func (m *Maker) chooseOnce(ctx context.Context, tried []string) (from source, early bool, err error) {
 	pods, err := m.api.LivePods(ctx)
 	if err != nil {
-		return source{}, err
+		return source{}, false, err
 	}
 	var servers []server
 	for _, pod := range pods {
@@ -228,7 +250,9 @@ func (m *Maker) choose(ctx context.Context, tried []string) (source, error) {
 	links := observe.NewLinks(m.config.Password).Encrypted(m.config.TLS.Links)
 	defer links.Keep(netip.Addr{}, nil)
 	observe.Each(servers, func(s *server) { s.info, s.err = links.To(s.IP, m.config.RedisPort).Info(ctx) })
-	return choose(servers)
+	from, err = choose(servers)
+	early = err != nil && slices.ContainsFunc(servers, func(s server) bool { return errors.Is(s.err, redisnode.ErrPassword) })
+	return from, early, err
 }
 
 // copyFrom writes a copy of the data of a server into a file.

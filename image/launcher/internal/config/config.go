@@ -6,7 +6,10 @@
 //	SENTINEL                              "true" makes this pod a sentinel; absent: a server
 //	REDIS_CHART_PREFIX                    prefix of the release's object names, "<fullname>-"
 //	REDIS_SENTINEL_SERVICE_HOST           name of the sentinel Service (server; asked when the pod list is not to be had)
-//	REDIS_PASS                            password of Redis and Sentinel; absent: no authentication
+//	REDIS_PASS                            password of Redis and Sentinel; absent: no authentication; without effect beside LAUNCHER_PASSWORD_FILE
+//	LAUNCHER_PASSWORD_FILE                file with the password, which is followed while it changes; absent: REDIS_PASS
+//	LAUNCHER_AUTH                         "false": Redis and Sentinel ask for no password, whatever that file has (true with a file)
+//	LAUNCHER_PASSWORD_GRACE_SECONDS       how long an earlier password works beside that of the file, once all of the release use the latter (3600)
 //	POD_NAME, POD_NAMESPACE, POD_UID      identity of this pod, from the downward API
 //	POD_IP                                address other pods reach this pod at
 //	LAUNCHER_POD_SELECTOR                 label selector of all pods of the release
@@ -67,7 +70,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/labels"
@@ -78,7 +80,9 @@ type Config struct {
 	Sentinel            bool
 	Prefix              string // object names of the release start with it; ends in "-"
 	SentinelServiceHost string
-	Password            string
+	Password            string // of REDIS_PASS, or that in the file as it was when the launcher started
+	PasswordSource      PasswordSource
+	Passwords           *Passwords // nil: Password is the only one
 
 	PodName, Namespace, PodUID string
 	PodIP                      netip.Addr
@@ -176,7 +180,9 @@ func init() {
 		"POD_SELECTOR", "SERVERS", "SENTINELS", "QUORUM", "MASTER_NAME", "DOWN_AFTER_MILLISECONDS",
 		"FAILOVER_TIMEOUT_MILLISECONDS", "MIN_REPLICAS_TO_WRITE", "MIN_REPLICAS_MAX_LAG_SECONDS", "MAX_REPLICATION_LAG", "MEMORY_LIMIT_BYTES",
 		"MAXMEMORY_PERCENT", "PERSISTENCE", "VOLUMES_KEPT", "SHUTDOWN_BUDGET_SECONDS", "REDIS_CONFIG_FILE", "SETTINGS_FILE", "NOTIFY_WEBHOOK_URL", "LOG_LEVEL",
-		"EXTERNAL_MASTER", "EXTERNAL_MASTER_PASS", "EXTERNAL_MASTER_TLS", "EXTERNAL_MASTER_CA_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE", "TLS_AUTH_CLIENTS",
+		"PASSWORD_FILE", "AUTH", "PASSWORD_GRACE_SECONDS",
+		"EXTERNAL_MASTER", "EXTERNAL_MASTER_PASS", "EXTERNAL_MASTER_TLS", "EXTERNAL_MASTER_CA_FILE",
+		"TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE", "TLS_AUTH_CLIENTS",
 		"REDIS_PORT",
 		"BACKUP_ENABLED", "BACKUP_DIR", "BACKUP_S3_ENDPOINT", "BACKUP_S3_BUCKET", "BACKUP_S3_PREFIX", "BACKUP_S3_REGION", "BACKUP_S3_ACCESS_KEY",
 		"BACKUP_S3_SECRET_KEY", "BACKUP_RECIPIENTS", "BACKUP_IDENTITY", "BACKUP_RETENTION", "BACKUP_WORK_DIR", "RESTORE_FROM",
@@ -325,6 +331,7 @@ func FromEnviron(environ []string) (Config, error) {
 	c.MaxReplicationLag = r.size("LAUNCHER_MAX_REPLICATION_LAG", c.LargestReplicationLag(defaultReplicationLag))
 	c.External = r.external(c)
 	c.TLS = r.tls()
+	c.PasswordSource = r.passwordSource()
 	r.checkValues(&c)
 	r.readExtraConfig(&c)
 	if limit := replicaLimit(c.ExtraConfig); limit > 0 {
@@ -374,12 +381,7 @@ func (r *reader) checkValues(c *Config) {
 	if c.VolumesKept && !c.Persistence {
 		r.problem("LAUNCHER_VOLUMES_KEPT is true, and LAUNCHER_PERSISTENCE is false: without persistence nothing is kept; set one of them to the other value")
 	}
-	if password, set := r.env["REDIS_PASS"]; set && password == "" {
-		r.problem("REDIS_PASS is set and empty: put a password into the Secret it comes from, or remove the variable")
-	}
-	if strings.ContainsFunc(c.Password, unicode.IsControl) {
-		r.problem("REDIS_PASS has a control character: use printable characters only")
-	}
+	r.checkPassword(c)
 	if c.WebhookURL != "" {
 		if u, err := url.Parse(c.WebhookURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 			r.problem("LAUNCHER_NOTIFY_WEBHOOK_URL is not an http or https URL")

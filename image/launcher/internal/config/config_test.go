@@ -60,7 +60,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	c.PodSelector = nil
 	require.Equal(t, "app=redis-ha,release=redis-ha", selector)
 	require.Equal(t, config.Config{
-		Prefix: "redis-ha-redis-ha-", PodName: "server-0", Namespace: "default", PodUID: "uid-0", PodIP: netip.MustParseAddr("10.0.0.1"),
+		PasswordSource: config.PasswordSource{Grace: time.Hour}, Prefix: "redis-ha-redis-ha-", PodName: "server-0", Namespace: "default", PodUID: "uid-0", PodIP: netip.MustParseAddr("10.0.0.1"),
 		Servers: 3, Sentinels: 3, Quorum: 2, MasterName: "mymaster", DownAfter: 3 * time.Second, FailoverTimeout: 8 * time.Second,
 		MinReplicas: 1, MinReplicasMaxLag: 3 * time.Second, MaxReplicationLag: 64 << 20, MaxMemoryPercent: 75, Persistence: true, ShutdownBudget: 55 * time.Second, LogLevel: slog.LevelInfo,
 		RedisPort: 6379, SentinelPort: 26379, HTTPPort: 8080, DataDir: "/redis-master-data", RunDir: "/run/redis-ha", RedisServer: "redis-server",
@@ -146,7 +146,8 @@ func TestEveryVariableIsRead(t *testing.T) {
 	c.PodSelector = nil
 	require.Equal(t, config.Config{
 		Sentinel: true, Prefix: "redis-ha-redis-ha-", SentinelServiceHost: "redis-sentinel", Password: "secret",
-		PodName: "server-0", Namespace: "default", PodUID: "uid-0", PodIP: netip.MustParseAddr("10.0.0.1"),
+		PasswordSource: config.PasswordSource{Grace: time.Hour},
+		PodName:        "server-0", Namespace: "default", PodUID: "uid-0", PodIP: netip.MustParseAddr("10.0.0.1"),
 		Servers: 5, Sentinels: 5, Quorum: 4, MasterName: "other", DownAfter: 1500 * time.Millisecond, FailoverTimeout: 9 * time.Second,
 		MinReplicas: 2, MinReplicasMaxLag: 7 * time.Second, MaxReplicationLag: 32 << 20, MemoryLimit: 1 << 30, MaxMemoryPercent: 60, ShutdownBudget: 25 * time.Second,
 		WebhookURL: "https://example.invalid/hook", LogLevel: slog.LevelDebug,

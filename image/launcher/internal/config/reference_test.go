@@ -41,7 +41,7 @@ func documented(t *testing.T) []string {
 func named(t *testing.T) (read, known []string) {
 	t.Helper()
 	variable := regexp.MustCompile(`^"((SENTINEL)|(REDIS|POD|LAUNCHER)(_[A-Z][A-Z0-9]*)+)"$`)
-	for _, declaration := range slices.Concat(source(t, "config.go").Decls, source(t, "backup.go").Decls, source(t, "external.go").Decls, source(t, "tls.go").Decls) {
+	for _, declaration := range slices.Concat(source(t, "config.go").Decls, source(t, "backup.go").Decls, source(t, "external.go").Decls, source(t, "tls.go").Decls, source(t, "password.go").Decls) {
 		function, ok := declaration.(*ast.FuncDecl)
 		ast.Inspect(declaration, func(n ast.Node) bool {
 			literal, isLiteral := n.(*ast.BasicLit)

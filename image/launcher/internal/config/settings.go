@@ -13,7 +13,7 @@ import (
 var liveVariables = map[string]bool{
 	"LAUNCHER_SERVERS": true, "LAUNCHER_SENTINELS": true, "LAUNCHER_QUORUM": true, "LAUNCHER_DOWN_AFTER_MILLISECONDS": true,
 	"LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS": true, "LAUNCHER_MIN_REPLICAS_TO_WRITE": true, "LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS": true,
-	"LAUNCHER_LOG_LEVEL": true,
+	"LAUNCHER_LOG_LEVEL": true, "LAUNCHER_AUTH": true, "LAUNCHER_PASSWORD_GRACE_SECONDS": true,
 }
 
 // readSettings has the settings file replace variables of the environment, and gives its content. The file has one NAME=value a line. Empty

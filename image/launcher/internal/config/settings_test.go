@@ -24,7 +24,7 @@ func settingsFile(t *testing.T, text string) string {
 func complete(changes ...string) []string {
 	return append([]string{
 		"LAUNCHER_SERVERS=3", "LAUNCHER_SENTINELS=3", "LAUNCHER_QUORUM=2", "LAUNCHER_DOWN_AFTER_MILLISECONDS=3000", "LAUNCHER_FAILOVER_TIMEOUT_MILLISECONDS=8000",
-		"LAUNCHER_MIN_REPLICAS_TO_WRITE=1", "LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS=3", "LAUNCHER_LOG_LEVEL=info",
+		"LAUNCHER_MIN_REPLICAS_TO_WRITE=1", "LAUNCHER_MIN_REPLICAS_MAX_LAG_SECONDS=3", "LAUNCHER_LOG_LEVEL=info", "LAUNCHER_AUTH=false", "LAUNCHER_PASSWORD_GRACE_SECONDS=60",
 	}, changes...)
 }
 
@@ -34,7 +34,7 @@ func TestSettingsFileLeavesNothingToDefaults(t *testing.T) {
 		"LAUNCHER_SETTINGS_FILE lacks LAUNCHER_MIN_REPLICAS_TO_WRITE: set it there",
 		"LAUNCHER_SETTINGS_FILE lacks LAUNCHER_SENTINELS: set it there",
 	}, refused(t, complete("LAUNCHER_SENTINELS", "LAUNCHER_MIN_REPLICAS_TO_WRITE", settingsFile(t, "LAUNCHER_SERVERS=3\n"))...))
-	require.Len(t, refused(t, settingsFile(t, "")), 8, "an empty file")
+	require.Len(t, refused(t, settingsFile(t, "")), 10, "an empty file")
 	require.Equal(t, []string{"LAUNCHER_SETTINGS_FILE lacks LAUNCHER_QUORUM: set it there"}, refused(t, complete(settingsFile(t, "LAUNCHER_QUORUM=\n"))...))
 }
 

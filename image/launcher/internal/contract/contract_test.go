@@ -3,6 +3,7 @@
 package contract_test
 
 import (
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisconf"
 	"github.com/redis-ha/redis-ha/tests/render/generate"
 	"github.com/redis-ha/redis-ha/tests/render/render"
@@ -55,6 +57,11 @@ func environ(t render.T, m *render.Manifests, p render.PodTemplate, dir string) 
 			if err := os.WriteFile(value, []byte(render.All[*corev1.ConfigMap](m)[0].Data[file]), 0o600); err != nil {
 				t.Fatalf("write the settings: %v", err)
 			}
+		case e.Name == "LAUNCHER_PASSWORD_FILE":
+			value = filepath.Join(dir, filepath.Base(value))
+			if err := os.WriteFile(value, mounted(m, p), 0o600); err != nil {
+				t.Fatalf("write the password: %v", err)
+			}
 		}
 		found = append(found, e.Name+"="+value)
 		if e.ValueFrom == nil {
@@ -62,6 +69,24 @@ func environ(t render.T, m *render.Manifests, p render.PodTemplate, dir string) 
 		}
 	}
 	return found
+}
+
+// mounted is the password that a pod finds in the volume of that name; empty where the Secret is not there.
+func mounted(m *render.Manifests, p render.PodTemplate) []byte {
+	for _, v := range p.Spec.Volumes {
+		if v.Name != "password" {
+			continue
+		}
+		for _, secret := range render.All[*corev1.Secret](m) {
+			if secret.Name == v.Secret.SecretName {
+				return secret.Data[v.Secret.Items[0].Key]
+			}
+		}
+		if v.Secret.Optional == nil {
+			return []byte("from a Secret of the user")
+		}
+	}
+	return nil
 }
 
 // expanded is a value as the kubelet gives it to a container: $(NAME) is the value of a variable before it, if there is one,
@@ -91,6 +116,10 @@ func launchers(t render.T, m *render.Manifests, dir string) (server, sentinel co
 		backup := strings.HasPrefix(p.Owner, "CronJob/")
 		if err == nil && backup {
 			err = c.CheckBackup()
+		}
+		if err == nil {
+			c.RunDir = dir
+			_, err = password.Open(&c, slog.New(slog.DiscardHandler))
 		}
 		if err != nil {
 			t.Fatalf("the chart renders what the launcher refuses: %v", err)
@@ -154,7 +183,8 @@ func TestPropertyNoTextAddsADirective(t *testing.T) {
 	texts := map[string]func(text string) (render.Values, func(server, sentinel []string) ([]string, []string)){
 		"redisPassword": func(text string) (render.Values, func(server, sentinel []string) ([]string, []string)) {
 			return render.Values{"auth": true, "redisPassword": text}, func(server, sentinel []string) ([]string, []string) {
-				return append(server, "requirepass", "masterauth"), append(sentinel, "requirepass", "sentinel sentinel-pass", "sentinel auth-pass")
+				return append(server, "requirepass", "masterauth", "masteruser"),
+					append(sentinel, "requirepass", "sentinel sentinel-pass", "sentinel sentinel-user", "sentinel auth-pass", "sentinel auth-user")
 			}
 		},
 		"servers.config": func(text string) (render.Values, func(server, sentinel []string) ([]string, []string)) {

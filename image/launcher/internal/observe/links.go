@@ -13,6 +13,7 @@ import (
 type Links struct {
 	mu       sync.Mutex
 	password string
+	trying   func() []string      // see redisnode.Node.Trying; nil: there is only password
 	tls      *tls.Config          // nil: the connections are plain
 	own      netip.Addr           // the address of this pod
 	ownTLS   *tls.Config          // of the connections to own; nil: as the others
@@ -28,6 +29,12 @@ func NewLinks(password string) *Links {
 // Encrypted has the connections encrypted, unless c is nil, and gives the links themselves. Call it before To.
 func (l *Links) Encrypted(c *tls.Config) *Links {
 	l.tls = c
+	return l
+}
+
+// Trying has each connection opened with one of several passwords, unless passwords is nil, and gives the links themselves. Call it before To.
+func (l *Links) Trying(passwords func() []string) *Links {
+	l.trying = passwords
 	return l
 }
 
@@ -59,7 +66,7 @@ func (l *Links) To(ip netip.Addr, port int) *redisnode.Node {
 	addr := netip.AddrPortFrom(ip, uint16(port))
 	node, ok := l.nodes[addr]
 	if !ok {
-		node = redisnode.New(addr, l.password).Encrypted(l.encryption(ip))
+		node = redisnode.New(addr, l.password).Encrypted(l.encryption(ip)).Trying(l.trying)
 		if l.count != nil {
 			node.Counted(func() { l.count(addr) })
 		}

@@ -104,7 +104,7 @@ func (p *promotion) servers(ctx context.Context) ([]server, error) {
 		if !pod.Server || pod.Terminating || !pod.IP.IsValid() {
 			continue
 		}
-		node := redisnode.New(netip.AddrPortFrom(pod.IP, uint16(p.config.RedisPort)), p.config.Password).Encrypted(p.config.TLS.Links)
+		node := redisnode.New(netip.AddrPortFrom(pod.IP, uint16(p.config.RedisPort)), p.config.Password).Encrypted(p.config.TLS.Links).Trying(p.config.PasswordSource.Trying)
 		info, err := node.Info(ctx)
 		node.Close()
 		found = append(found, server{pod, info, err})

@@ -124,7 +124,7 @@ func (s *source) ask(words ...string) error {
 
 func (s *source) copyTo(password string, to io.Writer) (int64, error) {
 	if password != "" {
-		if err := s.ask("AUTH", password); err != nil {
+		if err := s.ask("AUTH", "default", password); err != nil { // a Redis that asks for no password accepts one with the user only
 			return 0, err
 		}
 	}

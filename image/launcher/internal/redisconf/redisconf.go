@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 )
 
 // BootPriority is the replica-priority that a server starts with. Sentinel never
@@ -131,15 +132,28 @@ const parallelSyncs = 100
 
 // Link gives the directives of the link to a master: external says that it is not one of the release.
 func Link(c config.Config, external bool) []Directive {
-	password, encrypted := c.Password, c.TLS.On()
+	password, user, encrypted := c.LinkPassword(), redisnode.UserFor(c.LinkPassword()), c.TLS.On()
 	if external {
-		password, encrypted = c.External.Password, c.External.TLS
+		password, user, encrypted = c.External.Password, "", c.External.TLS
 	}
 	link := []Directive{{"masterauth", password}}
+	if c.Passwords != nil {
+		link = append(link, Directive{"masteruser", user})
+	}
 	if c.External.TLS || c.TLS.On() {
 		link = append(link, Directive{"tls-replication", yesNo(encrypted)})
 	}
 	return link
+}
+
+// password gives what clients are asked for. While a password changes the default user has several, or may be without one.
+func (l *lines) password(c config.Config) {
+	if c.Password != "" {
+		l.add("requirepass", quote(c.Password))
+	}
+	if c.Passwords != nil && len(c.Passwords.Accepted) != 2 && (c.Password != "" || len(c.Passwords.Accepted) > 2) {
+		l.add("user default on", strings.Join(c.Passwords.Accepted, " "), "~* &* +@all")
+	}
 }
 
 // certificate and its key are files in the folder for what runs. A Redis that encrypts needs them, even if only its links to masters are
@@ -186,15 +200,16 @@ func server(c config.Config, master netip.AddrPort, external bool) string {
 	l.add("replica-priority", BootPriority)
 	l.add("min-replicas-to-write", 0)
 	l.add("min-replicas-max-lag", int(c.MinReplicasMaxLag.Seconds()))
-	if c.Password != "" {
-		l.add("requirepass", quote(c.Password))
-	}
+	l.password(c)
 	if c.External.TLS {
 		l.add("tls-cert-file", quote(filepath.Join(c.RunDir, certificateFile)))
 		l.add("tls-key-file", quote(filepath.Join(c.RunDir, keyFile)))
 		l.add("tls-ca-cert-file", quote(c.External.Trusted()))
 	}
 	for _, link := range Link(c, external) {
+		if link.Name == "masteruser" && link.Value == "" {
+			continue
+		}
 		if link.Name != "masterauth" {
 			l.add(link.Name, link.Value)
 		} else if link.Value != "" {
@@ -269,16 +284,24 @@ func Sentinel(c config.Config, seed SentinelSeed) string {
 	l.add("sentinel announce-port", c.SentinelPort)
 	l.add("sentinel deny-scripts-reconfig", "yes")
 	l.add("sentinel resolve-hostnames", "no")
-	if c.Password != "" {
-		l.add("requirepass", quote(c.Password))
-		l.add("sentinel sentinel-pass", quote(c.Password))
+	l.password(c)
+	link := c.LinkPassword()
+	user := redisnode.UserFor(link)
+	if link != "" {
+		l.add("sentinel sentinel-pass", quote(link))
+		if c.Passwords != nil {
+			l.add("sentinel sentinel-user", user)
+		}
 	}
 	l.add("sentinel monitor", name, seed.Master.Addr(), seed.Master.Port(), c.Quorum)
 	l.add("sentinel down-after-milliseconds", name, c.DownAfter.Milliseconds())
 	l.add("sentinel failover-timeout", name, c.FailoverTimeout.Milliseconds())
 	l.add("sentinel parallel-syncs", name, parallelSyncs)
-	if c.Password != "" {
-		l.add("sentinel auth-pass", name, quote(c.Password))
+	if link != "" {
+		l.add("sentinel auth-pass", name, quote(link))
+		if c.Passwords != nil {
+			l.add("sentinel auth-user", name, user)
+		}
 	}
 	l.add("sentinel config-epoch", name, seed.ConfigEpoch)
 	l.add("sentinel leader-epoch", name, seed.CurrentEpoch)

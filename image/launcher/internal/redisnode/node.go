@@ -79,22 +79,24 @@ func Said(err error) string {
 }
 
 // ErrPassword says that a node did not accept this pod's password, or has none.
-var ErrPassword = errors.New("the password in REDIS_PASS is not the node's; give all pods the same Secret and restart them")
+var ErrPassword = errors.New("the password of this pod (LAUNCHER_PASSWORD_FILE, REDIS_PASS) is not the node's; give all pods the same Secret")
 
 // ErrFull says that a node takes no more clients.
 var ErrFull = errors.New("the server has as many clients as maxclients allows; raise maxclients or close connections")
 
 // Node is a connection to one Redis server or Sentinel.
 type Node struct {
-	addr     netip.AddrPort
-	socket   string // path of a socket of the same pod, in the place of addr; empty: there is none
-	password string
-	tls      *tls.Config // nil: the connection is plain
-	asked    func()      // called for each command that is sent; nil: nobody counts
+	addr      netip.AddrPort
+	socket    string // path of a socket of the same pod, in the place of addr; empty: there is none
+	password  string
+	passwords func() []string // see Trying; nil: there is only password
+	tls       *tls.Config     // nil: the connection is plain
+	asked     func()          // called for each command that is sent; nil: nobody counts
 
 	mu       sync.Mutex
 	client   *redis.Client
 	patience patience.Patience
+	accepted string // of several passwords, the one that new connections begin with
 }
 
 // Counted has each command counted that is sent from now on, and gives the node itself. It must not be called beside Do.
@@ -132,7 +134,7 @@ func (n *Node) Close() { _ = n.current().Close() }
 func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 	limited, cancel := context.WithTimeout(ctx, n.patience.Limit(callTimeout))
 	defer cancel()
-	began, client := time.Now(), n.current()
+	began, client, password := time.Now(), n.current(), n.next()
 	if n.asked != nil {
 		n.asked()
 	}
@@ -146,6 +148,14 @@ func (n *Node) Do(ctx context.Context, args ...any) (any, error) {
 	if ended(err) && asks(args) {
 		// Sentinel ends all connections of a server that it re-points: that says
 		// nothing about the server.
+		reply, err = client.Do(limited, args...).Result()
+	}
+	for tried := map[string]bool{}; RefusesPassword(err) && n.another(password, tried); {
+		if redis.HasErrorPrefix(err, "NOAUTH") {
+			n.renew(client) // its open connections have sent no password
+			client = n.current()
+		}
+		password = n.next()
 		reply, err = client.Do(limited, args...).Result()
 	}
 	if ctx.Err() == nil || time.Since(began) >= patience.Short {
@@ -173,14 +183,19 @@ func asks(args []any) bool {
 
 // explain names the node and what the user can do about a refused password.
 func (n *Node) explain(command any, err error) error {
-	if text := err.Error(); strings.HasPrefix(text, "WRONGPASS") || strings.HasPrefix(text, "NOAUTH") ||
-		strings.Contains(text, "without any password configured") {
+	if RefusesPassword(err) {
 		return fmt.Errorf("%v at %s: %w: %w", command, n.addr, ErrPassword, err)
 	}
 	if n.socket != "" {
 		return fmt.Errorf("%v at %s: %w", command, n.socket, err)
 	}
 	return fmt.Errorf("%v at %s: %w", command, n.addr, err)
+}
+
+// RefusesPassword says whether a node did not accept a password, or asks for one.
+func RefusesPassword(err error) bool {
+	return redis.HasErrorPrefix(err, "WRONGPASS") || redis.HasErrorPrefix(err, "NOAUTH") ||
+		err != nil && strings.Contains(err.Error(), "without any password configured")
 }
 
 // Replica is one replica as its master sees it.

@@ -262,8 +262,10 @@ func (n *Node) RefreshOften(ctx context.Context) error {
 // Notice is one message a sentinel published: +sdown, +switch-master, ….
 type Notice struct{ Channel, Payload string }
 
-// Watch delivers a sentinel's messages until ctx ends or the connection breaks.
+// Watch delivers a sentinel's messages until ctx ends or the connection breaks. It opens a connection of its own. Where the sentinel refuses the
+// password, the next call tries another one.
 func (n *Node) Watch(ctx context.Context, deliver func(Notice), channels ...string) error {
+	password := n.next()
 	subscription := n.current().Subscribe(ctx, channels...)
 	defer subscription.Close()
 	// A read in progress does not end with its context.
@@ -278,6 +280,9 @@ func (n *Node) Watch(ctx context.Context, deliver func(Notice), channels ...stri
 				if err := subscription.Ping(ctx); err == nil {
 					continue
 				}
+			}
+			if RefusesPassword(err) {
+				n.another(password, map[string]bool{})
 			}
 			return fmt.Errorf("subscribe at %s: %w", n.addr, err)
 		}

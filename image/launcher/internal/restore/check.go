@@ -16,6 +16,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
 )
 
 // server is one server of the release, and what its Redis has answered.
@@ -57,6 +58,30 @@ func (r *Restorer) servers(ctx context.Context) ([]server, error) {
 	return found, nil
 }
 
+// passwordPause is the pause between two questions to servers that do not accept the password yet.
+const passwordPause = 2 * time.Second
+
+// serversThatAccept is servers, again and again while one of them has not read the password of this pod: it may be a new one.
+func (r *Restorer) serversThatAccept(ctx context.Context) ([]server, error) {
+	waits := false
+	for deadline := time.Now().Add(settings.SettleTime); ; {
+		found, err := r.servers(ctx)
+		early := slices.IndexFunc(found, func(s server) bool { return errors.Is(s.err, redisnode.ErrPassword) })
+		if early < 0 || time.Now().After(deadline) {
+			return found, err
+		}
+		if !waits {
+			r.say("waiting until the servers have read a new password: %s refuses that of this pod", found[early].pod.Name)
+			waits = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(passwordPause):
+		}
+	}
+}
+
 // redisOf gives a connection to the Redis of a pod.
 func (r *Restorer) redisOf(pod kube.Pod) *redisnode.Node {
 	return redisnode.New(netip.AddrPortFrom(pod.IP, uint16(r.config.RedisPort)), r.config.Password).Encrypted(r.config.TLS.Links)
@@ -84,7 +109,7 @@ func (r *Restorer) check(ctx context.Context, alone *backup.Alone) (found findin
 	if err == nil {
 		note(recordProblem(found.record, time.Now()))
 	}
-	servers, err := r.servers(ctx)
+	servers, err := r.serversThatAccept(ctx)
 	note(err)
 	if err == nil {
 		problems = append(problems, found.choose(servers)...)

@@ -106,6 +106,13 @@ func TestNothingIsReplacedWithoutAnAnswer(t *testing.T) {
 // released gives a run of launcher restore on a release whose master server-a serves and has the label.
 func released(t *testing.T, recorded func(record.Record) record.Record, info ...string) (*Restorer, findings) {
 	t.Helper()
+	r, f, _ := releasedAt(t, recorded, info...)
+	return r, f
+}
+
+// releasedAt is released, and gives the master as well.
+func releasedAt(t *testing.T, recorded func(record.Record) record.Record, info ...string) (*Restorer, findings, *fakeredis.Server) {
+	t.Helper()
 	release := fakerelease.New(t, "server-a")
 	redis := fakeredis.StartAt(t, "127.0.0.10:0", map[string]string{"INFO": fakeredis.Text("role:master\r\n" + strings.Join(info, "\r\n"))})
 	c := fakerelease.Config(t, release, "server-a")
@@ -117,7 +124,30 @@ func released(t *testing.T, recorded func(record.Record) record.Record, info ...
 	_, err = api.WriteRecord(t.Context(), recorded(read))
 	require.NoError(t, err)
 	f := findings{manifest: backup.Manifest{Name: "backup"}, chosen: server{pod: kube.Pod{Name: "server-b"}}}
-	return New(c, api, nil, Options{}, nil, io.Discard, slog.New(slog.DiscardHandler)), f
+	return New(c, api, nil, Options{}, nil, io.Discard, slog.New(slog.DiscardHandler)), f, redis
+}
+
+// The Secret may have changed just before the pod of the command has started.
+func TestRestoreWaitsUntilTheServersHaveReadANewPassword(t *testing.T) {
+	r, _, redis := releasedAt(t, func(read record.Record) record.Record { return read.Claim(fakerelease.Member("server-a")) })
+	out, answers := &bytes.Buffer{}, 0
+	r.out = out
+	redis.AnswerBy("INFO", func(string) string {
+		if answers++; answers == 1 {
+			return "-WRONGPASS invalid username-password pair\r\n"
+		}
+		return fakeredis.Text("role:master\r\n")
+	})
+	found, err := r.serversThatAccept(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, found[0].err)
+	require.Equal(t, 1, strings.Count(out.String(), "server-a refuses that of this pod"))
+
+	redis.Answer("INFO", "-WRONGPASS invalid username-password pair\r\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = r.serversThatAccept(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
 // A slave that stood still may take over as long as its word counts.

@@ -16,6 +16,7 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/certificate"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
@@ -40,10 +41,11 @@ type told struct {
 	role.Status
 	Settings    settings.State     `json:"settings"`
 	Certificate *certificate.State `json:"certificate"` // nil: it encrypts nothing
+	Password    *password.Told     `json:"password"`    // nil: it has one password for good
 }
 
 // Print asks all pods of the release and writes a table.
-func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer) error {
+func Print(ctx context.Context, c config.Config, passwords *password.Keeper, api *kube.Client, out io.Writer) error {
 	pods, err := api.LivePods(ctx)
 	if err != nil {
 		return err
@@ -83,6 +85,11 @@ func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer
 				fmt.Fprintf(out, "%s: certificate: %s\n", r.pod.Name, pending)
 			}
 		}
+		if r.launcher.Password != nil {
+			for _, pending := range r.launcher.Password.Pending {
+				fmt.Fprintf(out, "%s: password: %s\n", r.pod.Name, pending)
+			}
+		}
 		for _, pending := range r.launcher.Settings.Pending {
 			fmt.Fprintf(out, "%s: settings: %s\n", r.pod.Name, pending)
 		}
@@ -90,6 +97,10 @@ func Print(ctx context.Context, c config.Config, api *kube.Client, out io.Writer
 	fmt.Fprintln(out, applied(c, rows))
 	if line := certified(rows, time.Now()); line != "" {
 		fmt.Fprintln(out, line)
+	}
+	if passwords != nil {
+		accepting := passwords.Accepting(ctx, password.Peers(pods, c, false), c.HTTPPort)
+		fmt.Fprintln(out, accepted(rows, passwords.Told().Aware, accepting))
 	}
 	fmt.Fprintln(out, quorum(c, rows))
 	if r, err := api.Record(ctx); err == nil && r.Restored != "" { // what Redis says is shown all the same
@@ -127,7 +138,7 @@ func (r *row) ask(ctx context.Context, c config.Config) {
 	if r.sentinel {
 		port = c.SentinelPort
 	}
-	node := redisnode.New(netip.AddrPortFrom(r.pod.IP, uint16(port)), c.Password).Encrypted(c.TLS.Links)
+	node := redisnode.New(netip.AddrPortFrom(r.pod.IP, uint16(port)), c.Password).Encrypted(c.TLS.Links).Trying(c.PasswordSource.Trying)
 	defer node.Close()
 	if err := web.FetchStatus(ctx, r.pod.IP.String(), c.HTTPPort, &r.launcher); err != nil {
 		r.launcher = told{} // what Redis says is shown all the same
@@ -208,6 +219,36 @@ func certified(rows []row, now time.Time) string {
 		return ""
 	}
 	return fmt.Sprintf("certificate: %d of %d pods show %s, which %s", show[most.Version], len(rows), most.Version, most.Expiry(now))
+}
+
+// accepted sums up in a sentence how far a change of the password is. Accepting pods accept what the Secret of this pod holds, or let in
+// whoever has no password where auth is off.
+func accepted(rows []row, auth bool, accepting int) string {
+	earlier, using, until := 0, 0, time.Time{}
+	for _, r := range rows {
+		told := r.launcher.Password
+		if told == nil {
+			continue
+		}
+		if told.Earlier > 0 {
+			earlier++
+		}
+		if told.InUse {
+			using++
+		}
+		if told.Until.After(until) {
+			until = told.Until
+		}
+	}
+	if !auth {
+		return fmt.Sprintf("password: auth is off, and %d of %d pods let in clients without one", accepting, len(rows))
+	}
+	text := fmt.Sprintf("password: %d of %d pods accept what the Secret of this pod holds, %d use what their Secret holds, %d accept an earlier one as well",
+		accepting, len(rows), using, earlier)
+	if !until.IsZero() {
+		text += ", until " + until.UTC().Format(time.RFC3339)
+	}
+	return text
 }
 
 // quorum sums up the sentinels in a sentence.

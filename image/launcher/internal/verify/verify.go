@@ -13,6 +13,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
 )
 
 // Addresses are the Services to check, as host:port; an empty one is left out.
@@ -25,8 +28,8 @@ const (
 	// stepLimit is how long one step may take; a failover may be going on.
 	stepLimit = 12 * time.Second
 	retry     = 200 * time.Millisecond
-	// keyLife removes the key of a check that did not get to remove it.
-	keyLife = time.Minute
+	// keyLife removes the key of a check that did not get to remove it. A slave may read a new password later than the master.
+	keyLife = settings.SettleTime + time.Minute
 )
 
 // Access is how to get in: an empty password means no authentication, and without TLS the connections are plain.
@@ -76,7 +79,9 @@ type step struct {
 
 // run tries until the step succeeds or its time is over.
 func (s step) run(ctx context.Context, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, stepLimit)
+	began := time.Now()
+	last := began // when the time for other errors than a refused password began
+	ctx, cancel := context.WithTimeout(ctx, settings.SettleTime)
 	defer cancel()
 	for {
 		err := s.check(ctx)
@@ -84,11 +89,16 @@ func (s step) run(ctx context.Context, out io.Writer) error {
 			fmt.Fprintf(out, "ok    %s (%s)\n", s.name, s.address)
 			return nil
 		}
+		if redisnode.RefusesPassword(err) { // the release may not have read a new password yet, or that auth is off
+			last = time.Now()
+		}
 		select {
 		case <-ctx.Done():
-			fmt.Fprintf(out, "FAIL  %s (%s): %v\n", s.name, s.address, err)
-			return fmt.Errorf("%s at %s, tried for %v: %w", s.name, s.address, stepLimit, err)
 		case <-time.After(retry):
+		}
+		if ctx.Err() != nil || time.Since(last) > stepLimit {
+			fmt.Fprintf(out, "FAIL  %s (%s): %v\n", s.name, s.address, err)
+			return fmt.Errorf("%s at %s, tried for %v: %w", s.name, s.address, time.Since(began).Round(time.Second), err)
 		}
 	}
 }

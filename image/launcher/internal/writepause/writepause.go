@@ -47,6 +47,7 @@ type Settings struct {
 	// Redis is the address of the Redis in this pod, Password its password, and TLS encrypts the connection to it; nil: it is plain.
 	Redis    netip.AddrPort
 	Password string
+	Trying   func() []string // see redisnode.Node.Trying; nil: there is only Password
 	TLS      *tls.Config
 	// DownAfter tells how long a master may be silent before the sentinels find it down.
 	DownAfter func() time.Duration
@@ -87,7 +88,7 @@ type Guard struct {
 
 // New prepares a Guard. It works from Run on.
 func New(s Settings) *Guard {
-	return &Guard{Settings: s, ordered: make(chan struct{}, 1), node: redisnode.New(s.Redis, s.Password).Encrypted(s.TLS)}
+	return &Guard{Settings: s, ordered: make(chan struct{}, 1), node: redisnode.New(s.Redis, s.Password).Encrypted(s.TLS).Trying(s.Trying)}
 }
 
 // Warm keeps a connection to the process of Redis ready, for a pause that waits in its socket while Redis stands still. masterAt is since
