@@ -45,12 +45,14 @@ spec:
         - name: run
           mountPath: /run/redis-ha
         {{- include "redis-ha.settingsMount" . | nindent 8 }}
+        {{- include "redis-ha.tokenMount" . | nindent 8 }}
         {{- with include "redis-ha.tlsMount" . | trim }}
         {{- . | nindent 8 }}
         {{- end }}
   volumes:
     {{- include "redis-ha.runVolume" . | nindent 4 }}
     {{- include "redis-ha.settingsVolume" . | nindent 4 }}
+    {{- include "redis-ha.tokenVolume" . | nindent 4 }}
     {{- with include "redis-ha.tlsVolume" . | trim }}
     {{- . | nindent 4 }}
     {{- end }}

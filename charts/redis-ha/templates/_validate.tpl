@@ -27,6 +27,8 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.problems.backup" . }}
 {{ include "redis-ha.problems.externalMaster" . }}
 {{ include "redis-ha.problems.tls" . }}
+{{ include "redis-ha.problems.security" . }}
+{{ include "redis-ha.problems.admissionPolicy" . }}
 {{ include "redis-ha.problems.volumes" . }}
 {{ include "redis-ha.problems.unused" . }}
 {{ include "redis-ha.problems.entries" . }}

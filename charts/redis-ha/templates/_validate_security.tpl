@@ -1,0 +1,43 @@
+{{/* redis-ha.problems.security: security contexts that open a hole, or with which a pod could not read its files. */}}
+{{- define "redis-ha.problems.security" -}}
+{{- with .Values.podSecurityContext }}
+{{- $root := dict "runAsUser" "the pods would run as root" "fsGroup" "the files on the volumes would belong to the group of root" }}
+{{- range $field, $number := pick . "runAsUser" "runAsGroup" "fsGroup" }}
+{{- if kindIs "invalid" $number }}
+{{- else if lt (int64 $number) 0 }}
+podSecurityContext.{{ $field }}: {{ int64 $number }} is no number of a user or a group; set 1 to 2147483647, or null to leave it to the cluster
+{{- else if and (eq (int64 $number) 0) (get $root $field) }}
+podSecurityContext.{{ $field }}: is 0, and {{ get $root $field }}; set 1 to 2147483647, or null to leave it to the cluster
+{{- end }}
+{{- end }}
+{{- if and (hasKey . "runAsNonRoot") (ne (toString .runAsNonRoot) "true") }}
+podSecurityContext.runAsNonRoot: would let the pods run as root; set true, or remove it
+{{- end }}
+{{- if and (kindIs "invalid" .fsGroup) (ne (toString (default 0 .runAsGroup)) "0") }}
+podSecurityContext.fsGroup: is null, and with the group {{ int64 .runAsGroup }} the pods could read neither certificates nor volumes that belong to root; set runAsGroup to null as well, or fsGroup to a number
+{{- end }}
+{{- end }}
+{{- with .Values.containerSecurityContext }}
+{{- range $field, $legal := dict "allowPrivilegeEscalation" "false" "privileged" "false" "readOnlyRootFilesystem" "true" "runAsNonRoot" "true" }}
+{{- if and (hasKey $.Values.containerSecurityContext $field) (ne (toString (get $.Values.containerSecurityContext $field)) $legal) }}
+containerSecurityContext.{{ $field }}: would open a way out of the containers; set {{ $legal }}, or remove it
+{{- end }}
+{{- end }}
+{{- if and (hasKey . "capabilities") (not (has "ALL" (default list (.capabilities).drop))) }}
+containerSecurityContext.capabilities.drop: leaves capabilities to the containers, which need none; set it to a list with ALL, or remove it
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.problems.admissionPolicy: a policy without rights to limit, or one that would limit others. The API server serves the kind from
+Kubernetes 1.30 on. Only a cluster tells its kinds: helm template knows groups and versions. */}}
+{{- define "redis-ha.problems.admissionPolicy" -}}
+{{- if (.Values.admissionPolicy).enabled }}
+{{- if eq (include "redis-ha.serviceAccountName" .) "default" }}
+admissionPolicy.enabled: the pods have the account "default", with which other pods of the namespace could not change pods any more; set serviceAccount.create to true, or serviceAccount.name to an account of this release
+{{- end }}
+{{- if and (.Capabilities.APIVersions.Has "apps/v1/Deployment") (not (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy")) }}
+admissionPolicy.enabled: the cluster does not serve ValidatingAdmissionPolicy of admissionregistration.k8s.io/v1, which Kubernetes has from 1.30 on; set it to false
+{{- end }}
+{{- end }}
+{{- end -}}
