@@ -8,8 +8,8 @@ Values that `helm upgrade --reuse-values` keeps may lack the section. Input: the
 securityContext:
   runAsNonRoot: true
   {{- range $field := list "runAsUser" "runAsGroup" "fsGroup" }}
-  {{- if not (kindIs "invalid" (get $given $field)) }}
-  {{ $field }}: {{ get $given $field | int64 }}
+  {{- if not (kindIs "invalid" (index $given $field)) }}
+  {{ $field }}: {{ index $given $field | int64 }}
   {{- end }}
   {{- end }}
   {{- with $given.fsGroupChangePolicy }}

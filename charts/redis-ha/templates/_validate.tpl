@@ -37,6 +37,7 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.runningProblems" . }}
 {{ include "redis-ha.claimProblems" . }}
 {{ include "redis-ha.tlsProblems" . }}
+{{ include "redis-ha.admissionProblems" . }}
 {{- end -}}
 
 {{/* redis-ha.runningProblems: values that would delete the servers of a running release. Helm keeps an object that has the annotation.

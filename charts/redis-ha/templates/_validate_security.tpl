@@ -29,15 +29,18 @@ containerSecurityContext.capabilities.drop: leaves capabilities to the container
 {{- end }}
 {{- end -}}
 
-{{/* redis-ha.problems.admissionPolicy: a policy without rights to limit, or one that would limit others. The API server serves the kind from
-Kubernetes 1.30 on. Only a cluster tells its kinds: helm template knows groups and versions. */}}
+{{/* redis-ha.problems.admissionPolicy: a policy that would limit others. */}}
 {{- define "redis-ha.problems.admissionPolicy" -}}
-{{- if (.Values.admissionPolicy).enabled }}
-{{- if eq (include "redis-ha.serviceAccountName" .) "default" }}
+{{- if and (.Values.admissionPolicy).enabled (eq (include "redis-ha.serviceAccountName" .) "default") }}
 admissionPolicy.enabled: the pods have the account "default", with which other pods of the namespace could not change pods any more; set serviceAccount.create to true, or serviceAccount.name to an account of this release
 {{- end }}
-{{- if and (.Capabilities.APIVersions.Has "apps/v1/Deployment") (not (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy")) }}
-admissionPolicy.enabled: the cluster does not serve ValidatingAdmissionPolicy of admissionregistration.k8s.io/v1, which Kubernetes has from 1.30 on; set it to false
-{{- end }}
+{{- end -}}
+
+{{/* redis-ha.admissionProblems: a cluster without the kind, which Helm would refuse with a text that names no value. Only a cluster tells its
+kinds: helm template knows groups and versions. Input: the root context. */}}
+{{- define "redis-ha.admissionProblems" -}}
+{{- $kinds := .Capabilities.APIVersions }}
+{{- if and (.Values.admissionPolicy).enabled ($kinds.Has "apps/v1/Deployment") (not ($kinds.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy")) }}
+admissionPolicy.enabled: the cluster has no ValidatingAdmissionPolicy of admissionregistration.k8s.io/v1, which came with Kubernetes 1.30; set it to false
 {{- end }}
 {{- end -}}

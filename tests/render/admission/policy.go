@@ -9,7 +9,6 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/cel"
@@ -65,7 +64,7 @@ func Compile(p *admissionv1.ValidatingAdmissionPolicy, kubeVersion string) (*Pol
 func (p *Policy) Refusals(account string, old, changed *corev1.Pod) ([]string, error) {
 	kind, resource := corev1.SchemeGroupVersion.WithKind("Pod"), corev1.SchemeGroupVersion.WithResource("pods")
 	attributes := admission.NewAttributesRecord(changed, old, kind, old.Namespace, old.Name, resource, "", admission.Update, nil, false, &user.DefaultInfo{Name: account})
-	versioned := &admission.VersionedAttributes{Attributes: attributes, VersionedKind: kind, VersionedOldObject: runtime.Object(old), VersionedObject: runtime.Object(changed)}
+	versioned := &admission.VersionedAttributes{Attributes: attributes, VersionedKind: kind, VersionedOldObject: admission.NewLazyObject(old), VersionedObject: admission.NewLazyObject(changed)}
 	result := p.validator.Validate(context.Background(), resource, versioned, nil, nil, celconfig.RuntimeCELCostBudget, nil)
 	var refusals []string
 	for _, decision := range result.Decisions {

@@ -106,13 +106,16 @@ func TestLaunchersChangeTheirLabelsInEveryDirection(t *testing.T) {
 	for _, key := range []string{"redis-role", "podIP", "runID"} {
 		delete(newborn.Labels, key)
 	}
-	newborn.Annotations = nil
+	delete(newborn.Annotations, cost)
+	bare, labelled := newborn.DeepCopy(), newborn.DeepCopy()
+	bare.Annotations, labelled.Annotations = nil, map[string]string{cost: "0"}
 	master := server.DeepCopy()
 	master.Labels["redis-role"], master.Annotations[cost] = "master", "100"
 	for _, version := range versions() {
 		policy := compiled(t, p, version)
 		for name, pods := range map[string][2]*corev1.Pod{
 			"a pod that gets its first role": {newborn, server}, "a pod that loses its role": {server, newborn}, "no change": {server, server},
+			"the first annotation": {bare, labelled}, "the last annotation": {labelled, bare},
 			"slave to master": {server, master}, "master to slave": {master, server}, "a sentinel": {sentinel, sentinel},
 		} {
 			changed := pods[1].DeepCopy()
