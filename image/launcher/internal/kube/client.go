@@ -117,7 +117,7 @@ func New(c config.Config, log *slog.Logger) (*Client, error) {
 	restConfig, err := load()
 	if err != nil {
 		return nil, fmt.Errorf("load the API configuration (in a pod it comes from the service account token: "+
-			"check automountServiceAccountToken): %w", err)
+			"check the volume at /var/run/secrets/kubernetes.io/serviceaccount): %w", err)
 	}
 	restConfig.QPS, restConfig.Burst = 50, 100
 	restConfig.UserAgent = "redis-ha-launcher"

@@ -362,5 +362,5 @@ func TestUnreachableAPIIsLoggedOnceAndSoIsItsReturn(t *testing.T) {
 func TestMissingServiceAccountIsExplained(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	_, err := New(config.Config{}, slog.New(slog.DiscardHandler))
-	require.ErrorContains(t, err, "check automountServiceAccountToken")
+	require.ErrorContains(t, err, "check the volume at /var/run/secrets/kubernetes.io/serviceaccount")
 }
