@@ -83,6 +83,7 @@ func TestAccountChangesOnlyItsLabels(t *testing.T) {
 	assert.Equal(t, time.Hour, lifetime(t, token).Round(time.Minute), "the token's time")
 	client := clientWith(t, token)
 	eventually(t, policyInForce, "the admission policy to be in force", r.refusesLabels(client, master))
+	eventually(t, recoveryTime, "the API server to find the types of the admission policy right", r.policyHasTypes)
 
 	for name, c := range map[string]struct {
 		pod         *corev1.Pod
@@ -121,10 +122,26 @@ func TestAccountChangesOnlyItsLabels(t *testing.T) {
 	r.failover(t, silent, func(master *corev1.Pod) { require.NoError(t, env.FreezeRedis(t.Context(), master, 10*time.Second)) })
 
 	r.upgrade(t, "--set", "admissionPolicy.enabled=false")
-	name := r.fullname() + "." + r.namespace
-	_, err = env.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicies().Get(t.Context(), name, metav1.GetOptions{})
+	_, err = env.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicies().Get(t.Context(), r.policyName(), metav1.GetOptions{})
 	require.True(t, apierrors.IsNotFound(err), "the policy after the upgrade: %v", err)
 	r.uninstall(t)
+}
+
+// policyName is the name of the admission policy of the release.
+func (r *release) policyName() string { return r.fullname() + "." + r.namespace }
+
+// policyHasTypes wants the API server to have compared the expressions of the admission policy with the fields of a pod.
+func (r *release) policyHasTypes(ctx context.Context) error {
+	policy, err := env.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicies().Get(ctx, r.policyName(), metav1.GetOptions{})
+	switch {
+	case err != nil:
+		return err
+	case policy.Status.TypeChecking == nil:
+		return errors.New("the types have not been checked yet")
+	case len(policy.Status.TypeChecking.ExpressionWarnings) > 0:
+		return fmt.Errorf("there are warnings: %v", policy.Status.TypeChecking.ExpressionWarnings)
+	}
+	return nil
 }
 
 // refusesLabels wants the policy to refuse a label that launchers do not write. One that passed before the policy was in force is removed.
