@@ -90,7 +90,16 @@ func TestTokenIsShortLivedAndForTheAudienceThatIsSet(t *testing.T) {
 			for _, v := range p.Spec.Volumes {
 				if v.Projected != nil {
 					found++
-					assert.Equal(t, &want, v.Projected.Sources[0].ServiceAccountToken, p.Owner)
+					// As the kubelet mounts it: client-go reads the first two files, kubectl the third one as well.
+					assert.Equal(t, []corev1.VolumeProjection{
+						{ServiceAccountToken: &want},
+						{ConfigMap: &corev1.ConfigMapProjection{
+							LocalObjectReference: corev1.LocalObjectReference{Name: "kube-root-ca.crt"}, Items: []corev1.KeyToPath{{Key: "ca.crt", Path: "ca.crt"}},
+						}},
+						{DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{
+							{Path: "namespace", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"}},
+						}}},
+					}, v.Projected.Sources, p.Owner)
 				}
 			}
 		}

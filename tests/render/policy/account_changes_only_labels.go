@@ -89,5 +89,6 @@ func seesChangesOfPods(match *admissionv1.MatchResources) bool {
 		return false
 	}
 	rule := match.ResourceRules[0]
-	return slices.Contains(rule.Operations, admissionv1.Update) && slices.Equal(rule.APIGroups, []string{""}) && slices.Equal(rule.Resources, []string{"pods", "pods/*"})
+	return slices.Contains(rule.Operations, admissionv1.Update) && slices.Equal(rule.APIGroups, []string{""}) && slices.Equal(rule.APIVersions, []string{"v1"}) &&
+		slices.Equal(rule.Resources, []string{"pods", "pods/*"})
 }
