@@ -55,11 +55,11 @@ lint: tools ## formatting, the chart with chart-testing, and known vulnerabiliti
 
 e2e: ## the end-to-end tests and chart-testing's install, on the cluster
 	$(CLUSTER) up --only-cluster
-	cd tests/e2e && go vet ./... && go test -count=1 -timeout 60m -parallel 5 -v $(TESTFLAGS) ./...
+	cd tests/e2e && go vet ./... && go test -count=1 -timeout 60m -parallel 4 -v $(TESTFLAGS) ./...
 	cd tools && go run ./chart install
 
 e2e-full: e2e ## the same, and once more with a StatefulSet of servers
-	cd tests/e2e && go test -count=1 -timeout 60m -parallel 5 -v $(TESTFLAGS) . -args -workload StatefulSet
+	cd tests/e2e && go test -count=1 -timeout 60m -parallel 4 -v $(TESTFLAGS) . -args -workload StatefulSet
 
 chaos: ## random faults under two writers, with a check after each; DURATION=10m SEED=1
 	$(CLUSTER) up

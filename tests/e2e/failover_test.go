@@ -33,7 +33,12 @@ var (
 )
 
 func TestFailoverWhenMasterPodIsDeleted(t *testing.T) {
-	r := documentedRelease(t)
+	documentedRelease(t).survivesDeletedMaster(t)
+}
+
+// survivesDeletedMaster deletes the pod of the master under a client. Its successor must lose nothing, and the new pod must become a slave.
+func (r *release) survivesDeletedMaster(t *testing.T) {
+	t.Helper()
 	before, _ := r.failover(t, planned, func(master *corev1.Pod) {
 		r.kubectl(t, "delete", "pod", master.Name, "--wait=false")
 	})
@@ -49,7 +54,12 @@ func TestFailoverWhenMasterPodIsDeletedByForce(t *testing.T) {
 }
 
 func TestFailoverWhenRedisIsKilled(t *testing.T) {
-	r := documentedRelease(t)
+	documentedRelease(t).survivesKilledRedis(t)
+}
+
+// survivesKilledRedis kills the Redis of the master under a client. The pod must come back as a slave.
+func (r *release) survivesKilledRedis(t *testing.T) {
+	t.Helper()
 	before, _ := r.failover(t, crash, func(master *corev1.Pod) { require.NoError(t, env.KillRedis(t.Context(), master)) })
 	requireSamePodAsSlave(t, r, before)
 }

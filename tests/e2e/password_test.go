@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -49,16 +48,8 @@ func TestPassword(t *testing.T) {
 		r.upgrade(t, "--set", `servers.annotations.example\.com/owner=team-cache`)
 		require.Equal(t, before, r.secretPassword(t))
 	})
-	subtest("makes no difference when the master pod is deleted", func(t *testing.T) {
-		before, _ := r.failover(t, planned, func(master *corev1.Pod) {
-			r.kubectl(t, "delete", "pod", master.Name, "--wait=false")
-		})
-		requireReplacedAsSlave(t, r, before)
-	})
-	subtest("makes no difference when Redis is killed", func(t *testing.T) {
-		before, _ := r.failover(t, crash, func(master *corev1.Pod) { require.NoError(t, env.KillRedis(t.Context(), master)) })
-		requireSamePodAsSlave(t, r, before)
-	})
+	subtest("makes no difference when the master pod is deleted", r.survivesDeletedMaster)
+	subtest("makes no difference when Redis is killed", r.survivesKilledRedis)
 	t.Run("goes with the release", func(t *testing.T) { r.uninstall(t) })
 }
 

@@ -75,16 +75,8 @@ func TestEncryptedRelease(t *testing.T) {
 	subtest("makes no difference to helm test", func(t *testing.T) {
 		require.Contains(t, r.helm(t, "test", r.name), "Succeeded")
 	})
-	subtest("makes no difference when the master pod is deleted", func(t *testing.T) {
-		before, _ := r.failover(t, planned, func(master *corev1.Pod) {
-			r.kubectl(t, "delete", "pod", master.Name, "--wait=false")
-		})
-		requireReplacedAsSlave(t, r, before)
-	})
-	subtest("makes no difference when Redis is killed", func(t *testing.T) {
-		before, _ := r.failover(t, crash, func(master *corev1.Pod) { require.NoError(t, env.KillRedis(t.Context(), master)) })
-		requireSamePodAsSlave(t, r, before)
-	})
+	subtest("makes no difference when the master pod is deleted", r.survivesDeletedMaster)
+	subtest("makes no difference when Redis is killed", r.survivesKilledRedis)
 	subtest("takes a renewed certificate without a restart", func(t *testing.T) { r.takesRenewedCertificate(t) })
 	subtest("is not turned off while it runs", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), callTime)

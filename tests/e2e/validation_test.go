@@ -25,6 +25,9 @@ func TestAPIServerTakesTheManifestsOfEveryValuesFile(t *testing.T) {
 			objects := templates(t, file)
 			require.NotEmpty(t, objects)
 			for _, object := range objects {
+				if strings.HasPrefix(object.GetAPIVersion(), "cert-manager.io/") {
+					continue // only cert-manager knows the kind, and this cluster does not have it
+				}
 				err := tryToCreate(t, object)
 				require.NoError(t, err, "%s %s", object.GetKind(), object.GetName())
 			}

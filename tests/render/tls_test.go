@@ -121,7 +121,7 @@ func TestCertificateThatTheChartMadeSurvivesAnUpgradeAndIsRenewedByTheSameAuthor
 	}
 }
 
-// A pod that encrypts cannot talk to one that does not, so the pods of a running release cannot be replaced one by one.
+// Pods with TLS and pods without TLS cannot talk to each other, so an upgrade cannot turn TLS on pod by pod.
 func TestEncryptionOfARunningReleaseIsNotChanged(t *testing.T) {
 	const mine = "tls: {enabled: true, existingSecret: mine}"
 	for _, workload := range []string{"Deployment", "StatefulSet"} {

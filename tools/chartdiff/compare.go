@@ -67,8 +67,8 @@ func compare(oldDir, newDir string, to io.Writer) (bool, error) {
 	return found, nil
 }
 
-// random is the password that differs in every rendering.
-var random = regexp.MustCompile(`(?m)^(  auth: ).*$`)
+// random are the password and the certificate that differ in every rendering.
+var random = regexp.MustCompile(`(?m)^(  (?:auth|ca\.crt|ca\.key|tls\.crt|tls\.key): ).*$`)
 
 // rendered is everything that a chart gives for some values, by the name of the object. A refusal is part of it.
 func rendered(dir string, values render.Values) map[string]string {
@@ -80,7 +80,7 @@ func rendered(dir string, values render.Values) map[string]string {
 	for _, o := range m.Objects {
 		text := strings.TrimSpace(o.YAML) + "\n"
 		if strings.HasPrefix(o.ID(), "Secret/") && values["redisPassword"] == nil {
-			text = random.ReplaceAllString(text, "${1}a random password")
+			text = random.ReplaceAllString(text, "${1}a random value")
 		}
 		texts[o.ID()] = text
 	}

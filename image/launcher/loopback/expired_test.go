@@ -9,11 +9,12 @@ import (
 )
 
 // startExpired starts a release whose certificate has expired a moment ago. The tests' own connections do not mind.
-func startExpired(t *testing.T) (*cluster, *fakeauthority.Authority, *writer) {
+func startExpired(t *testing.T, o options) (*cluster, *fakeauthority.Authority, *writer) {
 	t.Helper()
 	const life = 35 * time.Second
 	a, end := fakeauthority.New(t, fakeauthority.Long), time.Now().Add(life)
-	c := start(t, options{secret: a.Sign(t, life)})
+	o.secret = a.Sign(t, life)
+	c := start(t, o)
 	c.use(a.Sign(t, fakeauthority.Long).Client(t))
 	w := c.write()
 	w.advance(100)
@@ -41,7 +42,7 @@ func TestReleaseWhoseCertificateHasExpiredIsWholeWithAnother(t *testing.T) {
 	for name, dies := range map[string]bool{"the links are open": false, "the master has died": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, a, w := startExpired(t)
+			c, a, w := startExpired(t, options{unguarded: dies}) // see below
 			if dies {
 				c.converge().killRedis()
 				time.Sleep(20 * time.Second) // longer than the sentinels need to find it down

@@ -24,7 +24,7 @@ const folderPrefix = "tls-"
 // Keeper has the certificate that counts now. Its methods may be called from several goroutines.
 type Keeper struct {
 	files   config.TLS
-	dir     string // where the folders for Redis and Sentinel are; empty: there are none
+	dir     string // the folder in which Redis and Sentinel find the certificates; empty: this launcher runs neither of them
 	log     *slog.Logger
 	changed chan struct{}
 	seen    Set // what was read last
@@ -251,7 +251,7 @@ func (k *Keeper) look(now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err == nil && now.After(set.Expires()) && !now.After(k.stage.shown.Expires()) {
-		err = errors.New("the certificate has expired, and the one before has not")
+		err = errors.New("the new certificate has expired, and the present certificate is still good")
 	}
 	refusal := ""
 	if err != nil {
@@ -260,7 +260,7 @@ func (k *Keeper) look(now time.Time) {
 	if refusal != k.refusal {
 		k.refusal = refusal
 		if err != nil {
-			k.log.Error("the certificate is refused; the one before stays in force", "error", err)
+			k.log.Error("the new certificate is refused; the present certificate stays in force", "error", err)
 		}
 		k.tell()
 	}

@@ -61,7 +61,7 @@ func TestExpiredCertificateDoesNotReplaceAGoodOne(t *testing.T) {
 	k.look(time.Now())
 	k.look(time.Now())
 	require.True(t, k.stage.shown.same(good))
-	require.Contains(t, k.State().Pending[0], "the certificate has expired, and the one before has not")
+	require.Contains(t, k.State().Pending[0], "the new certificate has expired, and the present certificate is still good")
 }
 
 // A handshake that has begun needs the certificate and the key that fit.

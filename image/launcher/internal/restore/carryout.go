@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/backup"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/restoration"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
@@ -119,7 +121,8 @@ func (r *Restorer) unchanged(ctx context.Context, f findings) error {
 }
 
 // verdict finds out which data the release has after a takeover that was not seen to end. The record tells: a master with the old data clears
-// the name of the backup when it writes itself into the record again. A server that stood still may take over as long as its word counts.
+// the name of the backup when it writes itself into the record again. So does a server that has just got a copy of the data of the backup and does
+// not know it yet; its replication history tells that it does not go on with the data of the former master. A server that stood still may take over as long as its word counts.
 func (r *Restorer) verdict(ctx context.Context, giver *restoration.Giver, f findings, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, verdictTime)
 	defer cancel()
@@ -130,14 +133,22 @@ func (r *Restorer) verdict(ctx context.Context, giver *restoration.Giver, f find
 		case err != nil:
 		case now.Restored == f.manifest.Name && now.RestoredIn > f.record.Generation:
 			last = fmt.Sprintf("the record names %s with the data of the backup, and it does not serve yet", now.Master.Name)
-			if r.serves(ctx, now.Master.UID) {
+			if _, ok := r.serving(ctx, now.Master.UID); ok {
 				r.say("%s is master with the data of backup %s, as generation %d", now.Master.Name, f.manifest.Name, now.Generation)
 				return r.awaitFollowers(ctx, f)
 			}
 		case now.Fence == nil && time.Now().After(giver.WordEnds().Add(record.CarrierTime)):
 			last = fmt.Sprintf("the record names %s, and it does not serve yet", now.Master.Name)
-			if r.serves(ctx, now.Master.UID) {
+			master, ok := r.serving(ctx, now.Master.UID)
+			switch {
+			case !ok:
+			case continues(master.info, f.master.info.ReplID):
 				return errors.Join(cause, ErrNothingChanged)
+			case continuesAny(master.info):
+				r.say("%s is master with the data of backup %s; the record does not tell so", now.Master.Name, f.manifest.Name)
+				return nil
+			default:
+				last = fmt.Sprintf("%s is master, and its replication history does not tell where its data come from", now.Master.Name)
 			}
 		}
 		select {
@@ -148,15 +159,25 @@ func (r *Restorer) verdict(ctx context.Context, giver *restoration.Giver, f find
 	}
 }
 
-// serves says whether a pod is labelled master and its Redis agrees.
-func (r *Restorer) serves(ctx context.Context, uid string) bool {
+// continues says whether a Redis goes on with a replication history.
+func continues(info redisnode.Info, history string) bool {
+	return info.ReplID == history || info.ReplID2 == history
+}
+
+// continuesAny says whether a Redis goes on with the history of another one, as a replica does that was promoted. A Redis that has just started does not.
+func continuesAny(info redisnode.Info) bool {
+	return strings.Trim(info.ReplID2, "0") != ""
+}
+
+// serving gives the server of a pod. ok says whether the pod is labelled master and its Redis agrees.
+func (r *Restorer) serving(ctx context.Context, uid string) (s server, ok bool) {
 	servers, err := r.servers(ctx)
 	for _, s := range servers {
 		if s.pod.UID == uid {
-			return err == nil && s.err == nil && s.info.Master && s.pod.Role == role.Master
+			return s, err == nil && s.err == nil && s.info.Master && s.pod.Role == role.Master
 		}
 	}
-	return false
+	return server{}, false
 }
 
 // awaitFollowers waits until all servers have the data. The data have been replaced, so a server without a copy is told and is no error. The error says

@@ -104,10 +104,10 @@ func TestNothingIsReplacedWithoutAnAnswer(t *testing.T) {
 }
 
 // released gives a run of launcher restore on a release whose master server-a serves and has the label.
-func released(t *testing.T, recorded func(record.Record) record.Record) (*Restorer, findings) {
+func released(t *testing.T, recorded func(record.Record) record.Record, info ...string) (*Restorer, findings) {
 	t.Helper()
 	release := fakerelease.New(t, "server-a")
-	redis := fakeredis.StartAt(t, "127.0.0.10:0", map[string]string{"INFO": fakeredis.Text("role:master\r\n")})
+	redis := fakeredis.StartAt(t, "127.0.0.10:0", map[string]string{"INFO": fakeredis.Text("role:master\r\n" + strings.Join(info, "\r\n"))})
 	c := fakerelease.Config(t, release, "server-a")
 	c.RedisPort = int(redis.Addr.Port())
 	api := fakerelease.Connect(t, release, c)
@@ -136,6 +136,36 @@ func TestNothingWasReplacedOnlyWhenTheSlaveDoesNotTakeOverAnyMore(t *testing.T) 
 	err = r.verdict(ctx, giver, f, silent)
 	require.ErrorContains(t, err, "whether the backup has replaced the data is not known yet")
 	require.NotErrorIs(t, err, ErrNothingChanged)
+}
+
+// A server that is promoted right after its copy knows nothing of the backup, and clears its name in the record.
+func TestReplicationHistoryTellsOfABackupThatTheRecordDoesNotName(t *testing.T) {
+	for name, c := range map[string]struct {
+		id, before string
+		said       string // empty: the data were replaced
+	}{
+		"the former master":           {"former", strings.Repeat("0", 40), ErrNothingChanged.Error()},
+		"a replica of it":             {"new", "former", ErrNothingChanged.Error()},
+		"a replica of its successor":  {"new", "other", ""},
+		"a Redis that started anew":   {"new", strings.Repeat("0", 40), "is not known yet"},
+		"a Redis that never followed": {"new", "", "is not known yet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, f := released(t, func(read record.Record) record.Record { return read.Claim(fakerelease.Member("server-a")) }, "master_replid:"+c.id, "master_replid2:"+c.before)
+			f.master.info.ReplID = "former"
+			giver, err := restoration.Give(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), "", nil)
+			require.NoError(t, err)
+			t.Cleanup(giver.Close)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*lookEvery)
+			defer cancel()
+			err = r.verdict(ctx, giver, f, errors.New("silent"))
+			if c.said == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, c.said)
+			}
+		})
+	}
 }
 
 func TestLostBackupIsToldAfterTheTakeover(t *testing.T) {

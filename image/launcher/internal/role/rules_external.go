@@ -55,7 +55,7 @@ var externalRules = []rule[*situation, Decision]{
 	},
 	{
 		ID:      "external-master-unresolved",
-		When:    "the name of the external master does not resolve, and Redis does not run",
+		When:    "DNS gives no address for the name of the external master, and Redis is stopped",
 		Then:    "wait",
 		Why:     "Only the external master has the data.",
 		Label:   ClearLabel,

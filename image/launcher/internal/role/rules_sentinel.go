@@ -10,7 +10,7 @@ import (
 var sentinelRules = []rule[*watching, SentinelDecision]{
 	{
 		ID: "certificate-too-old",
-		When: "the sentinel was started with a certificate or with authorities that do not count any more, it has not answered for 12 s (longer with a " +
+		When: "the certificate or the authorities have changed since the sentinel was started, it has not answered for 12 s (longer with a " +
 			"failover-timeout above 8 s), and it is this sentinel's turn",
 		Then:    "start the sentinel anew with the master that the others name, or else that it named before",
 		Why:     "Its launcher and the sentinel do not trust each other, so nothing else would end that (ADR 0044).",
@@ -98,7 +98,7 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 	},
 	{
 		ID: "certificate-renewed",
-		When: "the sentinel was started with a certificate or with authorities that do not count any more, it is this sentinel's turn, " +
+		When: "the certificate or the authorities have changed since the sentinel was started, it is this sentinel's turn, " +
 			"and no sentinel is replacing its master. Either the master is up and a majority names it, or this sentinel has found it down for 12 s (longer with a " +
 			"failover-timeout above 8 s)",
 		Then: "start the sentinel anew with the pods that the API lists",
@@ -123,8 +123,8 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 var sentinelStartRules = []rule[*watching, SentinelDecision]{
 	{
 		ID: "start-waits-to-join",
-		When: "some sentinel that answers does not know this sentinel, and one of two things holds. First, for 30 s at most: the answering sentinels do not all know each other, " +
-			"or do not all know a new sentinel with a lower slot. Second, without a limit: the sentinels that are silent, or do not know all answering sentinels, could elect a launcher by themselves",
+		When: "an answering sentinel does not know this sentinel, and one of these is true. For 30 s at most: the answering sentinels still have to learn of each other, " +
+			"or of a new sentinel with a lower slot. Without a limit: the silent sentinels and the sentinels that know only some of the answering sentinels are enough to elect a launcher",
 		Then:    "wait",
 		Why:     "Where sentinels join one at a time, two majorities always have a sentinel in common, whatever number each sentinel knows (ADR 0039).",
 		applies: func(w *watching) bool { return w.Joining },

@@ -26,7 +26,7 @@ type SentinelObservation struct {
 	Foreign bool
 	Servers []Peer // all server pods
 
-	// Uncertified: the sentinel was started with a certificate, or with authorities, that do not count any more.
+	// Uncertified: the sentinel was started with a certificate, or with authorities, that others have replaced since.
 	Uncertified bool
 
 	FileMaster netip.Addr // what the local sentinel knew before the container restarted; may be invalid
