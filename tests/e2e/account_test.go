@@ -101,7 +101,7 @@ func TestAccountChangesOnlyItsLabels(t *testing.T) {
 		"the label of a bystander":    {stranger, `{"metadata":{"labels":{"redis-role":"master"}}}`, "metadata.labels: the pod has other labels app and release"},
 	} {
 		err := patch(t, client, c.pod, c.patch)
-		require.True(t, apierrors.IsInvalid(err), "%s: %v", name, err)
+		require.True(t, apierrors.IsForbidden(err), "%s: %v", name, err)
 		assert.ErrorContains(t, err, c.says, name)
 	}
 	unchanged, err := env.Kube.CoreV1().Pods(stranger.Namespace).Get(t.Context(), stranger.Name, metav1.GetOptions{})

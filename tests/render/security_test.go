@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
@@ -32,6 +33,8 @@ var securityRefusals = []refusal{
 	{"added capabilities", "containerSecurityContext: {capabilities: {add: [SYS_ADMIN]}}", "containerSecurityContext: {capabilities: {drop: [ALL]}}",
 		[]string{"containerSecurityContext.capabilities.add", "remove it"}},
 	{"the user of a container", "containerSecurityContext: {runAsUser: 5}", "podSecurityContext: {runAsUser: 5}", []string{"containerSecurityContext.runAsUser", "set podSecurityContext.runAsUser"}},
+	{"a token that the API server makes good for a year", "serviceAccount: {token: {expirationSeconds: 3607}}", "serviceAccount: {token: {expirationSeconds: 3606}}",
+		[]string{"serviceAccount.token.expirationSeconds: 3607", "good for a year", "set 3600"}},
 	{"an admission policy for an account of others", "{admissionPolicy: {enabled: true}, serviceAccount: {create: false}}", "{admissionPolicy: {enabled: true}, serviceAccount: {create: false, name: mine}}",
 		[]string{"admissionPolicy.enabled", `the account "default"`, "set serviceAccount.create to true"}},
 }
@@ -77,6 +80,59 @@ func TestSecurityIsTheSameWithValuesOfBefore(t *testing.T) {
 	plain := render.Chart(t, nil)
 	assert.Equal(t, plain.PodTemplates(), m.PodTemplates())
 	assert.Equal(t, plain.IDs(), m.IDs())
+}
+
+// Helm leaves the other defaults out of kept values that lack the section, which would take the group off the volumes.
+func TestKeptValuesThatLackTheGroupsAreRefused(t *testing.T) {
+	text := render.Refused(t, render.YAML(t, "podSecurityContext: {runAsUser: 1000650000, runAsGroup: null, fsGroup: null, fsGroupChangePolicy: null}"))
+	assert.Contains(t, text, "podSecurityContext")
+	assert.Contains(t, text, "fsGroupChangePolicy")
+}
+
+// Redis makes files that only their owner may write. The kubelet gives them to a group when the group changes, or with Always.
+func TestAnotherUserIsRefusedWhereTheVolumesStayThoseOfTheUserBefore(t *testing.T) {
+	running := func(values string) render.Option {
+		_, s := statefulSet(t, values)
+		s.Namespace = render.Namespace
+		return render.Existing(t, s)
+	}
+	values := func(podSecurityContext string) render.Values {
+		return render.YAML(t, "{servers: {workload: StatefulSet}, podSecurityContext: "+podSecurityContext+"}")
+	}
+	for _, c := range []struct{ running, values string }{
+		{"", "{runAsUser: 10002}"}, {"", "{runAsUser: 10002, runAsGroup: null, fsGroup: null}"}, {"", "{runAsUser: 10002, runAsGroup: null, fsGroup: null, fsGroupChangePolicy: Always}"},
+		{"podSecurityContext: {runAsGroup: null, fsGroup: null}", "{runAsUser: 10002, runAsGroup: null, fsGroup: null}"},
+	} {
+		lines := problems(t, values(c.values), running(c.running))
+		require.Len(t, lines, 1, c)
+		assert.Contains(t, lines[0], "podSecurityContext.runAsUser: is 10002, and the volumes of the running StatefulSet have files that only the user 10001 may write")
+		assert.Contains(t, lines[0], "set podSecurityContext.fsGroup to another number as well, or fsGroupChangePolicy to Always")
+	}
+	for _, legal := range []string{
+		"{runAsUser: 10001}", "{runAsUser: 10002, fsGroup: 10002}", "{runAsUser: 10002, fsGroupChangePolicy: Always}", "{runAsUser: null}",
+	} {
+		assert.NotEmpty(t, render.Chart(t, values(legal), running("")).Objects, legal)
+	}
+	assert.NotEmpty(t, render.Chart(t, values("{runAsUser: 10002}"), render.Existing(t)).Objects, "nothing runs")
+}
+
+// Two releases may share an account that somebody else has made. The policy of one would keep the launchers of the other from labelling their pods.
+func TestAdmissionPolicyIsRefusedWhereAnotherReleaseHasTheAccount(t *testing.T) {
+	pod := func(name, account string, labels map[string]string) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: render.Namespace, Labels: labels}, Spec: corev1.PodSpec{ServiceAccountName: account}}
+	}
+	own := pod("own", "mine", map[string]string{"app": "redis-ha", "release": render.Release, "redis-role": "master"})
+	job := pod("job", "mine", nil)
+	other := func(account string) *corev1.Pod {
+		return pod("other", account, map[string]string{"app": "redis-ha", "release": "other", "redis-role": "slave"})
+	}
+	values := render.YAML(t, "{admissionPolicy: {enabled: true}, serviceAccount: {create: false, name: mine}}")
+	lines := problems(t, values, render.Existing(t, own, job, other("mine")))
+	require.Len(t, lines, 1)
+	assert.Equal(t, `admissionPolicy.enabled: the release "other" has the account "mine" too, and its launchers could not label their pods any more; give each release an account of its own, or set it to false`, lines[0])
+	assert.NotEmpty(t, render.Chart(t, values, render.Existing(t, own, job, other("theirs"))).Objects)
+	without := render.YAML(t, "serviceAccount: {create: false, name: mine}")
+	assert.NotEmpty(t, render.Chart(t, without, render.Existing(t, own, other("mine"))).Objects)
 }
 
 func TestTokenIsShortLivedAndForTheAudienceThatIsSet(t *testing.T) {

@@ -29,6 +29,14 @@ containerSecurityContext.capabilities.drop: leaves capabilities to the container
 {{- end }}
 {{- end -}}
 
+{{/* redis-ha.problems.token: a token that is not what its number says. The API server knows the kubelet's own tokens by their number of seconds
+(WarnOnlyBoundTokenExpirationSeconds in its package serviceaccount). */}}
+{{- define "redis-ha.problems.token" -}}
+{{- if eq (int (.Values.serviceAccount.token).expirationSeconds) 3607 }}
+serviceAccount.token.expirationSeconds: 3607 is the number by which the API server knows the kubelet's own tokens, and such a token is good for a year; set 3600
+{{- end }}
+{{- end -}}
+
 {{/* redis-ha.problems.admissionPolicy: a policy that would limit others. */}}
 {{- define "redis-ha.problems.admissionPolicy" -}}
 {{- if and (.Values.admissionPolicy).enabled (eq (include "redis-ha.serviceAccountName" .) "default") }}
@@ -42,5 +50,38 @@ kinds: helm template knows groups and versions. Input: the root context. */}}
 {{- $kinds := .Capabilities.APIVersions }}
 {{- if and (.Values.admissionPolicy).enabled ($kinds.Has "apps/v1/Deployment") (not ($kinds.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy")) }}
 admissionPolicy.enabled: the cluster has no ValidatingAdmissionPolicy of admissionregistration.k8s.io/v1, which came with Kubernetes 1.30; set it to false
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.accountProblems: an admission policy for the account of another release, which keeps the launchers of that release from labelling
+their pods. Only a cluster tells its pods. Input: the root context. */}}
+{{- define "redis-ha.accountProblems" -}}
+{{- if (.Values.admissionPolicy).enabled }}
+{{- $account := include "redis-ha.serviceAccountName" . }}
+{{- $others := list }}
+{{- range (lookup "v1" "Pod" .Release.Namespace "").items }}
+{{- $labels := default dict .metadata.labels }}
+{{- if and (eq (default "" .spec.serviceAccountName) $account) (hasKey $labels "redis-role") (ne (default "" $labels.release) $.Release.Name) }}
+{{- $others = append $others (default "" $labels.release) }}
+{{- end }}
+{{- end }}
+{{- range uniq $others }}
+admissionPolicy.enabled: the release {{ . | quote }} has the account {{ $account | quote }} too, and its launchers could not label their pods any more; give each release an account of its own, or set it to false
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* redis-ha.userProblems: another user for the volumes of the running StatefulSet, while the kubelet leaves their files to the user before. It gives
+them to fsGroup where the folder of the volume belongs to another group, or with the policy Always. Input: the root context. */}}
+{{- define "redis-ha.userProblems" -}}
+{{- if and .Release.IsUpgrade (eq .Values.servers.workload "StatefulSet") }}
+{{- $running := lookup "apps/v1" "StatefulSet" .Release.Namespace (printf "%s-server" (include "redis-ha.fullname" .)) }}
+{{- $before := dig "spec" "template" "spec" "securityContext" dict (default dict $running) }}
+{{- $wanted := (include "redis-ha.podSecurityContext" . | fromYaml).securityContext }}
+{{- $changed := and $before.runAsUser $wanted.runAsUser (ne (int64 $before.runAsUser) (int64 $wanted.runAsUser)) }}
+{{- $given := and $wanted.fsGroup (or (eq (default "" $wanted.fsGroupChangePolicy) "Always") (ne (int64 $before.fsGroup) (int64 $wanted.fsGroup))) }}
+{{- if and $changed (not $given) }}
+podSecurityContext.runAsUser: is {{ int64 $wanted.runAsUser }}, and the volumes of the running StatefulSet have files that only the user {{ int64 $before.runAsUser }} may write; set podSecurityContext.fsGroup to another number as well, or fsGroupChangePolicy to Always, or runAsUser back
+{{- end }}
 {{- end }}
 {{- end -}}

@@ -7,6 +7,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/redis-ha/redis-ha/tests/render/render"
 )
@@ -38,6 +39,7 @@ var AccountChangesOnlyLabels = Rule{
 			}
 			for _, v := range p.Spec.Validations {
 				field, _, _ := strings.Cut(v.Message, ": ")
+				result.check(v.Reason != nil && *v.Reason == metav1.StatusReasonForbidden, id, "spec.validations["+v.Expression+"].reason", "is not Forbidden")
 				result.check(slices.Contains(refusable, field), id, "spec.validations["+v.Expression+"].message", "begins with no field of a pod")
 			}
 		}
@@ -60,6 +62,7 @@ var AccountChangesOnlyLabels = Rule{
 		{Name: "new pods only", Values: withAdmissionPolicy, Change: func(r *Release) {
 			r.admission().Spec.MatchConstraints.ResourceRules[0].Operations = []admissionv1.OperationType{admissionv1.Create}
 		}},
+		{Name: "a refusal that a launcher takes for a change by others", Values: withAdmissionPolicy, Change: func(r *Release) { r.admission().Spec.Validations[0].Reason = nil }},
 		{Name: "no field in a message", Values: withAdmissionPolicy, Change: func(r *Release) { r.admission().Spec.Validations[0].Message = "this is not allowed" }},
 	},
 }
