@@ -82,7 +82,7 @@ func TestSecurityIsTheSameWithValuesOfBefore(t *testing.T) {
 	assert.Equal(t, plain.IDs(), m.IDs())
 }
 
-// Helm leaves the other defaults out of kept values that lack the section, which would take the group off the volumes.
+// With --reuse-values Helm adds no defaults of a later chart. One number of the section alone would take the group off the volumes.
 func TestKeptValuesThatLackTheGroupsAreRefused(t *testing.T) {
 	text := render.Refused(t, render.YAML(t, "podSecurityContext: {runAsUser: 1000650000, runAsGroup: null, fsGroup: null, fsGroupChangePolicy: null}"))
 	assert.Contains(t, text, "podSecurityContext")

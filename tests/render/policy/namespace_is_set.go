@@ -11,7 +11,7 @@ import (
 // NamespaceIsSet is for those who render first and apply later.
 var NamespaceIsSet = Rule{
 	ID:    "namespace-is-set",
-	Title: "Every object names the namespace of the release, one without a namespace in its name",
+	Title: "Every object names the namespace of the release, and an object of the cluster has it in its name",
 	Why: "helm template piped into kubectl apply puts an object without a namespace into whichever one is current. Objects of the cluster are there for all namespaces, so " +
 		"the second release of a name could not be installed.",
 	Fix:       "Set metadata.namespace to the namespace of the release, or end the name of an object of the cluster in a dot and the namespace.",
