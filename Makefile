@@ -48,9 +48,10 @@ policy: ## check your own values: VALUES=my-values.yaml, or several files
 	@test -n "$(VALUES)" || { echo 'make policy: there are no values to check: set VALUES=my-values.yaml, or several files: VALUES="a.yaml b.yaml"' >&2; exit 2; }
 	GOWORK= go run ./tools/policy $(foreach file,$(VALUES),-f $(file))
 
-lint: tools ## formatting, and the chart with chart-testing
+lint: tools ## formatting, the chart with chart-testing, and known vulnerabilities that are called
 	@files="$$(git ls-files '*.go' | xargs gofmt -l)"; test -z "$$files" || { echo "gofmt -w is needed for:"; echo "$$files"; exit 1; }
 	cd tools && go run ./chart lint
+	cd tools && go run ./vulnerabilities
 
 e2e: ## the end-to-end tests and chart-testing's install, on the cluster
 	$(CLUSTER) up --only-cluster

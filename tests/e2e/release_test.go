@@ -196,7 +196,8 @@ func (r *release) gone(ctx context.Context) error {
 
 // releaseKinds are all kinds of objects that a release or its pods can make.
 const releaseKinds = "pods,persistentvolumeclaims,leases,secrets,configmaps,services,endpointslices,serviceaccounts," +
-	"roles,rolebindings,deployments,replicasets,statefulsets,controllerrevisions,poddisruptionbudgets,networkpolicies"
+	"roles,rolebindings,deployments,replicasets,statefulsets,controllerrevisions,poddisruptionbudgets,networkpolicies," +
+	"validatingadmissionpolicies,validatingadmissionpolicybindings"
 
 // objects lists what belongs to the release, by the prefix of its names: not
 // everything has its labels.

@@ -170,7 +170,7 @@ func TestBackupsHaveAnAccountOfTheirOwn(t *testing.T) {
 		m := render.Chart(t, render.YAML(t, values))
 		p := backupPod(t, m)
 		assert.Equal(t, want, p.Spec.ServiceAccountName, values)
-		assert.True(t, *p.Spec.AutomountServiceAccountToken)
+		assert.False(t, *p.Spec.AutomountServiceAccountToken, "it mounts a token of its own")
 		for _, binding := range render.All[*rbacv1.RoleBinding](m) {
 			if binding.Name == backup {
 				assert.Equal(t, want, binding.Subjects[0].Name, values)

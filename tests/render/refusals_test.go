@@ -257,4 +257,4 @@ var refusals = append([]refusal{
 		[]string{`servers.annotations: the value of "a"`, "control character"}},
 	{"open quote in a value", `servers: {config: {proc-title-template: '"{title}'}}`, `servers: {config: {proc-title-template: '"{title}"'}}`,
 		[]string{`servers.config: the value of "proc-title-template"`, "double quotes"}},
-}, backupRefusals...)
+}, append(securityRefusals, backupRefusals...)...)

@@ -148,7 +148,8 @@ var freeTexts = map[string]string{
 }
 
 // freeNumbers are the numbers whose bounds depend on other values, or that the chart refuses in better words.
-var freeNumbers = map[string]bool{"replicas.servers": true, "replicas.sentinels": true, "sentinel.quorum": true, "servers.minReplicasToWrite": true}
+var freeNumbers = map[string]bool{"replicas.servers": true, "replicas.sentinels": true, "sentinel.quorum": true, "servers.minReplicasToWrite": true,
+	"podSecurityContext.runAsUser": true, "podSecurityContext.fsGroup": true}
 
 func TestTextsHaveAPatternAndNumbersHaveLimits(t *testing.T) {
 	free := maps.Clone(freeTexts)

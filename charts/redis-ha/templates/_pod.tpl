@@ -1,7 +1,7 @@
 {{/* redis-ha.podSettings: what the pods of both components have in common. Input: dict "root" and "component". */}}
 {{- define "redis-ha.podSettings" -}}
 serviceAccountName: {{ include "redis-ha.serviceAccountName" .root | quote }}
-automountServiceAccountToken: true
+automountServiceAccountToken: false
 {{- /* Service links would add variables such as REDIS_SENTINEL_SERVICE_HOST of foreign Services. */}}
 enableServiceLinks: false
 {{- include "redis-ha.placement" .root }}
@@ -14,7 +14,7 @@ affinity:
           labelSelector:
             matchLabels:
               {{- include "redis-ha.selector" . | nindent 14 }}
-{{ include "redis-ha.podSecurityContext" . }}
+{{ include "redis-ha.podSecurityContext" .root }}
 {{- end -}}
 
 {{/* redis-ha.placement: pull secrets, node selector and tolerations, empty if none is set. Input: the root context. */}}
@@ -31,28 +31,6 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- end -}}
-
-{{/* redis-ha.podSecurityContext: the unprivileged user of the image, as the Pod Security Standard "restricted" asks. */}}
-{{- define "redis-ha.podSecurityContext" -}}
-securityContext:
-  runAsNonRoot: true
-  runAsUser: 10001
-  runAsGroup: 10001
-  fsGroup: 10001
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile:
-    type: RuntimeDefault
-{{- end -}}
-
-{{/* redis-ha.containerSecurityContext: no rights and a read-only root file system. */}}
-{{- define "redis-ha.containerSecurityContext" -}}
-securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities:
-    drop:
-      - ALL
 {{- end -}}
 
 {{/* redis-ha.image: image and pull policy of every container. Input: the root context. */}}

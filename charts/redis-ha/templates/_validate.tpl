@@ -27,6 +27,9 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.problems.backup" . }}
 {{ include "redis-ha.problems.externalMaster" . }}
 {{ include "redis-ha.problems.tls" . }}
+{{ include "redis-ha.problems.security" . }}
+{{ include "redis-ha.problems.token" . }}
+{{ include "redis-ha.problems.admissionPolicy" . }}
 {{ include "redis-ha.problems.volumes" . }}
 {{ include "redis-ha.problems.unused" . }}
 {{ include "redis-ha.problems.entries" . }}
@@ -35,6 +38,9 @@ wrong, what to set. Renders nothing. Input: the root context. */}}
 {{ include "redis-ha.runningProblems" . }}
 {{ include "redis-ha.claimProblems" . }}
 {{ include "redis-ha.tlsProblems" . }}
+{{ include "redis-ha.admissionProblems" . }}
+{{ include "redis-ha.accountProblems" . }}
+{{ include "redis-ha.userProblems" . }}
 {{- end -}}
 
 {{/* redis-ha.runningProblems: values that would delete the servers of a running release. Helm keeps an object that has the annotation.

@@ -53,7 +53,22 @@ networkPolicy:
   scrapers: *peers
   apiServerPorts: other
 rbac: {create: other}
-serviceAccount: {create: other, name: text}
+admissionPolicy: {enabled: other}
+serviceAccount: {create: other, name: text, token: {audience: text, expirationSeconds: other}}
+podSecurityContext:
+  runAsNonRoot: other
+  runAsUser: other
+  runAsGroup: other
+  fsGroup: other
+  fsGroupChangePolicy: other
+  supplementalGroups: other
+  seLinuxOptions: {level: text}
+containerSecurityContext:
+  allowPrivilegeEscalation: other
+  privileged: other
+  readOnlyRootFilesystem: other
+  runAsNonRoot: other
+  capabilities: {drop: other}
 auth: switch
 redisPassword: text
 existingSecret: text
@@ -103,6 +118,11 @@ service.type: servers.serviceType
 service.annotations: servers.annotations
 servers.type: servers.serviceType
 config: servers.config
+securityContext: podSecurityContext, and containerSecurityContext
+securityContext.runAsUser: podSecurityContext.runAsUser
+securityContext.fsGroup: podSecurityContext.fsGroup
+containerSecurityContext.runAsUser: podSecurityContext.runAsUser
+containerSecurityContext.runAsGroup: podSecurityContext.runAsGroup
 tls.secretName: tls.existingSecret
 tls.certSecret: tls.existingSecret
 tls.existingSecretName: tls.existingSecret

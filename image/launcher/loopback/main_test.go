@@ -48,6 +48,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o711); err != nil { // some launchers have another user
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	launcherBinary = filepath.Join(dir, "launcher")
 	build := exec.Command("go", "build", "-o", launcherBinary, "github.com/redis-ha/redis-ha/image/launcher")
 	if output, err := build.CombinedOutput(); err != nil {

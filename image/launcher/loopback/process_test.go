@@ -26,6 +26,9 @@ type process struct {
 // mounts the /proc of its PID namespace and becomes the launcher.
 const containerVariable = "LOOPBACK_CONTAINER_OF"
 
+// userVariable has the container's first process change to a user with this number, whose only groups are 0 and the one with the number of the user.
+const userVariable = "LOOPBACK_USER"
+
 // canContain is true where the user may create PID and mount namespaces.
 var canContain = sync.OnceValue(func() bool {
 	probe := contained(exec.Command("/proc/self/exe"))
@@ -46,10 +49,27 @@ func becomeContained(program string) error {
 	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
-	if err := os.Unsetenv(containerVariable); err != nil {
+	if number := os.Getenv(userVariable); number != "" {
+		if err := becomeUser(number); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(os.Unsetenv(containerVariable), os.Unsetenv(userVariable)); err != nil {
 		return err
 	}
 	return syscall.Exec(program, append([]string{program}, os.Args[1:]...), os.Environ())
+}
+
+// becomeUser changes to a user that no file knows, as OpenShift starts containers: the group is 0, and the group of the volumes has the number of the user.
+func becomeUser(number string) error {
+	user, err := strconv.Atoi(number)
+	if err != nil {
+		return fmt.Errorf("read the number of the user: %w", err)
+	}
+	if err := errors.Join(syscall.Setgroups([]int{user}), syscall.Setgid(0), syscall.Setuid(user)); err != nil {
+		return fmt.Errorf("become the user %d: %w", user, err)
+	}
+	return nil
 }
 
 // startProcess runs the launcher as a container runtime would: nothing but the

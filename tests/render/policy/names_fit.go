@@ -62,10 +62,11 @@ const revisionHash = "-4294967295"
 // longestCronJob is the length of a name to which Kubernetes adds 11 characters for each Job.
 const longestCronJob = 52
 
-// validName is what Kubernetes asks of a name: a ServiceAccount's, which users may give, can have dots and begin with a digit.
+// validName is what Kubernetes asks of a name: a ServiceAccount's, which users may give, can have dots and begin with a digit. The name of an object of the
+// cluster has a dot before the namespace.
 // The other names begin with that of the release and are kept to the strictest kind, that of a Service.
 func validName(o render.Object) func(string) []string {
-	if _, account := o.Object.(*corev1.ServiceAccount); account {
+	if _, account := o.Object.(*corev1.ServiceAccount); account || ofCluster(o) {
 		return validation.IsDNS1123Subdomain
 	}
 	return validation.IsDNS1035Label

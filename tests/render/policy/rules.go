@@ -6,7 +6,7 @@ var Rules = []*Rule{
 	&PodSecurityRestricted, &RootIsReadOnly, &UserIsFixed, &TokenWhereUsed, &ServiceLinksAreOff, &LauncherIsFirst,
 	&ImageIsPinned, &ImagesAgree, &ResourcesAreSet, &MemoryLeavesRoom, &VariablesAreUnique,
 	// Secrets and rights.
-	&SecretsStayInSecrets, &PasswordsStayInMemory, &PasswordIsFollowed, &EverythingIsEncrypted, &RightsAreThoseCalled, &RightsEndAtTheNamespace, &RightsReachThePods,
+	&SecretsStayInSecrets, &PasswordsStayInMemory, &PasswordIsFollowed, &EverythingIsEncrypted, &RightsAreThoseCalled, &RightsEndAtTheNamespace, &RightsReachThePods, &AccountChangesOnlyLabels,
 	// The way to Redis.
 	&ServicesFindOneRole, &PortsExist, &PortsNameTheirProtocol, &MasterHasAnAddress, &NetworkLetsNeededLinksThrough,
 	// Availability.

@@ -58,6 +58,7 @@ type settings struct {
 	dir                             string
 	engine                          engine.Engine
 	upgrade                         bool // of a release that is installed; otherwise an installation
+	served                          []string
 }
 
 // Option changes how the chart is rendered.
@@ -78,6 +79,9 @@ func Version(version, appVersion string) Option {
 
 // Upgrade renders as an upgrade does.
 func Upgrade() Option { return func(s *settings) { s.upgrade = true } }
+
+// Serves renders for a cluster that serves these kinds, such as "apps/v1/Deployment", as well.
+func Serves(kinds ...string) Option { return func(s *settings) { s.served = kinds } }
 
 // Dir renders the chart of another directory.
 func Dir(dir string) Option { return func(s *settings) { s.dir = dir } }
@@ -131,6 +135,7 @@ func Try(values Values, options ...Option) (*Manifests, error) {
 	}
 	capabilities := chartutil.DefaultCapabilities.Copy()
 	capabilities.KubeVersion = *version
+	capabilities.APIVersions = append(capabilities.APIVersions, s.served...)
 	release := chartutil.ReleaseOptions{Name: s.release, Namespace: s.namespace, Revision: 1, IsInstall: !s.upgrade, IsUpgrade: s.upgrade}
 	input, err := chartutil.ToRenderValuesWithSchemaValidation(loaded, values, release, capabilities, checked)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Existing renders an upgrade in a cluster that has these Secrets, ConfigMaps, Deployments and StatefulSets: the template function "lookup" finds
+// Existing renders an upgrade in a cluster that has these Secrets, ConfigMaps, Pods, Deployments and StatefulSets: the template function "lookup" finds
 // them, and nothing else.
 // The cleanup function of the test ends it.
 func Existing(t interface {
@@ -23,7 +23,7 @@ func Existing(t interface {
 	t.Helper()
 	answers := map[string]any{
 		"/api/v1": resources("v1", metav1.APIResource{Name: "secrets", Kind: "Secret", Namespaced: true},
-			metav1.APIResource{Name: "configmaps", Kind: "ConfigMap", Namespaced: true}),
+			metav1.APIResource{Name: "configmaps", Kind: "ConfigMap", Namespaced: true}, metav1.APIResource{Name: "pods", Kind: "Pod", Namespaced: true}),
 		"/apis/apps/v1": resources("apps/v1", metav1.APIResource{Name: "deployments", Kind: "Deployment", Namespaced: true},
 			metav1.APIResource{Name: "statefulsets", Kind: "StatefulSet", Namespaced: true}),
 	}
@@ -35,6 +35,11 @@ func Existing(t interface {
 		case *corev1.ConfigMap:
 			object.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}
 			answers[fmt.Sprintf("/api/v1/namespaces/%s/configmaps/%s", object.Namespace, object.Name)] = object
+		case *corev1.Pod: // found in the list of its namespace
+			path := fmt.Sprintf("/api/v1/namespaces/%s/pods", object.Namespace)
+			list, _ := answers[path].(corev1.PodList)
+			list.TypeMeta, list.Items = metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, append(list.Items, *object)
+			answers[path] = list
 		case *appsv1.Deployment:
 			object.TypeMeta = metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}
 			answers[fmt.Sprintf("/apis/apps/v1/namespaces/%s/deployments/%s", object.Namespace, object.Name)] = object
@@ -42,7 +47,7 @@ func Existing(t interface {
 			object.TypeMeta = metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"}
 			answers[fmt.Sprintf("/apis/apps/v1/namespaces/%s/statefulsets/%s", object.Namespace, object.Name)] = object
 		default:
-			t.Fatalf("a cluster of a test has Secrets, ConfigMaps, Deployments and StatefulSets, and no %T", o)
+			t.Fatalf("a cluster of a test has Secrets, ConfigMaps, Pods, Deployments and StatefulSets, and no %T", o)
 		}
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

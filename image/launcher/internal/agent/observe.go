@@ -27,6 +27,7 @@ func (s *Server) look(ctx context.Context) role.Plan {
 		if plan.Ask == (role.Questions{}) {
 			s.memory = next
 			s.generation.Store(s.memory.Own)
+			s.known.Store(s.memory.Record.Generation)
 			pods := s.api.Pods()
 			s.links.Keep(s.config.PodIP, pods)
 			s.paceLinks.Keep(s.config.PodIP, pods)

@@ -100,6 +100,7 @@ type Server struct {
 	// generation is a copy of role.Memory.Own for the goroutines beside the loop.
 	generation    atomic.Int64
 	held          atomic.Int64 // a copy of the generation of the data that this pod holds, for the same
+	known         atomic.Int64 // a copy of the generation of the record as the loop last knew it, for the same
 	demoting      bool         // Redis was told to follow another, and its clients have not been dropped yet
 	passing       *passing     // late connections are being passed on
 	wrongPassword atomic.Bool  // already logged

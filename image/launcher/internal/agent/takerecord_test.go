@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"math"
 	"testing"
 	"time"
 
@@ -11,11 +12,11 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
 )
 
-// unrecorded is the generation of a master that is in no record.
-func unrecorded() int64 { return 0 }
-
-// always says of a pod that it is to be master.
-func always() bool { return true }
+// claims gives a pod that is to be master, is in no record, and knows every record.
+func claims(self record.Member) claimant {
+	unrecorded := func() int64 { return 0 }
+	return claimant{self: self, own: unrecorded, held: unrecorded, known: func() int64 { return math.MaxInt64 }, desired: func() bool { return true }}
+}
 
 func TestMasterWritesItselfIntoTheRecordWhenItIsLabelled(t *testing.T) {
 	server := release(t, "server-a")
@@ -78,7 +79,7 @@ func TestMasterLeavesTheRecordToAPodThatTakesOverWithABackup(t *testing.T) {
 	s.memory.Decided = role.Decision{Label: role.MasterLabel}
 	self := role.Observation{Self: role.Member{Name: s.self.Name, UID: s.self.UID, IP: s.config.PodIP}}
 	s.keepRecord(t.Context(), self, time.Now())
-	_, err = takeRecord(t.Context(), s.api, s.self, unrecorded, unrecorded, always, quiet)
+	_, err = claims(s.self).takeRecord(t.Context(), s.api, quiet)
 	require.ErrorIs(t, err, errNotDesired)
 	now, err := s.api.Record(t.Context())
 	require.NoError(t, err)
@@ -93,15 +94,17 @@ func TestMasterLeavesTheRecordToAPodThatTakesOverWithABackup(t *testing.T) {
 func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	server := release(t, "server-a", "server-b")
 	api := connect(t, server, configured(t, server, "server-a"))
-	_, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, unrecorded, always, quiet)
+	_, err := claims(member("server-a")).takeRecord(t.Context(), api, quiet)
 	require.NoError(t, err)
-	taken, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, unrecorded, always, quiet)
+	taken, err := claims(member("server-b")).takeRecord(t.Context(), api, quiet)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, taken.Generation)
 	require.Equal(t, member("server-b"), taken.Master)
 	require.Equal(t, member("server-a"), taken.Previous)
 	writes := len(server.Writes(time.Time{}))
-	again, err := takeRecord(t.Context(), api, member("server-b"), func() int64 { return 2 }, unrecorded, always, quiet)
+	recorded := claims(member("server-b"))
+	recorded.own = func() int64 { return 2 }
+	again, err := recorded.takeRecord(t.Context(), api, quiet)
 	require.NoError(t, err)
 	require.Equal(t, taken, again)
 	require.Len(t, server.Writes(time.Time{}), writes, "what is true is not written again")
@@ -110,37 +113,48 @@ func TestRecordCountsMastersAndRemembersTheOneBefore(t *testing.T) {
 	fenced.Fence = &record.Fence{UID: "uid-server-b", At: time.Now()}
 	_, err = api.WriteRecord(t.Context(), fenced)
 	require.NoError(t, err)
-	taken, err = takeRecord(t.Context(), api, member("server-b"), unrecorded, unrecorded, always, quiet)
+	taken, err = claims(member("server-b")).takeRecord(t.Context(), api, quiet)
 	require.NoError(t, err)
 	require.Nil(t, taken.Fence, "a master that is labelled again is not fenced")
 	require.Equal(t, member("server-a"), taken.Previous)
 }
 
 // A record that has changed names, perhaps, a master that has replaced this pod.
-func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileThePodIsToBeMaster(t *testing.T) {
-	for _, desired := range []bool{true, false} {
-		server := release(t, "server-a", "server-b")
-		api := connect(t, server, configured(t, server, "server-a"))
-		asked := 0
-		record, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, unrecorded, func() bool {
-			if asked++; asked > 1 {
-				return desired
+func TestRecordThatAnotherHasTakenIsOverwrittenOnlyByAPodThatKnowsItAndIsToBeMaster(t *testing.T) {
+	for name, now := range map[string]struct {
+		desired bool
+		known   int64
+		err     error
+	}{
+		"it is to be master":               {true, 1, nil},
+		"it has decided by an earlier one": {true, 0, errTakenSince},
+		"it is not to be master any more":  {false, 1, errNotDesired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := release(t, "server-a", "server-b")
+			api := connect(t, server, configured(t, server, "server-a"))
+			asked := 0
+			claim := claims(member("server-a"))
+			claim.known = func() int64 { return now.known }
+			claim.desired = func() bool {
+				if asked++; asked > 1 {
+					return now.desired
+				}
+				_, err := claims(member("server-b")).takeRecord(t.Context(), api, quiet)
+				require.NoError(t, err)
+				return true
 			}
-			_, err := takeRecord(t.Context(), api, member("server-b"), unrecorded, unrecorded, always, quiet)
+			_, err := claim.takeRecord(t.Context(), api, quiet)
+			require.ErrorIs(t, err, now.err)
+			require.Equal(t, 2, asked)
+			kept, err := api.Record(t.Context())
 			require.NoError(t, err)
-			return true
-		}, quiet)
-		require.Equal(t, 2, asked)
-		kept, readErr := api.Record(t.Context())
-		require.NoError(t, readErr)
-		if desired {
-			require.NoError(t, err)
-			require.Equal(t, member("server-a"), record.Master)
-			require.Equal(t, member("server-a"), kept.Master)
-			continue
-		}
-		require.ErrorIs(t, err, errNotDesired)
-		require.Equal(t, member("server-b"), kept.Master, "it serves, and this pod does not want to any more")
+			if now.err == nil {
+				require.Equal(t, member("server-a"), kept.Master)
+			} else {
+				require.Equal(t, member("server-b"), kept.Master)
+			}
+		})
 	}
 }
 
@@ -148,9 +162,9 @@ func TestRecordThatAnotherHasTakenIsOverwrittenOnlyWhileThePodIsToBeMaster(t *te
 func TestMasterThatIsPromotedAgainTakesANewGeneration(t *testing.T) {
 	server := release(t, "server-a")
 	api := connect(t, server, configured(t, server, "server-a"))
-	first, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, unrecorded, always, quiet)
+	first, err := claims(member("server-a")).takeRecord(t.Context(), api, quiet)
 	require.NoError(t, err)
-	second, err := takeRecord(t.Context(), api, member("server-a"), unrecorded, unrecorded, always, quiet)
+	second, err := claims(member("server-a")).takeRecord(t.Context(), api, quiet)
 	require.NoError(t, err)
 	require.Equal(t, first.Generation+1, second.Generation)
 }

@@ -117,7 +117,7 @@ func New(c config.Config, log *slog.Logger) (*Client, error) {
 	restConfig, err := load()
 	if err != nil {
 		return nil, fmt.Errorf("load the API configuration (in a pod it comes from the service account token: "+
-			"check automountServiceAccountToken): %w", err)
+			"check the volume at /var/run/secrets/kubernetes.io/serviceaccount): %w", err)
 	}
 	restConfig.QPS, restConfig.Burst = 50, 100
 	restConfig.UserAgent = "redis-ha-launcher"
@@ -352,11 +352,16 @@ func (k *Client) Event(ctx context.Context, name string, about Pod, warning bool
 	return err == nil, Explain(err, "create", "events")
 }
 
+// admissionPolicy is the kind that the API server names where a policy of that kind refuses a change.
+const admissionPolicy = "ValidatingAdmissionPolicy"
+
 // Explain adds to an API error what the user can do about it.
 func Explain(err error, verb, resource string) error {
 	switch {
 	case err == nil:
 		return nil
+	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), admissionPolicy):
+		return fmt.Errorf("%s %s: an admission policy of the cluster refuses it; see \"Rights and users\" in docs/operations.md: %w", verb, resource, err)
 	case apierrors.IsForbidden(err):
 		return fmt.Errorf("%s %s is forbidden: grant the verb %q on %q to the pod's service account "+
 			"(the chart does with rbac.create=true): %w", verb, resource, verb, resource, err)

@@ -324,6 +324,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	}{
 		"forbidden": {apierrors.NewForbidden(resource, "x", cause),
 			`patch pods is forbidden: grant the verb "patch" on "pods" to the pod's service account (the chart does with rbac.create=true): `},
+		"refused by an admission policy": {apierrors.NewForbidden(resource, "x", errors.New("ValidatingAdmissionPolicy 'p' with binding 'p' denied request: spec: no")),
+			`patch pods: an admission policy of the cluster refuses it; see "Rights and users" in docs/operations.md: `},
 		"unauthorized": {apierrors.NewUnauthorized("x"), "patch pods: the service account token was refused; recreate the pod if it stays so: "},
 		"not found":    {apierrors.NewNotFound(resource, "x"), "patch pods: not there (the chart creates it; run helm upgrade if it was deleted): "},
 		"conflict":     {apierrors.NewConflict(resource, "x", cause), "patch pods: Operation cannot be fulfilled"},
@@ -362,5 +364,5 @@ func TestUnreachableAPIIsLoggedOnceAndSoIsItsReturn(t *testing.T) {
 func TestMissingServiceAccountIsExplained(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	_, err := New(config.Config{}, slog.New(slog.DiscardHandler))
-	require.ErrorContains(t, err, "check automountServiceAccountToken")
+	require.ErrorContains(t, err, "check the volume at /var/run/secrets/kubernetes.io/serviceaccount")
 }

@@ -137,6 +137,11 @@ func (r Record) LeftToAnother(self Member, now time.Time) bool {
 	return r.TakenOver(self, now) || f != nil && f.UID != self.UID && f.Successor != self.UID && f.young(now)
 }
 
+// TakenSince says whether another pod than self has taken the record since a launcher decided by a record of the generation known.
+func (r Record) TakenSince(known int64, self Member) bool {
+	return r.Generation > known && r.Master.UID != self.UID
+}
+
 // Lost is a master that is replaced without its help: what the launcher that replaces it knows of it.
 type Lost struct {
 	Member

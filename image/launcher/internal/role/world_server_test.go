@@ -120,7 +120,8 @@ func (s *simServer) label(w *world, d Decision) {
 	w.logf("%s is labelled %q", s.Name, s.desired)
 	s.Label = s.desired
 	s.acts++
-	if r := w.record; s.desired == Master && !r.Names(s.record(), s.memory.Own) && !r.LeftToAnother(s.record(), w.clock()) {
+	r := w.record
+	if s.desired == Master && !r.Names(s.record(), s.memory.Own) && !r.LeftToAnother(s.record(), w.clock()) && !r.TakenSince(s.memory.Record.Generation, s.record()) {
 		s.written = s.claimRecord(w, r)
 	}
 }

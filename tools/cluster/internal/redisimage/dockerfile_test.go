@@ -145,3 +145,10 @@ func TestTheBuildFailsWithAnotherEngineThanItsPackage(t *testing.T) {
 		assert.Contains(t, output, "the engine is not ", server)
 	}
 }
+
+// OpenShift gives containers a user that no file knows, and the group 0. Programs start in the folder of the data.
+func TestAnyUserWithTheGroupOfRootHasTheRightsOfTheUser(t *testing.T) {
+	assert.Contains(t, step(t, "apt-get install"), "install -d -o 10001 -g 0 -m 0771 /redis-master-data")
+	assert.Contains(t, instructions(t), "WORKDIR /redis-master-data")
+	assert.Contains(t, instructions(t), "USER 10001:10001", "a user by number, as runAsNonRoot needs")
+}
