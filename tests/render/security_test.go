@@ -137,7 +137,7 @@ func TestAdmissionPolicyIsRefusedWhereAnotherReleaseHasTheAccount(t *testing.T) 
 
 func TestTokenIsShortLivedAndForTheAudienceThatIsSet(t *testing.T) {
 	for values, want := range map[string]corev1.ServiceAccountTokenProjection{
-		"{" + inClaim + "}": {Path: "token", ExpirationSeconds: new(int64(3600))},
+		"{" + inClaim + "}": {Path: "token", ExpirationSeconds: new(int64(14400))},
 		"{" + inClaim + ", serviceAccount: {token: {audience: 'https://api.example.com', expirationSeconds: 600}}}": {Path: "token", ExpirationSeconds: new(int64(600)), Audience: "https://api.example.com"},
 	} {
 		m := render.Chart(t, render.YAML(t, values))

@@ -12,7 +12,7 @@ Input: the root context. */}}
           {{- with $token.audience }}
           audience: {{ . | quote }}
           {{- end }}
-          expirationSeconds: {{ int (default 3600 $token.expirationSeconds) }}
+          expirationSeconds: {{ int (default 14400 $token.expirationSeconds) }}
       - configMap:
           name: kube-root-ca.crt
           items:
