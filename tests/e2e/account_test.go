@@ -72,6 +72,7 @@ func patch(t *testing.T, client kubernetes.Interface, pod *corev1.Pod, text stri
 // With the token of a pod nothing can be changed but the labels and the annotation that the launchers write, and these only of the pods of the release. A
 // release with the admission policy fails over as any other.
 func TestAccountChangesOnlyItsLabels(t *testing.T) {
+	t.Parallel()
 	require.NoError(t, env.Prepare(t.Context()))
 	r := &release{name: "least", namespace: workNamespace, servers: 3, sentinels: 3}
 	t.Cleanup(func() { r.removeDurable(t) })
@@ -80,7 +81,7 @@ func TestAccountChangesOnlyItsLabels(t *testing.T) {
 
 	master := r.master(t)
 	token := podToken(t, master)
-	assert.Equal(t, time.Hour, lifetime(t, token).Round(time.Minute), "the token's time")
+	assert.Equal(t, 4*time.Hour, lifetime(t, token).Round(time.Minute), "the token's time")
 	client := clientWith(t, token)
 	eventually(t, policyInForce, "the admission policy to be in force", r.refusesLabels(client, master))
 	eventually(t, recoveryTime, "the API server to find the types of the admission policy right", r.policyHasTypes)
@@ -162,6 +163,7 @@ func (r *release) refusesLabels(client kubernetes.Interface, pod *corev1.Pod) fu
 
 // A cluster such as OpenShift runs pods as a user that no file knows, with the group 0, and with a group of the volumes of its own.
 func TestReleaseRunsWithAnyUserID(t *testing.T) {
+	t.Parallel()
 	require.NoError(t, env.Prepare(t.Context()))
 	const user = "1000650000"
 	r := &release{name: "anyone", namespace: workNamespace, servers: 3, sentinels: 3, workload: "statefulset", readPassword: true}
