@@ -89,6 +89,7 @@ func rootCommand() *cobra.Command {
 		measurement(&o, "throughput", "Requests through the Service against plain replicated Redis in the same run", 5, measureThroughput),
 		measurement(&o, "load", "A bulk load with and without a bound for the lag of the slaves; reinstalls the release", 3, measureLoad),
 		measurement(&o, "crowd", "What faults cost thousands of clients, against the end of all connections in the same run", 5, measureCrowd),
+		measurement(&o, "encrypted", "The same faults of the release and of an encrypted one beside it, in turns", 10, measureEncrypted),
 		measurement(&o, "returns", "What a slave costs that comes back with 1 GB of data; reinstalls the release", 5, measureReturns),
 		measurement(&o, "launcher", "Memory and CPU of the launchers, idle and under load", 0, measureLauncher),
 		&cobra.Command{Use: "report", Short: "Write the tables and pictures of docs/benchmarks.md from the results", Args: cobra.NoArgs,

@@ -58,6 +58,7 @@ func (r results) markdown() string {
 	r.clientTable(say)
 	r.heavyTable(say)
 	r.returnTable(say)
+	r.encryptedTable(say)
 	if n := len(r.Installs); n > 0 {
 		first := column(r.Installs, func(i install) float64 { return i.FirstWriteMS })
 		all := column(r.Installs, func(i install) float64 { return i.ReadyMS })

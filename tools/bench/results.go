@@ -35,12 +35,14 @@ type results struct {
 	Heavy map[string][]heavyRun `json:"heavy,omitempty"`
 	// Returns are slaves that went and came back, by the way in which they did.
 	Returns map[string][]returned `json:"returns,omitempty"`
+	// Encrypted are faults of a plain and an encrypted release in turns, by the name of the fault.
+	Encrypted map[string][]pair `json:"encrypted,omitempty"`
 	// Measured is when the last part was measured.
 	Measured time.Time `json:"measured"`
 }
 
 func readResults(path string) (results, error) {
-	r := results{Faults: map[string][]run{}, Heavy: map[string][]heavyRun{}}
+	r := results{Faults: map[string][]run{}, Heavy: map[string][]heavyRun{}, Encrypted: map[string][]pair{}}
 	content, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
 		return r, nil

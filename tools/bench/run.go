@@ -65,7 +65,7 @@ func (b *bench) writes(replicas int, pause time.Duration) start {
 		if err != nil {
 			return nil, err
 		}
-		return b.client.Write(ctx, target, replicas, pause, 2*recovery)
+		return b.client.Write(ctx, target, replicas, pause, 2*recovery, b.release.Encryption...)
 	}
 }
 

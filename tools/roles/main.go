@@ -2,13 +2,16 @@
 // accept a write, all the time, and prints a line of JSON whenever an answer
 // changes, and a line without an address every second. Each line of its standard input
 // replaces the list of servers: addresses, separated by spaces. The password is
-// in REDIS_PASS.
+// in REDIS_PASS. With -tls-dir the connections are encrypted.
 package main
 
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -17,6 +20,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/redis-ha/redis-ha/tools/internal/certfiles"
 	"github.com/redis-ha/redis-ha/tools/internal/probe"
 )
 
@@ -32,7 +36,18 @@ const (
 	noSuchKey = "roles:no such key"
 )
 
+// encryption is that of all connections; nil: they are plain.
+var encryption *tls.Config
+
 func main() {
+	var files certfiles.Flags
+	files.Register()
+	flag.Parse()
+	var err error
+	if encryption, err = files.Load(); err != nil {
+		fmt.Fprintln(os.Stderr, "roles:", err)
+		os.Exit(2)
+	}
 	output := json.NewEncoder(os.Stdout)
 	var mu sync.Mutex
 	tell := func(r probe.Role) {
@@ -137,7 +152,7 @@ func connect(address string, opened func()) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		OnConnect: func(context.Context, *redis.Conn) error { opened(); return nil },
 		Addr:      address, Password: os.Getenv("REDIS_PASS"), PoolSize: 1, MaxRetries: -1, DialerRetries: 1,
-		DialTimeout: attemptTime, ReadTimeout: attemptTime, WriteTimeout: attemptTime, DisableIdentity: true, Protocol: 2,
+		DialTimeout: attemptTime, ReadTimeout: attemptTime, WriteTimeout: attemptTime, DisableIdentity: true, Protocol: 2, TLSConfig: encryption,
 	})
 }
 

@@ -6,16 +6,14 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
+	"github.com/redis-ha/redis-ha/tools/internal/certfiles"
 	"github.com/redis-ha/redis-ha/tools/internal/writer"
 )
 
@@ -32,8 +30,8 @@ func main() {
 	flag.IntVar(&config.Replicas, "replicas", 0, "replicas that must have a write before it counts as acknowledged (WAIT)")
 	untilStdinEnds := flag.Bool("until-stdin-ends", false, "stop at the end of standard input, if that comes before -duration has passed")
 	progress := flag.Bool("progress", false, "print a line of progress every 200 ms")
-	dir := flag.String("tls-dir", "", "folder with tls.crt, tls.key and ca.crt, with which the connections are encrypted; empty: they are plain")
-	name := flag.String("tls-name", "", "name that the certificate of the server must have; empty: that of the address")
+	var encryption certfiles.Flags
+	encryption.Register()
 	flag.Parse()
 	config.Password = os.Getenv("REDIS_PASS")
 	if config.Address == "" || flag.NArg() > 0 {
@@ -41,7 +39,7 @@ func main() {
 		os.Exit(2)
 	}
 	var err error
-	if config.TLS, err = encryption(*dir, *name); err != nil {
+	if config.TLS, err = encryption.Load(); err != nil {
 		fmt.Fprintln(os.Stderr, "writer:", err)
 		os.Exit(2)
 	}
@@ -63,26 +61,6 @@ func main() {
 		os.Exit(1)
 	}
 	printLine(report)
-}
-
-// encryption reads the files with which connections are encrypted. It is nil without a folder.
-func encryption(dir, name string) (*tls.Config, error) {
-	if dir == "" {
-		return nil, nil
-	}
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
-	if err != nil {
-		return nil, fmt.Errorf("read the certificate: %w", err)
-	}
-	authorities, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
-	if err != nil {
-		return nil, fmt.Errorf("read the authorities: %w", err)
-	}
-	trusted := x509.NewCertPool()
-	if !trusted.AppendCertsFromPEM(authorities) {
-		return nil, fmt.Errorf("%s/ca.crt has no certificate in PEM", dir)
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, RootCAs: trusted, ServerName: name}, nil
 }
 
 // printLine prints one line of JSON.

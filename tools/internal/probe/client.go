@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/redis-ha/redis-ha/internal/fault"
+	"github.com/redis-ha/redis-ha/tools/internal/certfiles"
 	"github.com/redis-ha/redis-ha/tools/internal/writer"
 )
 
@@ -168,6 +170,21 @@ func (c *Client) CopyFolder(ctx context.Context, dir, name string) error {
 	return nil
 }
 
+// TakeCertificate copies the certificate of a release from its Secret into the client's pod, and gives Release.Encryption. The certificate has name.
+func (c *Client) TakeCertificate(ctx context.Context, namespace, secret, name string) ([]string, error) {
+	read, err := c.Kube.CoreV1().Secrets(namespace).Get(ctx, secret, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate: %w", err)
+	}
+	dir := "/client/" + secret
+	for _, file := range certfiles.Names {
+		if _, err := c.Execute(ctx, c.Namespace, clientPod, bytes.NewReader(read.Data[file]), "bash", "-c", `mkdir -p "$1" && cat > "$1/$2"`, "take", dir, file); err != nil {
+			return nil, fmt.Errorf("copy the certificate into the client's pod: %w", err)
+		}
+	}
+	return certfiles.Arguments(dir, name), nil
+}
+
 // Run runs a bash script in the client's pod. The first line of its standard input is the password.
 func (c *Client) Run(ctx context.Context, script string, args ...string) error {
 	_, err := c.Execute(ctx, c.Namespace, clientPod, strings.NewReader(c.Password+"\n"), append([]string{"bash", "-c", script, "client"}, args...)...)
@@ -225,10 +242,10 @@ type writerLine struct {
 }
 
 // Write starts a client that writes to address until Finish, for limit at most.
-// replicas is the number of replicas that each write waits for.
-func (c *Client) Write(ctx context.Context, address string, replicas int, interval, limit time.Duration) (*Writer, error) {
-	return c.WriteWith(ctx, "writer", "-address", address, "-interval", interval.String(), "-duration", limit.String(),
-		"-replicas", strconv.Itoa(replicas), "-until-stdin-ends", "-progress")
+// replicas is the number of replicas that each write waits for, and encryption that of a Release.
+func (c *Client) Write(ctx context.Context, address string, replicas int, interval, limit time.Duration, encryption ...string) (*Writer, error) {
+	return c.WriteWith(ctx, append([]string{"writer", "-address", address, "-interval", interval.String(), "-duration", limit.String(),
+		"-replicas", strconv.Itoa(replicas), "-until-stdin-ends", "-progress"}, encryption...)...)
 }
 
 // WriteWith starts a program of the folder /client, with its arguments, that writes until Finish and prints the same as writer.

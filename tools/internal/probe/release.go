@@ -28,6 +28,8 @@ type Release struct {
 	// MasterService is the Service of the master, or empty.
 	MasterService string
 	Port          int
+	// Encryption is what the programs in the client's pod need to connect, as Client.TakeCertificate gives it; nil: connections are plain.
+	Encryption []string
 }
 
 // Kind says what an entry of a history is about.
@@ -93,7 +95,7 @@ func Watch(ctx context.Context, client *Client, release Release) (*Watcher, erro
 	if w.isServer, err = labels.Parse(release.Servers); err != nil {
 		return nil, fmt.Errorf("read the selector of the servers: %w", err)
 	}
-	if w.roles, err = client.run(ctx, w.sawRole, "roles"); err != nil {
+	if w.roles, err = client.run(ctx, w.sawRole, append([]string{"roles"}, release.Encryption...)...); err != nil {
 		return nil, err
 	}
 	go w.passLists(ctx)
