@@ -145,7 +145,7 @@ func (r *release) policyHasTypes(ctx context.Context) error {
 	return nil
 }
 
-// refusesLabels wants the policy to refuse a label that launchers do not write. One that passed before the policy was in force is removed.
+// refusesLabels finds nothing wrong when the policy refuses a label that launchers do not write. It removes a label that was set before the policy was in force.
 func (r *release) refusesLabels(client kubernetes.Interface, pod *corev1.Pod) func(context.Context) error {
 	return func(ctx context.Context) error {
 		pods := client.CoreV1().Pods(pod.Namespace)

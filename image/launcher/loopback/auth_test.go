@@ -45,8 +45,8 @@ func TestPasswordIsTurnedOnAndOffInARunningRelease(t *testing.T) {
 	w.requireLostAtMost(3 * asyncTail)
 }
 
-// A Secret of the user has another name than the one that the pods have mounted, so the pods are replaced. Those that are not replaced yet know
-// no password, and reach the others until the last of them has gone.
+// The pods have mounted the Secret of the chart. A Secret of the user has another name, so the pods are replaced. The old pods know no password, and
+// reach the new pods until the last old pod has gone.
 func TestAuthWithASecretOfTheUserReplacesPodsThatKnowNoPassword(t *testing.T) {
 	t.Parallel()
 	c := startWithSecret(t, options{noPassword: true})

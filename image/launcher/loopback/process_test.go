@@ -26,7 +26,7 @@ type process struct {
 // mounts the /proc of its PID namespace and becomes the launcher.
 const containerVariable = "LOOPBACK_CONTAINER_OF"
 
-// userVariable has the container's first process change to a user with this number, whose only groups are 0 and the one with the number of the user.
+// userVariable has the container's first process change to a user with this number, whose groups are 0 and this number.
 const userVariable = "LOOPBACK_USER"
 
 // canContain is true where the user may create PID and mount namespaces.

@@ -16,7 +16,7 @@ import (
 var AccountChangesOnlyLabels = Rule{
 	ID:    "account-changes-only-labels",
 	Title: "An admission policy is for the account of the launchers, in force in the namespace of the release, and names the field that it refuses",
-	Why: "A policy that is not bound, only warns, or names another account looks like protection and is none. One that is for other accounts or namespaces as well stops " +
+	Why: "A policy without a binding, with warnings only, or for another account does not protect. A policy that holds for other accounts or namespaces as well stops " +
 		"controllers, and with them the cluster.",
 	Fix:       "Bind the policy by its name, with the action Deny and the namespace of the release, and compare the user name with the account of the pods.",
 	Reference: "docs/adr/0046-the-account-changes-labels-only.md",

@@ -20,7 +20,7 @@ const (
 var TokenWhereUsed = Rule{
 	ID:    "token-where-used",
 	Title: "A short-lived service account token is mounted into servers, sentinels and pods that make backups, and nowhere else",
-	Why: "A token that nobody uses is one that somebody can take, and a token that the kubelet mounts by itself is good for a year. Without one the launcher cannot label " +
+	Why: "Somebody may take a token that nobody uses. A token that the kubelet mounts by itself is good for a year. Without one the launcher cannot label " +
 		"its pod, and no Service finds it.",
 	Fix: "Set automountServiceAccountToken: false everywhere, and mount a projected token for less than a day, with the authorities of the API server, into the containers that " +
 		"call it.",

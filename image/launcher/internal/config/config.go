@@ -9,7 +9,7 @@
 //	REDIS_PASS                            password of Redis and Sentinel; absent: no authentication; without effect beside LAUNCHER_PASSWORD_FILE
 //	LAUNCHER_PASSWORD_FILE                file with the password, which is followed while it changes; absent: REDIS_PASS
 //	LAUNCHER_AUTH                         "false": Redis and Sentinel ask for no password, whatever that file has (true with a file)
-//	LAUNCHER_PASSWORD_GRACE_SECONDS       how long an earlier password works beside that of the file, once all of the release use the latter (3600)
+//	LAUNCHER_PASSWORD_GRACE_SECONDS       how long an earlier password works beside that of the file, once all pods use that of the file (3600)
 //	POD_NAME, POD_NAMESPACE, POD_UID      identity of this pod, from the downward API
 //	POD_IP                                address other pods reach this pod at
 //	LAUNCHER_POD_SELECTOR                 label selector of all pods of the release

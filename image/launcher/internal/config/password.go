@@ -12,7 +12,7 @@ type PasswordSource struct {
 	File string
 	// Asked says that Redis and Sentinel ask for the password in File. Otherwise they ask for none, and File counts for nothing.
 	Asked bool
-	// Grace is how long an earlier password works beside the one in File, once all of the release use the latter.
+	// Grace is how long an earlier password works beside the password in File, once all pods of the release use the password in File.
 	Grace time.Duration
 	// Trying gives the passwords that a node of the release may accept, the likeliest first. Package password makes it; nil: there is only one.
 	Trying func() []string

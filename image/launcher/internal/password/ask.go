@@ -94,7 +94,7 @@ func ask(ctx context.Context, s State, peer Peer, httpPort int) Node {
 	return n
 }
 
-// learnable gives the passwords of a node beside the one that is wanted, with their ends. Redis lists them in the order in which the launcher
+// learnable gives the passwords of a node with their ends, without the wanted password. Redis lists them in the order in which the launcher
 // tells the ends. Where these do not fit, as the passwords have just changed, all work until the last end.
 func learnable(sums []string, s State, told Told) (accepts []old) {
 	for _, known := range sums {

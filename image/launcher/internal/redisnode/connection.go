@@ -69,8 +69,8 @@ func (n *Node) next() string {
 	return n.accepted
 }
 
-// another has the next connection try another password than one that was refused, and says whether there is one that has not been tried. A call
-// beside this one may have found it already.
+// another chooses the password of the next connection after the node has refused a password. It says whether a password is left that was not tried.
+// Another call at the same time may have chosen already.
 func (n *Node) another(refused string, tried map[string]bool) bool {
 	if n.passwords == nil {
 		return false

@@ -96,7 +96,7 @@ type Node struct {
 	mu       sync.Mutex
 	client   *redis.Client
 	patience patience.Patience
-	accepted string // of several passwords, the one that new connections begin with
+	accepted string // new connections begin with this password where there are several
 }
 
 // Counted has each command counted that is sent from now on, and gives the node itself. It must not be called beside Do.
