@@ -65,13 +65,13 @@ func templates(t *testing.T, file string) []*unstructured.Unstructured {
 	}
 }
 
-// tryToCreate has the API server check an object without keeping it.
+// tryToCreate has the API server check an object without keeping it. The chart names the namespace of each object that has one.
 func tryToCreate(t *testing.T, object *unstructured.Unstructured) error {
 	t.Helper()
 	client, err := dynamic.NewForConfig(env.Rest)
 	require.NoError(t, err)
 	resource, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
-	_, err = client.Resource(resource).Namespace(workNamespace).Create(t.Context(), object,
+	_, err = client.Resource(resource).Namespace(object.GetNamespace()).Create(t.Context(), object,
 		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict})
 	return err
 }
