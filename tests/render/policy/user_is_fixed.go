@@ -59,7 +59,7 @@ func number(value any) string {
 	return string(encoded)
 }
 
-// numberOf is a number of a pod as text, "none" where there is none.
+// numberOf gives a number as text, and "none" for nil.
 func numberOf(id *int64) string {
 	if id == nil {
 		return "none"

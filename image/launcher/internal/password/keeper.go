@@ -200,7 +200,7 @@ func (k *Keeper) Told() *Told {
 	defer k.mu.Unlock()
 	t := k.now.tells(grace, k.waits)
 	if k.refusal != "" {
-		t.Pending = append(t.Pending, "the password in the Secret is refused, and the one before stays: "+k.refusal)
+		t.Pending = append(t.Pending, "the password in the Secret is refused, and the earlier password stays: "+k.refusal)
 	}
 	return t
 }
@@ -252,7 +252,7 @@ func (k *Keeper) look(now time.Time) State {
 		refusal = err.Error()
 	}
 	if refusal != k.refusal && refusal != "" {
-		k.log.Error("the password in the Secret is refused; the one before stays", "error", err)
+		k.log.Error("the password in the Secret is refused; the earlier password stays", "error", err)
 	}
 	stable := err == nil && wanted == k.seen
 	if err == nil {

@@ -128,7 +128,7 @@ func TestPasswordsThatNobodyCanUseAreRefused(t *testing.T) {
 		k.turn(t.Context(), nobody)
 	}
 	require.Equal(t, "good", k.Apply(s.config).Password, "a Secret that is gone opens no Redis")
-	require.Contains(t, k.Told().Pending[0], "the one before stays")
+	require.Contains(t, k.Told().Pending[0], "the earlier password stays")
 	k, c = s.open() // the container has restarted
 	require.Equal(t, "good", c.Password)
 	require.NotEmpty(t, k.Told().Pending)
@@ -173,7 +173,7 @@ func TestStateThatCannotBeKeptDoesNotCount(t *testing.T) {
 	require.Contains(t, k.Told().Pending[0], "keep the passwords")
 }
 
-// Where the API does not answer, a new pod starts all the same, and a password does not change.
+// While the API is away a new pod starts, and the pods keep their password.
 func TestPodWithoutAListOfTheOthersStartsAndChangesNothing(t *testing.T) {
 	unlisted := func(context.Context, State) ([]Node, bool) { return nil, false }
 	s := mount(t, "old")

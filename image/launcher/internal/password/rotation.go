@@ -69,7 +69,7 @@ type Node struct {
 	Down bool
 	// Wanted and Used say which passwords it accepts.
 	Wanted, Used bool
-	// Unaware: it asks for no password, and its launcher knows of none.
+	// Unaware: the node accepts everybody, and its launcher knows no password.
 	Unaware bool
 	// Accepts is what its default user accepts, with the ends that its launcher tells. Only a new pod asks.
 	Accepts []old
@@ -307,13 +307,13 @@ type Told struct {
 	// Asked says that Redis and Sentinel refuse clients without a password, and Aware that the launcher knows a password.
 	Asked bool `json:"asked"`
 	Aware bool `json:"aware"`
-	// Earlier is how many passwords, no password counted as one, work beside the one in the Secret.
+	// Earlier is how many passwords work beside the password in the Secret. No password counts as a password.
 	Earlier int `json:"earlier"`
 	// InUse says that replicas, sentinels and the launcher use the password in the Secret.
 	InUse bool `json:"inUse"`
-	// Until is when the last of the earlier ones ends, if nothing is in the way; zero before a later one is in use, and where there are none.
+	// Until is when the last earlier password ends, unless a pod delays its end. It is zero until the pods use the new password, and without an earlier password.
 	Until time.Time `json:"until,omitzero"`
-	// Ends are when each of the earlier ones ends, in the order in which Redis lists them; zero before a later one is in use.
+	// Ends are when each earlier password ends, in the order in which Redis lists them. They are zero until the pods use the new password.
 	Ends []time.Time `json:"ends,omitempty"`
 	// Pending is what is in the way, each in a sentence.
 	Pending []string `json:"pending,omitempty"`

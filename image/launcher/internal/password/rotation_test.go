@@ -92,7 +92,7 @@ func TestPodThatEndsCountsWhileItAnswers(t *testing.T) {
 	require.Equal(t, s, next)
 	require.Contains(t, waits, "b")
 	s, _ = s.step([]Node{both("a"), {Pod: "b", Leaving: true}}, grace, noon)
-	require.Equal(t, "new", s.Used, "a pod that ends and does not answer is not waited for")
+	require.Equal(t, "new", s.Used, "the change goes on without a silent pod that ends")
 }
 
 // The launcher forgets the old password. A Redis that stood still, and knows nothing else, would refuse its own launcher.
@@ -122,7 +122,7 @@ func TestOldPasswordStaysWhileAPodRefusesTheNewOne(t *testing.T) {
 	require.Equal(t, s, next)
 	require.Contains(t, waits, "b")
 	next, _ = s.step([]Node{both("a"), {Pod: "b"}}, grace, noon.Add(2*grace))
-	require.Empty(t, next.Old, "a pod that does not answer is not waited for")
+	require.Empty(t, next.Old, "the change goes on without a silent pod")
 }
 
 func TestSecondChangeKeepsBothEarlierPasswords(t *testing.T) {

@@ -99,8 +99,8 @@ var sentinelRules = []rule[*watching, SentinelDecision]{
 	{
 		ID: "certificate-renewed",
 		When: "the certificate or the authorities have changed since the sentinel was started, it is this sentinel's turn, " +
-			"and no sentinel is replacing its master. Either the master is up and a majority names it, or this sentinel has found it down for 12 s (longer with a " +
-			"failover-timeout above 8 s)",
+			"and no sentinel is replacing the master that this sentinel watches. In addition, one of two holds: that master is up and a majority of the sentinels " +
+			"names it, or this sentinel has found it down for 12 s (longer with a failover-timeout above 8 s)",
 		Then: "start the sentinel anew with the pods that the API lists",
 		Why: "Sentinel reads its certificate only when it starts. One sentinel at a time does so. A sentinel that does not trust its master finds it " +
 			"down, whether it is up or not (ADR 0044).",
