@@ -22,9 +22,9 @@ import (
 	"github.com/redis-ha/redis-ha/image/launcher/internal/config"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/observe"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/rdb"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/store"
 )
 
@@ -216,26 +216,24 @@ func (m *Maker) copy(ctx context.Context, path string) (source, File, error) {
 }
 
 // choose is chooseOnce, again and again while the servers have not read the password of this pod: it may be a new one.
-func (m *Maker) choose(ctx context.Context, tried []string) (source, error) {
-	for deadline := time.Now().Add(settings.SettleTime); ; {
-		from, early, err := m.chooseOnce(ctx, tried)
-		if !early || time.Now().After(deadline) {
-			return from, err
+func (m *Maker) choose(ctx context.Context, tried []string) (from source, err error) {
+	ended := password.UntilRead(ctx, func() error {
+		var early bool
+		if from, early, err = m.chooseOnce(ctx, tried); early {
+			return err
 		}
-		m.log.Info("waiting until the servers have read the new password", "error", err)
-		select {
-		case <-ctx.Done():
-			return source{}, err
-		case <-time.After(passwordPause):
-		}
+		return nil
+	}, func(refusal error) {
+		m.log.Info("waiting until the servers have read the new password", "error", refusal)
+	})
+	if ended != nil {
+		return source{}, err
 	}
+	return from, err
 }
 
-// passwordPause is the pause between two questions to servers that do not accept the password yet.
-const passwordPause = 2 * time.Second
-
-// chooseOnce asks all servers but those that were tried, and chooses one of them. early says that none can be chosen, and that the password is
-// refused.
+// chooseOnce asks all servers but the tried ones, and chooses one of them. early says that no server can be chosen, and that a server refuses the
+// password of this pod.
 func (m *Maker) chooseOnce(ctx context.Context, tried []string) (from source, early bool, err error) {
 	pods, err := m.api.LivePods(ctx)
 	if err != nil {

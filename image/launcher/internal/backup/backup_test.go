@@ -27,7 +27,7 @@ import (
 	"github.com/redis-ha/redis-ha/internal/s3server"
 )
 
-const password = "pass word"
+const redisPassword = "pass word"
 
 // release is a master and a slave, real processes on one port of two addresses.
 type release struct {
@@ -52,9 +52,9 @@ func freePort(t *testing.T) int {
 func startRedis(t *testing.T, ip string, port int, directives ...string) *redis.Client {
 	t.Helper()
 	command := exec.Command("redis-server", append([]string{"--port", fmt.Sprint(port), "--bind", ip, "--save", "", "--dir", t.TempDir(), "--rdbcompression", "no",
-		"--requirepass", password, "--masterauth", password, "--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes"}, directives...)...)
+		"--requirepass", redisPassword, "--masterauth", redisPassword, "--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes"}, directives...)...)
 	require.NoError(t, command.Start())
-	client := redis.NewClient(&redis.Options{Addr: fmt.Sprintf("%s:%d", ip, port), Password: password, Protocol: 2})
+	client := redis.NewClient(&redis.Options{Addr: fmt.Sprintf("%s:%d", ip, port), Password: redisPassword, Protocol: 2})
 	t.Cleanup(func() {
 		_ = client.Close()
 		_ = command.Process.Kill()
@@ -92,7 +92,7 @@ func (r *release) maker(t *testing.T, s store.Store, recipients string) *Maker {
 	t.Helper()
 	keys, err := parseRecipients(recipients)
 	require.NoError(t, err)
-	c := config.Config{PodName: "backup-1", Namespace: "caches", Prefix: "redis-ha-", Password: password, RedisPort: r.port,
+	c := config.Config{PodName: "backup-1", Namespace: "caches", Prefix: "redis-ha-", Password: redisPassword, RedisPort: r.port,
 		Backup: config.Backup{WorkDir: t.TempDir(), Retention: 24 * time.Hour}}
 	return &Maker{config: c, api: r, store: s, recipients: keys, log: slog.New(slog.NewTextHandler(t.Output(), nil)), times: quick}
 }

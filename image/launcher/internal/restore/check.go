@@ -13,10 +13,10 @@ import (
 
 	"github.com/redis-ha/redis-ha/image/launcher/internal/backup"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/kube"
+	"github.com/redis-ha/redis-ha/image/launcher/internal/password"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/record"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/redisnode"
 	"github.com/redis-ha/redis-ha/image/launcher/internal/role"
-	"github.com/redis-ha/redis-ha/image/launcher/internal/settings"
 )
 
 // server is one server of the release, and what its Redis has answered.
@@ -58,28 +58,20 @@ func (r *Restorer) servers(ctx context.Context) ([]server, error) {
 	return found, nil
 }
 
-// passwordPause is the pause between two questions to servers that do not accept the password yet.
-const passwordPause = 2 * time.Second
-
 // serversThatAccept is servers, again and again while one of them has not read the password of this pod: it may be a new one.
-func (r *Restorer) serversThatAccept(ctx context.Context) ([]server, error) {
-	waits := false
-	for deadline := time.Now().Add(settings.SettleTime); ; {
-		found, err := r.servers(ctx)
+func (r *Restorer) serversThatAccept(ctx context.Context) (found []server, err error) {
+	ended := password.UntilRead(ctx, func() error {
+		found, err = r.servers(ctx)
 		early := slices.IndexFunc(found, func(s server) bool { return errors.Is(s.err, redisnode.ErrPassword) })
-		if early < 0 || time.Now().After(deadline) {
-			return found, err
+		if early < 0 {
+			return nil
 		}
-		if !waits {
-			r.say("waiting until the servers have read a new password: %s refuses that of this pod", found[early].pod.Name)
-			waits = true
-		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(passwordPause):
-		}
+		return fmt.Errorf("%s refuses that of this pod", found[early].pod.Name)
+	}, func(refusal error) { r.say("waiting until the servers have read a new password: %v", refusal) })
+	if ended != nil {
+		return nil, ended
 	}
+	return found, err
 }
 
 // redisOf gives a connection to the Redis of a pod.
