@@ -70,7 +70,7 @@ soak: ## new cases for all property tests, and new lives of the simulated releas
 
 ##@ Measure it
 
-bench: ## what clients notice of faults and what the launcher costs; three to four hours, needs Node.js
+bench: ## what clients notice of faults and what the launcher costs; four hours and more, needs Node.js
 	$(CLUSTER) up
 	cd tools && go run ./bench clients && go run ./bench faults && go run ./bench heavy && go run ./bench install && go run ./bench throughput && go run ./bench load && go run ./bench crowd && go run ./bench encrypted && go run ./bench returns && go run ./bench launcher && go run ./bench scale && go run ./bench quiet
 	$(MAKE) bench-report
